@@ -1,0 +1,136 @@
+"""A network is a string: `a` relative attention, `d` dense, `i` identity, `s` stochastic (learn which of a, d, i).
+
+`Architecture` is all that passes between search, training and plots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from par import files
+from par.errors import DataError, UsageError
+
+KINDS = "adi"  # what a stochastic block chooses among, in the order of the columns of alpha and pi
+NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
+MAX_BLOCKS = 1024  # refuses `999999999s` before anything is allocated
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Block kinds, one letter a block, and where they came from."""
+
+    blocks: str
+    rule: str = "hand"  # hand, or the rule of tools/derive.py that chose the blocks
+    search_run: str = ""  # name of the run that the blocks were derived from
+    pi: tuple[tuple[float, ...], ...] = ()  # [L, O], rows in the order of KINDS; empty unless derived
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) > MAX_BLOCKS or set(self.blocks) - set(NAMES):
+            raise UsageError(f"blocks must be at most {MAX_BLOCKS} letters of {''.join(NAMES)}, but are {self.blocks[:40]!r}")
+        if self.pi and (len(self.pi) != len(self.blocks) or any(len(row) != len(KINDS) for row in self.pi)):
+            raise UsageError(f"pi must have a row of {len(KINDS)} for each of the {len(self.blocks)} blocks")
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether any block is stochastic."""
+        return "s" in self.blocks
+
+    @property
+    def short(self) -> str:
+        """The blocks with repeated letters counted: `ssssss` is `6s`."""
+        return "".join(f"{count if count > 1 else ''}{letter}" for letter, count in ((k, len(list(g))) for k, g in itertools.groupby(self.blocks)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of architecture.json."""
+        return {"schema": SCHEMA, "blocks": self.blocks, "rule": self.rule, "search_run": self.search_run, "kinds": KINDS,
+                "pi": [list(row) for row in self.pi], "seeds": list(self.seeds)}  # fmt: skip
+
+    def save(self, path: Path) -> None:
+        """Writes architecture.json."""
+        files.write_json(path, self.to_json())
+
+
+def parse(text: str) -> Architecture:
+    """An architecture from `aaddid`, from multiples such as `6s`, `4a2d`, `3(ad)`, or from a path to an architecture.json.
+
+    Raises: UsageError for a bad string, DataError for a bad file.
+    """
+    text = text.strip()
+    if text.endswith(".json"):
+        return load(Path(text))
+    blocks, rest = _expand(text, 0)
+    if rest != len(text) or not blocks:
+        raise _bad(text)
+    return Architecture(blocks)
+
+
+def _bad(text: str) -> UsageError:
+    return UsageError(
+        f"architecture must be letters of {''.join(NAMES)} with multiples, such as 6s, 4a2d or 3(ad), at most {MAX_BLOCKS} blocks, "
+        f"or the path of an architecture.json, but is {text[:60]!r}"
+    )
+
+
+def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
+    """Expands multiples from position `at` to the end or to an unmatched closing bracket; returns the blocks and where it stopped."""
+    out = ""
+    while at < len(text) and text[at] != ")":
+        digits = re.compile(r"[0-9]{0,9}").match(text, at).group()
+        at += len(digits)
+        count = int(digits or 1)
+        if at < len(text) and text[at] == "(" and depth < 8:
+            inner, at = _expand(text, at + 1, depth + 1)
+            if at >= len(text):
+                raise _bad(text)
+        elif at < len(text) and text[at] in NAMES:
+            inner = text[at]
+        else:
+            raise _bad(text)
+        at += 1
+        if not inner or count == 0 or len(out) + count * len(inner) > MAX_BLOCKS:
+            raise _bad(text)
+        out += count * inner
+    return out, at
+
+
+def load(path: Path) -> Architecture:
+    """Reads architecture.json. Raises: DataError unless every field has the right type and the blocks are valid."""
+    value = files.read_json(path, "architecture")
+    expected = set(Architecture("a").to_json())
+    if set(value) != expected or value["schema"] != SCHEMA:
+        raise DataError(f"architecture {path} must have schema {SCHEMA} and the keys {', '.join(sorted(expected))}; got {sorted(value)}")
+    ok = all(isinstance(value[key], str) for key in ("blocks", "rule", "search_run")) and value["blocks"] and value["kinds"] == KINDS
+    ok = ok and isinstance(value["pi"], list) and all(isinstance(row, list) and _is_distribution(row) for row in value["pi"])
+    ok = ok and isinstance(value["seeds"], list) and all(type(seed) is int for seed in value["seeds"])
+    if not ok:
+        raise DataError(f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no distribution")
+    try:
+        pi = tuple(tuple(map(float, row)) for row in value["pi"])
+        return Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]))
+    except UsageError as error:
+        raise DataError(f"architecture {path} is not valid: {error}") from None
+
+
+def _is_distribution(row: list[Any]) -> bool:
+    return all(type(p) in (int, float) and 0 <= p <= 1 for p in row) and abs(sum(row) - 1) < 1e-3
+
+
+def pi_table(blocks: str, stochastic_pi: Sequence[Sequence[float]]) -> np.ndarray:
+    """pi of every block: [L, O], the rows of `stochastic_pi` [number of s, O] where the block is stochastic, one-hot elsewhere."""
+    if len(stochastic_pi) != blocks.count("s"):
+        raise ValueError(f"stochastic_pi must have a row for each s of {blocks!r}, but has {len(stochastic_pi)}")
+    rows = iter(stochastic_pi)
+    table = [next(rows) if kind == "s" else np.eye(len(KINDS))[KINDS.index(kind)] for kind in blocks]
+    return np.array(table, np.float64).reshape(len(blocks), len(KINDS))

@@ -1,0 +1,189 @@
+"""Every setting, written once: its name, default, reason and check. The flags of the tools are generated from here.
+
+Four frozen groups: `DataConfig` (what build_data makes), `ModelConfig` (the network), `SearchConfig` (how the block kinds
+are learnt), `TrainingConfig` (how weights are learnt); `LoggingConfig` holds what may change when a run is continued.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from typing import Any, Self
+
+from par.errors import UsageError
+
+
+def setting(default: Any, reason: str, *, choices: tuple = (), minimum: float | None = None, maximum: float | None = None) -> Any:
+    """A dataclass field with its reason (the flag's help) and its bounds (both inclusive)."""
+    return dataclasses.field(default=default, metadata={"reason": reason, "choices": choices, "minimum": minimum, "maximum": maximum})
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Base of the setting groups: checks at construction, JSON both ways."""
+
+    def __post_init__(self) -> None:
+        for field, kind in fields(type(self)):
+            value = getattr(self, field.name)
+            if typing.get_origin(kind) is tuple:
+                if not isinstance(value, (list, tuple)):
+                    raise UsageError(f"{field.name} must be a list, but is {value!r}")
+                checked = tuple(_checked(field, typing.get_args(kind)[0], item) for item in value)
+            else:
+                checked = _checked(field, kind, value)
+            object.__setattr__(self, field.name, checked)
+
+    @classmethod
+    def choices(cls, name: str) -> tuple[str, ...]:
+        """The values that a setting may have, () where it is not a choice."""
+        return next(field.metadata["choices"] for field, _ in fields(cls) if field.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values; tuples become lists."""
+        return {field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value for field, _ in fields(type(self))}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Inverse of `to_json`. Raises: UsageError for unknown or missing keys and for values that fail a check."""
+        if not isinstance(value, dict):
+            raise UsageError(f"{cls.__name__} must be a JSON object, but is {value!r}")
+        known = {field.name for field, _ in fields(cls)}
+        if set(value) != known:
+            unknown, missing = sorted(set(value) - known), sorted(known - set(value))
+            raise UsageError(f"{cls.__name__} must have exactly the keys {', '.join(sorted(known))}; unknown: {unknown}, missing: {missing}")
+        return cls(**value)
+
+
+def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
+    """One value of a setting, as `kind`. Raises: UsageError with the setting's name, the rule and the value."""
+    name, rules = field.name, field.metadata
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(item, accepted) or (isinstance(item, bool) and kind is not bool):
+        raise UsageError(f"{name} must be of type {kind.__name__}, but is {item!r}")
+    if kind is float:
+        if not abs(item) <= sys.float_info.max:
+            raise UsageError(f"{name} must be finite, but is {item!r}")
+        item = float(item)
+    if rules["choices"] and item not in rules["choices"]:
+        raise UsageError(f"{name} must be one of {', '.join(map(str, rules['choices']))}, but is {item!r}")
+    if rules["minimum"] is not None and item < rules["minimum"]:
+        raise UsageError(f"{name} must be at least {rules['minimum']}, but is {item!r}")
+    if rules["maximum"] is not None and item > rules["maximum"]:
+        raise UsageError(f"{name} must be at most {rules['maximum']}, but is {item!r}")
+    return item
+
+
+def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:
+    """The fields of a group with their resolved types."""
+    hints = typing.get_type_hints(cls)
+    return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Group):
+    """Text to records (tools/build_data.py)."""
+
+    corpus: str = setting("", "a named corpus: python-docs (embedded), wikitext-2-small (files in data/raw/)")
+    input_text: str = setting("", "own text: a file, a directory, or a glob; a directory with train.txt, valid.txt and test.txt is taken as it is")
+    split_fractions: tuple[float, ...] = setting(
+        (0.9, 0.05, 0.05), "shares of train, valid and test when the input has no splits", minimum=0.0, maximum=1.0
+    )
+    vocab_size: int = setting(4000, "vocabulary size V, special and byte pieces included", minimum=16, maximum=4_000_000)
+    model_type: str = setting("unigram", "SentencePiece model", choices=("unigram", "bpe", "word", "char"))
+    lowercase: bool = setting(False, "lower-case by NFKC case folding; perplexities then count lower-cased text")
+    symbols: tuple[str, ...] = setting((), "a text's own symbol that stays one piece, such as <unk> (repeatable; named corpora bring theirs)")
+    batch_size: int = setting(32, "parallel text streams B", minimum=1, maximum=1 << 20)
+    seq_len: int = setting(32, "window length T in tokens", minimum=1, maximum=1 << 20)
+    shards: int = setting(1, "record files per split", minimum=1, maximum=99_999)
+    tokenizer_model: str = setting("", "an existing SentencePiece model instead of training one")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.corpus) == bool(self.input_text):
+            raise UsageError(f"give either --corpus or --input_text, but corpus is {self.corpus!r} and input_text {self.input_text!r}")
+        if len(self.split_fractions) != 3 or abs(sum(self.split_fractions) - 1) > 1e-6 or min(self.split_fractions) <= 0:
+            raise UsageError(f"split_fractions must be three positive shares that add up to 1, but are {list(self.split_fractions)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Group):
+    """The network's shape. The vocabulary comes from the data, the block kinds from the architecture."""
+
+    d_model: int = setting(128, "model width D", minimum=2, maximum=1 << 16)
+    num_heads: int = setting(4, "attention heads H; D must be a multiple", minimum=1, maximum=1 << 10)
+    d_ffn: int = setting(512, "width F of a dense block", minimum=1, maximum=1 << 20)
+    mem_len: int = setting(32, "memory length M in tokens: what a block still sees of the windows before", minimum=0, maximum=1 << 20)
+    dropout_rate: float = setting(0.1, "share of activations dropped, after the embedding and after each block", minimum=0.0, maximum=0.99)
+    norm: str = setting("pre", "pre: one norm in front of a block, shared by its branches; post: one behind each branch", choices=("pre", "post"))
+    cutoffs: tuple[int, ...] = setting((), "adaptive softmax: first id of each tail cluster (repeatable); none means plain softmax", minimum=1)
+    proj_factor: float = setting(4.0, "adaptive softmax: tail cluster i works at width D / proj_factor^i", minimum=1.0, maximum=1024.0)
+    proj_dims: tuple[int, ...] = setting(
+        (), "adaptive softmax: the tail widths themselves, one per tail cluster (repeatable)", minimum=1, maximum=1 << 16
+    )
+    init_std: float = setting(0.02, "standard deviation of the initial weights", minimum=0.0, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_model % 2 or self.d_model % self.num_heads:
+            raise UsageError(f"d_model must be even and a multiple of num_heads, but d_model is {self.d_model} and num_heads {self.num_heads}")
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise UsageError(f"cutoffs must increase strictly, but are {list(self.cutoffs)}")
+        if self.proj_dims and len(self.proj_dims) != len(self.cutoffs):
+            raise UsageError(f"proj_dims must give one width per tail cluster: {len(self.cutoffs)} cutoffs, {len(self.proj_dims)} widths")
+
+    @property
+    def tail_widths(self) -> tuple[int, ...]:
+        """Width at which each tail cluster of the adaptive softmax works."""
+        return self.proj_dims or tuple(max(1, int(self.d_model // self.proj_factor ** (i + 1))) for i in range(len(self.cutoffs)))
+
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Raises: UsageError unless every cutoff lies inside the vocabulary of `vocab_size` ids."""
+        if self.cutoffs and self.cutoffs[-1] >= vocab_size:
+            raise UsageError(f"cutoffs must lie below the vocabulary size {vocab_size}, but are {list(self.cutoffs)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(Group):
+    """How stochastic blocks choose. Without effect on a network that has none."""
+
+    sampling: str = setting(
+        "soft", "soft: mixture of all kinds; straight_through: one kind forward, all backward", choices=("soft", "straight_through")
+    )
+    tau_start: float = setting(1.0, "Gumbel-Softmax temperature at the first step", minimum=1e-3, maximum=1e3)
+    tau_end: float = setting(0.1, "temperature at the last step", minimum=1e-3, maximum=1e3)
+    tau_schedule: str = setting("exponential", "shape of the annealing", choices=("exponential", "linear", "cosine"))
+    arch_lr: float = setting(1e-2, "learning rate of the architecture logits", minimum=0.0, maximum=10.0)
+    arch_schedule: str = setting("constant", "constant, or cosine: the same warm-up and decay as the weights", choices=("constant", "cosine"))
+    arch_weight_decay: float = setting(0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Group):
+    """How the weights are learnt."""
+
+    epochs: int = setting(5, "passes over the train split; learning rate and tau hang on it", minimum=1, maximum=1_000_000)
+    max_lr: float = setting(1e-3, "peak learning rate of the weights", minimum=0.0, maximum=10.0)
+    warmup_steps: int = setting(100, "steps of linear warm-up before the cosine decay to zero", minimum=0, maximum=1 << 30)
+    optimizer: str = setting("adam", "adamw adds decoupled weight decay", choices=("adam", "adamw"))
+    weight_decay: float = setting(0.0, "decay of adamw; biases and norms are exempt", minimum=0.0, maximum=10.0)
+    clip_norm: float = setting(0.5, "largest global gradient norm of the weights; 0 means no clipping", minimum=0.0)
+    seed: int = setting(0, "seed of initial weights, Gumbel noise and dropout", minimum=0, maximum=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight_decay and self.optimizer != "adamw":
+            raise UsageError(f"weight_decay needs --optimizer=adamw, but optimizer is {self.optimizer} and weight_decay {self.weight_decay}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggingConfig(Group):
+    """What is written how often. May change when a run is continued."""
+
+    log_every: int = setting(100, "steps between lines of training_log.log", minimum=1)
+    record_every: int = setting(0, "steps between rows of history.jsonl, each a frame of the GIF; 0 means a hundredth of the run", minimum=0)
+    save_every: int = setting(500, "steps between checkpoints; one is also saved at the end of every epoch", minimum=1)
+    keep: int = setting(2, "newest checkpoints kept, beside the best", minimum=1, maximum=1000)
+
+
+GROUPS = (DataConfig, ModelConfig, SearchConfig, TrainingConfig, LoggingConfig)

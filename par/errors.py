@@ -1,0 +1,39 @@
+"""The few ways this program refuses or stops, each with the exit code that scripts can rely on.
+
+0 done · 1 usage or unexpected · 3 data or checkpoint invalid · 4 diverged · 5 stopped by a signal, state saved ·
+6 out of disk or memory, or a worker lost.
+"""
+
+
+class ParError(Exception):
+    """Base of all errors a user can cause or meet. The message is one line: what is wrong, what was received, what to do."""
+
+    exit_code = 1
+
+
+class UsageError(ParError, ValueError):
+    """A flag, a setting or an architecture that can't be used."""
+
+
+class DataError(ParError, ValueError):
+    """Text, records, a tokenizer, a checkpoint or another artefact that is missing, damaged or does not fit."""
+
+    exit_code = 3
+
+
+class DivergedError(ParError, ArithmeticError):
+    """The loss or a gradient stopped being finite."""
+
+    exit_code = 4
+
+
+class StoppedError(ParError):
+    """A signal ended the work; the state was saved."""
+
+    exit_code = 5
+
+
+class ResourceError(ParError, OSError):
+    """Disk or memory is exhausted; what was saved before is whole."""
+
+    exit_code = 6
