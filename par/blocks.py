@@ -1,0 +1,93 @@
+"""Letter -> block. All blocks have one call signature, and all are residual on a common footing, so that identity adds exactly nothing.
+
+    pre-norm    x + dropout(Σ_o w_o f_o(norm(x)))         f_identity = 0; one norm, shared by the branches
+    post-norm   Σ_{a,d} w_o norm_o(x + dropout(f_o(x))) + w_i x
+
+A fixed block is the case of one branch with weight 1; par.supernet has the mixture.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from par.attention import RelativeAttention, Window
+from par.config import ModelConfig
+from par.initial import Initial
+from par.phase import Phase, dropout
+
+EPSILON = 1e-6
+
+
+class Norm(keras.layers.Layer):
+    """Layer normalisation over the last axis with gain and bias (Ba et al. 2016)."""
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.gain = self.add_weight(name="gain", shape=(d_model,), initializer="ones")
+        self.bias = self.add_weight(name="bias", shape=(d_model,), initializer="zeros")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """x [..., D] -> [..., D]."""
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + EPSILON)
+        return centred * scale * self.gain + self.bias
+
+
+class Dense(keras.layers.Layer):
+    """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3)."""
+
+    def __init__(self, d_model: int, d_ffn: int, initial: Initial):
+        super().__init__()
+        self.inner = self.add_weight(name="inner", shape=(d_model, d_ffn), initializer=initial.normal())
+        self.inner_bias = self.add_weight(name="inner_bias", shape=(d_ffn,), initializer="zeros")
+        self.outer = self.add_weight(name="outer", shape=(d_ffn, d_model), initializer=initial.normal())
+        self.outer_bias = self.add_weight(name="outer_bias", shape=(d_model,), initializer="zeros")
+        self.built = True
+
+    def call(self, x: tf.Tensor, memory: tf.Tensor | None = None, window: Window | None = None) -> tf.Tensor:
+        """x [B, T, D] -> [B, T, D]; memory and window are not used."""
+        inner = tf.nn.relu(tf.nn.bias_add(tf.einsum("btd,df->btf", x, self.inner), self.inner_bias))
+        return tf.nn.bias_add(tf.einsum("btf,fd->btd", inner, self.outer), self.outer_bias)
+
+
+def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
+    """The function f_o of a kind that computes something: `a` or `d`."""
+    if kind == "a":
+        return RelativeAttention(config.d_model, config.num_heads, initial)
+    return Dense(config.d_model, config.d_ffn, initial)
+
+
+class Block(keras.layers.Layer):
+    """A residual block of the given branches. `place` numbers the block's dropout within the network."""
+
+    def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: int):
+        super().__init__()
+        self.kinds, self.place, self.pre, self.dropout_rate = kinds, place, config.norm == "pre", config.dropout_rate
+        self.branches = [branch(kind, config, initial) for kind in kinds]
+        self.norms = [Norm(config.d_model) for _ in (kinds[:1] if self.pre else kinds)]
+        self.built = True
+
+    @property
+    def attends(self) -> bool:
+        """Whether the block needs a memory."""
+        return "a" in self.kinds
+
+    def call(self, x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: tf.Tensor | None, phase: Phase) -> tf.Tensor:
+        """One window through the block.
+
+        x: [B, T, D]; memory: [B, M, D], raw inputs of this block for the M tokens before, None if it does not attend;
+        weights: [O] of a stochastic block in the order of par.architecture.KINDS, None for a fixed one. Returns [B, T, D].
+        """
+        if not self.kinds:
+            return x
+        w = [1.0] * len(self.kinds) + [0.0] if weights is None else tf.unstack(weights)
+        if self.pre:
+            normed = self.norms[0](x)
+            past = self.norms[0](memory) if self.attends else None
+            outputs = [f(normed, past, window=window) for f in self.branches]
+            mixed = outputs[0] if weights is None else tf.add_n([w_o * out for w_o, out in zip(w, outputs)])
+            return x + dropout(mixed, self.dropout_rate, phase, self.place)
+        outputs = [norm(x + dropout(f(x, memory, window=window), self.dropout_rate, phase, self.place)) for f, norm in zip(self.branches, self.norms)]
+        return outputs[0] if weights is None else tf.add_n([w_o * out for w_o, out in zip(w, [*outputs, x])])

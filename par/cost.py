@@ -1,0 +1,46 @@
+"""What a network costs: FLOPs of its matrix products as pure functions of the shape, and a dry run on this machine.
+
+Multiplications and additions count as one FLOP each. A training step counts three forward passes: the backward pass has two products
+for each one of the forward pass. A stochastic block computes all its branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from par.config import ModelConfig
+
+
+def attention_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
+    """Forward FLOPs of an attention block for one window: projections, logits by content and by distance, values, output."""
+    b, t, s, d = batch_size, seq_len, model.mem_len + seq_len, model.d_model
+    projections = b * t * d * d + 2 * b * s * d * d + s * d * d + b * t * d * d
+    return 2.0 * (projections + 3 * b * t * s * d)
+
+
+def dense_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
+    """Forward FLOPs of a dense block for one window."""
+    return 4.0 * batch_size * seq_len * model.d_model * model.d_ffn
+
+
+def softmax_flops(model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
+    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V] says: the tails work on their own tokens."""
+    ends = [*model.cutoffs, len(counts)]
+    flops = float(model.d_model * (ends[0] + len(ends) - 1))
+    total = float(sum(counts))
+    for i, width in enumerate(model.tail_widths):
+        share = float(sum(counts[ends[i] : ends[i + 1]])) / total
+        flops += share * width * (model.d_model + ends[i + 1] - ends[i])
+    return 2.0 * batch_size * seq_len * flops
+
+
+def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
+    """Forward FLOPs of a network of any block string for one window."""
+    attention, dense = attention_flops(model, batch_size, seq_len), dense_flops(model, batch_size, seq_len)
+    of_kind = {"a": attention, "d": dense, "i": 0.0, "s": attention + dense}
+    return sum(of_kind[kind] for kind in blocks) + softmax_flops(model, batch_size, seq_len, counts)
+
+
+def training_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
+    """FLOPs of one training step."""
+    return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)

@@ -1,0 +1,12 @@
+"""One module an objective, behind one contract.
+
+visibility                              who sees whom in the window: causal or bidirectional
+prepare(window, seed) -> batch          [B, T+1] int32 -> what `loss` takes; pure, runs inside tf.data
+build(make_trunk)                       makes the layers; may call make_trunk more than once
+loss(batch, memories, phase)            -> nll_sum, weight_sum, metrics, memories; sums in nats and tokens
+layers, trunk                           what is trained and saved; the trunk whose architecture is searched
+"""
+
+from par.objectives.causal_lm import CausalLanguageModel
+
+OBJECTIVES = {"causal_lm": CausalLanguageModel}

@@ -1,0 +1,48 @@
+"""Predict the next token from memory and the window so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from par.adaptive_softmax import AdaptiveSoftmax
+from par.config import ModelConfig
+from par.initial import Initial
+from par.phase import Phase
+from par.tokenizer import PAD
+from par.transformer import Memories, Transformer
+
+
+class CausalLanguageModel:
+    """A trunk and an adaptive softmax over its hidden states."""
+
+    visibility = "causal"
+
+    def __init__(self, config: ModelConfig, vocab_size: int, seed: int):
+        self._config, self._vocab_size, self._seed = config, vocab_size, seed
+
+    def build(self, make_trunk: Callable[[], Transformer]) -> None:
+        """Makes the layers: one trunk, one head."""
+        self.trunk = make_trunk()
+        self.head = AdaptiveSoftmax(self._config, self._vocab_size, Initial(self._seed + 1, self._config.init_std))
+
+    @property
+    def layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers by the name under which checkpoints hold them."""
+        return {"trunk": self.trunk, "head": self.head}
+
+    @staticmethod
+    def prepare(window: tf.Tensor, seed: int | tf.Tensor = 0) -> dict[str, tf.Tensor]:
+        """[B, T+1] -> tokens [B, T], targets [B, T], weights [B, T] float32: 0 where the target is padding. `seed` is not used."""
+        tokens, targets = window[:, :-1], window[:, 1:]
+        return {"tokens": tokens, "targets": targets, "weights": tf.cast(targets != PAD, tf.float32)}
+
+    def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
+        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
+        hidden, memories = self.trunk(batch["tokens"], memories, visibility=self.visibility, phase=phase)
+        flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
+        nll = self.head.nll(flat, tf.reshape(batch["targets"], [-1]))
+        weights = tf.reshape(batch["weights"], [-1])
+        return tf.reduce_sum(nll * weights), tf.reduce_sum(weights), {}, memories
