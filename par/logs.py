@@ -1,0 +1,125 @@
+"""What a run writes while it trains: history.jsonl, training_log.log, TensorBoard events; and how they are cut back on a resume."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from par import __version__, files
+from par.architecture import KINDS, NAMES
+from par.history import History
+from par.learner import Learner
+from par.runs import RunConfig
+
+NOT_SCALARS = ("step", "epoch", "pi", "seconds")
+
+
+class RunLogs:
+    """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that is continued was written."""
+
+    def __init__(self, run_dir: Path, kept: dict[str, int]):
+        self.run_dir = run_dir
+        _cut_back(run_dir, kept)
+        self._history = History(run_dir / "history.jsonl")
+        self._log_path = run_dir / "training_log.log"
+        self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in ("train", "valid")}
+
+    def begin(self, config: RunConfig, learner: Learner) -> None:
+        """The head of the log: what is trained on what, parameters by part, settings."""
+        data = config.data
+        self.text(f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks) on {data.name}, {data.vocab_size} pieces")
+        self.text(
+            f"{config.total_steps} steps = {config.training.epochs} epochs of {data.steps_per_epoch}, windows {data.batch_size} x {data.seq_len}"
+        )
+        for name, layer in learner.objective.layers.items():
+            count = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
+            self.text(f"parameters {name}: {count:,}")
+        self.text(f"parameters in all: {learner.parameters:,} and {sum(int(np.prod(v.shape)) for v in learner.logits)} architecture logits")
+        for group in ("model", "search", "training"):
+            self.text(f"{group}: " + " ".join(f"{key}={value}" for key, value in getattr(config, group).to_json().items()))
+
+    def text(self, line: str) -> None:
+        """Appends a line to training_log.log."""
+        with open(self._log_path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str) -> None:
+        """The line of every log interval; the rate is the mean of the run so far."""
+        self.text(
+            f"step {position['step']}/{total} epoch {position['epoch']} lr {position['learning_rate']:.3e} tau {position['tau']:.3f} "
+            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest}"
+        )
+        with self._writers["train"].as_default(step=position["step"]):
+            tf.summary.scalar("speed/tokens_per_second", tokens_per_second)
+
+    def train_row(self, row: dict[str, Any]) -> None:
+        """A row of the history, and the same figures for TensorBoard: schedules, loss, pi and its entropy (nats) by block."""
+        self._history.append("train", **row)
+        pi = np.asarray(row["pi"])
+        with self._writers["train"].as_default(step=row["step"]):
+            for name in ("learning_rate", "arch_lr", "tau"):
+                tf.summary.scalar(f"schedule/{name}", row[name])
+            tf.summary.scalar("loss/nll_per_token", row["nll_per_token"])
+            tf.summary.scalar("perplexity/per_token", np.exp(min(row["nll_per_token"], 700)))
+            for block, probabilities in enumerate(pi, 1):
+                if probabilities.max() < 1.0:
+                    for kind, probability in zip(KINDS, probabilities):
+                        tf.summary.scalar(f"pi_block_{block:02d}/{NAMES[kind]}", probability)
+                    tf.summary.scalar(f"entropy/block_{block:02d}", -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12))))
+
+    def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float]) -> None:
+        """A row of the history and a line of the log for one evaluation of the valid split."""
+        names = ("nll_per_token", "perplexity_per_token", "perplexity_per_word", "bits_per_byte")
+        finite = {name: min(scores[name], 1e300) for name in names}
+        self._history.append("valid", step=position["step"], epoch=position["epoch"], split="valid", evaluate_as=evaluate_as, **finite)
+        figures = (scores[name] for name in names)
+        text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per byte {:.4f}"
+        self.text(text.format(position["step"], evaluate_as, *figures))
+        suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
+        with self._writers["valid"].as_default(step=position["step"]):
+            tf.summary.scalar(f"loss/nll_per_token{suffix}", scores["nll_per_token"])
+            for name in names[1:]:
+                tf.summary.scalar(f"perplexity/{name.removeprefix('perplexity_')}{suffix}", finite[name])
+
+    def lengths(self) -> dict[str, int]:
+        """Bytes of every log file, all of it handed to the system: what a checkpoint remembers."""
+        for writer in self._writers.values():
+            writer.flush()
+        return {str(path.relative_to(self.run_dir)): path.stat().st_size for path in _log_files(self.run_dir)}
+
+
+def _log_files(run_dir: Path) -> list[Path]:
+    paths = [run_dir / "history.jsonl", run_dir / "training_log.log", *sorted(run_dir.glob("tensorboard/*/events.*"))]
+    return [path for path in paths if path.is_file()]
+
+
+def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
+    """Cuts every log file to its kept length and removes those that are not kept, so that no row stands twice after a resume."""
+    for path in _log_files(run_dir):
+        length = kept.get(str(path.relative_to(run_dir)))
+        if length is None:
+            path.unlink()
+        elif path.stat().st_size > length:
+            os.truncate(path, length)
+
+
+def write_environment(run_dir: Path) -> None:
+    """environment.json: versions and devices that the figures hang on; no host name."""
+    devices = [tf.config.experimental.get_device_details(d).get("device_name", d.device_type) for d in tf.config.list_physical_devices()]
+    value = {
+        "par": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "devices": devices,
+    }
+    files.write_json(run_dir / "environment.json", value)

@@ -1,0 +1,169 @@
+"""A run's directory: what it was configured with, what its name says, and who works in it.
+
+logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history.jsonl  checkpoints/  tensorboard/{train,valid}
+             summary.json (when finished)  architecture.json (by derive)  plots/  samples/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from par import __version__, files
+from par.architecture import Architecture, parse
+from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par.errors import DataError, UsageError
+from par.manifest import Manifest
+
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DataIdentity:
+    """Which data set a run was trained on: as much of the manifest as must not change."""
+
+    name: str
+    vocab_size: int
+    batch_size: int
+    seq_len: int
+    steps_per_epoch: int
+    tokenizer_sha256: str
+    train_sha256: str  # hash over the hashes of the train files
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> DataIdentity:
+        """The identity of the data set that a manifest describes."""
+        train = manifest.splits["train"]
+        digest = hashlib.sha256("".join(file.sha256 for file in train.files).encode()).hexdigest()
+        sizes = (manifest.vocab_size, manifest.batch_size, manifest.seq_len, train.steps)
+        return cls(manifest.name, *sizes, manifest.tokenizer_sha256, digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's figures."""
+
+    architecture: Architecture
+    model: ModelConfig
+    search: SearchConfig
+    training: TrainingConfig
+    data: DataIdentity
+    objective: str = "causal_lm"
+    recipe: str = "custom"  # name only; the settings above are what counts
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in the whole run."""
+        return self.training.epochs * self.data.steps_per_epoch
+
+    def identity(self) -> dict[str, Any]:
+        """The part that may not change when a run is continued, as flat `group.name: value` pairs."""
+        groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
+        if self.architecture.is_search:
+            groups["search"] = self.search.to_json()
+        flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+        return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
+
+    @property
+    def default_name(self) -> str:
+        """Data, architecture, recipe, seed, and a short hash of the configuration."""
+        digest = hashlib.sha256(files.canonical_json(self.identity()).encode()).hexdigest()[:8]
+        blocks = self.architecture.blocks if len(self.architecture) <= 16 and not self.architecture.is_search else self.architecture.short[:40]
+        return f"{self.data.name}-{blocks}-{self.recipe}-seed{self.training.seed}-{digest}"
+
+    def save(self, run_dir: Path, data_dir: Path) -> None:
+        """Writes config.json. The data's path is kept relative to the run, so that both can be moved together."""
+        value = {
+            "schema": SCHEMA,
+            "version": __version__,
+            "architecture": self.architecture.blocks,
+            "search_run": self.architecture.search_run,
+            "objective": self.objective,
+            "recipe": self.recipe,
+            "model": self.model.to_json(),
+            "search": self.search.to_json(),
+            "training": self.training.to_json(),
+            "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
+            "total_steps": self.total_steps,
+        }
+        files.write_json(run_dir / "config.json", value)
+
+
+def load(run_dir: Path) -> tuple[RunConfig, Path]:
+    """The configuration of a run and the directory of its data.
+
+    Raises: DataError if config.json is missing, damaged, or from another schema.
+    """
+    path = Path(run_dir) / "config.json"
+    value = files.read_json(path, "run configuration")
+    try:
+        if value["schema"] != SCHEMA:
+            raise UsageError(f"schema must be {SCHEMA}, but is {value['schema']!r}")
+        data = dict(value["data"])
+        data_path = data.pop("path")
+        identity = DataIdentity(**data)
+        hints = {"name": str, "tokenizer_sha256": str, "train_sha256": str}
+        for name, item in data.items():
+            kind = hints.get(name, int)
+            if type(item) is not kind or (kind is int and not 0 < item < 1 << 53):
+                raise UsageError(f"data.{name} must be a positive {kind.__name__}, but is {item!r}")
+        architecture = dataclasses.replace(parse(value["architecture"]), search_run=str(value["search_run"]))
+        config = RunConfig(
+            architecture,
+            ModelConfig.from_json(value["model"]),
+            SearchConfig.from_json(value["search"]),
+            TrainingConfig.from_json(value["training"]),
+            identity,
+            str(value["objective"]),
+            str(value["recipe"]),
+        )
+        if value["total_steps"] != config.total_steps:
+            raise UsageError(f"total_steps is {value['total_steps']!r}, but epochs and steps_per_epoch make {config.total_steps}")
+        config.model.check_vocabulary(identity.vocab_size)
+        return config, Path(os.path.normpath(Path(run_dir) / str(data_path)))
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise DataError(f"run configuration {path} is not valid: {error}") from None
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What must not have changed but has, one `name: old -> new` each."""
+    before, after = old.identity(), new.identity()
+    return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
+
+
+def finished(run_dir: Path) -> bool:
+    """Whether the run came to its end."""
+    return (Path(run_dir) / "summary.json").is_file()
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Holds the run for this process. The lock ends with its owner, however that dies.
+
+    Raises: UsageError naming host and process if another live process holds it or the directory can't be written.
+    """
+    path = Path(run_dir) / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed by the with below
+    except OSError as error:
+        raise UsageError(f"run directory {run_dir} can't be written ({error.strerror}): give another with --run=DIR") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise UsageError(
+                f"run {run_dir} is in use by {file.read(200).strip() or 'another process'}: wait for it or give another --run=DIR"
+            ) from None
+        file.truncate(0)
+        file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
+        file.flush()
+        yield

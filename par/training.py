@@ -1,0 +1,169 @@
+"""The training loop: search and fixed networks alike.
+
+    restore -> [ chunk of steps -> rows of history, lines of the log -> checkpoint -> at an epoch's end: evaluation ] -> summary
+
+A run that was stopped and continued equals one that was not: the position in the data is the step, random numbers hang on
+(seed, step), partial sums are saved, and the log files are cut back to what they were when the checkpoint was written.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from par import derive, evaluation, files, metrics, records
+from par.checkpoints import Checkpoints
+from par.config import LoggingConfig
+from par.errors import DivergedError, StoppedError
+from par.learner import Learner
+from par.logs import RunLogs
+from par.runs import RunConfig
+
+CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
+
+
+class Trainer:
+    """One run: its learner, its data, its checkpoints and its logs."""
+
+    def __init__(self, run_dir: Path, config: RunConfig, data_dir: Path, logging: LoggingConfig, announce: Callable[[str], None]):
+        self.config, self.data_dir, self.logging, self.announce = config, data_dir, logging, announce
+        self.manifest = records.load(data_dir)
+        self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
+        self.record_every = logging.record_every or max(1, self.total // 100)
+        self.learner = Learner(config)
+        self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
+        self.run_dir = run_dir
+        empty = {"sums": {"log": [0.0, 0.0], "record": [0.0, 0.0]}, "seconds": 0.0, "best": None, "files": {}}
+        self.note: dict[str, Any] = self.checkpoints.restore(warn=announce) or empty
+        self.step = int(self.learner.step.numpy())
+        self.logs = RunLogs(run_dir, self.note["files"])
+
+    def run(self, progress: Callable[[int, str], None] = lambda steps, text: None, should_stop: Callable[[int], bool] = lambda step: False) -> None:
+        """Trains to the end of the run.
+
+        progress is called with the steps just made and a short text; should_stop with the step after every chunk.
+        Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or gradient that is not finite.
+        """
+        if self.step == 0:
+            self.logs.begin(self.config, self.learner)
+        with _signals() as received:
+            while self.step < self.total:
+                windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
+                if self.step % self.per_epoch == 0:
+                    self.learner.empty_memories()
+                end = self.step - self.step % self.per_epoch + self.per_epoch
+                while self.step < end:
+                    self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
+                    if self.step == end:
+                        self._evaluate()
+                    stop = bool(received) or should_stop(self.step)
+                    if stop or self.step == end or self.step % self.logging.save_every == 0:
+                        self._save()
+                    if stop and self.step < self.total:
+                        reason = signal.Signals(received[0]).name if received else "request"
+                        raise StoppedError(f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the same command continues")
+        self._finish()
+
+    def _next_boundary(self) -> int:
+        """The next step at which something is due, at most CHUNK steps away."""
+        due = [self.step - self.step % every + every for every in (CHUNK, self.logging.log_every, self.record_every, self.logging.save_every)]
+        return min(due)
+
+    def _chunk(self, windows: Iterator, count: int, progress: Callable[[int, str], None]) -> None:
+        start = time.perf_counter()
+        rows = self.learner.train(windows, tf.constant(count)).numpy().astype(np.float64)
+        self.note["seconds"] += time.perf_counter() - start
+        if not np.isfinite(rows).all():
+            raise self._diverged(rows)
+        for nll, weight, _ in rows:
+            for sums in self.note["sums"].values():
+                sums[0] += nll
+                sums[1] += weight
+        self.step += count
+        mean = float(rows[-1][0] / rows[-1][1])
+        progress(count, f"ppl {metrics.perplexity(mean):.1f} tau {float(self.learner.tau(self.step - 1)):.2f} {self._likeliest()}")
+        if self.step % self.record_every == 0 or self.step == self.total:
+            self._record(self._take("record"))
+        if self.step % self.logging.log_every == 0 or self.step == self.total:
+            self._log_line(self._take("log"))
+
+    def _take(self, name: str) -> float:
+        """Mean nll per token since the last time; starts a new mean."""
+        nll, weight = self.note["sums"][name]
+        self.note["sums"][name] = [0.0, 0.0]
+        return nll / weight
+
+    def _likeliest(self) -> str:
+        return derive.argmax(self.learner.pi)
+
+    def _position(self) -> dict[str, Any]:
+        """Schedules at the last update made."""
+        last = max(self.step - 1, 0)
+        rate, arch_rate = self.learner.rates(last)
+        return {
+            "step": self.step,
+            "epoch": last // self.per_epoch + 1,
+            "tau": float(self.learner.tau(last)),
+            "learning_rate": rate,
+            "arch_lr": arch_rate,
+        }
+
+    def _record(self, nll: float) -> None:
+        self.logs.train_row(self._position() | {"nll_per_token": nll, "pi": self.learner.pi.tolist(), "seconds": round(self.note["seconds"], 3)})
+
+    def _log_line(self, nll: float) -> None:
+        rate = self.step * self.config.data.batch_size * self.config.data.seq_len / max(self.note["seconds"], 1e-9)
+        self.logs.line(self._position(), self.total, nll, rate, self._likeliest())
+
+    def _evaluate(self) -> None:
+        for way in evaluation.ways(self.learner):
+            scores = evaluation.score(self.learner, self.data_dir, self.manifest, "valid", way)
+            self.logs.valid_row(self._position(), way, scores)
+            if way != "argmax" and (self.note["best"] is None or scores["nll_per_token"] < self.note["best"]["nll_per_token"]):
+                self.note["best"] = {"step": self.step, "nll_per_token": scores["nll_per_token"]}
+                self._save("best")
+
+    def _save(self, which: str = "last") -> None:
+        self.note["files"] = self.logs.lengths()
+        self.checkpoints.save(self.step, self.note, which)
+
+    def _diverged(self, rows: np.ndarray) -> DivergedError:
+        bad = int(np.argmin(np.isfinite(rows).all(axis=-1)))
+        at = self.step + bad
+        nll, weight, norm = rows[bad]
+        message = (
+            f"diverged at step {at + 1}: loss {nll / weight:.4g}, gradient norm {norm:.4g}, learning rate {self.learner.rates(at)[0]:.3g}; "
+            "the last checkpoint is finite: start a run with a lower --max_lr or a smaller --clip_norm"
+        )
+        self.logs.text(message)
+        return DivergedError(message)
+
+    def _finish(self) -> None:
+        summary = {"step": self.step, "seconds": self.note["seconds"], "best": self.note["best"], "parameters": self.learner.parameters}
+        files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT; the second one leaves at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
