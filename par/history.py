@@ -1,0 +1,160 @@
+"""The record of a run, one JSON object a line, appended only: the one input of the plots.
+
+Two kinds of rows share the file. `train` rows: step, epoch, tau, learning_rate, arch_lr, nll_per_token (mean since the row before), pi [L, O],
+seconds (training time so far), tokens_per_second. Fixed blocks have a one-hot row of pi. `valid` rows, one per evaluation: step, epoch, split,
+evaluate_as, and the figures of par.metrics.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from par import files, metrics
+from par.architecture import KINDS, Architecture
+from par.errors import DataError, UsageError
+
+MAX_LINE_BYTES = 1 << 20
+EVALUATED_AS = ("fixed", "soft", "argmax")  # the network itself; a SuperNet as its mixture, or as its likeliest kinds
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class History:
+    """Appends rows to history.jsonl."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def append(self, kind: str, **row: Any) -> None:
+        """Writes one row and hands it to the system at once, so that a live run can be plotted."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
+
+
+def read(path: Path) -> Rows:
+    """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}. A last line still being written is left out.
+
+    Raises: DataError if the file is missing, a line is not a row of a known kind, the steps do not increase (train) or decrease (valid), or the
+    number of blocks changes.
+    """
+    rows: Rows = {"train": [], "valid": []}
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
+                if line.endswith(b"\n"):
+                    row = _row(line, path, number)
+                    _check_order(rows[row["kind"]][-1:], row, path, number)
+                    rows[row["kind"]].append(row)
+                elif len(line) == MAX_LINE_BYTES:
+                    raise DataError(f"history {path} line {number} is longer than {MAX_LINE_BYTES} bytes")
+    except OSError as error:
+        raise DataError(f"history {path} can't be read ({error.strerror}); is this a run directory?") from None
+    return rows
+
+
+def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        ok = {"train": _is_train, "valid": _is_valid}[row["kind"]](row) and type(row["step"]) is int and row["step"] >= 0
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        ok = False
+    if not ok:
+        raise DataError(f"history {path} line {number} is not a row of this program: {line[:60]!r}")
+    return row
+
+
+def _is_train(row: dict[str, Any]) -> bool:
+    pi = np.array(row["pi"])
+    ok = pi.dtype.kind in "fi" and pi.ndim == 2 and pi.shape[1] == len(KINDS) and bool((pi >= 0).all() and (abs(pi.sum(1) - 1) < 1e-3).all())
+    return ok and row["tau"] > 0 and all(0 <= row[key] < math.inf for key in ("tau", "learning_rate", "nll_per_token", "seconds"))
+
+
+def _is_valid(row: dict[str, Any]) -> bool:
+    ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
+    return ok and all(0 <= row[key] < math.inf for key in ("nll_per_token", "perplexity_per_token"))
+
+
+def _check_order(previous: list[dict[str, Any]], row: dict[str, Any], path: Path, number: int) -> None:
+    for before in previous:
+        if row["step"] < before["step"] + (row["kind"] == "train"):
+            raise DataError(f"history {path} line {number} has step {row['step']} after step {before['step']}")
+        if row["kind"] == "train" and len(row["pi"]) != len(before["pi"]):
+            raise DataError(f"history {path} line {number} has pi of {len(row['pi'])} blocks after {len(before['pi'])}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What results need of a run directory: the settings that explain the history, and the history so far."""
+
+    name: str
+    blocks: str  # one letter a block
+    total_steps: int
+    seed: int
+    data: Path  # as in config.json; a relative one is resolved against the run directory
+    rows: Rows
+
+    def require_search(self, purpose: str) -> None:
+        """Raises: UsageError, ending with `purpose`, if no block is stochastic; what `require_rows` raises."""
+        if "s" not in self.blocks:
+            raise UsageError(f"run {self.name} has no stochastic block (architecture {self.blocks}): {purpose}")
+        self.require_rows()
+
+    def require_rows(self) -> None:
+        """Raises: DataError if no train row is there yet."""
+        if not self.rows["train"]:
+            raise DataError(f"run {self.name} has no recorded step yet: let tools/train.py go on, then try again")
+
+    def pi(self) -> np.ndarray:
+        """[rows, L, O] float64, rows in the order of the steps."""
+        return np.array([row["pi"] for row in self.rows["train"]], np.float64).reshape(-1, len(self.blocks), len(KINDS))
+
+
+def read_run(directory: Path) -> Run:
+    """Reads config.json and history.jsonl of a run, finished or live. Raises: DataError if either is missing, damaged or does not fit the other."""
+    directory = Path(directory)
+    value = files.read_json(directory / "config.json", "run configuration")
+    try:
+        blocks, total, seed = Architecture(value["architecture"]).blocks, value["total_steps"], value["training"]["seed"]
+        data = directory / value["data"]["path"]
+        if not blocks or type(total) is not int or type(seed) is not int:
+            raise TypeError("an integer or the architecture is missing")
+    except (KeyError, TypeError, UsageError) as error:
+        message = f"run configuration {directory / 'config.json'} lacks or has a wrong architecture, total_steps, training.seed or data.path"
+        raise DataError(f"{message} ({error})") from None
+    rows = read(directory / "history.jsonl")
+    if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
+        raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
+    return Run(directory.resolve().name, blocks, total, seed, data, rows)
+
+
+def table(rows: Rows) -> list[str]:
+    """One line per evaluation on the valid split: iteration in thousands, train and valid perplexity per token, training time as m:ss.
+
+    Train perplexity is that of all tokens since the evaluation before; a SuperNet has two valid columns (soft and argmax).
+    """
+    valid = [row for row in rows["valid"] if row["split"] == "valid"]
+    kinds = [kind for kind in EVALUATED_AS if any(row["evaluate_as"] == kind for row in valid)]
+    heads = ["iteration (thousands)", "train perplexity", *(f"valid perplexity{'' if kind == 'fixed' else f' ({kind})'}" for kind in kinds), "time"]
+    lines = [heads]
+    since = 0
+    for step in sorted({row["step"] for row in valid}):
+        scores = {row["evaluate_as"]: f"{row['perplexity_per_token']:.2f}" for row in valid if row["step"] == step}
+        seconds = max((row["seconds"] for row in rows["train"] if row["step"] <= step), default=0.0)
+        train = _mean_nll(rows["train"], since, step)
+        cells = [f"{step / 1000:.3f}", "-" if train is None else f"{metrics.perplexity(train):.2f}", *(scores.get(kind, "-") for kind in kinds)]
+        lines.append([*cells, f"{int(seconds) // 60}:{int(seconds) % 60:02d}"])
+        since = step
+    return ["  ".join(f"{cell:>{len(head)}}" for cell, head in zip(line, heads)) for line in lines]
+
+
+def _mean_nll(train: list[dict[str, Any]], since: int, until: int) -> float | None:
+    """Mean nll of the steps since < step <= until; a row counts as the steps since the row before it. None if there is no row."""
+    before = [0, *(row["step"] for row in train)]
+    parts = [(row["nll_per_token"], row["step"] - start) for row, start in zip(train, before) if since < row["step"] <= until]
+    weight = sum(steps for _, steps in parts)
+    return sum(nll * steps for nll, steps in parts) / weight if weight else None

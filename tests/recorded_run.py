@@ -1,0 +1,49 @@
+"""A run directory as tools/train.py leaves it, without training: config.json and history.jsonl with pi that drifts apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from par.architecture import KINDS, pi_table
+
+
+def train_row(step: int, pi: list[list[float]], **changes: Any) -> dict[str, Any]:
+    """One train row; `changes` replace or add keys."""
+    row = {"kind": "train", "step": step, "epoch": 1, "tau": 0.5, "learning_rate": 1e-3, "arch_lr": 0.01, "nll_per_token": 5.0}
+    return row | {"pi": pi, "seconds": float(step), "tokens_per_second": 9e3} | changes
+
+
+def valid_row(step: int, evaluate_as: str = "soft", nll: float = 5.0, **changes: Any) -> dict[str, Any]:
+    """One valid row."""
+    row = {"kind": "valid", "step": step, "epoch": 1, "split": "valid", "evaluate_as": evaluate_as, "nll_per_token": nll}
+    return row | {"perplexity_per_token": float(np.exp(nll)), "perplexity_per_word": 9.0, "bits_per_byte": 2.0} | changes
+
+
+def drifting_pi(blocks: str, count: int, seed: int = 0) -> np.ndarray:
+    """[count, L, O]: softmax of a straight walk of the logits from zero, where the block is stochastic."""
+    slopes = np.random.default_rng(seed).normal(0, 4, (blocks.count("s"), len(KINDS)))
+    logits = np.linspace(0, 1, count)[:, None, None] * slopes
+    pi = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    return np.array([pi_table(blocks, row) for row in pi])
+
+
+def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as history.jsonl."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def make_run(directory: Path, blocks: str = "ssssss", pi: np.ndarray | None = None, count: int = 10, every: int = 7) -> Path:
+    """Makes a finished run with `count` recorded rows `every` steps apart, or with the given pi [rows, L, O]; returns its directory."""
+    directory.mkdir(parents=True)
+    pi = drifting_pi(blocks, count) if pi is None else np.asarray(pi)
+    steps = [every * (i + 1) for i in range(len(pi))]
+    config = {"architecture": blocks, "training": {"seed": 3, "epochs": 2}, "total_steps": steps[-1], "data": {"path": "../../data/words"}}
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    rows = [train_row(step, row.tolist(), nll_per_token=6 - i / len(pi)) for i, (step, row) in enumerate(zip(steps, pi))]
+    kinds = ("soft", "argmax") if "s" in blocks else ("fixed",)
+    write_history(directory / "history.jsonl", rows + [valid_row(steps[-1], kind, 5.5) for kind in kinds])
+    return directory

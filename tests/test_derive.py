@@ -1,0 +1,154 @@
+"""From pi to an architecture: the likeliest kind wins, ties are cheap, fixed blocks stay; the command says what it did and what is doubtful."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from par import architecture, derive
+from par.architecture import KINDS, Architecture
+from par.errors import UsageError
+from par.tools import derive as tool
+from recorded_run import make_run
+
+DECIDED = [[0.9, 0.06, 0.04], [0.1, 0.7, 0.2]]
+
+
+def test_every_order_of_three_probabilities_gives_the_likeliest_kind():
+    draw = np.random.default_rng(5)
+    pi = draw.dirichlet(np.ones(3), 500)
+    expected = "".join(max(zip(row, KINDS))[1] for row in pi.tolist())
+    assert derive.argmax(pi) == expected and set(expected) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"), [([1 / 3] * 3, "i"), ([0.4, 0.4, 0.2], "d"), ([0.4, 0.2, 0.4], "i"), ([0.2, 0.4, 0.4], "i"), ([0.4, 0.3, 0.3], "a")], ids=str
+)
+def test_a_tie_goes_to_the_cheaper_kind(row, kind):
+    assert derive.argmax(np.array([row])) == kind
+
+
+def test_fixed_blocks_keep_their_kind_whatever_pi_says():
+    towards_dense = np.tile([0.1, 0.8, 0.1], (5, 1))
+    assert derive.derive(towards_dense, "asisd").blocks == "adidd"
+
+
+def test_what_was_derived_says_where_it_came_from():
+    chosen = derive.derive(np.array(DECIDED), "ss", search_run="search-1", seeds=(4,))
+    assert chosen == Architecture("ad", "argmax", "search-1", tuple(map(tuple, DECIDED)), (4,))
+    assert all(type(p) is float for row in chosen.pi for p in row)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((DECIDED, "ss", "best"), "rule must be one of argmax, but is 'best'"),
+        ((DECIDED, "ad"), "must have a stochastic one"),
+        ((DECIDED, "sss"), r"pi must have shape \(3, 3\) for the blocks 'sss', but has \(2, 3\)"),
+        (([[0.5, 0.5]] * 2, "ss"), r"but has \(2, 2\)"),
+    ],
+)
+def test_what_can_not_be_derived_is_refused(arguments, said):
+    with pytest.raises(UsageError, match=said):
+        derive.derive(np.array(arguments[0]), *arguments[1:])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "pi", "step", "said"),
+    [
+        ("ss", DECIDED, 100, []),
+        ("ss", DECIDED, 99, ["the search has not ended: step 99 of 100"]),
+        ("ss", [[0.49, 0.31, 0.2], [0.5, 0.5, 0]], 100, ["not decided: the likeliest kind has a probability below 0.5 in block 1"]),
+        ("si", [[0, 0, 1]] * 2, 100, ["every block is identity: a prediction knows the last token alone"]),
+        ("sd", [[0, 0, 1], [0, 1, 0]], 100, ["no block is attention: a prediction knows the last token alone"]),
+    ],
+)
+def test_doubts_are_named(blocks, pi, step, said):
+    assert derive.doubts(derive.derive(np.array(pi), blocks), blocks, step, 100) == said
+
+
+def test_the_table_marks_the_chosen_kind_of_every_block():
+    pi = np.array([*DECIDED, [0, 0, 1]])
+    assert derive.pi_lines(derive.derive(pi, "ssi"), "ssi") == [
+        "block  Attention  Dense      Identity",
+        "    1  0.900*     0.060      0.040",
+        "    2  0.100      0.700*     0.200",
+        "    3  0.000      0.000      1.000*  (fixed)",
+    ]
+
+
+def test_the_command_writes_the_architecture_and_prints_the_next_command(tmp_path, capsys, monkeypatch):
+    run = make_run(tmp_path / "logs" / "first", "ss", [[[1 / 3] * 3] * 2, DECIDED])
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(["--run=logs/first"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.splitlines() == [
+        "architecture: ad (from ss, argmax of pi at step 14 of 14)",
+        "",
+        "block  Attention  Dense      Identity",
+        "    1  0.900*     0.060      0.040",
+        "    2  0.100      0.700*     0.200",
+        "",
+        "written: logs/first/architecture.json",
+        "next:    python tools/train.py --data=data/words --architecture=logs/first/architecture.json",
+    ]
+    assert architecture.load(run / "architecture.json") == Architecture("ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,))
+
+
+def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
+    run = make_run(tmp_path / "run", "ss", [[[0.2, 0.4, 0.4]] * 2])
+    output = tmp_path / "else where" / "chosen.json"
+    assert tool.main([f"--run={run}", f"--output={output}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
+    next_command = f"python tools/train.py --data={os.path.relpath(tmp_path.parent / 'data' / 'words')} --architecture='{output}'"
+    doubts = [
+        "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
+        "every block is identity: a prediction knows the last token alone",
+    ]
+    assert printed == {"architecture": "ii", "path": str(output), "rule": "argmax", "search_run": "run", "search": "ss", "step": 7} | {
+        "total_steps": 7, "seeds": [3], "pi": [[0.2, 0.4, 0.4]] * 2, "warnings": doubts, "next": next_command,
+    }  # fmt: skip
+    assert err.splitlines() == [f"warning: {line}" for line in doubts]
+    assert architecture.load(output).blocks == "ii" and not (run / "architecture.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 1, "error: --run=DIR is required; see --help"),
+        (["--run=missing"], 3, "error: --run=missing has no config.json: give a directory that tools/train.py made"),
+        (
+            ["--run=fixed"],
+            1,
+            "error: run fixed has no stochastic block (architecture ad): there is nothing to derive; a search is a run of tools/train.py",
+        ),
+        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax>; see --help"),
+        (["--run=search", "--output=search"], 1, "error: search: Is a directory"),
+        (["--run=search", "--output=search/config.json/x.json"], 1, "error: search/config.json"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(arguments, code, said, tmp_path, capsys, monkeypatch):
+    make_run(tmp_path / "search", "ss")
+    make_run(tmp_path / "fixed", "ad")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(said) and err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
+    run = make_run(tmp_path / "live", "ss", [DECIDED] * 3)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"total_steps": 1000}))
+    with open(run / "history.jsonl", "a") as file:
+        file.write('{"kind": "train", "step": 28, "pi": [[0.3')
+    done = run_tool("derive", f"--run={run}")
+    assert done.code == 0 and done.out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000)\n")
+    assert done.err == "warning: the search has not ended: step 21 of 1,000\n"
