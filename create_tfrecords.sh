@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Text to records for training, on the way that ./base_model.sh looks for them; see --help.
+set -u
+. "$(dirname -- "${BASH_SOURCE[0]}")/tools/setup_venv.sh"
+
+usage() {
+  cat <<'END'
+usage: ./create_tfrecords.sh [--corpus=NAME] [--recipe=NAME] [options of tools/build_data.py]
+
+Sets up .venv and builds a data set: tokenizer, records of train, valid and test, manifest.
+
+  --corpus=NAME       default wikitext-2-small, from files placed in data/raw/ (a missing one is named, with its place)
+  --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and base for any other text
+  --input_text=PATH   own text instead of a named corpus: a file, a directory or a quoted glob
+  --output_dir=DIR    default data/CORPUS, or data/CORPUS-RECIPE with a recipe that is not the corpus's default;
+                      data/ and the input's name for own text
+  other options       go on to tools/build_data.py, such as --vocab_size=6000;
+                      all of them: .venv/bin/python tools/build_data.py --help
+
+PYTHON names the interpreter to use (CPython 3.11 to 3.13), PAR_VENV another place than .venv.
+END
+}
+
+corpus='' recipe='' text='' output='' options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --corpus | --recipe | --input_text | --output_dir | --tokenizer_model) # --name value, as absl takes it too
+      [ $# -gt 1 ] || die "$1 needs a value: $1=VALUE; see --help"
+      set -- "$1=$2" "${@:3}"
+      continue
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    --corpus=*) corpus=${1#*=} ;;
+    --recipe=*) recipe=${1#*=} ;;
+    --input_text=*) text=$(from_caller "${1#*=}") ;;
+    --output_dir=*) output=$(from_caller "${1#*=}") ;;
+    --tokenizer_model=*) options+=("--tokenizer_model=$(from_caller "${1#*=}")") ;;
+    *) options+=("$1") ;;
+  esac
+  shift
+done
+
+if [ -z "$text" ]; then corpus=${corpus:-wikitext-2-small}; fi
+if [ -z "$recipe" ]; then recipe=$(default_recipe "$corpus"); fi
+case $recipe in *.flags) recipe=$(from_caller "$recipe") ;; esac
+if [ -z "$output" ] && [ -n "$corpus" ]; then output=$(data_dir "$corpus" "$recipe"); fi
+
+setup_venv
+cd -- "$root" || exit 1
+run "$python" tools/build_data.py --recipe="$recipe" ${output:+--output_dir="$output"} ${corpus:+--corpus="$corpus"} ${text:+--input_text="$text"} \
+  ${options[@]+"${options[@]}"}

@@ -1,0 +1,45 @@
+"""What all tests share: a quiet and repeatable TensorFlow, and the commands run as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before anything imports TensorFlow, and inherited by the commands that the tests start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")  # sums are split by thread: the same count on every machine gives the same figures
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
+os.environ["MPLBACKEND"] = "agg"
+
+
+class Finished(NamedTuple):
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def run_tool() -> Callable[..., Finished]:
+    """Runs `python tools/NAME.py FLAGS...` and returns its exit code and what it printed; a traceback fails the test unless it is expected."""
+
+    def run(
+        name: str, *flags: object, cwd: Path = ROOT, env: dict[str, str] | None = None, traceback: bool = False, seconds: float = 300
+    ) -> Finished:
+        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
+        done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+        finished = Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert traceback or "Traceback" not in finished.err, finished.err
+        return finished
+
+    return run
