@@ -1,0 +1,63 @@
+"""Small runs on synthetic streams, for tests of training and of the tools."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from par import manifest, runs
+from par.architecture import parse
+from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from synthetic import make_data
+
+SYMBOLS, FIRST = 32, 8  # ids 8 to 39
+
+
+def copies(num_tokens: int, rng: np.random.Generator, lag: int = 5, probability: float = 0.9) -> np.ndarray:
+    """[N] a stream whose next token is, with a probability, the token `lag` back, and otherwise any."""
+    tokens = rng.integers(FIRST, FIRST + SYMBOLS, num_tokens)
+    copied = rng.random(num_tokens) < probability
+    for i in range(lag, num_tokens):
+        if copied[i]:
+            tokens[i] = tokens[i - lag]
+    return tokens
+
+
+def bigrams(num_tokens: int, rng: np.random.Generator) -> np.ndarray:
+    """[N] a Markov chain of order one: the next token hangs on the last one only."""
+    ends = np.random.default_rng(7).dirichlet(np.full(SYMBOLS, 0.1), size=SYMBOLS).cumsum(axis=1)
+    tokens, draws = np.zeros(num_tokens, np.int64), rng.random(num_tokens)
+    for i in range(1, num_tokens):
+        tokens[i] = min(np.searchsorted(ends[tokens[i - 1]], draws[i]), SYMBOLS - 1)
+    return tokens + FIRST
+
+
+def small_data(data_dir: Path, stream: Any = copies, train: int = 3_000, valid: int = 500, batch_size: int = 4, seq_len: int = 8) -> Path:
+    """A data set of a synthetic stream: `train` tokens, `valid` tokens each for valid and test."""
+    rng = np.random.default_rng(0)
+    return make_data(data_dir, stream(train, rng), stream(valid, rng), stream(valid, rng), FIRST + SYMBOLS, batch_size, seq_len)
+
+
+def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any) -> runs.RunConfig:
+    """A run of a network of width 16 on a data set; `settings` go to whichever group has them."""
+    values = {"d_model": 16, "num_heads": 2, "d_ffn": 24, "mem_len": 5, "max_lr": 5e-3, "warmup_steps": 20, "arch_lr": 0.03} | settings
+
+    def group(cls: type, **more: Any) -> Any:
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names} | more)
+
+    training = group(TrainingConfig, epochs=epochs, seed=seed)
+    return runs.RunConfig(parse(blocks), group(ModelConfig), group(SearchConfig), training, runs.DataIdentity.of(manifest.load(data_dir)))
+
+
+def trainer(run_dir: Path, config: runs.RunConfig, data_dir: Path, **logging: int) -> Any:
+    """A Trainer whose announcements are kept in its `announced`."""
+    from par.training import Trainer
+
+    announced: list[str] = []
+    made = Trainer(run_dir, config, data_dir, LoggingConfig(**logging), announced.append)
+    made.announced = announced
+    return made

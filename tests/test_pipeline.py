@@ -1,0 +1,57 @@
+"""The whole chain by its commands, on a tiny text: build, search, plot, derive, train, evaluate."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from par import architecture, history
+
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=16",
+    "--mem_len=4",
+    "--cutoffs=60",
+    "--epochs=2",
+    "--warmup_steps=10",
+    "--max_lr=3e-3",
+    "--record_every=5",
+)
+
+
+def tiny_text(lines: int) -> str:
+    rng = np.random.default_rng(0)
+    nouns, verbs = ("cat", "dog", "queen", "crow"), ("sees", "hears", "feeds")
+    sentences = [f"the {rng.choice(nouns)} {rng.choice(verbs)} the {rng.choice(nouns)} ." for _ in range(lines)]
+    return "\n".join(sentences) + "\n"
+
+
+def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):
+    def run(name, *flags):
+        done = run_tool(name, *flags, cwd=tmp_path)
+        assert done.code == 0, done.err
+        return done.out
+
+    (tmp_path / "own.txt").write_text(tiny_text(400), encoding="utf-8")
+    built = run("build_data", "--input_text=own.txt", "--vocab_size=283", "--batch_size=4", "--seq_len=8")
+    assert "next: python tools/train.py --data=data/own" in built
+
+    search = run("train", "--data=data/own", "--num_blocks=2", *NETWORK).strip().splitlines()[-1].split("run: ")[1]
+    rows = history.read(tmp_path / search / "history.jsonl")["train"]
+    run("plot_pi", f"--run={search}")
+    with Image.open(tmp_path / search / "plots" / "pi.gif") as gif:
+        assert gif.n_frames == len(rows) > 10
+
+    assert architecture.load(tmp_path / search / "architecture.json").blocks in run("derive", f"--run={search}")
+    blocks = architecture.load(tmp_path / search / "architecture.json")
+    assert blocks.pi == tuple(map(tuple, rows[-1]["pi"])) and not blocks.is_search
+
+    derived = run("train", "--data=data/own", f"--architecture={search}/architecture.json", *NETWORK).strip().splitlines()[-1].split("run: ")[1]
+    assert json.loads((tmp_path / derived / "config.json").read_text())["search_run"] == search.removeprefix("logs/")
+    table = run("evaluate", f"--run={search}", f"--run={derived}").splitlines()
+    assert [line.split()[0] for line in table] == ["network", *["ss"] * 4, *[blocks.blocks] * 2]
+    scores = json.loads(run("evaluate", f"--run={derived}", "--split=test", "--json"))[0]
+    assert 1 < scores["perplexity_per_token"] < 100 and scores["perplexity_per_word"] > 1

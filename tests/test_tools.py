@@ -1,0 +1,233 @@
+"""train, evaluate and benchmark as commands: what they print, how they continue, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from small import small_data
+
+NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--epochs=2")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("data") / "copies")
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory, data_dir, run_tool):
+    """A finished search, made by the command, and what the command printed."""
+    run_dir = tmp_path_factory.mktemp("runs") / "search"
+    done = run_tool("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK)
+    assert done.code == 0, done.err
+    return run_dir, done
+
+
+def refused(done, code, *words):
+    """One line on stderr, with these words, and the exit code."""
+    assert done.code == code, done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert done.err.startswith("error: ")
+    for word in words:
+        assert word in done.err, done.err
+
+
+def test_train_prints_the_table_and_writes_what_a_run_consists_of(search):
+    run_dir, done = search
+    lines = done.out.strip().splitlines()
+    assert re.split(r"\s{2,}", lines[0].strip()) == [
+        "iteration (thousands)",
+        "train perplexity",
+        "valid perplexity (soft)",
+        "valid perplexity (argmax)",
+        "time",
+    ]
+    assert [line.split()[0] for line in lines[1:3]] == ["0.093", "0.186"]
+    assert lines[-1] == f"done: 186 steps; run: {run_dir}"
+    for name in ("config.json", "flags.txt", "environment.json", "training_log.log", "history.jsonl", "summary.json", "checkpoints", "tensorboard"):
+        assert (run_dir / name).exists(), name
+    assert not any(str(ROOT) in (run_dir / name).read_text() for name in ("config.json", "environment.json", "training_log.log"))
+
+
+def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool):
+    run_dir, first = search
+    again = run_tool("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK)
+    assert again.code == 0 and again.err == ""
+    assert again.out == first.out.replace("done: 186", "already done: 186")
+
+
+def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
+    run_dir, _ = search
+    named = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--print_run")
+    assert (named.code, named.out.strip()) == (0, str(run_dir))
+    changed = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--max_lr=1e-3", "--epochs=3")
+    refused(changed, 1, "training.epochs: 2 -> 3", "training.max_lr: 0.005 -> 0.001", "--run=DIR")
+
+
+def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_tool):
+    def name(*more):
+        done = run_tool("train", f"--data={data_dir}", *NETWORK, *more, "--print_run")
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    assert re.fullmatch(r"logs/synthetic-6s-custom-seed0-[0-9a-f]{8}", name())
+    assert len({name(), name("--seed=1"), name("--epochs=3"), name("--num_blocks=5"), name("--tau_end=0.2"), name("--architecture=ad")}) == 6
+    assert name("--architecture=ad") == name("--architecture=ad", "--tau_end=0.2", "--log_every=3")  # no search, no tau
+    assert name("--architecture=5s") == name("--num_blocks=5")
+
+
+def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(search, run_tool):
+    run_dir, _ = search
+    once, twice = (run_tool("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
+    assert once.code == 0 and once.out == twice.out
+    results = json.loads(once.out)
+    assert [(row["split"], row["evaluate_as"]) for row in results] == [("valid", "soft"), ("valid", "argmax"), ("test", "soft"), ("test", "argmax")]
+    for row in results:
+        assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(np.exp(row["nll_per_token"]))
+    shown = run_tool(
+        "evaluate", f"--run={run_dir}", f"--run={run_dir}", "--split=test", "--batch_size=1", "--seq_len=3", "--mem_len=9", "--show_history"
+    )
+    assert shown.code == 0
+    assert shown.out.count("sd soft") == 2 and shown.out.count("iteration (thousands)") == 2 and "perplexity per word" in shown.out
+
+
+def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
+    run_dir, _ = search
+    best = json.loads((run_dir / "summary.json").read_text())["best"]
+    done = run_tool("evaluate", f"--run={run_dir}", "--checkpoint=best", "--split=valid", "--json")
+    row = json.loads(done.out)[0]
+    assert (row["step"], row["nll_per_token"]) == (best["step"], best["nll_per_token"])
+
+
+def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, tmp_path):
+    import shutil
+
+    for source in (data_dir, search[0]):
+        shutil.copytree(source.parent, tmp_path / source.parent.name)
+    moved = tmp_path / search[0].parent.name / "search"
+    assert run_tool("evaluate", f"--run={moved}", "--json").out.replace(str(moved), "") == run_tool(
+        "evaluate", f"--run={search[0]}", "--json"
+    ).out.replace(str(search[0]), "")
+
+
+def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_tool, tmp_path):
+    flags = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", "--architecture=ss", *NETWORK, "--epochs=40", "--record_every=10")
+    process = subprocess.Popen([sys.executable, ROOT / "tools" / "train.py", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    history = tmp_path / "run" / "history.jsonl"
+    for _ in range(600):
+        if history.is_file() and history.stat().st_size:
+            break
+        time.sleep(0.1)
+    in_use = run_tool("train", *flags)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 5, err
+    stopped = re.search(r"^error: stopped by SIGTERM at step (\d+) of 3720; the state is saved: the same command continues$", err, re.M)
+    assert stopped and "Traceback" not in err
+    refused(in_use, 1, "is in use by host", f"process {process.pid}")
+    refused(run_tool("train", *flags, "--d_ffn=25"), 1, "model.d_ffn: 24 -> 25")
+    process = subprocess.Popen([sys.executable, ROOT / "tools" / "train.py", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = next(line for line in process.stderr if "step" in line)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert line.strip() == f"continuing ss in {tmp_path / 'run'}: step {stopped[1]} of 3720"
+
+
+def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
+    done = run_tool("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *NETWORK, "--architecture=ad", "--dry_run", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    attention, dense, norms = 5 * 16 * 16 + 2 * 16, 2 * 16 * 24 + 16 + 24, 3 * 2 * 16
+    assert figures["parameters"] == 2 * 40 * 16 + attention + dense + norms
+    assert figures["total_steps"] == 186 and figures["estimated_seconds"] > 0 and figures["peak_memory_megabytes"] > 100
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("--architecture=adx",), 1, ("architecture", "'adx'", "6s, 4a2d or 3(ad)")),
+        (("--num_blocks=0",), 1, ("num_blocks", "0")),
+        (("--cutoffs=20", "--cutoffs=40"), 1, ("cutoffs", "vocabulary size 40", "[20, 40]")),
+        (("--cutoffs=20", "--cutoffs=10"), 1, ("cutoffs must increase", "[20, 10]")),
+        (("--d_model=15",), 1, ("d_model", "15")),
+        (("--tau_start=0",), 1, ("tau_start", "0.001")),
+        (("--sampling=hard",), 1, ("sampling", "hard", "soft")),
+        (("--nonsense=1",), 1, ("nonsense",)),
+        (("--recipe=nonsense",), 1, ("nonsense", "quick")),
+        (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json", "build_data")),
+        (("--architecture=/nonexistent/architecture.json",), 3, ("/nonexistent/architecture.json", "does not exist")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_train_refuses_in_one_line(data_dir, run_tool, tmp_path, flags, code, words):
+    done = run_tool("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
+    refused(done, code, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool, tmp_path):
+    import shutil
+
+    shutil.copytree(data_dir, tmp_path / "data")
+    path = next((tmp_path / "data" / "train").glob("*.tfrecord"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refused(run_tool("train", f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}"), 3, str(path), "SHA-256")
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_refuses_in_one_line(search, run_tool, tmp_path):
+    run_dir, _ = search
+    refused(run_tool("evaluate"), 1, "--run")
+    refused(run_tool("evaluate", f"--run={tmp_path}"), 3, str(tmp_path), "config.json")
+    refused(run_tool("evaluate", f"--run={run_dir}", "--batch_size=0"), 1, "batch_size", "0")
+    refused(run_tool("evaluate", f"--run={run_dir}", "--split=dev"), 1, "split", "dev")
+    other = small_data(tmp_path / "other")
+    text = (other / "manifest.json").read_text()
+    sha = json.loads(text)["tokenizer_sha256"]
+    (other / "manifest.json").write_text(text.replace(sha, "0" * 64))
+    refused(run_tool("evaluate", f"--run={run_dir}", f"--data={other}"), 3, "another tokenizer", sha[:12], "000000000000")
+
+
+def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp_path):
+    import shutil
+
+    run_dir = tmp_path / "run"
+    shutil.copytree(search[0], run_dir)
+    shutil.rmtree(run_dir / "checkpoints")
+    done = run_tool("evaluate", f"--run={run_dir}", f"--data={json.loads((search[0] / 'config.json').read_text())['data']['path']}", cwd=search[0])
+    refused(done, 3, "no last checkpoint")
+
+
+def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
+    done = run_tool(
+        "benchmark",
+        "train",
+        "--steps=2",
+        "--repeats=2",
+        "--vocab_size=3000",
+        "--batch_size=4",
+        "--seq_len=8",
+        "--architecture=s",
+        "--fixed=a",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert [row["network"] for row in figures["networks"]] == ["s soft", "s straight_through", "a"]
+    for row in figures["networks"]:
+        utilisation = row["steps_per_second"] * row["gflop_per_step"] / figures["best_product_gflops"]
+        assert row["model_flops_utilisation"] == pytest.approx(utilisation, rel=0.01) and 0 < utilisation < 1
+    refused(run_tool("benchmark", "speed"), 1, "train")

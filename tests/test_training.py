@@ -1,0 +1,203 @@
+"""The loop: a run that was stopped equals one that was not; evaluation is deterministic; what can go wrong is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from par import evaluation, history, manifest
+from par.errors import DataError, DivergedError, StoppedError
+from small import small_config, small_data, trainer
+
+RATES = re.compile(r"tokens/s \d+")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deterministic_ops():
+    tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("data") / "copies")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, data_dir):
+    """A finished search of 2 epochs with dropout, and everything it wrote."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    made = trainer(run_dir, small_config(data_dir, "ssd"), data_dir, log_every=13, record_every=7, save_every=1000)
+    made.run()
+    return made
+
+
+def weights_of(run) -> dict[str, np.ndarray]:
+    """Every variable of the state by name: weights, logits, both optimizers, memories, step."""
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(run.run_dir / "checkpoints")))
+    names = [name for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name and "note" not in name and "save_counter" not in name]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def rows_of(run_dir) -> list[dict]:
+    lines = [json.loads(line) for line in (run_dir / "history.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def scalars_of(run_dir, name: str) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(run_dir / "tensorboard" / name), size_guidance={"tensors": 0})
+    events.Reload()
+    found = {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    return {tag: rows for tag, rows in found.items() if not tag.startswith("speed/")}
+
+
+@pytest.mark.parametrize("stops", [(31,), (10, 93, 150)], ids=str)
+def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp_path, data_dir, uninterrupted, stops):
+    run_dir, config = tmp_path / "run", uninterrupted.config
+    for stop in stops:
+        with pytest.raises(StoppedError, match=r"stopped by request at step \d+ of 186; the state is saved: the same command continues"):
+            trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000).run(should_stop=lambda step, stop=stop: step >= stop)
+    last = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000)
+    assert stops[-1] <= last.step < 186
+    last.run()
+    expected, found = weights_of(uninterrupted), weights_of(last)
+    assert expected.keys() == found.keys() and len(expected) > 40
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
+    log, whole_log = ((d / "training_log.log").read_text() for d in (run_dir, uninterrupted.run_dir))
+    assert RATES.sub("", log) == RATES.sub("", whole_log)
+    for name in ("train", "valid"):
+        assert scalars_of(run_dir, name) == scalars_of(uninterrupted.run_dir, name)
+
+
+def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    run = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
+    with pytest.raises(KeyboardInterrupt):  # as if killed: nothing is saved at this point
+        run.run(progress=lambda made, text: (_ for _ in ()).throw(KeyboardInterrupt) if run.step >= 50 else None)
+    assert max(row["step"] for row in rows_of(run_dir)) > 40
+    again = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
+    assert again.step == 40
+    again.run()
+    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
+    assert scalars_of(run_dir, "train") == scalars_of(uninterrupted.run_dir, "train")
+
+
+def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):
+    rows = history.read(uninterrupted.run_dir / "history.jsonl")
+    assert [row["step"] for row in rows["train"]] == [*range(7, 186, 7), 186]
+    assert [(row["step"], row["evaluate_as"]) for row in rows["valid"]] == [(93, "soft"), (93, "argmax"), (186, "soft"), (186, "argmax")]
+    assert rows["train"][-1]["tau"] == pytest.approx(0.1, rel=1e-6) and rows["train"][0]["tau"] > 0.9
+    np.testing.assert_allclose(rows["train"][-1]["pi"][2], [0, 1, 0])
+    log = (uninterrupted.run_dir / "training_log.log").read_text()
+    assert [int(n) for n in re.findall(r"^step (\d+)/186", log, re.M)] == [*range(13, 186, 13), 186]
+    assert f"parameters in all: {uninterrupted.learner.parameters:,} and 6 architecture logits" in log
+
+
+def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_entropy(uninterrupted):
+    train, valid = scalars_of(uninterrupted.run_dir, "train"), scalars_of(uninterrupted.run_dir, "valid")
+    assert {"schedule/learning_rate", "schedule/tau", "schedule/arch_lr", "loss/nll_per_token", "entropy/block_01"} <= train.keys()
+    assert {f"pi_block_0{b}/{kind}" for b in (1, 2) for kind in ("Attention", "Dense", "Identity")} <= train.keys()
+    assert not any("block_03" in tag for tag in train)  # a fixed block has nothing to show
+    names = {f"perplexity/per_{unit}{way}" for unit in ("token", "word") for way in ("", "_argmax")} | {"perplexity/bits_per_byte"}
+    assert names <= valid.keys()
+    step, entropy = train["entropy/block_01"][0]
+    pi = history.read(uninterrupted.run_dir / "history.jsonl")["train"][0]["pi"][0]
+    assert step == 7 and entropy == pytest.approx(-np.sum(np.array(pi) * np.log(pi)), rel=1e-5)
+
+
+def test_evaluation_gives_the_same_figure_to_the_last_bit(data_dir, uninterrupted):
+    loaded = manifest.load(data_dir)
+    for way in ("soft", "argmax"):
+        first, second = (evaluation.score(uninterrupted.learner, data_dir, loaded, "valid", way) for _ in range(2))
+        assert first == second
+
+
+def test_evaluation_leaves_the_state_of_training_alone(tmp_path, data_dir, uninterrupted):
+    before = [variable.numpy().copy() for variable in uninterrupted.learner._memories]
+    evaluation.score(uninterrupted.learner, data_dir, manifest.load(data_dir), "test", "soft")
+    for old, variable in zip(before, uninterrupted.learner._memories):
+        np.testing.assert_array_equal(variable.numpy(), old)
+
+
+@pytest.mark.parametrize(("batch_size", "seq_len", "mem_len"), [(1, 8, 5), (1, 1, 7), (3, 11, 0), (4, 8, None)])
+def test_evaluation_scores_every_token_but_the_first_at_any_shape(data_dir, uninterrupted, batch_size, seq_len, mem_len):
+    loaded = manifest.load(data_dir)
+    scores = evaluation.score(uninterrupted.learner, data_dir, loaded, "test", "soft", batch_size, seq_len, mem_len)
+    assert scores["tokens"] == loaded.splits["test"].tokens - 1
+    assert 1 < scores["perplexity_per_token"] < 40
+
+
+def test_window_length_does_not_change_the_score_when_everything_is_remembered(data_dir, uninterrupted):
+    loaded = manifest.load(data_dir)
+    one, other = (
+        evaluation.score(uninterrupted.learner, data_dir, loaded, "valid", "argmax", batch_size=1, seq_len=t, mem_len=600)["nll_per_token"]
+        for t in (50, 125)
+    )
+    assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_finite_checkpoint(tmp_path, data_dir):
+    config = small_config(data_dir, "sd", max_lr=5e-3)
+    run = trainer(tmp_path / "run", config, data_dir, save_every=20)
+    with pytest.raises(StoppedError):
+        run.run(should_stop=lambda step: step >= 20)
+    broken = trainer(tmp_path / "run", config, data_dir, save_every=20)
+    broken.learner.objective.trunk.embedding.assign(np.full_like(broken.learner.objective.trunk.embedding.numpy(), np.nan))
+    with pytest.raises(DivergedError, match=r"diverged at step 21: loss nan, gradient norm nan, learning rate \d\S+;.*--max_lr"):
+        broken.run()
+    assert all(np.isfinite(value).all() for value in weights_of(broken).values())
+    assert "diverged at step 21" in (tmp_path / "run" / "training_log.log").read_text()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    newest = max((run_dir / "checkpoints").glob("ckpt-*.data*"), key=os.path.getmtime)
+    assert newest.name.startswith("ckpt-186")
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    run = trainer(run_dir, uninterrupted.config, data_dir)
+    assert run.step == 93
+    assert re.search(r"checkpoint .*ckpt-186 can't be used .*trying the one before", run.announced[0])
+    for path in (run_dir / "checkpoints").glob("ckpt-*.data*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match="none of the 2 checkpoints"):
+        trainer(run_dir, uninterrupted.config, data_dir)
+
+
+def test_the_best_checkpoint_is_the_one_of_the_lowest_valid_nll(uninterrupted):
+    rows = [row for row in history.read(uninterrupted.run_dir / "history.jsonl")["valid"] if row["evaluate_as"] == "soft"]
+    best = min(rows, key=lambda row: row["nll_per_token"])
+    assert uninterrupted.note["best"] == {"step": best["step"], "nll_per_token": best["nll_per_token"]}
+    saved = [path.name for path in (uninterrupted.run_dir / "checkpoints" / "best").glob("ckpt-*.index")]
+    assert saved == [f"ckpt-{best['step']}.index"]
+
+
+def test_straight_through_trains_and_decides_by_the_same_loop(tmp_path, data_dir):
+    run = trainer(tmp_path / "run", small_config(data_dir, "ss", sampling="straight_through"), data_dir)
+    before = run.learner.pi
+    run.run()
+    assert np.abs(run.learner.pi - before).max() > 0.05
+
+
+def test_plain_and_adaptive_softmax_learn_the_same_bigrams(tmp_path):
+    from small import bigrams
+
+    data = small_data(tmp_path / "data", bigrams, train=6_000)
+    ends = []
+    for cutoffs in ((), (12, 20)):
+        run = trainer(
+            tmp_path / f"run{len(cutoffs)}", small_config(data, "d", cutoffs=cutoffs, epochs=6, max_lr=2e-2, dropout_rate=0.0, proj_factor=1.0), data
+        )
+        run.run()
+        ends.append(evaluation.score(run.learner, data, manifest.load(data), "valid", "fixed")["nll_per_token"])
+    assert ends[0] == pytest.approx(ends[1], rel=0.05) and ends[0] < 2.2

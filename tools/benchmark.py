@@ -1,0 +1,103 @@
+"""Measures the speed of this program on this machine, on synthetic tokens.
+
+    python tools/benchmark.py train                        steps per second of the search for each sampling, and of fixed networks
+    python tools/benchmark.py train --json --steps=100     the same as one JSON line
+
+Each network is timed in turn, again and again, so that a change in the machine's speed meets all of them; the medians are printed. Model
+FLOPs utilisation is FLOPs of the network's matrix products per second over the best 2048 x 2048 product seen in the same run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from typing import Any
+
+from absl import flags
+
+from par import architecture, files, runs
+from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par.errors import UsageError
+from par.tools import common
+
+BASE_SHAPE = {"d_model": 128, "num_heads": 4, "d_ffn": 512, "mem_len": 16, "cutoffs": (250, 2500)}
+FLAGS = common.Flags(__doc__).own(
+    "What",
+    (flags.DEFINE_integer, "steps", 50, "training steps of one measurement"),
+    (flags.DEFINE_integer, "repeats", 5, "measurements of each network, in turn"),
+    (flags.DEFINE_string, "architecture", "6s", "blocks of the search"),
+    (flags.DEFINE_multi_string, "fixed", ["adadad"], "blocks of a fixed network to time beside it (repeatable)"),
+    (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
+    (flags.DEFINE_integer, "batch_size", 32, "rows B"),
+    (flags.DEFINE_integer, "seq_len", 32, "window length T in tokens"),
+    (flags.DEFINE_integer, "mem_len", BASE_SHAPE["mem_len"], "memory length M in tokens"),
+    (flags.DEFINE_bool, "json", False, "print one JSON line"),
+)
+
+
+def _config(values: common.Flags, blocks: str, sampling: str) -> runs.RunConfig:
+    data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
+    model = ModelConfig(**BASE_SHAPE | {"mem_len": values.mem_len})
+    model.check_vocabulary(values.vocab_size)
+    return runs.RunConfig(architecture.parse(blocks), model, SearchConfig(sampling=sampling), TrainingConfig(), data)
+
+
+def _train(values: common.Flags) -> int:
+    if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1:
+        raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1")
+    configs = {f"{values.architecture} {sampling}": _config(values, values.architecture, sampling) for sampling in SearchConfig.choices("sampling")}
+    configs |= {blocks: _config(values, blocks, "soft") for blocks in values.fixed}
+    common.start_tensorflow()
+    from par import timing
+
+    networks = {name: timing.TimedTraining(config, values.steps) for name, config in configs.items()}
+    rates: dict[str, list[float]] = {name: [] for name in networks}
+    best = 0.0
+    with common.Progress("benchmark", "measurement", values.repeats * len(networks)) as progress:
+        for _ in range(values.repeats):
+            best = max(best, timing.best_product())
+            for name, network in networks.items():
+                rates[name].append(network.run())
+                progress(1, name)
+    results = [_result(name, rates[name], network.flops, best) for name, network in networks.items()]
+    if values.json:
+        print(files.canonical_json({"best_product_gflops": round(best / 1e9, 1), "networks": results}))
+        return 0
+    print(f"{'network':<24}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'GFLOP/step':>12}{'MFU':>7}")
+    for row in results:
+        figures = f"{row['steps_per_second']:>9.2f}{row['slowest']:>9.2f}{row['fastest']:>9.2f}{row['gflop_per_step']:>12.2f}"
+        print(f"{row['network']:<24}{figures}{row['model_flops_utilisation']:>7.2f}")
+    print(f"medians of {values.repeats} measurements of {values.steps} steps; best matrix product {best / 1e9:.0f} GFLOP/s")
+    return 0
+
+
+def _result(name: str, rates: list[float], flops: float, best: float) -> dict[str, Any]:
+    rate = statistics.median(rates)
+    return {
+        "network": name,
+        "steps_per_second": rate,
+        "slowest": min(rates),
+        "fastest": max(rates),
+        "gflop_per_step": flops / 1e9,
+        "model_flops_utilisation": rate * flops / best,
+    }
+
+
+SUBJECTS = {"train": _train}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: its first argument names what is measured."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    subject = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+
+    def work(values: common.Flags) -> int:
+        if subject not in SUBJECTS:
+            raise UsageError(f"the first argument must name what is measured, one of {', '.join(SUBJECTS)}, but is {subject!r}; see --help")
+        return SUBJECTS[subject](values)
+
+    return common.run(FLAGS, work, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""What the commands share: flags generated from the settings, start-up, and one line with an exit code for every error."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import os
+import sys
+import tempfile
+import textwrap
+import time
+import traceback
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from absl import flags
+from tqdm import tqdm
+
+from par import config
+from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
+REPORT_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
+GroupType = TypeVar("GroupType", bound=config.Group)
+
+
+class Flags(flags.FlagValues):
+    """The flags of one tool. Nothing is registered globally, so that several tools can live in one process."""
+
+    def __init__(self, doc: str):
+        super().__init__()
+        self.__dict__["doc"] = doc
+        self.__dict__["sections"] = []
+
+    def group(self, cls: type[config.Group], title: str) -> Flags:
+        """Adds a flag for every setting of a group, with the setting's default, reason and choices."""
+        for field, kind in config.fields(cls):
+            _define(self, field, kind)
+        self.sections.append((title, [field.name for field, _ in config.fields(cls)]))
+        return self
+
+    def read(self, cls: type[GroupType]) -> GroupType:
+        """The group as the flags say it. Raises: UsageError for a value that fails a check."""
+        values = {field.name: getattr(self, field.name) for field, _ in config.fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def own(self, title: str, *definitions: tuple[Callable, str, Any, str]) -> Flags:
+        """Adds flags of this tool alone: (flags.DEFINE_..., name, default, help)."""
+        for define, name, default, text in definitions:
+            define(name, default, text, flag_values=self)
+        self.sections.append((title, [name for _, name, _, _ in definitions]))
+        return self
+
+    def usage(self) -> str:
+        """The text of --help."""
+        lines = [self.doc.strip(), ""]
+        for title, names in self.sections:
+            lines.append(f"{title}:")
+            for name in names:
+                flag = self[name]
+                shown = "" if flag.default in (None, "", []) else f" (default {flag.default_as_str.strip(chr(39))})"
+                choices = getattr(flag.parser, "enum_values", None)
+                text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help}{shown}"
+                label = f"  --{'[no]' if flag.boolean else ''}{name}"
+                lines += textwrap.wrap(text, 118, initial_indent=f"{label:<26}", subsequent_indent=" " * 26)
+        return "\n".join(lines)
+
+
+def choice(*values: str, repeatable: bool = False) -> Callable:
+    """A definition for `Flags.own` of a flag that takes one of `values`, or several if it is repeatable."""
+
+    def define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
+        kind = flags.DEFINE_multi_enum if repeatable else flags.DEFINE_enum
+        kind(name, default, list(values), text, flag_values=flag_values)
+
+    return define
+
+
+def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> None:
+    name, default, text = field.name, field.default, field.metadata["reason"]
+    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    if field.metadata["choices"]:
+        flags.DEFINE_enum(name, default, list(field.metadata["choices"]), text, flag_values=values)
+    elif item is None:
+        define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[kind]
+        define(name, default, text, flag_values=values)
+    else:
+        define = {str: flags.DEFINE_multi_string, int: flags.DEFINE_multi_integer, float: flags.DEFINE_multi_float}[item]
+        define(name, list(default), text, flag_values=values)
+
+
+def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:
+    """Puts the flags of `--recipe=NAME|FILE` first, leaving out those that the command line gives itself and those of other tools.
+
+    A recipe holds the settings of the data and of the training in one file; each tool takes those that it has.
+    Raises: UsageError if there is no such recipe or it holds a flag that no setting has.
+    """
+    recipe = _value_of("recipe", arguments)
+    if recipe is None or "recipe" not in known:
+        return arguments
+    given = {_flag_name(argument) for argument in arguments}
+    for names in ALTERNATIVES:
+        if given & names:
+            given |= names
+    lines = recipe_lines(recipe)
+    return [line for line in lines if _flag_name(line) in known and _flag_name(line) not in given] + arguments
+
+
+def recipe_lines(recipe: str) -> list[str]:
+    """The flags of a recipe, without blank lines, comments (#) and --undefok, by which absl reads it as a --flagfile of any tool.
+
+    Raises: UsageError if there is no such recipe or a line is no setting.
+    """
+    path = Path(recipe) if recipe.endswith(".flags") else RECIPES / f"{recipe}.flags"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.flags")))
+        raise UsageError(f"recipe {recipe!r} does not exist: choose one of {names}, or the path of a .flags file") from None
+    lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith(("#", "--undefok="))]
+    for line in lines:
+        if _flag_name(line) not in _settings():
+            raise UsageError(f"recipe {path} holds the unknown flag {line!r}: give one setting a line, --name=value")
+    return lines
+
+
+@functools.cache
+def _settings() -> dict[str, type]:
+    """What a recipe may hold: every setting with its type, and the architecture."""
+    named = {"architecture": str, "num_blocks": int}
+    return named | {field.name: kind for group in config.GROUPS for field, kind in config.fields(group)}
+
+
+def _flag_name(argument: str) -> str:
+    """`epochs` of `--epochs=5`, `lowercase` of `--nolowercase`; empty for what is not a flag."""
+    if not argument.startswith("-"):
+        return ""
+    name = argument.removeprefix("-").removeprefix("-").split("=", 1)[0]
+    return name[2:] if name.startswith("no") and _settings().get(name[2:]) is bool else name
+
+
+def _value_of(name: str, arguments: list[str]) -> str | None:
+    """The last value given to a flag, written `--name=value` or `--name value`."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        if _flag_name(argument) == name:
+            found = argument.split("=", 1)[1] if "=" in argument else following
+    return found
+
+
+def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | None = None) -> int:
+    """Parses `argv` (without the program's name) into `values`, does the work, and turns what happens into an exit code.
+
+    Every error a user can cause is one line on stderr; a traceback is shown only for a defect of this program.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
+            print(values.usage())
+            code = 0
+        else:
+            _parse(values, arguments)
+            code = work(values) or 0
+        sys.stdout.flush()
+        return code
+    except ParError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", StoppedError.exit_code)
+    except MemoryError:
+        return _fail(OUT_OF_MEMORY, ResourceError.exit_code)
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        _discard_output()
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.filename is None:
+                _discard_output()
+            return _fail(f"no space left to write {error.filename or 'the output'}: free some disk space", ResourceError.exit_code)
+        if error.filename is not None:  # a path that the user named, or one below it: missing, a directory, not permitted
+            return _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
+        return _defect(error)
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's; the module may not be loaded here
+            return _fail(f"{OUT_OF_MEMORY}, or use another --sampling", ResourceError.exit_code)
+        return _defect(error)
+
+
+def _discard_output() -> None:
+    """If stdout takes no more, what is left in its buffer has nowhere to go: the interpreter must not try again when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parse(values: Flags, arguments: list[str]) -> None:
+    """Raises: UsageError in one line for everything that absl refuses (which raises ValueError for `--nojson=1`)."""
+    values.unparse_flags()
+    try:
+        arguments = values.read_flags_from_files(arguments, force_gnu=False)
+        rest = values(["tool", *expand_recipe(arguments, values)])[1:]
+    except ParError:
+        raise
+    except (flags.Error, ValueError) as error:
+        raise UsageError(f"{error}; see --help") from None
+    if rest:
+        raise UsageError(f"unexpected argument {rest[0]!r}: every option is a flag, --name=value; see --help")
+
+
+def _defect(error: Exception) -> int:
+    traceback.print_exception(error)
+    return _fail(f"unexpected {type(error).__name__}: please report the lines above", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def required_dir(path: str | None, flag: str, artefact: str) -> Path:
+    """The directory that a flag names. Raises: UsageError if the flag is missing, DataError if the directory lacks `artefact`."""
+    if not path:
+        raise UsageError(f"--{flag}=DIR is required; see --help")
+    if not (Path(path) / artefact).is_file():
+        maker = "build_data" if flag == "data" else "train"
+        raise DataError(f"--{flag}={path} has no {artefact}: give a directory that tools/{maker}.py made")
+    return Path(path)
+
+
+def start_tensorflow() -> Any:
+    """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the module.
+
+    TensorFlow writes to file descriptor 2 at import and at its first op whatever the log level says. If the import fails, that text is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
+    with _silenced_stderr():
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+        tf.config.experimental.enable_op_determinism()
+        tf.constant(0.0) + 1.0
+    return tf
+
+
+@contextlib.contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            captured.seek(0)
+            sys.stderr.write(captured.read().decode("utf-8", "replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def announce(line: str) -> None:
+    """A line for the reader who waits, on stderr; results go to stdout."""
+    tqdm.write(line, file=sys.stderr)
+
+
+class Progress:
+    """Tells on stderr how far the work is: a bar with rate and time left on a terminal, else a line at most every ten seconds."""
+
+    def __init__(self, what: str, unit: str, total: int, done: int = 0):
+        self._what, self._unit, self._total, self._done, self._last = what, unit, total, done, time.monotonic()
+        self._bar = tqdm(desc=what, unit=unit, total=total, initial=done, unit_scale=total > 100_000, leave=False, dynamic_ncols=True, disable=None)
+
+    def __call__(self, made: int, text: str = "") -> None:
+        """`made` more units are done; `text` says how it stands."""
+        self._done += made
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(made)
+        if self._bar.disable and time.monotonic() - self._last >= REPORT_EVERY:
+            self._last = time.monotonic()
+            print(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s {text}".rstrip(), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()

@@ -1,0 +1,107 @@
+"""Scores trained networks on any split: perplexity per token, per word, bits per byte, side by side.
+
+    python tools/evaluate.py --run=logs/RUN --split=valid --split=test
+    python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as its mixture (soft) and as its argmax
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256
+
+B, T and M may differ from training's: the records are rejoined to one stream and cut anew. Twice the same command gives the same figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from par import files, history, records, runs
+from par.errors import DataError, UsageError
+from par.tools import common
+
+FLAGS = common.Flags(__doc__).own(
+    "What",
+    (flags.DEFINE_multi_string, "run", [], "run directory (repeatable: the table has a line for each)"),
+    (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
+    (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split (repeatable)"),
+    (flags.DEFINE_integer, "batch_size", None, "rows B; the default is training's"),
+    (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; the default is training's"),
+    (flags.DEFINE_integer, "mem_len", None, "memory length M in tokens; the default is training's"),
+    (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
+    (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
+    (flags.DEFINE_bool, "json", False, "print one JSON line"),
+)  # fmt: skip
+COLUMNS = ("perplexity_per_token", "perplexity_per_word", "bits_per_byte")
+
+
+def _work(values: common.Flags) -> int:
+    if not values.run:
+        raise UsageError("--run=DIR is required; see --help")
+    for name, least in (("batch_size", 1), ("seq_len", 1), ("mem_len", 0)):
+        if getattr(values, name) is not None and not least <= getattr(values, name) <= 1 << 20:
+            raise UsageError(f"{name} must be from {least} to {1 << 20}, but is {getattr(values, name)}")
+    loaded = [(run, *_open(run, values.data)) for run in values.run]
+    common.start_tensorflow()
+    results = []
+    for run, config, data_dir, manifest in loaded:
+        results += _score(values, run, config, data_dir, manifest)
+    if values.json:
+        print(files.canonical_json(results))
+        return 0
+    if values.show_history:
+        for run in values.run:
+            print(f"{run}\n" + "\n".join(history.table(history.read(Path(run) / "history.jsonl"))) + "\n")
+    print("\n".join(_table(results)))
+    return 0
+
+
+def _open(run: str, data: str | None) -> tuple[runs.RunConfig, Path, records.Manifest]:
+    """Settings, data directory and manifest of a run. Raises: DataError if the data has another tokenizer than the run."""
+    config, remembered = runs.load(common.required_dir(run, "run", "config.json"))
+    data_dir = common.required_dir(data or str(remembered), "data", "manifest.json")
+    manifest = records.load(data_dir)
+    if manifest.tokenizer_sha256 != config.data.tokenizer_sha256:
+        theirs, ours = manifest.tokenizer_sha256[:12], config.data.tokenizer_sha256[:12]
+        raise DataError(
+            f"the data in {data_dir} was made with another tokenizer ({theirs}) than run {run} ({ours}): "
+            "build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+        )
+    return config, data_dir, manifest
+
+
+def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest) -> list[dict[str, Any]]:
+    from par import evaluation
+    from par.checkpoints import Checkpoints
+    from par.learner import Learner
+
+    records.verify(data_dir, manifest, values.split)
+    learner = Learner(config)
+    checkpoints = Checkpoints(Path(run) / "checkpoints", learner.state)
+    if checkpoints.restore(values.checkpoint, common.announce) is None:
+        raise DataError(f"run {run} has no {values.checkpoint} checkpoint yet: train it first")
+    results = []
+    for split in values.split:
+        for way in evaluation.ways(learner):
+            scores = evaluation.score(learner, data_dir, manifest, split, way, values.batch_size, values.seq_len, values.mem_len)
+            about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
+            results.append(about | scores)
+    return results
+
+
+def _table(results: list[dict[str, Any]]) -> list[str]:
+    rows = [("network", "split", *(name.replace("_", " ") for name in COLUMNS))]
+    for result in results:
+        way = "" if result["evaluate_as"] == "fixed" else f" {result['evaluate_as']}"
+        figures = (f"{result[name]:.{4 if name == 'bits_per_byte' else 2}f}" for name in COLUMNS)
+        rows.append((f"{result['architecture']}{way}", result["split"], *figures))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return common.run(FLAGS, _work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Trains a network on records: the search (stochastic blocks) or any fixed string, by the same loop.
+
+    python tools/train.py --data=data/python-docs --recipe=quick                                search among 6 stochastic blocks
+    python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid          train a fixed network
+    python tools/train.py --data=... --architecture=logs/RUN/architecture.json                  train what a search found
+
+Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the table of iterations and the run's path.
+The same command again continues a run, or says that it is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from par import architecture, files, history, records, runs
+from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.errors import DataError, UsageError
+from par.tools import common
+
+FLAGS = (
+    common.Flags(__doc__)
+    .own(
+        "What",
+        (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
+        (flags.DEFINE_string, "architecture", "", "blocks such as adadad, 6s, 4a2d, 3(ad), or the path of an architecture.json"),
+        (flags.DEFINE_integer, "num_blocks", 6, "short for --architecture=Ns; without effect beside --architecture"),
+        (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
+        (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
+        (flags.DEFINE_bool, "print_run", False, "print the run directory that these flags name, and do nothing"),
+        (flags.DEFINE_bool, "dry_run", False, "print parameters, FLOPs, memory and the estimated time, and do nothing"),
+        (flags.DEFINE_bool, "json", False, "print one JSON line"),
+    )
+    .group(ModelConfig, "Network")
+    .group(SearchConfig, "Search")
+    .group(TrainingConfig, "Training")
+    .group(LoggingConfig, "Logging (may change when a run is continued)")
+)
+
+
+def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
+    """The configuration that the flags and the data's manifest say, the data directory and the run directory."""
+    data_dir = common.required_dir(values.data, "data", "manifest.json")
+    manifest = records.load(data_dir)
+    if not values.architecture and values.num_blocks < 1:
+        raise UsageError(f"num_blocks must be at least 1, but is {values.num_blocks}")
+    blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
+    model = values.read(ModelConfig)
+    model.check_vocabulary(manifest.vocab_size)
+    name = Path(values.recipe).stem if values.recipe else "custom"
+    config = runs.RunConfig(blocks, model, values.read(SearchConfig), values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
+    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name
+
+
+def _work(values: common.Flags) -> int:
+    config, data_dir, run_dir = run_config(values)
+    logging = values.read(LoggingConfig)
+    if values.print_run:
+        print(run_dir)
+        return 0
+    if (run_dir / "config.json").is_file():
+        old, _ = runs.load(run_dir)
+        if changed := runs.differences(old, config):
+            raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
+        if runs.finished(run_dir) and not values.dry_run:
+            return _report(values, config, run_dir, "already done")
+    elif run_dir.is_dir() and any(path.name != "lock" for path in run_dir.iterdir()):
+        raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
+    common.start_tensorflow()
+    records.verify(data_dir, records.load(data_dir))
+    if values.dry_run:
+        return _dry_run(values, config, data_dir)
+    with runs.locked(run_dir):
+        _train(values, config, data_dir, run_dir, logging)
+    return _report(values, config, run_dir, "done")
+
+
+def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig) -> None:
+    from par import logs
+    from par.training import Trainer
+
+    if not (run_dir / "config.json").is_file():
+        _write_flags(values, config, data_dir, run_dir)
+        config.save(run_dir, data_dir)
+    logs.write_environment(run_dir)
+    trainer = Trainer(run_dir, config, data_dir, logging, common.announce)
+    verb = "continuing" if trainer.step else "training"
+    common.announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
+    with common.Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
+        trainer.run(progress)
+
+
+def _write_flags(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path) -> None:
+    """flags.txt: a flagfile that repeats the run from the directory where it was started."""
+    lines = [f"--data={data_dir}", f"--architecture={config.architecture.blocks}", f"--run={run_dir}"]
+    for group in (config.model, config.search, config.training):
+        for name, value in group.to_json().items():
+            lines += [f"--{name}={item}" for item in value] if isinstance(value, list) else [f"--{name}={value}"]
+    files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
+
+
+def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: str) -> int:
+    rows = history.read(run_dir / "history.jsonl")
+    if not rows["train"] or not rows["valid"]:
+        raise DataError(f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run to start over")
+    if values.json:
+        last = {row["evaluate_as"]: row for row in rows["valid"][-2:]}
+        seconds = rows["train"][-1]["seconds"]
+        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": config.total_steps, "seconds": seconds, "valid": last}))
+        return 0
+    print("\n".join(history.table(rows)))
+    print(f"{state}: {config.total_steps} steps; run: {run_dir}")
+    return 0
+
+
+def _dry_run(values: common.Flags, config: runs.RunConfig, data_dir: Path) -> int:
+    from par import timing
+
+    figures = timing.dry_run(config, records.read_counts(data_dir, records.load(data_dir)).tolist())
+    if values.json:
+        print(files.canonical_json(figures))
+    else:
+        print("\n".join(f"{name.replace('_', ' '):<28}{value if isinstance(value, str) else format(value, ',')}" for name, value in figures.items()))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return common.run(FLAGS, _work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
