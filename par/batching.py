@@ -1,0 +1,59 @@
+"""One token stream -> B parallel streams -> windows that overlap by one token; and back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def num_steps(num_tokens: int, batch_size: int, seq_len: int, *, padded: bool) -> int:
+    """Steps n that N tokens make: each has B*T targets, and every token but the first is a target. The end is padded, or dropped."""
+    targets = max(num_tokens - 1, 0)
+    return -(-targets // (batch_size * seq_len)) if padded else targets // (batch_size * seq_len)
+
+
+def windows(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | None = None) -> np.ndarray:
+    """Cuts a stream of N tokens into n windows [n, B, T+1] int32: inputs are `[..., :-1]`, targets `[..., 1:]`.
+
+    The stream t0 t1 t2 ... of N = 13 tokens with B = 2, T = 3, hence n = 2 steps of B*T = 6 targets:
+
+        row 0:  t0 t1 t2 t3 t4 t5 t6              row b is tokens[b*n*T : (b+1)*n*T + 1]
+        row 1:                    t6 t7 t8 t9 t10 t11 t12
+
+                 step 0           step 1          the next window of a row begins with the last target of this one
+        row 0:  t0 t1 t2 t3      t3  t4  t5  t6
+        row 1:  t6 t7 t8 t9      t9  t10 t11 t12
+
+    Rows share one token, and so do the windows of a row, so every token but t0 is a target exactly once, and what a row has seen
+    at step j is what its memory needs at step j+1.
+
+    Args:
+      tokens: [N] integers.
+      pad_id: None drops the last (N-1) mod B*T tokens (training). An id drops none and fills up with that id (evaluation): those
+        targets must get weight 0, which needs an id that no text holds. The last rows may then hold little else, or nothing else.
+
+    Returns: [n, B, T+1] int32; n is 0 when there are too few tokens.
+    """
+    tokens = np.asarray(tokens, np.int32)
+    n = num_steps(len(tokens), batch_size, seq_len, padded=pad_id is not None)
+    if n == 0:
+        return np.zeros([0, batch_size, seq_len + 1], np.int32)
+    length = n * batch_size * seq_len + 1
+    if len(tokens) < length:
+        tokens = np.concatenate([tokens, np.full(length - len(tokens), pad_id, np.int32)])
+    starts_every_t = np.lib.stride_tricks.sliding_window_view(tokens[:length], seq_len + 1)[::seq_len]  # [B*n, T+1], row by row
+    return np.ascontiguousarray(starts_every_t.reshape(batch_size, n, seq_len + 1).transpose(1, 0, 2))
+
+
+def rejoin(steps: np.ndarray, num_tokens: int) -> np.ndarray:
+    """The one stream [num_tokens] that `windows` cut into steps [n, B, T+1]; padding and dropped ends are beyond `num_tokens`.
+
+    Raises: ValueError if the windows hold fewer tokens than that.
+    """
+    n, batch_size, width = steps.shape
+    held = n * batch_size * (width - 1) + (n > 0)
+    if not 0 <= num_tokens <= held:
+        raise ValueError(f"{num_tokens} tokens asked for, but windows of shape {list(steps.shape)} hold {held}")
+    if n == 0:
+        return np.zeros([0], np.int32)
+    targets = steps[:, :, 1:].transpose(1, 0, 2).reshape(-1)
+    return np.concatenate([steps[0, 0, :1], targets])[:num_tokens]

@@ -1,0 +1,243 @@
+"""A data set on disk: TFRecord files, one Example a step, and the manifest (par/manifest.py) that says what they must hold.
+
+    data/<name>/  tokenizer.model  tokenizer.vocab  counts.txt  manifest.json  {train,valid,test}/part-00000-of-00001.tfrecord
+
+An Example has one feature, `tokens`: the window [B, T+1] int32 of one step (par/batching.py), serialised by `tf.io.serialize_tensor`.
+Files cut the sequence of steps, never the streams. Only what touches records needs TensorFlow; `load` does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from par import batching, files
+from par.config import DataConfig
+from par.errors import DataError, ResourceError
+from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut, shares
+from par.manifest import load as load
+from par.tokenizer import PAD, Tokenizer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+READ_BYTES = 1 << 20
+
+
+def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPLITS) -> None:
+    """Checks tokenizer, counts and the record files of `splits` against the manifest: all there, none more, sizes, SHA-256, steps, ids.
+
+    Raises: DataError that names the file, with both hashes, or both sizes and the offset from which they differ.
+    """
+    root = Path(data_dir)
+    _check_hash(root / "tokenizer.model", manifest.tokenizer_sha256)
+    if (vocab_size := Tokenizer.load(root / "tokenizer.model").vocab_size) != manifest.vocab_size:
+        raise DataError(f"{root / 'tokenizer.model'} has {vocab_size} pieces, but the manifest says {manifest.vocab_size}; {AGAIN}")
+    _check_hash(root / "counts.txt", manifest.counts_sha256)
+    counts = read_counts(root, manifest)
+    if counts.sum() != manifest.splits["train"].tokens:
+        raise DataError(f"{root / 'counts.txt'} counts {counts.sum()} tokens, but train has {manifest.splits['train'].tokens}; {AGAIN}")
+    for name in splits:
+        expected = {root / file.name: file for file in manifest.splits[name].files}
+        extra = sorted(set((root / name).glob("*.tfrecord*")) - set(expected))
+        if extra:
+            raise DataError(f"{extra[0]} is not in the manifest: remove it, or {AGAIN}")
+        for path, file in expected.items():
+            _check_size(path, file.size)
+            _check_hash(path, file.sha256, locate=True)
+            _check_content(path, file, manifest)
+
+
+def _check_size(path: Path, size: int) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {AGAIN}")
+    if (found := path.stat().st_size) != size:
+        what = "ends" if found < size else "goes on"
+        raise DataError(f"{path} {what} at byte {min(found, size)}: it has {found} bytes, but the manifest says {size}; {AGAIN}")
+
+
+def _check_hash(path: Path, sha256: str, locate: bool = False) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {AGAIN}")
+    try:
+        found = files.sha256(path)
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror})") from None
+    if found != sha256:
+        place = f" {_damage(path)}:" if locate else ""
+        raise DataError(f"{path} is not the file that was built:{place} SHA-256 {found}, but the manifest says {sha256}; {AGAIN}")
+
+
+def _damage(path: Path) -> str:
+    """Where a record file is damaged, as far as its checksums tell."""
+    import tensorflow as tf
+
+    offset = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)):
+            offset += len(record.numpy()) + 16  # TFRecord: 8 bytes length, 4 checksum, the record, 4 checksum
+    except tf.errors.DataLossError:
+        return f"damaged in the record at byte {offset}"
+    return "its records are whole but others"
+
+
+def _check_content(path: Path, file: RecordFile, manifest: Manifest) -> None:
+    """Raises: DataError unless the file has its steps, each a window of the right shape with ids inside the vocabulary."""
+    import tensorflow as tf
+
+    first = (tf.constant(0, tf.int64), tf.constant(0), tf.constant(0))
+    low_high = lambda so_far, window: (so_far[0] + 1, tf.minimum(so_far[1], tf.reduce_min(window)), tf.maximum(so_far[2], tf.reduce_max(window)))  # noqa: E731
+    try:
+        steps, low, high = (int(value) for value in _windows([str(path)], manifest).reduce(first, low_high))
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise DataError(
+            f"{path} holds something else than windows of {manifest.batch_size} x {manifest.seq_len + 1} tokens ({str(error)[:120]})"
+        ) from None
+    if steps != file.steps:
+        raise DataError(f"{path} holds {steps} steps, but the manifest says {file.steps}; {AGAIN}")
+    if low < 0 or high >= manifest.vocab_size:
+        raise DataError(f"{path} holds token id {low if low < 0 else high}, outside the vocabulary of {manifest.vocab_size}; {AGAIN}")
+
+
+def _windows(paths: list[str], manifest: Manifest, skip: int = 0) -> tf.data.Dataset:
+    """The windows [B, T+1] int32 of record files, in order."""
+    import tensorflow as tf
+
+    shape = [manifest.batch_size, manifest.seq_len + 1]
+
+    def parse(record: tf.Tensor) -> tf.Tensor:
+        example = tf.io.parse_single_example(record, {"tokens": tf.io.FixedLenFeature([], tf.string)})
+        return tf.ensure_shape(tf.io.parse_tensor(example["tokens"], tf.int32), shape)
+
+    return tf.data.TFRecordDataset(paths, buffer_size=READ_BYTES).skip(skip).map(parse)
+
+
+def dataset(data_dir: str | Path, manifest: Manifest, split: str, start_step: int = 0) -> tf.data.Dataset:
+    """The steps of a split from `start_step` on, in order: int32 [B, T+1] each. Files before it are not opened.
+
+    Raises: DataError if `start_step` lies beyond the split.
+    """
+    import tensorflow as tf
+
+    info = manifest.splits[split]
+    if not 0 <= start_step <= info.steps:
+        raise DataError(f"step {start_step} does not exist: {split} of {data_dir} has {info.steps}")
+    remaining, skip = list(info.files), start_step
+    while len(remaining) > 1 and skip >= remaining[0].steps:
+        skip -= remaining.pop(0).steps
+    return _windows([str(Path(data_dir) / file.name) for file in remaining], manifest, skip).prefetch(tf.data.AUTOTUNE)
+
+
+def read_stream(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndarray:
+    """The one stream of a split, int32 [tokens - dropped], without padding: to be cut anew by `batching.windows` for any B and T."""
+    info = manifest.splits[split]
+    steps = np.stack(list(dataset(data_dir, manifest, split).as_numpy_iterator()))
+    return batching.rejoin(steps, info.tokens - info.dropped)
+
+
+def read_counts(data_dir: str | Path, manifest: Manifest) -> np.ndarray:
+    """How often each id occurs in the train split, int64 [V]. Raises: DataError if counts.txt is missing or not that."""
+    path = Path(data_dir) / "counts.txt"
+    try:
+        counts = np.array([int(line) for line in path.read_text(encoding="ascii").split()], np.int64)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: {AGAIN}") from None
+    except (OSError, ValueError, OverflowError) as error:
+        raise DataError(f"{path} must hold one count per line ({error})") from None
+    if len(counts) != manifest.vocab_size or counts.min() < 0:
+        raise DataError(f"{path} must hold one count for each of {manifest.vocab_size} ids, but holds {len(counts)}; {AGAIN}")
+    return counts
+
+
+def unigram_nll(counts: np.ndarray, tokens: np.ndarray) -> float:
+    """Negative log-likelihood, in nats, of all tokens but the first under the train counts [V] with one added to each (Laplace)."""
+    log_prob = np.log(counts + 1.0) - np.log(counts.sum() + len(counts))
+    return -float(log_prob[np.asarray(tokens)[1:]].sum())
+
+
+def write(
+    data_dir: str | Path,
+    streams: dict[str, np.ndarray],
+    *,
+    tokenizer: Tokenizer,
+    settings: DataConfig,
+    corpus: CorpusId,
+    words: dict[str, int],
+    bytes_: dict[str, int],
+    progress: Callable[[int, str], None] = lambda steps, text: None,
+) -> Manifest:
+    """Writes a data set from one token array [N] per split; each file whole or not at all, the manifest last.
+
+    `progress(1, split)` is called after every step.
+    Raises: DataError if a split is too short for a step or holds an id outside the vocabulary.
+    """
+    root = Path(data_dir)
+    check_size({name: len(tokens) for name, tokens in streams.items()}, settings)
+    _check_ids(streams, tokenizer.vocab_size)
+    with files.replacing(root / "tokenizer.model") as partial:
+        partial.write_bytes(tokenizer.model)
+    files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
+    counts = np.bincount(streams["train"], minlength=tokenizer.vocab_size)
+    files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
+    splits = {}
+    for name in SPLITS:
+        tokens = streams[name]
+        steps, dropped = cut(len(tokens), settings, name)
+        windows = batching.windows(tokens, settings.batch_size, settings.seq_len, pad_id=None if name == "train" else PAD)
+        record_files, start = [], 0
+        for file_name, share in shares(name, steps, settings.shards):
+            _write_file(root / file_name, windows[start : start + share], lambda name=name: progress(1, name))
+            record_files.append(RecordFile(file_name, (root / file_name).stat().st_size, files.sha256(root / file_name), share))
+            start += share
+        splits[name] = Split(steps, len(tokens), words[name], bytes_[name], dropped, tuple(record_files))
+    manifest = Manifest(
+        schema=SCHEMA,
+        batch_size=settings.batch_size,
+        seq_len=settings.seq_len,
+        vocab_size=tokenizer.vocab_size,
+        lowercase=settings.lowercase,
+        tokenizer_sha256=tokenizer.sha256,
+        counts_sha256=files.sha256(root / "counts.txt"),
+        corpus=corpus,
+        settings=settings.to_json(),
+        splits=splits,
+    )
+    files.write_json(root / "manifest.json", dataclasses.asdict(manifest))
+    return manifest
+
+
+def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = False) -> None:
+    """Raises: DataError unless train has the tokens of one step and valid and test one target each; `at_most`: `tokens` are upper bounds."""
+    needed = settings.batch_size * settings.seq_len + 1
+    if any(tokens[name] < (needed if name == "train" else 2) for name in SPLITS):
+        found = ", ".join(f"{name} {tokens[name]}" for name in SPLITS)
+        raise DataError(
+            f"the text is too small: its splits, made of whole lines, have {'at most ' * at_most}these tokens: {found}; train needs "
+            f"batch_size * seq_len + 1 = {needed}, valid and test 2 each: give more text or lower --batch_size or --seq_len"
+        )
+
+
+def _check_ids(streams: dict[str, np.ndarray], vocab_size: int) -> None:
+    for name, tokens in streams.items():
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= vocab_size:
+            raise DataError(f"{name} holds token id {low if low < 0 else high}, outside the vocabulary of {vocab_size}")
+
+
+def _write_file(path: Path, steps: np.ndarray, progress: Callable[[], None]) -> None:
+    import tensorflow as tf
+
+    with files.replacing(path) as partial:
+        try:
+            with tf.io.TFRecordWriter(str(partial)) as writer:
+                for window in steps:
+                    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
+                    writer.write(tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True))
+                    progress()
+        except tf.errors.OpError as error:  # TensorFlow says ResourceExhausted for a full disk, too
+            reason = error.message.rsplit("; ", 1)[-1]
+            raise ResourceError(f"can't write {path}, of {steps.nbytes:,} bytes ({reason}): free some disk space and {AGAIN}") from None

@@ -1,0 +1,281 @@
+"""The command tools/build_data.py: what it writes, what it says, what it leaves alone, and what it refuses and leaves nothing of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from par import build, corpus, files, records, tokenizer
+from par.config import DataConfig
+from par.errors import DataError
+from par.tokenizer import Tokenizer
+from par.tools import build_data, common
+
+SMALL = ("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7")
+
+
+def sentences(number: int, seed: int = 1) -> list[str]:
+    """Lines of a made-up language."""
+    draw = np.random.default_rng(seed)
+    words = ["".join("etaoinshrdlu"[int(digit)] for digit in str(i * i)) for i in range(97)]
+    return [" ".join(words[w % 97] for w in draw.zipf(1.4, size=draw.integers(1, 17))) + " ." for _ in range(number)]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """The current directory, with text.txt of 401 lines."""
+    (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in sentences(401)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def run(capsys, *flags: str) -> str:
+    """Runs the command in this process; returns what it printed."""
+    capsys.readouterr()
+    code = build_data.main(list(flags))
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return captured.out
+
+
+def test_the_command_builds_says_what_it_did_and_does_it_once(here, run_tool):
+    (here / "text.txt").write_bytes(b"\xef\xbb\xbf" + (here / "text.txt").read_bytes()[:-1].replace(b"\n", b"\r\n", 2) + b"\xff\x00")
+    first = run_tool("build_data", "--input_text=text.txt", *SMALL, "--shards=2", cwd=here)
+    assert first.code == 0, first.err
+    manifest = records.load(here / "data" / "text")
+    for said in (
+        "1 byte order marks removed; 2 CRLF line ends turned into LF; 1 invalid UTF-8 sequences turned into U+FFFD",
+        "1 NUL characters turned into U+FFFD; 1 missing final newlines added",
+        f"vocabulary: {manifest.vocab_size} pieces (char)",
+        "sample: ▁ ",
+        f"train         361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}{manifest.splits['train'].tokens:>13,}",
+        "unigram model, perplexity per word: valid ",
+        "next: python tools/train.py --data=data/text",
+    ):
+        assert said in first.out
+    before = contents(here)
+    second = run_tool("build_data", "--input_text=text.txt", *SMALL, "--shards=2", cwd=here)
+    assert second.code == 0 and second.out == "data/text is there already, of this text and these settings, and its files are whole\n" + first.out
+    assert contents(here) == before and sorted(os.listdir(here / "data")) == ["text"]
+
+
+def test_what_is_built_is_the_text(here, capsys):
+    run(capsys, "--input_text=text.txt", "--vocab_size=409", "--model_type=bpe", "--batch_size=3", "--seq_len=7")
+    data = here / "data" / "text"
+    manifest, model = records.load(data), Tokenizer.load(data / "tokenizer.model")
+    lines = {name: sentences(401)[start:stop] for name, start, stop in (("train", 0, 361), ("valid", 361, 381), ("test", 381, 401))}
+    for name, split in manifest.splits.items():
+        text = "".join(f"{line}\n" for line in lines[name])
+        assert (split.words, split.bytes) == (sum(len(line.split()) + 1 for line in lines[name]), len(text.encode()))
+        decoded = model.decode(records.read_stream(data, manifest, name))
+        assert decoded == text if name != "train" else text.startswith(decoded.rstrip("\n")) and split.dropped < 21
+    counts = records.read_counts(data, manifest)
+    assert (np.diff(counts[8:]) <= 0).all() and counts.sum() == manifest.splits["train"].tokens
+
+
+def test_two_builds_are_byte_identical_wherever_they_are_and_whatever_the_text_is_called_on_the_way(here, capsys):
+    (here / "elsewhere").mkdir()
+    shutil.copy("text.txt", "elsewhere/text.txt")
+    run(capsys, "--input_text=text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--output_dir=a")
+    run(capsys, f"--input_text={here}/elsewhere/text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--output_dir=deep/b")
+    assert contents(here / "a") == contents(here / "deep" / "b")
+    assert str(here) not in (here / "a" / "manifest.json").read_text()
+
+
+def test_json_is_one_line_with_plain_keys(here, capsys):
+    value = json.loads(run(capsys, "--input_text=text.txt", *SMALL, "--json"))
+    manifest = records.load(here / "data" / "text")
+    assert value["data"] == "data/text" and value["vocab_size"] == manifest.vocab_size and value["was_built_before"] is False
+    assert value["splits"]["valid"]["tokens"] == manifest.splits["valid"].tokens and value["cleaning"]["crlf"] == 0
+    assert value["unigram_perplexity_per_word"]["valid"] > 1
+    again = json.loads(run(capsys, "--input_text=text.txt", *SMALL, "--json"))
+    assert again == value | {"was_built_before": True}
+
+
+def test_a_directory_with_splits_and_a_named_corpus_bring_theirs(here, capsys, monkeypatch):
+    (here / "three").mkdir()
+    for name, number in (("train", 101), ("valid", 7), ("test", 11)):
+        (here / "three" / f"{name}.txt").write_text("".join(f"{line} <unk>\n" for line in sentences(number)))
+    value = json.loads(run(capsys, "--input_text=three", *SMALL, "--symbols=<unk>", "--json"))
+    assert {name: split["lines"] for name, split in value["splits"].items()} == {"train": 101, "valid": 7, "test": 11}
+    assert "<unk>" in Tokenizer.load("data/three/tokenizer.model").pieces(range(value["vocab_size"]))
+    monkeypatch.setattr(corpus, "WIKITEXT_2_SMALL", {name: files.sha256(here / "three" / f"{name}.txt") for name in records.SPLITS})
+    shutil.copytree("three", "data/raw/wikitext-2-small")
+    run(capsys, "--corpus=wikitext-2-small", *SMALL)
+    manifest = records.load("data/wikitext-2-small")
+    assert manifest.settings["symbols"] == ["<unk>"] and manifest.name == "wikitext-2-small"
+    assert "<unk>" in Tokenizer.load("data/wikitext-2-small/tokenizer.model").pieces(range(manifest.vocab_size))
+
+
+def test_a_recipe_gives_the_settings_that_the_flags_do_not(here, capsys):
+    (here / "own.flags").write_text("--vocab_size=307\n--model_type=char\n--batch_size=5\n--seq_len=7\n--epochs=3\n")
+    run(capsys, "--input_text=text.txt", "--recipe=own.flags", "--batch_size=3")
+    manifest = records.load("data/text")
+    assert (manifest.batch_size, manifest.seq_len, manifest.settings["model_type"]) == (3, 7, "char")
+
+
+# ---- what is there already ----
+
+
+def test_other_settings_or_another_text_are_refused_with_the_differences_unless_overwritten(here, capsys):
+    run(capsys, "--input_text=text.txt", *SMALL)
+    before = contents(here)
+    assert build_data.main(["--input_text=text.txt", *SMALL, "--seq_len=11"]) == 1
+    err = capsys.readouterr().err
+    assert "seq_len 7 there, 11 asked for" in err and "--overwrite" in err and contents(here) == before
+    with open("text.txt", "a") as file:
+        file.write("one more line\n")
+    assert build_data.main(["--input_text=text.txt", *SMALL]) == 1
+    assert "text text " in capsys.readouterr().err
+    run(capsys, "--input_text=text.txt", *SMALL, "--seq_len=11", "--overwrite")
+    assert records.load("data/text").seq_len == 11 and os.listdir("data") == ["text"]
+
+
+def test_a_damaged_data_set_is_built_again_to_the_same_bytes(here, capsys):
+    run(capsys, "--input_text=text.txt", *SMALL)
+    before = contents(here)
+    path = here / "data/text/train/part-00000-of-00001.tfrecord"
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    assert build_data.main(["--input_text=text.txt", *SMALL]) == 0
+    assert "is damaged and is built again" in capsys.readouterr().err and contents(here) == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+def test_a_directory_that_is_no_data_set_is_never_touched(here, capsys, flags):
+    for name in ("notes/mine.md", "train/mine.txt"):
+        (here / name).parent.mkdir()
+        (here / name).write_text("x")
+        before = contents(here)
+        for output_dir in {name.split("/")[0], "."}:
+            assert build_data.main(["--input_text=text.txt", *SMALL, f"--output_dir={output_dir}", *flags]) == 1
+            assert "is no data set, as it holds" in capsys.readouterr().err and contents(here) == before
+
+
+def test_a_build_that_fails_leaves_the_old_one_and_nothing_else(here, capsys, monkeypatch):
+    run(capsys, "--input_text=text.txt", *SMALL)
+    before = contents(here)
+    write = files.write_json
+
+    def full(path, value):
+        raise files.ResourceError(f"no space left to write {path}")
+
+    monkeypatch.setattr(files, "write_json", full)
+    assert build_data.main(["--input_text=text.txt", *SMALL, "--seq_len=11", "--overwrite"]) == 6
+    assert contents(here) == before and os.listdir("data") == ["text"]
+    monkeypatch.setattr(files, "write_json", write)
+    (here / "data" / ".text.999999999.partial").mkdir()
+    run(capsys, "--input_text=text.txt", *SMALL, "--seq_len=11", "--overwrite")
+    assert os.listdir("data") == ["text"]
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused(here):
+    source = build.read(DataConfig(input_text="text.txt", vocab_size=307, model_type="char", batch_size=3, seq_len=7))
+    source.corpus.texts["test"] = source.corpus.texts["valid"]
+    with pytest.raises(DataError, match="the test text changed while it was read"):
+        build.encode(source, common.Progress)
+
+
+# ---- an existing tokenizer ----
+
+
+def test_a_tokenizer_of_ours_is_taken_byte_for_byte_with_the_settings_it_decides(here, capsys):
+    run(capsys, "--input_text=text.txt", "--vocab_size=409", "--model_type=bpe", "--batch_size=3", "--seq_len=7")
+    (here / "other.txt").write_text("".join(f"{line}\n" for line in sentences(101, seed=2)))
+    flags = ["--input_text=other.txt", *SMALL, "--tokenizer_model=data/text/tokenizer.model"]
+    run(capsys, *flags)
+    assert Path("data/other/tokenizer.model").read_bytes() == Path("data/text/tokenizer.model").read_bytes()
+    manifest = records.load("data/other")
+    assert (manifest.vocab_size, manifest.settings["vocab_size"], manifest.settings["model_type"]) == (409, 409, "bpe")
+    assert manifest.settings["tokenizer_model"] == f"sha256:{manifest.tokenizer_sha256}"
+    records.verify("data/other", manifest)
+    shutil.copy("data/text/tokenizer.model", "renamed.model")
+    assert "is there already" in run(capsys, *flags[:-1], "--tokenizer_model=renamed.model")
+
+
+def test_a_foreign_tokenizer_is_reordered(here, capsys):
+    from test_tokenizer import foreign
+
+    lines = sentences(361)
+    raw = tokenizer.train(lines, vocab_size=367, model_type="unigram")
+    Path("foreign.model").write_bytes(foreign(raw))
+    run(capsys, "--input_text=text.txt", *SMALL, "--tokenizer_model=foreign.model")
+    manifest, model = records.load("data/text"), Tokenizer.load("data/text/tokenizer.model")
+    counts = records.read_counts("data/text", manifest)
+    assert (np.diff(counts[8:]) <= 0).all() and counts[8] > 0 and manifest.settings["model_type"] == "unigram"
+    assert [model.pieces(ids) for ids in model.encode(lines)] == [Tokenizer(raw).pieces(ids) for ids in Tokenizer(raw).encode(lines)]
+    assert "is there already" in run(capsys, "--input_text=text.txt", *SMALL, "--tokenizer_model=foreign.model")
+
+
+# ---- wrong input: one line, the documented exit code, nothing left behind ----
+
+WRONG = {
+    "missing file": (["--input_text=no.txt"], 3, "no.txt does not exist"),
+    "missing directory": (["--input_text=no/"], 3, "does not exist"),
+    "empty text": (["--input_text=empty.txt"], 3, "train split of empty.txt is empty"),
+    "blank text": (["--input_text=blank.txt"], 3, "train split of blank.txt holds only blanks"),
+    "text too small": (["--input_text=tiny.txt"], 3, "at most these tokens: train 90, valid 5, test 5; train needs batch_size * seq_len + 1 = 1025"),
+    "batch too large": (
+        ["--input_text=text.txt", "--model_type=word", "--batch_size=64", "--seq_len=64", "--vocab_size=80"],
+        3,
+        "train needs batch_size * seq_len + 1 = 4097",
+    ),
+    "one line": (["--input_text=one.txt", *SMALL], 3, "valid 0, test 0"),
+    "vocabulary too large": (
+        ["--input_text=text.txt", "--vocab_size=400000"],
+        1,
+        "vocab_size 400000 is too large for this text: the largest that works is",
+    ),
+    "vocabulary too small": (["--input_text=text.txt", "--vocab_size=100"], 1, "vocab_size 100 is too small"),
+    "vocabulary below the bound": (["--input_text=text.txt", "--vocab_size=3"], 1, "vocab_size must be at least 16"),
+    "unknown flag": (["--input_text=text.txt", "--colour=red"], 1, "Unknown command line flag 'colour'"),
+    "unknown model type": (["--input_text=text.txt", "--model_type=wordpiece"], 1, "model_type"),
+    "no number": (["--input_text=text.txt", "--seq_len=long"], 1, "seq_len"),
+    "both corpus and input": (["--input_text=text.txt", "--corpus=python-docs"], 1, "give either --corpus or --input_text"),
+    "neither": ([], 1, "give either --corpus or --input_text"),
+    "unknown corpus": (["--corpus=wikitext-9"], 1, "choose one of python-docs, wikitext-2-small"),
+    "corpus not placed": (["--corpus=wikitext-2-small"], 3, "place wiki.valid.tokens of WikiText-2 in data/raw/"),
+    "shares": (["--input_text=text.txt", "--split_fractions=0.9"], 1, "split_fractions must be three positive shares"),
+    "symbol": (["--input_text=text.txt", "--symbols=a b"], 1, "symbol 'a b' can't stay one piece"),
+    "missing tokenizer": (["--input_text=text.txt", "--tokenizer_model=no.model"], 3, "tokenizer no.model does not exist"),
+    "tokenizer that is none": (["--input_text=text.txt", "--tokenizer_model=text.txt"], 3, "tokenizer text.txt is not a SentencePiece model"),
+    "output is a file": (["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt"], 1, "output_dir tiny.txt is a file"),
+    "output below a file": (["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt/x"], 1, "can't be written"),
+}
+
+
+def place_wrong_texts(here: Path) -> None:
+    (here / "empty.txt").write_bytes(b"")
+    (here / "blank.txt").write_bytes(b" \n\n\t\r\n" * 101)
+    (here / "tiny.txt").write_text("abc\n" * 20)
+    (here / "one.txt").write_text("word " * 1009)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_refused_in_one_line_and_leaves_nothing(here, capsys, case):
+    flags, code, message = WRONG[case]
+    place_wrong_texts(here)
+    before = contents(here)
+    assert build_data.main(flags) == code
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0] and captured.err.endswith(errors[0] + "\n")
+    assert captured.out == "" and "Traceback" not in captured.err
+    assert contents(here) == before and not (here / "data").exists()
+
+
+@pytest.mark.parametrize("case", ["empty text", "vocabulary too large", "unknown flag"])
+def test_the_same_as_a_user_types_it(here, run_tool, case):
+    flags, code, message = WRONG[case]
+    place_wrong_texts(here)
+    done = run_tool("build_data", *flags, cwd=here)
+    assert (done.code, done.out) == (code, "") and message in done.err.splitlines()[-1] and not (here / "data").exists()

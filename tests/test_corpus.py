@@ -1,0 +1,239 @@
+"""Where text comes from, how it is cleaned and divided."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from par import corpus
+from par.corpus import Text
+from par.errors import DataError, UsageError
+
+FRACTIONS = (0.9, 0.05, 0.05)
+
+
+def cleaned(*parts: bytes) -> tuple[list[str], dict[str, int]]:
+    """The lines of texts, and what was counted."""
+    tally = Counter()
+    lines = list(Text(parts).lines(tally))
+    return lines, dict(tally)
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines", "tally"),
+    [
+        (b"a\nb\n", ["a", "b"], {}),
+        (b"a\n\n \nb\n", ["a", "", " ", "b"], {}),
+        (b"a\nb", ["a", "b"], {"final_newlines": 1}),
+        (b"a\r\nb\r\n", ["a", "b"], {"crlf": 2}),
+        (b"a\rb\r\r\n", ["a\rb\r"], {"crlf": 1}),
+        (b"\xef\xbb\xbfa\nb\xef\xbb\xbf\n", ["a", "b\ufeff"], {"byte_order_marks": 1}),
+        (b"a\x00\x00b\n", ["a\ufffd\ufffdb"], {"nul": 2}),
+        (b"\xff\xef\xbf\xbd\xe2\x82z\n", ["\ufffd\ufffd\ufffdz"], {"invalid_utf8": 2}),
+        (b"\xed\xa0\x80\n", ["\ufffd\ufffd\ufffd"], {"invalid_utf8": 3}),
+        ("\u2581x\u2581\n".encode(), ["\u2581x\u2581"], {"u2581": 2}),
+        ("a\x85b\u2028c\x0cd\x0be\x1cf\n".encode(), ["a\x85b\u2028c\x0cd\x0be\x1cf"], {}),
+        (b"", [], {}),
+    ],
+)
+def test_cleaning_does_what_it_says_and_counts_it(raw, lines, tally):
+    assert cleaned(raw) == (lines, tally)
+    assert set(tally) <= set(corpus.CLEANING)
+
+
+def test_texts_follow_one_another_and_each_ends_its_last_line():
+    assert cleaned(b"a", b"\xef\xbb\xbfb\n", b"") == (["a", "b"], {"final_newlines": 1, "byte_order_marks": 1})
+
+
+def test_a_slice_of_lines_goes_across_files_and_counts_only_its_own_cleaning():
+    text = Text((b"a\r\nb\r\nc", b"d\r\ne\n"), start=1, stop=4)
+    tally = Counter()
+    assert list(text.lines(tally)) == ["b", "c", "d"] and tally == {"crlf": 2, "final_newlines": 1}
+    assert text.count_lines() == 3
+
+
+def test_a_line_without_end_is_refused_in_bounded_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(corpus, "MAX_LINE_BYTES", 11)
+    (tmp_path / "a.txt").write_bytes(b"short\n" + b"x" * 10 + b"\n" + b"x" * 1000)
+    lines = Text((tmp_path / "a.txt",)).lines()
+    assert [next(lines), next(lines)] == ["short", "x" * 10]
+    with pytest.raises(DataError, match=r"line 3 of .*a\.txt is longer"):
+        next(lines)
+
+
+def test_words_are_between_white_space_and_one_a_line():
+    size = corpus.measure(Text(("a\u00a0b  \tc\n\n d\x85e\n".encode(),)))
+    assert (size.lines, size.words, size.bytes) == (3, 5 + 3, 16)
+
+
+def test_the_fingerprint_is_what_sha256sum_gives_twice():
+    sizes = {name: corpus.measure(Text((name.encode() + b"\r\n",))) for name in corpus.SPLITS}
+    digests = {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in corpus.SPLITS}
+    listing = "".join(f"{digest}  {name}.txt\n" for name, digest in digests.items())
+    assert corpus.fingerprint(sizes) == hashlib.sha256(listing.encode()).hexdigest()
+
+
+def test_moving_a_line_from_one_split_to_another_changes_the_fingerprint():
+    a = {name: corpus.measure(Text((text,))) for name, text in zip(corpus.SPLITS, (b"a\nb\n", b"c\n", b"d\n"))}
+    b = {name: corpus.measure(Text((text,))) for name, text in zip(corpus.SPLITS, (b"a\n", b"b\nc\n", b"d\n"))}
+    assert corpus.fingerprint(a) != corpus.fingerprint(b)
+
+
+# ---- own text ----
+
+
+def lines_of(found: corpus.Corpus) -> dict[str, list[str]]:
+    return {name: list(text.lines()) for name, text in found.texts.items()}
+
+
+def all_lines(found: corpus.Corpus) -> list[str]:
+    return [line for text in found.texts.values() for line in text.lines()]
+
+
+def test_a_file_is_divided_by_lines_in_order(tmp_path):
+    (tmp_path / "book.one.txt").write_text("".join(f"{i}\n" for i in range(101)))
+    found = corpus.own(str(tmp_path / "book.one.txt"), (0.7, 0.2, 0.1))
+    parts = lines_of(found)
+    assert found.name == "book.one"
+    assert [len(parts[name]) for name in corpus.SPLITS] == [71, 20, 10]
+    assert all_lines(found) == [str(i) for i in range(101)]
+
+
+def test_a_directory_with_splits_is_taken_as_it_is(tmp_path):
+    for name in (*corpus.SPLITS, "other"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+    assert lines_of(corpus.own(str(tmp_path), FRACTIONS)) == {name: [name] for name in corpus.SPLITS}
+
+
+def test_a_directory_and_a_glob_take_all_texts_sorted(tmp_path):
+    for name in ("b", "a", "c"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n" * 7)
+    (tmp_path / "d.md").write_text("d\n")
+    for given in (str(tmp_path), f"{tmp_path}/*.txt", f"{tmp_path}/[a-c]*"):
+        found = corpus.own(given, FRACTIONS)
+        assert found.name == tmp_path.name
+        assert all_lines(found) == ["a"] * 7 + ["b"] * 7 + ["c"] * 7
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path):
+    (tmp_path / "a[1].txt").write_text("x\n")
+    assert corpus.own(str(tmp_path / "a[1].txt"), FRACTIONS).name == "a[1]"
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "message"),
+    [
+        ([], "no.txt", "does not exist: give a file, a directory or a glob"),
+        ([], "*.txt", "does not exist"),
+        ([], "x" * 300, "can't be read"),
+        (["folder/a.md"], "folder", "a directory without a .txt file"),
+        (["folder/train.txt", "folder/test.txt"], "folder", "has train.txt, test.txt, but not valid.txt"),
+    ],
+)
+def test_text_that_is_not_there_is_refused(tmp_path, make, given, message):
+    for name in make:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    with pytest.raises(DataError, match=message):
+        corpus.own(str(tmp_path / given), FRACTIONS)
+
+
+def test_a_device_is_refused_before_it_is_read():
+    with pytest.raises(DataError, match="neither a regular file nor a directory"):
+        corpus.own("/dev/zero", FRACTIONS)
+
+
+# ---- named corpora ----
+
+
+def test_an_unknown_corpus_is_refused_with_the_choices():
+    with pytest.raises(UsageError, match="corpus 'wikitext-9' does not exist: choose one of python-docs, wikitext-2-small"):
+        corpus.named("wikitext-9")
+
+
+@pytest.fixture
+def stdlib(tmp_path) -> Path:
+    """A small standard library, one of whose modules would fail if it were imported."""
+    (tmp_path / "pydoc_data").mkdir()
+    (tmp_path / "pydoc_data" / "topics.py").write_text("# made\ntopics = {'b': 'Topic b\\n', 'a': 'Topic a\\n\\n   indented\\n'}\n")
+    source = '"""Module.\n\n    Indented.\n    """\nraise SystemExit\nclass C:\n    "Class."\n    def f(self):\n        "Method."\n'
+    source += 'if 1:\n    async def g():\n        "Method."\n    def h():\n        "Nested."\n'
+    (tmp_path / "one.py").write_text(source)
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "escape.py").write_text('"""An old \\d escape."""\n')
+    for folder in ("test", "site-packages", "idlelib"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "two.py").write_text('"""Not to be read."""\n')
+    for i in range(40):
+        (tmp_path / f"m{i:02d}.py").write_text(f'"""Number {i}."""\n')
+    return tmp_path
+
+
+def test_python_docs_are_topics_and_docstrings_dedented_in_order_each_once(stdlib):
+    everything = "\n".join(all_lines(corpus.python_docs(stdlib)))
+    assert "Module.\n\nIndented.\n\nClass.\n\nMethod.\n\nNested.\n" in everything and everything.count("Method.") == 1
+    assert "Topic a\n\n   indented\n" in everything and "old \\d escape" in everything
+    assert "Not to be read" not in everything and everything.count("Number") == 40
+
+
+def test_a_document_stays_in_its_split_when_others_come_and_go(stdlib):
+    before = lines_of(corpus.python_docs(stdlib))
+    (stdlib / "m07.py").unlink()
+    (stdlib / "new.py").write_text('"""New."""\n')
+    after = lines_of(corpus.python_docs(stdlib))
+    for name in corpus.SPLITS:
+        assert set(before[name]) - {"Number 7."} == set(after[name]) - {"New."}
+
+
+def test_a_python_without_sources_is_refused(tmp_path):
+    with pytest.raises(DataError, match="has no sources"):
+        corpus.python_docs(tmp_path)
+
+
+def test_the_python_docs_of_this_python_are_about_two_megabytes_in_90_5_5():
+    imported = set(sys.modules)
+    found = corpus.python_docs()
+    sizes = {name: corpus.measure(text).bytes for name, text in found.texts.items()}
+    total = sum(sizes.values())
+    assert 1_500_000 < total < 4_000_000 and found.note.startswith("CPython 3.")
+    assert 0.04 < sizes["valid"] / total < 0.07 and 0.04 < sizes["test"] / total < 0.07
+    assert not {"tkinter", "turtle", "antigravity", "this"} & (set(sys.modules) - imported)
+
+
+TITLES = [f" = Article {i} = \n" for i in range(60)]
+
+
+@pytest.fixture
+def wikitext(tmp_path, monkeypatch) -> bytes:
+    """A text in WikiText's form with 60 articles, as if its checksums were the known ones; the current directory has an empty data/raw."""
+    articles = [f" \n{title} \n = = Section = = \n \n A <unk> sentence {i} . \n".encode() for i, title in enumerate(TITLES)]
+    splits = dict(zip(corpus.SPLITS, (b"".join(articles[:48]), b"".join(articles[48:54]), b"".join(articles[54:]))))
+    monkeypatch.setattr(corpus, "WIKITEXT_2_VALID", hashlib.sha256(b"".join(articles)).hexdigest())
+    monkeypatch.setattr(corpus, "WIKITEXT_2_SMALL", {name: hashlib.sha256(text).hexdigest() for name, text in splits.items()})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    return splits
+
+
+def test_wikitext_2_small_is_the_same_from_the_whole_file_and_from_three(wikitext):
+    with pytest.raises(DataError, match=r"train\.txt is missing: place wiki\.valid\.tokens of WikiText-2 in data/raw/, or train\.txt"):
+        corpus.named("wikitext-2-small")
+    Path("data/raw/wiki.valid.tokens").write_bytes(b"".join(wikitext.values()))
+    one = corpus.named("wikitext-2-small")
+    assert {name: corpus.measure(text).sha256 for name, text in one.texts.items()} == corpus.WIKITEXT_2_SMALL
+    Path("data/raw/wikitext-2-small").mkdir()
+    for name, text in wikitext.items():
+        Path(f"data/raw/wikitext-2-small/{name}.txt").write_bytes(text)
+    three = corpus.named("wikitext-2-small")
+    assert lines_of(one) == lines_of(three) and one.symbols == three.symbols == ("<unk>",)
+
+
+def test_a_file_placed_by_hand_that_is_another_is_refused_with_both_sums(wikitext):
+    wrong = wikitext["train"][:-1]
+    Path("data/raw/wiki.valid.tokens").write_bytes(wrong)
+    with pytest.raises(DataError, match=f"its SHA-256 is {hashlib.sha256(wrong).hexdigest()}, not {corpus.WIKITEXT_2_VALID}"):
+        corpus.named("wikitext-2-small")
