@@ -30,7 +30,10 @@ class AdaptiveSoftmax(keras.layers.Layer):
         for i, width in enumerate(config.tail_widths):
             size = self.ends[i + 1] - self.ends[i]
             down = self.add_weight(name=f"tail_{i}_projection", shape=(config.d_model, width), initializer=initial.normal())
-            self.tails.append((down, self.add_weight(name=f"tail_{i}", shape=(width, size), initializer=initial.normal())))
+            out = self.add_weight(name=f"tail_{i}", shape=(width, size), initializer=initial.normal())
+            self.tails.append((down, out))
+            setattr(self, f"tail_{i}_projection", down)  # tf.train.Checkpoint finds a weight by its attribute, not in a list
+            setattr(self, f"tail_{i}", out)
         self.built = True
 
     def call(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,11 @@ from par import positions
 from par.initial import Initial
 
 
+def linear(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """x [..., D] times kernel [D, E] -> [..., E] as one product of two matrices, which is faster than einsum or a batched product."""
+    return tf.reshape(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), [*x.shape[:-1], kernel.shape[1]])
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """What all attention blocks share in one forward pass."""
@@ -41,17 +46,16 @@ class RelativeAttention(keras.layers.Layer):
     def call(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """x [B, T, D], memory [B, M, D] -> [B, T, D]."""
         context = tf.concat([memory, x], axis=1) if memory.shape[1] else x
-        query = self._heads(tf.einsum("btd,de->bte", x, self.query))
-        key, value = tf.split(tf.einsum("bsd,de->bse", context, self.key_value), 2, axis=-1)
-        key, value = self._heads(key), self._heads(value)
-        code = self._heads(tf.einsum("pd,de->pe", tf.constant(window.codes, x.dtype), self.position))
-        content = tf.einsum("bthk,bshk->bhts", query + self.content_bias, key)
-        by_distance = tf.einsum("bthk,phk->bhtp", query + self.position_bias, code)
-        logits = content + positions.relative_shift(by_distance, key.shape[1])
+        query = self._heads(linear(x, self.query))
+        key, value = map(self._heads, tf.split(linear(context, self.key_value), 2, axis=-1))
+        code = self._heads(linear(tf.constant(window.codes[None], x.dtype), self.position))
+        content = tf.matmul(query + self.content_bias[:, None], key, transpose_b=True)  # bhtk,bhsk->bhts
+        by_distance = tf.matmul(query + self.position_bias[:, None], code, transpose_b=True)  # bhtk,hpk->bhtp
+        logits = content + positions.relative_shift(by_distance, context.shape[1])
         weight = tf.nn.softmax(logits * self.d_head**-0.5 + window.mask)
-        attended = tf.einsum("bhts,bshk->bthk", weight, value)
-        return tf.einsum("bte,ed->btd", tf.reshape(attended, x.shape), self.output_kernel)
+        attended = tf.transpose(tf.matmul(weight, value), [0, 2, 1, 3])  # bhts,bhsk->bthk
+        return linear(tf.reshape(attended, x.shape), self.output_kernel)
 
     def _heads(self, x: tf.Tensor) -> tf.Tensor:
-        """[..., D] -> [..., H, K]."""
-        return tf.reshape(x, [*x.shape[:-1], self.num_heads, self.d_head])
+        """[B, S, D] -> [B, H, S, K]."""
+        return tf.transpose(tf.reshape(x, [*x.shape[:-1], self.num_heads, self.d_head]), [0, 2, 1, 3])

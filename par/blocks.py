@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from par.attention import RelativeAttention, Window
+from par.attention import RelativeAttention, Window, linear
 from par.config import ModelConfig
 from par.initial import Initial
 from par.phase import Phase, dropout
@@ -48,8 +48,8 @@ class Dense(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, memory: tf.Tensor | None = None, window: Window | None = None) -> tf.Tensor:
         """x [B, T, D] -> [B, T, D]; memory and window are not used."""
-        inner = tf.nn.relu(tf.nn.bias_add(tf.einsum("btd,df->btf", x, self.inner), self.inner_bias))
-        return tf.nn.bias_add(tf.einsum("btf,fd->btd", inner, self.outer), self.outer_bias)
+        inner = tf.nn.relu(tf.nn.bias_add(linear(x, self.inner), self.inner_bias))
+        return tf.nn.bias_add(linear(inner, self.outer), self.outer_bias)
 
 
 def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
@@ -67,6 +67,10 @@ class Block(keras.layers.Layer):
         self.kinds, self.place, self.pre, self.dropout_rate = kinds, place, config.norm == "pre", config.dropout_rate
         self.branches = [branch(kind, config, initial) for kind in kinds]
         self.norms = [Norm(config.d_model) for _ in (kinds[:1] if self.pre else kinds)]
+        for kind, f in zip(kinds, self.branches):  # tf.train.Checkpoint finds a layer by its attribute, not in a list
+            setattr(self, f"branch_{kind}", f)
+        for kind, norm in zip(kinds, self.norms):
+            setattr(self, f"norm_{kind}", norm)
         self.built = True
 
     @property

@@ -43,6 +43,7 @@ class Transformer(keras.layers.Layer):
             stochastic = kind == "s"
             block = supernet.StochasticBlock(config, initial, place) if stochastic else Block(kind.replace("i", ""), config, initial, place)
             self.blocks.append(block)
+            setattr(self, f"block_{index}", block)  # tf.train.Checkpoint finds a layer by its attribute, not in a list
         self.final_norm = Norm(config.d_model) if config.norm == "pre" else None
         self.alpha = None
         if architecture.is_search:

@@ -26,6 +26,7 @@ from par.errors import DataError, ParError, ResourceError, StoppedError, UsageEr
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
 REPORT_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
 GroupType = TypeVar("GroupType", bound=config.Group)
 
@@ -66,7 +67,7 @@ class Flags(flags.FlagValues):
                 flag = self[name]
                 shown = "" if flag.default in (None, "", []) else f" (default {flag.default_as_str.strip(chr(39))})"
                 choices = getattr(flag.parser, "enum_values", None)
-                text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help}{shown}"
+                text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help.split(REPEATED)[0]}{shown}"
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
                 lines += textwrap.wrap(text, 118, initial_indent=f"{label:<26}", subsequent_indent=" " * 26)
         return "\n".join(lines)
