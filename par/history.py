@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from par import files, metrics
-from par.architecture import KINDS, Architecture
+from par import metrics, runs
+from par.architecture import KINDS
 from par.errors import DataError, UsageError
 
 MAX_LINE_BYTES = 1 << 20
@@ -117,19 +117,12 @@ class Run:
 def read_run(directory: Path) -> Run:
     """Reads config.json and history.jsonl of a run, finished or live. Raises: DataError if either is missing, damaged or does not fit the other."""
     directory = Path(directory)
-    value = files.read_json(directory / "config.json", "run configuration")
-    try:
-        blocks, total, seed = Architecture(value["architecture"]).blocks, value["total_steps"], value["training"]["seed"]
-        data = directory / value["data"]["path"]
-        if not blocks or type(total) is not int or type(seed) is not int:
-            raise TypeError("an integer or the architecture is missing")
-    except (KeyError, TypeError, UsageError) as error:
-        message = f"run configuration {directory / 'config.json'} lacks or has a wrong architecture, total_steps, training.seed or data.path"
-        raise DataError(f"{message} ({error})") from None
+    config, data = runs.load(directory)
+    blocks = config.architecture.blocks
     rows = read(directory / "history.jsonl")
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
-    return Run(directory.resolve().name, blocks, total, seed, data, rows)
+    return Run(directory.resolve().name, blocks, config.total_steps, config.training.seed, data, rows)
 
 
 def table(rows: Rows) -> list[str]:

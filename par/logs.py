@@ -17,8 +17,6 @@ from par.history import History
 from par.learner import Learner
 from par.runs import RunConfig
 
-NOT_SCALARS = ("step", "epoch", "pi", "seconds")
-
 
 class RunLogs:
     """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that is continued was written."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from par import __version__, files
-from par.architecture import Architecture, parse
+from par.architecture import Architecture
 from par.config import ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
 from par.manifest import Manifest
@@ -107,14 +107,16 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
         if value["schema"] != SCHEMA:
             raise UsageError(f"schema must be {SCHEMA}, but is {value['schema']!r}")
         data = dict(value["data"])
-        data_path = data.pop("path")
+        data_path = Path(data.pop("path"))
         identity = DataIdentity(**data)
         hints = {"name": str, "tokenizer_sha256": str, "train_sha256": str}
         for name, item in data.items():
             kind = hints.get(name, int)
             if type(item) is not kind or (kind is int and not 0 < item < 1 << 53):
                 raise UsageError(f"data.{name} must be a positive {kind.__name__}, but is {item!r}")
-        architecture = dataclasses.replace(parse(value["architecture"]), search_run=str(value["search_run"]))
+        architecture = Architecture(value["architecture"], search_run=str(value["search_run"]))
+        if not architecture.blocks:
+            raise UsageError("architecture has no block")
         config = RunConfig(
             architecture,
             ModelConfig.from_json(value["model"]),
@@ -127,7 +129,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
         if value["total_steps"] != config.total_steps:
             raise UsageError(f"total_steps is {value['total_steps']!r}, but epochs and steps_per_epoch make {config.total_steps}")
         config.model.check_vocabulary(identity.vocab_size)
-        return config, Path(os.path.normpath(Path(run_dir) / str(data_path)))
+        return config, Path(os.path.normpath(Path(run_dir) / data_path))
     except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise DataError(f"run configuration {path} is not valid: {error}") from None
 

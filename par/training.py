@@ -88,7 +88,8 @@ class Trainer:
                 sums[1] += weight
         self.step += count
         mean = float(rows[-1][0] / rows[-1][1])
-        progress(count, f"ppl {metrics.perplexity(mean):.1f} tau {float(self.learner.tau(self.step - 1)):.2f} {self._likeliest()}")
+        search = f" tau {float(self.learner.tau(self.step - 1)):.2f} {self._likeliest()}" if self.learner.logits else ""
+        progress(count, f"ppl {metrics.perplexity(mean):.1f}{search}")
         if self.step % self.record_every == 0 or self.step == self.total:
             self._record(self._take("record"))
         if self.step % self.logging.log_every == 0 or self.step == self.total:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from par.architecture import KINDS, pi_table
+from par import runs
+from par.architecture import KINDS, Architecture, pi_table
+from par.config import ModelConfig, SearchConfig, TrainingConfig
 
 
 def train_row(step: int, pi: list[list[float]], **changes: Any) -> dict[str, Any]:
@@ -41,8 +43,9 @@ def make_run(directory: Path, blocks: str = "ssssss", pi: np.ndarray | None = No
     directory.mkdir(parents=True)
     pi = drifting_pi(blocks, count) if pi is None else np.asarray(pi)
     steps = [every * (i + 1) for i in range(len(pi))]
-    config = {"architecture": blocks, "training": {"seed": 3, "epochs": 2}, "total_steps": steps[-1], "data": {"path": "../../data/words"}}
-    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    data = runs.DataIdentity("words", 40, 4, 8, steps_per_epoch=steps[-1], tokenizer_sha256="0" * 64, train_sha256="1" * 64)
+    config = runs.RunConfig(Architecture(blocks), ModelConfig(), SearchConfig(), TrainingConfig(epochs=1, seed=3), data)
+    config.save(directory, directory.parent.parent / "data" / "words")
     rows = [train_row(step, row.tolist(), nll_per_token=6 - i / len(pi)) for i, (step, row) in enumerate(zip(steps, pi))]
     kinds = ("soft", "argmax") if "s" in blocks else ("fixed",)
     write_history(directory / "history.jsonl", rows + [valid_row(steps[-1], kind, 5.5) for kind in kinds])

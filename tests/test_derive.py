@@ -146,7 +146,7 @@ def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(arguments, co
 def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
     run = make_run(tmp_path / "live", "ss", [DECIDED] * 3)
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"total_steps": 1000}))
+    (run / "config.json").write_text(json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}))
     with open(run / "history.jsonl", "a") as file:
         file.write('{"kind": "train", "step": 28, "pi": [[0.3')
     done = run_tool("derive", f"--run={run}")

@@ -16,12 +16,12 @@ LAYERS = (
     "corpus tokenizer batching manifest records build cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules metrics cost latency",
-    "derive history plots",
-    "runs checkpoints learner evaluation timing logs training",
+    "runs derive history plots",
+    "checkpoints learner evaluation timing logs training",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "corpus batching manifest cutoffs metrics cost", LAYERS[4], "runs")).split()
+WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "corpus batching manifest cutoffs metrics cost", LAYERS[4])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 
