@@ -49,8 +49,10 @@ class Architecture:
 
     @property
     def short(self) -> str:
-        """The blocks with repeated letters counted: `ssssss` is `6s`."""
-        return "".join(f"{count if count > 1 else ''}{letter}" for letter, count in ((k, len(list(g))) for k, g in itertools.groupby(self.blocks)))
+        """The blocks, with repeated letters counted where that halves them: `ssssss` is `6s`, `aaadad` stays."""
+        runs = ((letter, len(list(group))) for letter, group in itertools.groupby(self.blocks))
+        counted = "".join(f"{count if count > 1 else ''}{letter}" for letter, count in runs)
+        return counted if 2 * len(counted) <= len(self.blocks) else self.blocks
 
     def to_json(self) -> dict[str, Any]:
         """The content of architecture.json."""

@@ -75,8 +75,7 @@ class RunConfig:
     def default_name(self) -> str:
         """Data, architecture, recipe, seed, and a short hash of the configuration."""
         digest = hashlib.sha256(files.canonical_json(self.identity()).encode()).hexdigest()[:8]
-        blocks = self.architecture.blocks if len(self.architecture) <= 16 and not self.architecture.is_search else self.architecture.short[:40]
-        return f"{self.data.name}-{blocks}-{self.recipe}-seed{self.training.seed}-{digest}"
+        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-seed{self.training.seed}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
         """Writes config.json. The data's path is kept relative to the run, so that both can be moved together."""
