@@ -1,0 +1,269 @@
+"""What every layer and every objective must do, run over one list of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from par import positions
+from par.adaptive_softmax import AdaptiveSoftmax
+from par.architecture import Architecture
+from par.attention import RelativeAttention, Window
+from par.blocks import Block, Dense, Norm
+from par.config import ModelConfig, SearchConfig
+from par.initial import Initial
+from par.objectives import OBJECTIVES
+from par.phase import EVALUATION, Phase
+from par.supernet import StochasticBlock
+from par.tokenizer import PAD
+from par.transformer import Memories, Transformer
+
+B, T, M, H, K, F, V = 3, 5, 7, 2, 11, 13, 29
+D = H * K
+STRINGS = ["a", "d", "asdi", "ss", ""]
+NORMS = ["pre", "post"]
+TRAINING = Phase(training=True, seed=3, step=5, tau=0.5)
+
+
+def config(norm: str = "pre", cutoffs: tuple[int, ...] = ()) -> ModelConfig:
+    return ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=0.3, norm=norm, cutoffs=cutoffs)
+
+
+def normal(*shape: int) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(shape).normal(size=shape), tf.float32)
+
+
+def window() -> Window:
+    codes = positions.sinusoids(positions.distances(T, M, "causal"), D)
+    return Window(codes, positions.attention_mask(positions.visible(T, M, "causal"), tf.constant([0, 2, 7])))
+
+
+def trunk(blocks: str, norm: str, sampling: str = "soft", seed: int = 1) -> Transformer:
+    return Transformer(Architecture(blocks), config(norm), SearchConfig(sampling=sampling), V, seed)
+
+
+def tokens(seq_len: int = T) -> tf.Tensor:
+    """Of every cluster, ids above the special ones."""
+    return tf.constant(np.random.default_rng(seq_len).permutation(np.resize(np.arange(8, V), B * seq_len)).reshape(B, seq_len), tf.int32)
+
+
+def objective(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), seed: int = 1) -> Any:
+    built = OBJECTIVES[name](config(norm, cutoffs), V, seed)
+    built.build(lambda: trunk(blocks, norm, seed=seed))
+    return built
+
+
+class Case(NamedTuple):
+    """Something with weights: how it is made from a seed, and its floating-point outputs for fixed inputs in a phase."""
+
+    make: Callable[[int], Any]
+    call: Callable[[Any, Phase], list[tf.Tensor]]
+    steps: int = 1  # after which every weight has had a gradient
+
+
+def memories_of(any_trunk: Transformer) -> Memories:
+    shape = any_trunk.empty_memories(B).hidden.shape
+    return Memories(normal(*shape), tf.constant([0, 2, 7]))
+
+
+def trunk_case(blocks: str, norm: str, sampling: str = "soft") -> Case:
+    return Case(
+        lambda seed: trunk(blocks, norm, sampling, seed),
+        lambda made, phase: [made(tokens(), memories_of(made), phase=phase)[0]],
+        steps=7 if sampling == "straight_through" else 1,  # a step teaches the branches that it has chosen
+    )
+
+
+def block_case(kinds: str, norm: str) -> Case:
+    def make(seed: int) -> Block:
+        return StochasticBlock(config(norm), Initial(seed, 0.3), 4) if kinds == "s" else Block(kinds, config(norm), Initial(seed, 0.3), 4)
+
+    def call(made: Block, phase: Phase) -> list[tf.Tensor]:
+        weights = tf.constant([0.5, 0.3, 0.2]) if kinds == "s" else None
+        return [made(normal(B, T, D), normal(B, M, D) if made.attends else None, window=window(), weights=weights, phase=phase)]
+
+    return Case(make, call)
+
+
+def softmax_case(cutoffs: tuple[int, ...]) -> Case:
+    rows, targets = normal(B * T, D), tf.reshape(tokens(), [-1])
+    return Case(
+        lambda seed: AdaptiveSoftmax(config(cutoffs=cutoffs), V, Initial(seed, 0.3)),
+        lambda made, phase: [made.nll(rows, targets), made.log_prob(rows), tf.cast(made.predict(rows), tf.float32)],
+    )
+
+
+def objective_case(name: str, blocks: str, norm: str) -> Case:
+    def call(made: Any, phase: Phase) -> list[tf.Tensor]:
+        return [made.loss(made.prepare(tokens(T + 1), 7), memories_of(made.trunk), phase)[0]]
+
+    return Case(lambda seed: objective(name, blocks, norm, seed=seed), call)
+
+
+CASES = {
+    "Norm": Case(lambda seed: Norm(D), lambda made, phase: [made(normal(B, T, D))]),
+    "Dense": Case(lambda seed: Dense(D, F, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D))]),
+    "RelativeAttention": Case(
+        lambda seed: RelativeAttention(D, H, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D), normal(B, M, D), window=window())]
+    ),
+    **{f"Block {kinds} {norm}": block_case(kinds, norm) for kinds in "ads" for norm in NORMS},
+    **{f"AdaptiveSoftmax {cutoffs}": softmax_case(cutoffs) for cutoffs in [(), (11,), (11, 19)]},
+    **{f"Transformer {blocks or 'empty'} {norm}": trunk_case(blocks, norm) for blocks in STRINGS for norm in NORMS},
+    "Transformer asdi straight_through": trunk_case("asdi", "pre", "straight_through"),
+    **{f"{name} {blocks} {norm}": objective_case(name, blocks, norm) for name in OBJECTIVES for blocks in ("ad", "ss") for norm in NORMS},
+}
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_objective = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def layers_of(made: Any) -> dict[str, keras.layers.Layer]:
+    return {"layer": made} if isinstance(made, keras.layers.Layer) else made.layers
+
+
+def weights_of(made: Any) -> list[keras.Variable]:
+    return [weight for layer in layers_of(made).values() for weight in layer.weights]
+
+
+def randomised(made: Any) -> Any:
+    """Every weight drawn anew, so that no gain is 1 and no bias 0."""
+    for number, weight in enumerate(weights_of(made)):
+        weight.assign(np.random.default_rng(number).normal(0, 0.4, weight.shape))
+    return made
+
+
+@each_case
+@pytest.mark.parametrize("phase", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+def test_a_graph_gives_what_eager_code_gives(case, phase):
+    made = randomised(case.make(1))
+    for one, other in zip(tf.function(lambda: case.call(made, phase))(), case.call(made, phase)):
+        assert one.dtype == tf.float32 and np.isfinite(one).all()
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
+@each_case
+def test_what_was_saved_is_restored_whole_and_to_the_last_bit(case, tmp_path):
+    one, other = randomised(case.make(1)), case.make(2)
+    path = tf.train.Checkpoint(**layers_of(one)).write(str(tmp_path / "saved"))
+    tf.train.Checkpoint(**layers_of(other)).read(path).assert_consumed()
+    for mine, theirs in zip(weights_of(one), weights_of(other)):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    for mine, theirs in zip(case.call(one, TRAINING), case.call(other, TRAINING)):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@each_case
+def test_the_gradient_reaches_every_weight_and_nothing_else(case):
+    made = randomised(case.make(1))
+    with tf.GradientTape() as tape:
+        phases = [dataclasses.replace(TRAINING, step=step) for step in range(case.steps)]
+        loss = tf.add_n([tf.reduce_sum(out * normal(*out.shape)) for phase in phases for out in case.call(made, phase)])
+    variables = [weight.value for weight in weights_of(made)]
+    assert {id(v) for v in tape.watched_variables()} == {id(v) for v in variables}
+    for weight, gradient in zip(weights_of(made), tape.gradient(loss, variables)):
+        assert gradient is not None, weight.path
+        gradient = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-6, weight.path
+
+
+@each_case
+def test_a_seed_decides_the_initial_weights_and_no_global_seed_does(case):
+    keras.utils.set_random_seed(1)
+    one = weights_of(case.make(1))
+    keras.utils.set_random_seed(2)
+    again, other = weights_of(case.make(1)), weights_of(case.make(2))
+    for a, b, c in zip(one, again, other):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        assert np.any(a.numpy() != c.numpy()) or a.numpy().std() == 0
+
+
+@each_case
+def test_two_of_them_share_no_state(case):
+    one, other = case.make(1), case.make(1)
+    before = [out.numpy() for out in case.call(one, TRAINING)]
+    for weight in weights_of(other):
+        weight.assign(tf.ones_like(weight))
+    case.call(other, TRAINING)
+    for out, expected in zip(case.call(one, TRAINING), before):
+        np.testing.assert_array_equal(out, expected)
+
+
+@each_objective
+def test_prepare_gives_the_same_inside_tf_data_and_twice(name):
+    window = tokens(T + 1)
+    bare, again = (OBJECTIVES[name].prepare(window, 7) for _ in range(2))
+    inside = next(iter(tf.data.Dataset.from_tensors(window).map(lambda w: OBJECTIVES[name].prepare(w, 7))))
+    assert set(bare) == set(inside)
+    for key in bare:
+        np.testing.assert_array_equal(bare[key], again[key])
+        np.testing.assert_array_equal(bare[key], inside[key])
+
+
+@each_objective
+@pytest.mark.parametrize("blocks", STRINGS)
+def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_searched(name, blocks):
+    made_trunks = []
+
+    def make_trunk() -> Transformer:
+        made_trunks.append(trunk(blocks, "pre"))
+        return made_trunks[-1]
+
+    built = OBJECTIVES[name](config(), V, 1)
+    built.build(make_trunk)
+    assert built.visibility in ("causal", "bidirectional")
+    assert made_trunks and built.trunk in made_trunks and all(any(t is layer for layer in built.layers.values()) for t in made_trunks)
+    assert all(isinstance(layer, keras.layers.Layer) and key.isidentifier() for key, layer in built.layers.items())
+    assert built.trunk.pi.shape == (len(blocks), 3)
+
+
+@each_objective
+@pytest.mark.parametrize("blocks", STRINGS)
+def test_a_loss_is_two_sums_further_metrics_and_memories_of_the_same_shape(name, blocks):
+    built = objective(name, blocks)
+    empty = built.trunk.empty_memories(B)
+    nll, weight, metrics, after = built.loss(built.prepare(tokens(T + 1)), empty, EVALUATION)
+    assert nll.shape == weight.shape == () and nll.dtype == weight.dtype == tf.float32 and isinstance(metrics, dict)
+    assert float(nll) > 0 and 0 < float(weight) <= B * T
+    assert isinstance(after, Memories) and after.hidden.shape == empty.hidden.shape and after.valid.shape == empty.valid.shape
+    assert after.valid.numpy().tolist() == [T] * B
+
+
+@each_objective
+def test_the_sums_of_a_batch_are_those_of_its_rows_added_up(name):
+    built = randomised(objective(name, "as"))
+    window, memories = tokens(T + 1), memories_of(built.trunk)
+    nll, weight, _, after = built.loss(built.prepare(window), memories, EVALUATION)
+    rows = [
+        built.loss(built.prepare(window[b : b + 1]), Memories(memories.hidden[:, b : b + 1], memories.valid[b : b + 1]), EVALUATION) for b in range(B)
+    ]
+    assert float(nll) == pytest.approx(sum(float(row[0]) for row in rows), rel=1e-5)
+    assert float(weight) == sum(float(row[1]) for row in rows)
+    np.testing.assert_allclose(after.hidden, tf.concat([row[3].hidden for row in rows], axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_causal_lm_predicts_each_token_of_the_window_from_those_before_and_scores_no_padding():
+    batch = OBJECTIVES["causal_lm"].prepare(tf.constant([[8, 9, 10, 11], [12, 3, PAD, PAD]]))
+    assert {key: value.numpy().tolist() for key, value in batch.items()} == {
+        "tokens": [[8, 9, 10], [12, 3, PAD]],
+        "targets": [[9, 10, 11], [3, PAD, PAD]],
+        "weights": [[1, 1, 1], [1, 0, 0]],
+    }
+
+
+@pytest.mark.parametrize("cutoffs", [(), (11, 19)], ids=str)
+def test_causal_lm_sums_minus_the_log_probability_of_what_is_no_padding(cutoffs):
+    built = randomised(objective("causal_lm", "as", cutoffs=cutoffs))
+    window = tokens(T + 1).numpy()
+    window[1, 3:], window[2, 5:] = PAD, PAD
+    memories = memories_of(built.trunk)
+    hidden, _ = built.trunk(tf.constant(window[:, :-1]), memories)
+    log_prob = built.head.log_prob(tf.reshape(hidden, [-1, D])).numpy().reshape(B, T, V)
+    scored = [(b, t) for b in range(B) for t in range(T) if window[b, t + 1] != PAD]
+    nll, weight, metrics, _ = built.loss(built.prepare(tf.constant(window)), memories, EVALUATION)
+    assert (float(weight), metrics) == (len(scored), {}) and len(scored) == 5 + 2 + 4
+    assert float(nll) == pytest.approx(-sum(log_prob[b, t, window[b, t + 1]] for b, t in scored), rel=1e-5)
