@@ -93,7 +93,8 @@ def test_the_command_writes_the_architecture_and_prints_the_next_command(tmp_pat
         "    2  0.100      0.700*     0.200",
         "",
         "written: logs/first/architecture.json",
-        "next:    python tools/train.py --data=data/words --architecture=logs/first/architecture.json",
+        "next:    python tools/train.py --flagfile=logs/first/flags.txt --data=data/words "
+        "--architecture=logs/first/architecture.json --run=logs/first-derived",
     ]
     assert architecture.load(run / "architecture.json") == Architecture("ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,))
 
@@ -104,7 +105,8 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
     assert tool.main([f"--run={run}", f"--output={output}", "--json"]) == 0
     out, err = capsys.readouterr()
     printed = json.loads(out)
-    next_command = f"python tools/train.py --data={os.path.relpath(tmp_path.parent / 'data' / 'words')} --architecture='{output}'"
+    data = os.path.relpath(tmp_path.parent / "data" / "words")
+    next_command = f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}' --run={run}-derived"
     doubts = [
         "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
         "every block is identity: a prediction knows the last token alone",

@@ -45,13 +45,17 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):
     with Image.open(tmp_path / search / "plots" / "pi.gif") as gif:
         assert gif.n_frames == len(rows) > 10
 
-    assert architecture.load(tmp_path / search / "architecture.json").blocks in run("derive", f"--run={search}")
-    blocks = architecture.load(tmp_path / search / "architecture.json")
-    assert blocks.pi == tuple(map(tuple, rows[-1]["pi"])) and not blocks.is_search
+    printed = run("derive", f"--run={search}")
+    chosen = architecture.load(tmp_path / search / "architecture.json")
+    assert chosen.pi == tuple(map(tuple, rows[-1]["pi"])) and not chosen.is_search
+    assert printed.startswith(f"architecture: {chosen.blocks} ")
 
-    derived = run("train", "--data=data/own", f"--architecture={search}/architecture.json", *NETWORK).strip().splitlines()[-1].split("run: ")[1]
-    assert json.loads((tmp_path / derived / "config.json").read_text())["search_run"] == search.removeprefix("logs/")
+    following = next(line for line in printed.splitlines() if line.startswith("next:"))
+    derived = run("train", *following.split("tools/train.py ")[1].split()).strip().splitlines()[-1].split("run: ")[1]
+    of_search, of_derived = (json.loads((tmp_path / name / "config.json").read_text()) for name in (search, derived))
+    assert of_derived["search_run"] == search.removeprefix("logs/")
+    assert all(of_derived[group] == of_search[group] for group in ("model", "training", "total_steps"))
     table = run("evaluate", f"--run={search}", f"--run={derived}").splitlines()
-    assert [line.split()[0] for line in table] == ["network", *["ss"] * 4, *[blocks.blocks] * 2]
+    assert [line.split()[0] for line in table] == ["network", *["ss"] * 4, *[chosen.blocks] * 2]
     scores = json.loads(run("evaluate", f"--run={derived}", "--split=test", "--json"))[0]
     assert 1 < scores["perplexity_per_token"] < 100 and scores["perplexity_per_word"] > 1

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import os
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -280,7 +281,8 @@ class Progress:
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0):
         self._what, self._unit, self._total, self._done, self._last = what, unit, total, done, time.monotonic()
-        self._bar = tqdm(desc=what, unit=unit, total=total, initial=done, unit_scale=total > 100_000, leave=False, dynamic_ncols=True, disable=None)
+        columns = shutil.get_terminal_size().columns  # 80 where a terminal has no size, in which tqdm would draw nothing
+        self._bar = tqdm(desc=what, unit=unit, total=total, initial=done, unit_scale=total > 100_000, leave=False, ncols=columns, disable=None)
 
     def __call__(self, made: int, text: str = "") -> None:
         """`made` more units are done; `text` says how it stands."""

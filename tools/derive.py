@@ -38,7 +38,7 @@ def _work(values: common.Flags) -> None:
     warnings = derive.doubts(chosen, run.blocks, step, run.total_steps)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
-    following = f"python tools/train.py --data={shlex.quote(os.path.relpath(run.data))} --architecture={shlex.quote(str(path))}"
+    following = _next_command(Path(values.run), run.data, path)
     if values.json:
         facts = {"architecture": chosen.blocks, "path": str(path), "rule": chosen.rule, "search_run": run.name, "search": run.blocks}
         facts |= {"step": step, "total_steps": run.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
@@ -47,6 +47,12 @@ def _work(values: common.Flags) -> None:
     print(f"architecture: {chosen.blocks} (from {run.blocks}, {values.rule} of pi at step {step:,} of {run.total_steps:,})\n")
     print("\n".join(derive.pi_lines(chosen, run.blocks)))
     print(f"\nwritten: {path}\nnext:    {following}")
+
+
+def _next_command(run: Path, data: Path, chosen: Path) -> str:
+    """The command that trains the chosen architecture with the search's own settings."""
+    named = {"flagfile": run / "flags.txt", "data": os.path.relpath(data), "architecture": chosen, "run": f"{run}-derived"}
+    return " ".join(["python tools/train.py", *(f"--{name}={shlex.quote(str(value))}" for name, value in named.items())])
 
 
 def main(argv: list[str] | None = None) -> int:
