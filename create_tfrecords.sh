@@ -10,7 +10,8 @@ usage: ./create_tfrecords.sh [--corpus=NAME] [--recipe=NAME] [options of tools/b
 Sets up .venv and builds a data set: tokenizer, records of train, valid and test, manifest.
 
   --corpus=NAME       default wikitext-2-small, from files placed in data/raw/ (a missing one is named, with its place)
-  --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and base for any other text
+  --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and wikitext-2-small,
+                      base for any other text
   --input_text=PATH   own text instead of a named corpus: a file, a directory or a quoted glob
   --output_dir=DIR    default data/CORPUS, or data/CORPUS-RECIPE with a recipe that is not the corpus's default;
                       data/ and the input's name for own text

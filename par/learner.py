@@ -28,9 +28,11 @@ class Learner:
             )
             self.logits = self.objective.trunk.logits
             self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]
-            self.weight_optimizer = _optimizer(training.optimizer, training.max_lr, training.weight_decay, config, self.weights)
-            constant = search.arch_lr if search.arch_schedule == "constant" else None
-            self.logits_optimizer = _optimizer("adamw", search.arch_lr, search.arch_weight_decay, config, self.logits, constant)
+            rate = schedules.WarmupCosine(config.total_steps, training.max_lr, training.warmup_steps)
+            arch_rate = schedules.WarmupCosine(config.total_steps, search.arch_lr, training.warmup_steps)
+            self.weight_optimizer = _optimizer(training.optimizer, rate, training.weight_decay, self.weights)
+            constant = search.arch_schedule == "constant"
+            self.logits_optimizer = _optimizer("adamw", search.arch_lr if constant else arch_rate, search.arch_weight_decay, self.logits)
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             empty = self.objective.trunk.empty_memories(config.data.batch_size)
             self._memories = Memories(*(tf.Variable(tensor, trainable=False) for tensor in empty))
@@ -85,12 +87,13 @@ class Learner:
         with tf.GradientTape() as tape:
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
             loss = nll / tf.maximum(weight, 1.0)
-        gradients = tape.gradient(loss, [v.value for v in (*self.weights, *self.logits)])
+        # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [v.value for v in (*self.weights, *self.logits)])]
         of_weights, of_logits = gradients[: len(self.weights)], gradients[len(self.weights) :]
         norm = tf.linalg.global_norm(of_weights)
         if self.config.training.clip_norm:
             of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
-        self.weight_optimizer.apply_gradients(zip(map(_dense, of_weights), self.weights))
+        self.weight_optimizer.apply_gradients(zip(of_weights, self.weights))
         if self.logits:
             self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
         for variable, value in zip(self._memories, after):
@@ -130,20 +133,12 @@ class Learner:
         return self._evaluation_graphs[key]
 
 
-def _dense(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
-    return tf.convert_to_tensor(gradient)
-
-
-def _optimizer(
-    name: str, peak: float, decay: float, config: RunConfig, variables: list[keras.Variable], constant: float | None = None
-) -> keras.optimizers.Optimizer:
-    """Adam or AdamW over its variables; the learning rate is `constant`, or warm-up and cosine to `peak`."""
-    rate = schedules.WarmupCosine(config.total_steps, peak, config.training.warmup_steps) if constant is None else constant
+def _optimizer(name: str, rate: Any, decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+    """Adam or AdamW over its variables; `rate` is a number or a schedule. Gains and biases do not decay."""
     optimizer = optimizers.AdamW(rate, weight_decay=decay) if name == "adamw" else optimizers.Adam(rate)
-    if name == "adamw" and not any(v.name == "alpha" for v in variables):
-        exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
-        if exempt:
-            optimizer.exclude_from_weight_decay(var_list=exempt)
+    exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
+    if name == "adamw" and exempt:
+        optimizer.exclude_from_weight_decay(var_list=exempt)
     if variables:
         optimizer.build(variables)
     return optimizer

@@ -275,7 +275,7 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clon
 @pytest.mark.parametrize(
     "built, arguments, built_now, trained",
     [
-        (["wikitext-2-small"], [], [], ["base", "data/wikitext-2-small"]),
+        (["wikitext-2-small"], [], [], ["quick", "data/wikitext-2-small"]),
         (["wikitext-2-small", "wikitext-2"], [], [], ["base", "data/wikitext-2"]),
         (["wikitext-2"], ["--recipe=seed"], [], ["seed", "data/wikitext-2"]),
         (["wikitext-2"], ["--recipe", "quick"], ["data/wikitext-2-quick"], ["quick", "data/wikitext-2-quick"]),
@@ -354,7 +354,7 @@ def test_help_exits_0_and_sets_nothing_up(clone: Clone, script: str) -> None:
 
 def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: Path) -> None:
     for arguments, expected in [
-        ([], ["--recipe=base", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
+        ([], ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
         (["--corpus=python-docs", "--shards=2"], ["--recipe=quick", "--output_dir=data/python-docs", "--corpus=python-docs", "--shards=2"]),
         (["--corpus", "wikitext-2", "--recipe=quick"], ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"]),
         (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),

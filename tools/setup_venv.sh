@@ -34,7 +34,7 @@ from_caller() {
 }
 
 default_recipe() {
-  case $1 in python-docs*) echo quick ;; *) echo base ;; esac
+  case $1 in python-docs* | wikitext-2-small*) echo quick ;; *) echo base ;; esac # 1 to 2 MB of text support no 12,000 pieces
 }
 
 data_dir() {
