@@ -171,10 +171,11 @@ def _replacing_directory(root: Path) -> Iterator[Path]:
     root = root.resolve()
     partial, old = (root.with_name(f".{root.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
     try:
-        partial.mkdir(parents=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(root)
+        partial.mkdir()
     except OSError as error:
         raise UsageError(f"output_dir {root} can't be written ({error.strerror}: {error.filename}): give another --output_dir") from None
-    _remove_leftovers(root)
     try:
         yield partial
         if root.exists():
@@ -188,9 +189,13 @@ def _replacing_directory(root: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(root: Path) -> None:
+    """Removes what killed builds left beside `root`; a whole data set that one had moved aside comes back. Process numbers may be used again."""
     for path in [*root.parent.glob(f".{root.name}.*.partial"), *root.parent.glob(f".{root.name}.*.old")]:
         owner = path.name.split(".")[-2]
-        if owner.isdecimal() and not _is_alive(int(owner)):
+        if owner.isdecimal() and (int(owner) == os.getpid() or not _is_alive(int(owner))):
+            if path.suffix == ".old" and not root.exists():
+                path.rename(root)
+                continue
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -92,7 +92,7 @@ class DataConfig(Group):
     vocab_size: int = setting(4000, "vocabulary size V, special and byte pieces included", minimum=16, maximum=4_000_000)
     model_type: str = setting("unigram", "SentencePiece model", choices=("unigram", "bpe", "word", "char"))
     lowercase: bool = setting(False, "lower-case by NFKC case folding; perplexities then count lower-cased text")
-    symbols: tuple[str, ...] = setting((), "a text's own symbol that stays one piece, such as <unk> (repeatable; named corpora bring theirs)")
+    symbols: tuple[str, ...] = setting((), "a text's own symbol that stays one piece, such as <unk> (named corpora bring theirs)")
     batch_size: int = setting(32, "parallel text streams B", minimum=1, maximum=1 << 20)
     seq_len: int = setting(32, "window length T in tokens", minimum=1, maximum=1 << 20)
     shards: int = setting(1, "record files per split", minimum=1, maximum=99_999)
@@ -116,11 +116,9 @@ class ModelConfig(Group):
     mem_len: int = setting(32, "memory length M in tokens: what a block still sees of the windows before", minimum=0, maximum=1 << 20)
     dropout_rate: float = setting(0.1, "share of activations dropped, after the embedding and after each block", minimum=0.0, maximum=0.99)
     norm: str = setting("pre", "pre: one norm in front of a block, shared by its branches; post: one behind each branch", choices=("pre", "post"))
-    cutoffs: tuple[int, ...] = setting((), "adaptive softmax: first id of each tail cluster (repeatable); none means plain softmax", minimum=1)
+    cutoffs: tuple[int, ...] = setting((), "adaptive softmax: first id of each tail cluster; none means plain softmax", minimum=1)
     proj_factor: float = setting(4.0, "adaptive softmax: tail cluster i works at width D / proj_factor^i", minimum=1.0, maximum=1024.0)
-    proj_dims: tuple[int, ...] = setting(
-        (), "adaptive softmax: the tail widths themselves, one per tail cluster (repeatable)", minimum=1, maximum=1 << 16
-    )
+    proj_dims: tuple[int, ...] = setting((), "adaptive softmax: the tail widths themselves, one per tail cluster", minimum=1, maximum=1 << 16)
     init_std: float = setting(0.02, "standard deviation of the initial weights", minimum=0.0, maximum=1.0)
 
     def __post_init__(self) -> None:

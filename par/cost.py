@@ -1,4 +1,4 @@
-"""What a network costs: FLOPs of its matrix products as pure functions of the shape, and a dry run on this machine.
+"""What a network costs: FLOPs of its matrix products as pure functions of the shape.
 
 Multiplications and additions count as one FLOP each. A training step counts three forward passes: the backward pass has two products
 for each one of the forward pass. A stochastic block computes all its branches.

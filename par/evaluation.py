@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
 from par import batching, metrics, records
 from par.learner import Learner
-from par.phase import EVALUATION, EVALUATION_ARGMAX, Phase
+from par.manifest import Manifest
+from par.phase import EVALUATION, EVALUATION_ARGMAX
 from par.tokenizer import PAD
 
 PHASES = {"soft": EVALUATION, "argmax": EVALUATION_ARGMAX, "fixed": EVALUATION}
@@ -34,15 +36,15 @@ def windows(data_dir: Path, manifest: records.Manifest, split: str, batch_size: 
 def score(
     learner: Learner,
     data_dir: Path,
-    manifest: records.Manifest,
+    manifest: Manifest,
     split: str,
     evaluate_as: str,
     batch_size: int | None = None,
     seq_len: int | None = None,
     mem_len: int | None = None,
+    progress: Callable[[int], None] = lambda made: None,
 ) -> dict[str, float]:
     """The figures of par.metrics for a split. evaluate_as: one of `ways`. Defaults for B, T, M are those of training."""
-    phase: Phase = PHASES[evaluate_as]
-    nll_sum, scored = learner.evaluate(windows(data_dir, manifest, split, batch_size, seq_len), phase, mem_len)
+    nll_sum, scored = learner.evaluate(windows(data_dir, manifest, split, batch_size, seq_len), PHASES[evaluate_as], mem_len, progress)
     info = manifest.splits[split]
     return metrics.figures(nll_sum, scored, info.tokens, info.words, info.bytes)

@@ -60,6 +60,17 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Appends UTF-8 text and hands it to the system at once. Raises: ResourceError, naming the path, if the disk is full."""
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"no space left to write {path}: free some disk space and run the same command again") from None
+        raise
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON, indented by two, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,8 +1,8 @@
 """The record of a run, one JSON object a line, appended only: the one input of the plots.
 
 Two kinds of rows share the file. `train` rows: step, epoch, tau, learning_rate, arch_lr, nll_per_token (mean since the row before), pi [L, O],
-seconds (training time so far), tokens_per_second. Fixed blocks have a one-hot row of pi. `valid` rows, one per evaluation: step, epoch, split,
-evaluate_as, and the figures of par.metrics.
+seconds (training time so far). Fixed blocks have a one-hot row of pi. `valid` rows, one per evaluation: step, epoch, split, evaluate_as,
+the figures of par.metrics (null where a perplexity overflows), train_nll_per_token (mean since the evaluation before), seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from par import metrics, runs
+from par import files, metrics, runs
 from par.architecture import KINDS
 from par.errors import DataError, UsageError
 
@@ -32,8 +32,7 @@ class History:
 
     def append(self, kind: str, **row: Any) -> None:
         """Writes one row and hands it to the system at once, so that a live run can be plotted."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
+        files.append_text(self.path, json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
 
 
 def read(path: Path) -> Rows:
@@ -76,7 +75,8 @@ def _is_train(row: dict[str, Any]) -> bool:
 
 def _is_valid(row: dict[str, Any]) -> bool:
     ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
-    return ok and all(0 <= row[key] < math.inf for key in ("nll_per_token", "perplexity_per_token"))
+    ok = ok and (row["perplexity_per_token"] is None or row["perplexity_per_token"] < math.inf)
+    return ok and all(0 <= row[key] < math.inf for key in ("nll_per_token", "train_nll_per_token", "seconds"))
 
 
 def _check_order(previous: list[dict[str, Any]], row: dict[str, Any], path: Path, number: int) -> None:
@@ -134,20 +134,10 @@ def table(rows: Rows) -> list[str]:
     kinds = [kind for kind in EVALUATED_AS if any(row["evaluate_as"] == kind for row in valid)]
     heads = ["iteration (thousands)", "train perplexity", *(f"valid perplexity{'' if kind == 'fixed' else f' ({kind})'}" for kind in kinds), "time"]
     lines = [heads]
-    since = 0
     for step in sorted({row["step"] for row in valid}):
-        scores = {row["evaluate_as"]: f"{row['perplexity_per_token']:.2f}" for row in valid if row["step"] == step}
-        seconds = max((row["seconds"] for row in rows["train"] if row["step"] <= step), default=0.0)
-        train = _mean_nll(rows["train"], since, step)
-        cells = [f"{step / 1000:.3f}", "-" if train is None else f"{metrics.perplexity(train):.2f}", *(scores.get(kind, "-") for kind in kinds)]
-        lines.append([*cells, f"{int(seconds) // 60}:{int(seconds) % 60:02d}"])
-        since = step
+        here = {row["evaluate_as"]: row for row in valid if row["step"] == step}
+        row = next(iter(here.values()))
+        scores = [f"{metrics.perplexity(here[kind]['nll_per_token']):.2f}" if kind in here else "-" for kind in kinds]
+        seconds = int(row["seconds"])
+        lines.append([f"{step / 1000:.3f}", f"{metrics.perplexity(row['train_nll_per_token']):.2f}", *scores, f"{seconds // 60}:{seconds % 60:02d}"])
     return ["  ".join(f"{cell:>{len(head)}}" for cell, head in zip(line, heads)) for line in lines]
-
-
-def _mean_nll(train: list[dict[str, Any]], since: int, until: int) -> float | None:
-    """Mean nll of the steps since < step <= until; a row counts as the steps since the row before it. None if there is no row."""
-    before = [0, *(row["step"] for row in train)]
-    parts = [(row["nll_per_token"], row["step"] - start) for row, start in zip(train, before) if since < row["step"] <= until]
-    weight = sum(steps for _, steps in parts)
-    return sum(nll * steps for nll, steps in parts) / weight if weight else None

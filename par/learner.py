@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,8 @@ from par.objectives import OBJECTIVES
 from par.phase import EVALUATION, Phase
 from par.runs import RunConfig
 from par.transformer import Memories, Transformer
+
+OBJECTIVE_PLACE = 65_536  # place of an objective's random numbers, beyond every block's
 
 
 class Learner:
@@ -82,7 +85,7 @@ class Learner:
     def _train_step(self, window: tf.Tensor) -> tf.Tensor:
         step = self.step.read_value()
         phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step))
-        batch = self.objective.prepare(window, self.config.training.seed)
+        batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
         with tf.GradientTape() as tape:
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
@@ -101,10 +104,16 @@ class Learner:
         self.step.assign_add(1)
         return tf.stack([nll, weight, norm])
 
-    def evaluate(self, windows: tf.data.Dataset, phase: Phase = EVALUATION, mem_len: int | None = None) -> tuple[float, float]:
+    def evaluate(
+        self,
+        windows: tf.data.Dataset,
+        phase: Phase = EVALUATION,
+        mem_len: int | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+    ) -> tuple[float, float]:
         """nll sum (nats) and scored tokens of a sequence of windows [B, T+1], memories empty at its start. Deterministic.
 
-        B, T and M (mem_len, default the run's) may differ from training's.
+        B, T and M (mem_len, default the run's) may differ from training's. progress is called with the windows just scored.
         """
         nll_sum = weight_sum = 0.0
         memories = None
@@ -115,6 +124,7 @@ class Learner:
             nll, weight, memories = graph(window, memories)
             nll_sum += float(nll)
             weight_sum += float(weight)
+            progress(1)
         return nll_sum, weight_sum
 
     def _evaluation_graph(self, phase: Phase, *shapes: tf.TensorShape) -> Any:
@@ -124,7 +134,7 @@ class Learner:
             @tf.function
             def step(window: tf.Tensor, memories: Memories) -> Any:
                 def score(window: tf.Tensor, memories: Memories) -> Any:
-                    nll, weight, _, after = self.objective.loss(self.objective.prepare(window), memories, phase)
+                    nll, weight, _, after = self.objective.loss(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)), memories, phase)
                     return nll, weight, after
 
                 return self.strategy.run(score, args=(window, memories))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import __version__, files
+from par import __version__, files, metrics
 from par.architecture import KINDS, NAMES
 from par.history import History
 from par.learner import Learner
@@ -44,8 +44,7 @@ class RunLogs:
 
     def text(self, line: str) -> None:
         """Appends a line to training_log.log."""
-        with open(self._log_path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        files.append_text(self._log_path, line + "\n")
 
     def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str) -> None:
         """The line of every log interval; the rate is the mean of the run so far."""
@@ -71,18 +70,18 @@ class RunLogs:
                         tf.summary.scalar(f"pi_block_{block:02d}/{NAMES[kind]}", probability)
                     tf.summary.scalar(f"entropy/block_{block:02d}", -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12))))
 
-    def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float]) -> None:
-        """A row of the history and a line of the log for one evaluation of the valid split."""
+    def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float], **training: float) -> None:
+        """A row of the history and a line of the log for one evaluation of the valid split; `training` is what the row says of training so far."""
         names = ("nll_per_token", "perplexity_per_token", "perplexity_per_word", "bits_per_byte")
-        finite = {name: min(scores[name], 1e300) for name in names}
-        self._history.append("valid", step=position["step"], epoch=position["epoch"], split="valid", evaluate_as=evaluate_as, **finite)
+        finite = metrics.finite({name: scores[name] for name in names})
+        self._history.append("valid", step=position["step"], epoch=position["epoch"], split="valid", evaluate_as=evaluate_as, **finite, **training)
         figures = (scores[name] for name in names)
         text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per byte {:.4f}"
         self.text(text.format(position["step"], evaluate_as, *figures))
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
         with self._writers["valid"].as_default(step=position["step"]):
             tf.summary.scalar(f"loss/nll_per_token{suffix}", scores["nll_per_token"])
-            for name in names[1:]:
+            for name in [name for name in names[1:] if finite[name] is not None]:
                 tf.summary.scalar(f"perplexity/{name.removeprefix('perplexity_')}{suffix}", finite[name])
 
     def lengths(self) -> dict[str, int]:

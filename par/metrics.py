@@ -23,6 +23,11 @@ def figures(nll_sum: float, scored: float, tokens: int, words: int, bytes_: int)
     }
 
 
+def finite(scores: dict[str, float]) -> dict[str, float | None]:
+    """The same figures with None in the place of an overflow: what JSON can hold."""
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
 def perplexity(nll: float) -> float:
     """exp(nll), infinity where that overflows."""
     try:

@@ -13,7 +13,7 @@ class _FusedUpdate:
     """Replaces the update of one variable; everything else (schedules, decay, distribution, saving) stays Keras'."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Kingma & Ba 2015, algorithm 1, in its efficient order; the same figures as Keras' own."""
+        """Kingma & Ba 2015, algorithm 1, in its efficient order; Keras' own figures to 1e-5."""
         step = tf.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import socket
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from par.errors import DataError, UsageError
 from par.manifest import Manifest
 
 SCHEMA = 1
+OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
+KEYS = {"schema", "version", "architecture", "search_run", "objective", "recipe", "model", "search", "training", "data", "total_steps"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,9 @@ class DataIdentity:
         return cls(manifest.name, *sizes, manifest.tokenizer_sha256, digest)
 
 
+DATA_TYPES = typing.get_type_hints(DataIdentity)
+
+
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run's figures."""
@@ -57,6 +63,10 @@ class RunConfig:
     data: DataIdentity
     objective: str = "causal_lm"
     recipe: str = "custom"  # name only; the settings above are what counts
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}")
 
     @property
     def total_steps(self) -> int:
@@ -103,34 +113,37 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     path = Path(run_dir) / "config.json"
     value = files.read_json(path, "run configuration")
     try:
-        if value["schema"] != SCHEMA:
-            raise UsageError(f"schema must be {SCHEMA}, but is {value['schema']!r}")
+        if set(value) != KEYS or value["schema"] != SCHEMA:
+            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}")
+        _check_types(
+            value, {name: str for name in ("architecture", "search_run", "objective", "recipe", "version")} | {"data": dict, "total_steps": int}
+        )
         data = dict(value["data"])
+        _check_types(data, DATA_TYPES | {"path": str})
         data_path = Path(data.pop("path"))
-        identity = DataIdentity(**data)
-        hints = {"name": str, "tokenizer_sha256": str, "train_sha256": str}
-        for name, item in data.items():
-            kind = hints.get(name, int)
-            if type(item) is not kind or (kind is int and not 0 < item < 1 << 53):
-                raise UsageError(f"data.{name} must be a positive {kind.__name__}, but is {item!r}")
-        architecture = Architecture(value["architecture"], search_run=str(value["search_run"]))
-        if not architecture.blocks:
-            raise UsageError("architecture has no block")
         config = RunConfig(
-            architecture,
+            Architecture(value["architecture"], search_run=value["search_run"]),
             ModelConfig.from_json(value["model"]),
             SearchConfig.from_json(value["search"]),
             TrainingConfig.from_json(value["training"]),
-            identity,
-            str(value["objective"]),
-            str(value["recipe"]),
+            DataIdentity(**data),
+            value["objective"],
+            value["recipe"],
         )
-        if value["total_steps"] != config.total_steps:
-            raise UsageError(f"total_steps is {value['total_steps']!r}, but epochs and steps_per_epoch make {config.total_steps}")
-        config.model.check_vocabulary(identity.vocab_size)
-        return config, Path(os.path.normpath(Path(run_dir) / data_path))
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        if value["total_steps"] != config.total_steps or not config.architecture.blocks:
+            raise UsageError(f"total_steps is {value['total_steps']}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
+        config.model.check_vocabulary(config.data.vocab_size)
+    except UsageError as error:
         raise DataError(f"run configuration {path} is not valid: {error}") from None
+    return config, Path(os.path.normpath(Path(run_dir) / data_path))
+
+
+def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:
+    """Raises: UsageError unless the named values have these types; integers must be positive and of a sane size."""
+    for name, kind in types.items():
+        item = value.get(name)
+        if type(item) is not kind or (kind is int and not 0 < item < 1 << 53):
+            raise UsageError(f"{name} must be a {'positive ' if kind is int else ''}{kind.__name__}, but is {str(item)[:60]!r}")
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

@@ -40,7 +40,7 @@ class Trainer:
         self.learner = Learner(config)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
-        empty = {"sums": {"log": [0.0, 0.0], "record": [0.0, 0.0]}, "seconds": 0.0, "best": None, "files": {}}
+        empty = {"sums": {"log": [0.0, 0.0], "record": [0.0, 0.0], "evaluation": [0.0, 0.0]}, "seconds": 0.0, "best": None, "files": {}}
         self.note: dict[str, Any] = self.checkpoints.restore(warn=announce) or empty
         self.step = int(self.learner.step.numpy())
         self.logs = RunLogs(run_dir, self.note["files"])
@@ -48,7 +48,7 @@ class Trainer:
     def run(self, progress: Callable[[int, str], None] = lambda steps, text: None, should_stop: Callable[[int], bool] = lambda step: False) -> None:
         """Trains to the end of the run.
 
-        progress is called with the steps just made and a short text; should_stop with the step after every chunk.
+        progress is called with the steps just made and a short text; should_stop with the step after every chunk (where a test stops a run).
         Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or gradient that is not finite.
         """
         if self.step == 0:
@@ -124,9 +124,10 @@ class Trainer:
         self.logs.line(self._position(), self.total, nll, rate, self._likeliest())
 
     def _evaluate(self) -> None:
+        so_far = {"train_nll_per_token": self._take("evaluation"), "seconds": round(self.note["seconds"], 3)}
         for way in evaluation.ways(self.learner):
             scores = evaluation.score(self.learner, self.data_dir, self.manifest, "valid", way)
-            self.logs.valid_row(self._position(), way, scores)
+            self.logs.valid_row(self._position(), way, scores, **so_far)
             if way != "argmax" and (self.note["best"] is None or scores["nll_per_token"] < self.note["best"]["nll_per_token"]):
                 self.note["best"] = {"step": self.step, "nll_per_token": scores["nll_per_token"]}
                 self._save("best")

@@ -16,12 +16,13 @@ from par.config import ModelConfig, SearchConfig, TrainingConfig
 def train_row(step: int, pi: list[list[float]], **changes: Any) -> dict[str, Any]:
     """One train row; `changes` replace or add keys."""
     row = {"kind": "train", "step": step, "epoch": 1, "tau": 0.5, "learning_rate": 1e-3, "arch_lr": 0.01, "nll_per_token": 5.0}
-    return row | {"pi": pi, "seconds": float(step), "tokens_per_second": 9e3} | changes
+    return row | {"pi": pi, "seconds": float(step)} | changes
 
 
 def valid_row(step: int, evaluate_as: str = "soft", nll: float = 5.0, **changes: Any) -> dict[str, Any]:
     """One valid row."""
     row = {"kind": "valid", "step": step, "epoch": 1, "split": "valid", "evaluate_as": evaluate_as, "nll_per_token": nll}
+    row |= {"train_nll_per_token": 5.0, "seconds": float(step)}
     return row | {"perplexity_per_token": float(np.exp(nll)), "perplexity_per_word": 9.0, "bits_per_byte": 2.0} | changes
 
 

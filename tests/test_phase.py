@@ -64,7 +64,7 @@ def test_the_same_seed_step_and_place_give_the_same_mask():
         (TRAINING, 3),
         (Phase(True, 2, 5), 3),
         (Phase(True, 2**31 - 1, 5), 2),
-        (Phase(True, 3, 2**40), 2),
+        (Phase(True, 3, 5 + 2**40), 2),
     ],
     ids=["step", "seed", "place", "swapped", "largest seed", "late step"],
 )

@@ -57,5 +57,5 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):
     assert all(of_derived[group] == of_search[group] for group in ("model", "training", "total_steps"))
     table = run("evaluate", f"--run={search}", f"--run={derived}").splitlines()
     assert [line.split()[0] for line in table] == ["network", *["ss"] * 4, *[chosen.blocks] * 2]
-    scores = json.loads(run("evaluate", f"--run={derived}", "--split=test", "--json"))[0]
+    scores = json.loads(run("evaluate", f"--run={derived}", "--split=test", "--json"))["results"][0]
     assert 1 < scores["perplexity_per_token"] < 100 and scores["perplexity_per_word"] > 1

@@ -89,7 +89,7 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
     run_dir, _ = search
     once, twice = (run_tool("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
     assert once.code == 0 and once.out == twice.out
-    results = json.loads(once.out)
+    results = json.loads(once.out)["results"]
     assert [(row["split"], row["evaluate_as"]) for row in results] == [("valid", "soft"), ("valid", "argmax"), ("test", "soft"), ("test", "argmax")]
     for row in results:
         assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(np.exp(row["nll_per_token"]))
@@ -104,7 +104,7 @@ def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
     run_dir, _ = search
     best = json.loads((run_dir / "summary.json").read_text())["best"]
     done = run_tool("evaluate", f"--run={run_dir}", "--checkpoint=best", "--split=valid", "--json")
-    row = json.loads(done.out)[0]
+    row = json.loads(done.out)["results"][0]
     assert (row["step"], row["nll_per_token"]) == (best["step"], best["nll_per_token"])
 
 

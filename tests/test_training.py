@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from par import evaluation, history, manifest
-from par.errors import DataError, DivergedError, StoppedError
+from par.errors import DataError, DivergedError, ResourceError, StoppedError
 from small import small_config, small_data, trainer
 
 RATES = re.compile(r"tokens/s \d+")
@@ -172,6 +172,41 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, data
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match="none of the 2 checkpoints"):
         trainer(run_dir, uninterrupted.config, data_dir)
+
+
+@pytest.mark.parametrize("pointer", [None, "", 'model_checkpoint_path: "ckpt-7"'], ids=["missing", "empty", "stale"])
+def test_checkpoints_are_found_whatever_the_pointer_file_says(tmp_path, data_dir, uninterrupted, pointer):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    (run_dir / "checkpoints" / "checkpoint").unlink()
+    if pointer is not None:
+        (run_dir / "checkpoints" / "checkpoint").write_text(pointer)
+    run = trainer(run_dir, uninterrupted.config, data_dir)
+    assert run.step == 186 and run.announced == []
+    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
+
+
+def test_a_damaged_checkpoint_does_not_push_out_a_whole_one(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    for path in (run_dir / "checkpoints").glob("ckpt-186.data*"):
+        path.write_bytes(b"")
+    run = trainer(run_dir, uninterrupted.config, data_dir)
+    with pytest.raises(StoppedError):
+        run.run(should_stop=lambda step: step >= 100)
+    names = {path.name for path in (run_dir / "checkpoints").glob("ckpt-*.index*")}
+    assert names == {"ckpt-93.index", f"ckpt-{run.step}.index", "ckpt-186.index.damaged"}
+    again = trainer(run_dir, uninterrupted.config, data_dir)
+    assert (again.step, again.announced) == (run.step, [])
+
+
+def test_a_checkpoint_that_can_not_be_written_is_said_in_one_line(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir, ignore=shutil.ignore_patterns("checkpoints"))
+    (run_dir / "checkpoints").write_text("a file where a directory should be")
+    run = trainer(run_dir, uninterrupted.config, data_dir)
+    with pytest.raises(ResourceError, match=r"checkpoint of step \d+ could not be written"):
+        run.run(should_stop=lambda step: True)
 
 
 def test_the_best_checkpoint_is_the_one_of_the_lowest_valid_nll(uninterrupted):

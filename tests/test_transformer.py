@@ -227,6 +227,17 @@ def test_evaluation_repeats_to_the_last_bit_and_training_hangs_on_the_step_alone
     assert np.abs(run(steps[0]) - run(steps[2])).max() > 0.1 and np.abs(run(steps[0]) - run(Phase())).max() > 0.1
 
 
+def test_the_embedding_is_dropped_out_anew_at_every_step():
+    trunk, tokens = network("", "post", dropout_rate=0.5), text(11)
+    embedded, memories = (tf.gather(trunk.embedding, tokens) * D**0.5).numpy(), trunk.empty_memories(B)
+    out = [trunk(tokens, memories, phase=Phase(training=True, seed=3, step=step))[0].numpy() for step in (5, 6)]
+    for dropped in out:
+        kept = dropped != 0
+        assert abs(kept.mean() - 0.5) < 0.1
+        same(dropped[kept], 2 * embedded[kept])
+    assert abs(((out[0] != 0) == (out[1] != 0)).mean() - 0.5) < 0.1
+
+
 def test_every_place_of_dropout_has_a_mask_of_its_own():
     trunk = network("dd", "pre", dropout_rate=0.5)
     seen = []

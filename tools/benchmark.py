@@ -26,7 +26,7 @@ FLAGS = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "steps", 50, "training steps of one measurement"),
     (flags.DEFINE_integer, "repeats", 5, "measurements of each network, in turn"),
     (flags.DEFINE_string, "architecture", "6s", "blocks of the search"),
-    (flags.DEFINE_multi_string, "fixed", ["adadad"], "blocks of a fixed network to time beside it (repeatable)"),
+    (flags.DEFINE_multi_string, "fixed", ["adadad"], "blocks of a fixed network to time beside it"),
     (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
     (flags.DEFINE_integer, "batch_size", 32, "rows B"),
     (flags.DEFINE_integer, "seq_len", 32, "window length T in tokens"),

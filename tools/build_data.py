@@ -58,7 +58,11 @@ def _work(values: common.Flags) -> None:
         model, streams = build.encode(source, common.Progress)
         common.start_tensorflow()  # only records need it: what is refused is refused before
         build.write(root, source, model, streams, common.Progress)
-    (_print_json if values.json else _print)(root, source, is_built)
+    if values.json:
+        _print_json(root, source, is_built)
+    else:
+        _print(root, source, is_built)
+        print(f"next: {common.command('train', data=root, recipe=values.recipe)}")
 
 
 def _unigram(root: Path, manifest: records.Manifest) -> dict[str, float]:
@@ -122,7 +126,6 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
     size = sum(file.size for split in manifest.splits.values() for file in split.files)
     number = sum(len(split.files) for split in manifest.splits.values())
     print(f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {number} record files of {size:,} bytes")
-    print(f"next: python tools/train.py --data={root}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,10 +7,13 @@ import dataclasses
 import errno
 import functools
 import os
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import traceback
 import typing
@@ -66,7 +69,8 @@ class Flags(flags.FlagValues):
             lines.append(f"{title}:")
             for name in names:
                 flag = self[name]
-                shown = "" if flag.default in (None, "", []) else f" (default {flag.default_as_str.strip(chr(39))})"
+                repeatable = " (repeatable)" if isinstance(flag, flags.MultiFlag) else ""
+                shown = repeatable if flag.default in (None, "", []) else f"{repeatable} (default {flag.default_as_str.strip(chr(39))})"
                 choices = getattr(flag.parser, "enum_values", None)
                 text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help.split(REPEATED)[0]}{shown}"
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
@@ -162,6 +166,7 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
     Every error a user can cause is one line on stderr; a traceback is shown only for a defect of this program.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if threading.current_thread() is threading.main_thread() else None
     try:
         if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
             print(values.usage())
@@ -192,6 +197,9 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
         if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's; the module may not be loaded here
             return _fail(f"{OUT_OF_MEMORY}, or use another --sampling", ResourceError.exit_code)
         return _defect(error)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _discard_output() -> None:
@@ -224,6 +232,12 @@ def _defect(error: Exception) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def command(tool: str, **named: Any) -> str:
+    """The command line of another tool, called as this one was: by its script, or by the name that pip installed."""
+    program = f"par-{tool}" if Path(sys.argv[0]).name.startswith("par-") else f"python tools/{tool}.py"
+    return " ".join([program, *(f"--{name}={shlex.quote(str(value))}" for name, value in named.items() if value)])
 
 
 def required_dir(path: str | None, flag: str, artefact: str) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -51,8 +50,7 @@ def _work(values: common.Flags) -> None:
 
 def _next_command(run: Path, data: Path, chosen: Path) -> str:
     """The command that trains the chosen architecture with the search's own settings."""
-    named = {"flagfile": run / "flags.txt", "data": os.path.relpath(data), "architecture": chosen, "run": f"{run}-derived"}
-    return " ".join(["python tools/train.py", *(f"--{name}={shlex.quote(str(value))}" for name, value in named.items())])
+    return common.command("train", flagfile=run / "flags.txt", data=os.path.relpath(data), architecture=chosen, run=f"{run}-derived")
 
 
 def main(argv: list[str] | None = None) -> int:

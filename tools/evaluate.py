@@ -9,21 +9,23 @@ B, T and M may differ from training's: the records are rejoined to one stream an
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from par import files, history, records, runs
+from par import batching, files, history, metrics, records, runs
 from par.errors import DataError, UsageError
 from par.tools import common
 
 FLAGS = common.Flags(__doc__).own(
     "What",
-    (flags.DEFINE_multi_string, "run", [], "run directory (repeatable: the table has a line for each)"),
+    (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
     (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
-    (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split (repeatable)"),
+    (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
+    (common.choice("soft", "argmax", repeatable=True), "evaluate_as", ["soft", "argmax"], "how a SuperNet is scored; a fixed network is what it is"),
     (flags.DEFINE_integer, "batch_size", None, "rows B; the default is training's"),
     (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; the default is training's"),
     (flags.DEFINE_integer, "mem_len", None, "memory length M in tokens; the default is training's"),
@@ -32,6 +34,7 @@ FLAGS = common.Flags(__doc__).own(
     (flags.DEFINE_bool, "json", False, "print one JSON line"),
 )  # fmt: skip
 COLUMNS = ("perplexity_per_token", "perplexity_per_word", "bits_per_byte")
+FIGURES = ("nll_per_token", *COLUMNS)
 
 
 def _work(values: common.Flags) -> int:
@@ -46,7 +49,7 @@ def _work(values: common.Flags) -> int:
     for run, config, data_dir, manifest in loaded:
         results += _score(values, run, config, data_dir, manifest)
     if values.json:
-        print(files.canonical_json(results))
+        print(files.canonical_json({"results": [result | metrics.finite({name: result[name] for name in FIGURES}) for result in results]}))
         return 0
     if values.show_history:
         for run in values.run:
@@ -80,11 +83,14 @@ def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Pat
     if checkpoints.restore(values.checkpoint, common.announce) is None:
         raise DataError(f"run {run} has no {values.checkpoint} checkpoint yet: train it first")
     results = []
-    for split in values.split:
-        for way in evaluation.ways(learner):
-            scores = evaluation.score(learner, data_dir, manifest, split, way, values.batch_size, values.seq_len, values.mem_len)
-            about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
-            results.append(about | scores)
+    ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
+    for split, way in itertools.product(values.split, ways):
+        batch_size, seq_len = values.batch_size or manifest.batch_size, values.seq_len or manifest.seq_len
+        total = batching.num_steps(manifest.splits[split].tokens, batch_size, seq_len, padded=split != "train")
+        with common.Progress(f"{config.architecture.short} {split}", "window", total) as progress:
+            scores = evaluation.score(learner, data_dir, manifest, split, way, batch_size, seq_len, values.mem_len, progress)
+        about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
+        results.append(about | scores)
     return results
 
 

@@ -60,21 +60,29 @@ def _work(values: common.Flags) -> int:
     if values.print_run:
         print(run_dir)
         return 0
-    if (run_dir / "config.json").is_file():
-        old, _ = runs.load(run_dir)
-        if changed := runs.differences(old, config):
-            raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
-        if runs.finished(run_dir) and not values.dry_run:
-            return _report(values, config, run_dir, "already done")
-    elif run_dir.is_dir() and any(path.name != "lock" for path in run_dir.iterdir()):
-        raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
+    if not values.dry_run and _is_done(config, run_dir):
+        return _report(values, config, run_dir, "already done")
     common.start_tensorflow()
     records.verify(data_dir, records.load(data_dir))
     if values.dry_run:
         return _dry_run(values, config, data_dir)
     with runs.locked(run_dir):
-        _train(values, config, data_dir, run_dir, logging)
+        if not _is_done(config, run_dir):  # another process may have worked in it since
+            _train(values, config, data_dir, run_dir, logging)
     return _report(values, config, run_dir, "done")
+
+
+def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
+    """Whether the run has ended. Raises: UsageError if it is another run's directory, or holds something else."""
+    if (run_dir / "config.json").is_file():
+        old, _ = runs.load(run_dir)
+        if changed := runs.differences(old, config):
+            raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
+        return runs.finished(run_dir)
+    own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
+    if run_dir.is_dir() and any(path.name not in own and not path.name.startswith(".") for path in run_dir.iterdir()):
+        raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
+    return False
 
 
 def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig) -> None:
@@ -82,7 +90,7 @@ def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir
     from par.training import Trainer
 
     if not (run_dir / "config.json").is_file():
-        _write_flags(values, config, data_dir, run_dir)
+        _write_flags(config, logging, data_dir, run_dir)
         config.save(run_dir, data_dir)
     logs.write_environment(run_dir)
     trainer = Trainer(run_dir, config, data_dir, logging, common.announce)
@@ -92,10 +100,10 @@ def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir
         trainer.run(progress)
 
 
-def _write_flags(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path) -> None:
+def _write_flags(config: runs.RunConfig, logging: LoggingConfig, data_dir: Path, run_dir: Path) -> None:
     """flags.txt: a flagfile that repeats the run from the directory where it was started."""
     lines = [f"--data={data_dir}", f"--architecture={config.architecture.blocks}", f"--run={run_dir}"]
-    for group in (config.model, config.search, config.training):
+    for group in (config.model, config.search, config.training, logging):
         for name, value in group.to_json().items():
             lines += [f"--{name}={item}" for item in value] if isinstance(value, list) else [f"--{name}={value}"]
     files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
