@@ -13,8 +13,9 @@ import pytest
 from par import build, corpus, files, records, tokenizer
 from par.config import DataConfig
 from par.errors import DataError
+from par.progress import Progress
 from par.tokenizer import Tokenizer
-from par.tools import build_data, common
+from par.tools import build_data
 
 SMALL = ("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7")
 
@@ -182,7 +183,7 @@ def test_a_text_that_changes_while_it_is_read_is_refused(here):
     source = build.read(DataConfig(input_text="text.txt", vocab_size=307, model_type="char", batch_size=3, seq_len=7))
     source.corpus.texts["test"] = source.corpus.texts["valid"]
     with pytest.raises(DataError, match="the test text changed while it was read"):
-        build.encode(source, common.Progress)
+        build.encode(source, Progress)
 
 
 # ---- an existing tokenizer ----

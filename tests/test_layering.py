@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files config architecture",
+    "errors files progress config architecture",
     "corpus tokenizer batching manifest records build cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules metrics cost latency",

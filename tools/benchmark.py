@@ -18,6 +18,7 @@ from absl import flags
 from par import architecture, files, runs
 from par.config import ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
+from par.progress import Progress
 from par.tools import common
 
 BASE_SHAPE = {"d_model": 128, "num_heads": 4, "d_ffn": 512, "mem_len": 16, "cutoffs": (250, 2500)}
@@ -53,7 +54,7 @@ def _train(values: common.Flags) -> int:
     networks = {name: timing.TimedTraining(config, values.steps) for name, config in configs.items()}
     rates: dict[str, list[float]] = {name: [] for name in networks}
     best = 0.0
-    with common.Progress("benchmark", "measurement", values.repeats * len(networks)) as progress:
+    with Progress("benchmark", "measurement", values.repeats * len(networks)) as progress:
         for _ in range(values.repeats):
             best = max(best, timing.best_product())
             for name, network in networks.items():

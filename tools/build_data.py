@@ -25,6 +25,7 @@ from par import build, corpus, files, metrics, records
 from par.build import Source
 from par.config import DataConfig
 from par.errors import DataError
+from par.progress import Progress, announce
 from par.tokenizer import Tokenizer
 from par.tools import common
 
@@ -50,14 +51,14 @@ def _work(values: common.Flags) -> None:
         try:
             records.verify(root, records.load(root))
         except DataError as error:
-            common.announce(f"the data set in {root} is damaged and is built again: {error}")
+            announce(f"the data set in {root} is damaged and is built again: {error}")
             is_built = False
     if not is_built:
         made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
-        common.announce(f"{made} {source.sizes['train'].bytes:,} bytes")
-        model, streams = build.encode(source, common.Progress)
+        announce(f"{made} {source.sizes['train'].bytes:,} bytes")
+        model, streams = build.encode(source, Progress)
         common.start_tensorflow()  # only records need it: what is refused is refused before
-        build.write(root, source, model, streams, common.Progress)
+        build.write(root, source, model, streams, Progress)
     if values.json:
         _print_json(root, source, is_built)
     else:

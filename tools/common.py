@@ -8,13 +8,11 @@ import errno
 import functools
 import os
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
 import textwrap
 import threading
-import time
 import traceback
 import typing
 from collections.abc import Callable, Iterator
@@ -22,14 +20,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import flags
-from tqdm import tqdm
 
 from par import config
 from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
-REPORT_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
 GroupType = TypeVar("GroupType", bound=config.Group)
@@ -283,32 +279,3 @@ def _silenced_stderr() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-
-
-def announce(line: str) -> None:
-    """A line for the reader who waits, on stderr; results go to stdout."""
-    tqdm.write(line, file=sys.stderr)
-
-
-class Progress:
-    """Tells on stderr how far the work is: a bar with rate and time left on a terminal, else a line at most every ten seconds."""
-
-    def __init__(self, what: str, unit: str, total: int, done: int = 0):
-        self._what, self._unit, self._total, self._done, self._last = what, unit, total, done, time.monotonic()
-        columns = shutil.get_terminal_size().columns  # 80 where a terminal has no size, in which tqdm would draw nothing
-        self._bar = tqdm(desc=what, unit=unit, total=total, initial=done, unit_scale=total > 100_000, leave=False, ncols=columns, disable=None)
-
-    def __call__(self, made: int, text: str = "") -> None:
-        """`made` more units are done; `text` says how it stands."""
-        self._done += made
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(made)
-        if self._bar.disable and time.monotonic() - self._last >= REPORT_EVERY:
-            self._last = time.monotonic()
-            print(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s {text}".rstrip(), file=sys.stderr, flush=True)
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()

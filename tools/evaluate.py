@@ -18,6 +18,7 @@ from absl import flags
 
 from par import batching, files, history, metrics, records, runs
 from par.errors import DataError, UsageError
+from par.progress import Progress, announce
 from par.tools import common
 
 FLAGS = common.Flags(__doc__).own(
@@ -80,14 +81,14 @@ def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Pat
     records.verify(data_dir, manifest, values.split)
     learner = Learner(config)
     checkpoints = Checkpoints(Path(run) / "checkpoints", learner.state)
-    if checkpoints.restore(values.checkpoint, common.announce) is None:
+    if checkpoints.restore(values.checkpoint, announce) is None:
         raise DataError(f"run {run} has no {values.checkpoint} checkpoint yet: train it first")
     results = []
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
         batch_size, seq_len = values.batch_size or manifest.batch_size, values.seq_len or manifest.seq_len
         total = batching.num_steps(manifest.splits[split].tokens, batch_size, seq_len, padded=split != "train")
-        with common.Progress(f"{config.architecture.short} {split}", "window", total) as progress:
+        with Progress(f"{config.architecture.short} {split}", "window", total) as progress:
             scores = evaluation.score(learner, data_dir, manifest, split, way, batch_size, seq_len, values.mem_len, progress)
         about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
         results.append(about | scores)

@@ -18,6 +18,7 @@ from absl import flags
 from par import architecture, files, history, records, runs
 from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
+from par.progress import Progress, announce
 from par.tools import common
 
 FLAGS = (
@@ -93,10 +94,10 @@ def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir
         _write_flags(config, logging, data_dir, run_dir)
         config.save(run_dir, data_dir)
     logs.write_environment(run_dir)
-    trainer = Trainer(run_dir, config, data_dir, logging, common.announce)
+    trainer = Trainer(run_dir, config, data_dir, logging, announce)
     verb = "continuing" if trainer.step else "training"
-    common.announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
-    with common.Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
+    announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
+    with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
         trainer.run(progress)
 
 
