@@ -204,6 +204,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
-        pass
+    except PermissionError:  # another user's process
+        return True
     return True
