@@ -205,6 +205,8 @@ def test_odd_values_are_drawn_without_a_warning(row, tmp_path):
     run = history.read_run(tmp_path / "run")
     for draw in (plots.pi_gif, plots.pi_png, plots.pi_over_time, plots.curves):
         draw(tmp_path / "picture", run)
+        with Image.open(tmp_path / "picture") as picture:
+            assert len(set(picture.convert("L").tobytes())) > 3  # something is on it
 
 
 @pytest.mark.parametrize("draw", [plots.pi_gif, plots.pi_png, plots.pi_over_time, plots.curves], ids=lambda draw: draw.__name__)
