@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 
@@ -33,15 +35,23 @@ def windows(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | Non
 
     Returns: [n, B, T+1] int32; n is 0 when there are too few tokens.
     """
-    tokens = np.asarray(tokens, np.int32)
+    chunks = list(window_chunks(tokens, batch_size, seq_len, pad_id))
+    return np.concatenate(chunks) if chunks else np.zeros([0, batch_size, seq_len + 1], np.int32)
+
+
+def window_chunks(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | None = None, chunk_tokens: int = 1 << 20) -> Iterator[np.ndarray]:
+    """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens; of `tokens`, only its length and slices are asked for."""
     n = num_steps(len(tokens), batch_size, seq_len, padded=pad_id is not None)
-    if n == 0:
-        return np.zeros([0, batch_size, seq_len + 1], np.int32)
-    length = n * batch_size * seq_len + 1
-    if len(tokens) < length:
-        tokens = np.concatenate([tokens, np.full(length - len(tokens), pad_id, np.int32)])
-    starts_every_t = np.lib.stride_tricks.sliding_window_view(tokens[:length], seq_len + 1)[::seq_len]  # [B*n, T+1], row by row
-    return np.ascontiguousarray(starts_every_t.reshape(batch_size, n, seq_len + 1).transpose(1, 0, 2))
+    at_once = max(chunk_tokens // (batch_size * seq_len), 1)
+    for first in range(0, n, at_once):
+        m = min(at_once, n - first)
+        rows = np.full([batch_size, m * seq_len + 1], -1 if pad_id is None else pad_id, np.int32)
+        for b in range(batch_size):
+            start = (b * n + first) * seq_len
+            found = tokens[start : start + m * seq_len + 1]
+            rows[b, : len(found)] = found
+        every_t = np.lib.stride_tricks.sliding_window_view(rows, seq_len + 1, axis=1)[:, ::seq_len]  # [B, m, T+1]
+        yield np.ascontiguousarray(every_t.transpose(1, 0, 2))
 
 
 def rejoin(steps: np.ndarray, num_tokens: int) -> np.ndarray:

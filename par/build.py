@@ -6,68 +6,68 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import numpy as np
-
 from par import batching, corpus, records, tokenizer
 from par.config import DataConfig
-from par.corpus import Corpus, Size
+from par.corpus import Corpus
+from par.encoding import Encoded, Encoder
 from par.errors import DataError, UsageError
 from par.tokenizer import Tokenizer
 
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
-BYTES_AT_ONCE = 4 << 20  # of text, while it is encoded
+SAMPLE_BYTES = 32 << 20  # of text that SentencePiece is trained on unless told otherwise: it takes about 20 times that in memory
+DEFAULT_VOCAB_SIZE = 4000  # of a unigram or BPE model
+SMALL_BYTES = 1 << 20  # a text below may be too small for any tokenizer, which is seen before one is trained
 
 Progress = Callable[[str, str, int], AbstractContextManager[Callable[[int, str], None]]]  # (what, unit, total) -> called with units made, text
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A text that was read once: its splits' sizes, what was cleaned, the settings as the manifest keeps them, and a given tokenizer."""
+    """A text, the settings as the manifest keeps them, and a given tokenizer."""
 
     corpus: Corpus
-    sizes: dict[str, Size]
-    cleaned: Counter
     settings: DataConfig
     model: bytes | None
     keep_model: bool
 
     @property
-    def id(self) -> records.CorpusId:
-        """What the manifest says of the text."""
-        return records.CorpusId(self.corpus.name, corpus.fingerprint(self.sizes), self.corpus.note)
+    def raw_bytes(self) -> int:
+        """Of all splits, before cleaning."""
+        return sum(text.raw_bytes for text in self.corpus.texts.values())
 
 
 def read(settings: DataConfig) -> Source:
-    """Finds and measures the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
+    """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
 
     Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer.
     """
     text = corpus.named(settings.corpus) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions)
-    cleaned: Counter = Counter()
-    sizes = {name: corpus.measure(split, cleaned) for name, split in text.texts.items()}
-    if sizes["train"].words == sizes["train"].lines:
-        state = "is empty" if sizes["train"].bytes == 0 else "holds only blanks"
+    if all(block.isspace() for block in text.texts["train"].blocks()):
+        state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
         raise DataError(f"the train split of {settings.corpus or settings.input_text} {state}: give more text")
     changes = {"symbols": tuple(dict.fromkeys((*text.symbols, *settings.symbols)))}
     if settings.input_text:
         changes["input_text"] = Path(settings.input_text).name or text.name
-    if not settings.tokenizer_model:
-        if not settings.lowercase:  # a piece is a byte or longer; a line has a space in front and an end
-            records.check_size({name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True)
-        return Source(text, sizes, cleaned, dataclasses.replace(settings, **changes), None, False)
-    given = tokenizer.read_model(settings.tokenizer_model)
-    model = tokenizer.adopt(given, settings.tokenizer_model)
-    changes |= {"tokenizer_model": f"sha256:{hashlib.sha256(given).hexdigest()}", **tokenizer.properties(model)}
-    return Source(text, sizes, cleaned, dataclasses.replace(settings, **changes), model, model == given)
+    if settings.tokenizer_model:
+        given = tokenizer.read_model(settings.tokenizer_model)
+        model = tokenizer.adopt(given, settings.tokenizer_model)
+        changes |= {"tokenizer_model": f"sha256:{hashlib.sha256(given).hexdigest()}", **tokenizer.properties(model)}
+        return Source(text, dataclasses.replace(settings, **changes), model, model == given)
+    source = Source(text, dataclasses.replace(settings, **changes), None, False)
+    if source.raw_bytes < SMALL_BYTES and not settings.lowercase:  # a piece is a byte or longer; a line has a space in front and an end
+        sizes = {name: corpus.measure(split) for name, split in text.texts.items()}
+        records.check_size({name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True)
+    return source
 
 
-def is_built(root: Path, source: Source, overwrite: bool) -> bool:
+def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) -> bool:
     """Whether `root` holds a data set of this text and these settings; whether its files are whole is for `records.verify` to say.
 
     Raises: UsageError if it holds another data set, and `overwrite` is not given, or something else, which is never touched.
@@ -89,86 +89,87 @@ def is_built(root: Path, source: Source, overwrite: bool) -> bool:
         raise UsageError(f"output_dir {root} holds a damaged data set ({error}): give --overwrite to replace it") from None
     old, new = there.settings, source.settings.to_json()
     differences = [f"{name} {old[name]!r} there, {new[name]!r} asked for" for name in new if old[name] != new[name]]
-    if (there.corpus.name, there.corpus.sha256) != (source.id.name, source.id.sha256):
-        differences.append(f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.id.name} {source.id.sha256[:12]} asked for")
+    if not differences:
+        with progress("comparing the text", "byte", source.raw_bytes) as made:
+            text = corpus.fingerprint({name: corpus.measure(split, made).sha256 for name, split in source.corpus.texts.items()})
+        if (there.corpus.name, there.corpus.sha256) != (source.corpus.name, text):
+            differences = [f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.corpus.name} {text[:12]} asked for"]
     if differences and not overwrite:
         raise UsageError(f"output_dir {root} holds another data set ({'; '.join(differences)}): give --overwrite or another --output_dir")
     return not differences
 
 
-def encode(source: Source, progress: Progress) -> tuple[Tokenizer, dict[str, np.ndarray]]:
-    """Trains the tokenizer, if none was given, and encodes the splits: token streams [N] whose ids are in the order of the train counts.
+def train(source: Source) -> bytes:
+    """The tokenizer that was given, or one trained on the train split, or on a sample of it.
 
-    Raises: UsageError if the text does not support the vocabulary; DataError if it has too few tokens, or changed since it was measured.
+    Raises: UsageError, with the size that works, if the text does not support the vocabulary.
     """
-    settings, model = source.settings, source.model
-    if model is None:
-        wanted = {name: getattr(settings, name) for name in ("vocab_size", "model_type", "lowercase", "symbols")}
-        model = tokenizer.train(source.corpus.texts["train"].lines(), **wanted)
-    streams = {name: _encode(Tokenizer(model), name, source, progress) for name in records.SPLITS}
+    settings, text = source.settings, source.corpus.texts["train"]
+    if source.model is not None:
+        return source.model
+    named = {name: getattr(settings, name) for name in ("model_type", "lowercase", "symbols")}
+    if settings.model_type in ("word", "char"):  # they count words or characters, all of them
+        return tokenizer.train(text.pieces(), vocab_size=settings.vocab_size, **named)
+    wanted = settings.tokenizer_sample_lines
+    share = wanted / corpus.measure(text).lines if wanted else SAMPLE_BYTES / text.raw_bytes
+    return tokenizer.train(
+        sample(text.pieces(), share), vocab_size=settings.vocab_size or DEFAULT_VOCAB_SIZE, threads=settings.tokenizer_threads, **named
+    )
+
+
+def encode(partial: Path, source: Source, model: bytes, progress: Progress, workers: int = 0) -> tuple[Tokenizer, dict[str, Encoded]]:
+    """Encodes the splits once: the ids wait in files of `partial` until all are counted, and are then called by their rank in the train counts.
+
+    Raises: DataError if the text has too few tokens; ResourceError if the disk is full.
+    """
+    encoded = {}
+    with Encoder(model, source.raw_bytes, workers) as encoder, progress("encoding", "byte", source.raw_bytes) as made:
+        for name, text in source.corpus.texts.items():
+            encoded[name] = encoder.encode(text, partial / f"{name}.ids", made)
     if not source.keep_model:
-        old_ids = tokenizer.order(np.bincount(streams["train"], minlength=Tokenizer(model).vocab_size))
+        old_ids = tokenizer.order(encoded["train"].counts)
         model = tokenizer.reorder(model, old_ids)
-        new_ids = np.argsort(old_ids).astype(np.int32)
-        streams = {name: new_ids[tokens] for name, tokens in streams.items()}
-    records.check_size({name: len(tokens) for name, tokens in streams.items()}, settings)
-    return Tokenizer(model), streams
+        encoded = {name: split.renumbered(old_ids) for name, split in encoded.items()}
+    records.check_size({name: len(split.tokens) for name, split in encoded.items()}, source.settings)
+    return Tokenizer(model), encoded
 
 
-def write(root: Path, source: Source, model: Tokenizer, streams: dict[str, np.ndarray], progress: Progress) -> None:
-    """Writes the data set beside `root` and puts it in its place when it is whole; what was there stays until then.
-
-    Raises: UsageError if the place can't be written, ResourceError if the disk is full.
-    """
+def write(partial: Path, source: Source, model: Tokenizer, encoded: dict[str, Encoded], progress: Progress) -> None:
+    """Writes the data set to `partial`, and removes the files of ids. Raises: ResourceError if the disk is full."""
     settings = source.settings
-    counts = {name: batching.num_steps(len(streams[name]), settings.batch_size, settings.seq_len, padded=name != "train") for name in streams}
-    with _replacing_directory(root) as partial, progress("writing records", "step", sum(counts.values())) as made:
+    streams = {name: records.Stream(split.tokens, split.lines, split.words, split.characters, split.bytes) for name, split in encoded.items()}
+    steps = [batching.num_steps(len(encoded[name].tokens), settings.batch_size, settings.seq_len, padded=name != "train") for name in encoded]
+    text = records.CorpusId(source.corpus.name, corpus.fingerprint({name: split.sha256 for name, split in encoded.items()}), source.corpus.note)
+    cleaned = sum((split.cleaned for split in encoded.values()), Counter())
+    with progress("writing records", "step", sum(steps)) as made:
         records.write(
             partial,
             streams,
             tokenizer=model,
+            counts=encoded["train"].counts,
             settings=settings,
-            corpus=source.id,
-            words={name: size.words for name, size in source.sizes.items()},
-            bytes_={name: size.bytes for name, size in source.sizes.items()},
+            corpus=text,
+            cleaning={name: cleaned[name] for name in corpus.CLEANING},
             progress=made,
         )
+    for split in encoded.values():
+        split.tokens.path.unlink()
 
 
-def _encode(model: Tokenizer, name: str, source: Source, progress: Progress) -> np.ndarray:
-    """The token stream [N] of a split. Raises: DataError if the text changed since it was measured."""
-    digest, parts = hashlib.sha256(), [np.zeros([0], np.int32)]
-    with progress(f"encoding {name}", "byte", source.sizes[name].bytes) as made:
-        for batch in _batches(source.corpus.texts[name].lines()):
-            text = "".join(f"{line}\n" for line in batch).encode("utf-8")
-            digest.update(text)
-            parts.append(np.concatenate(model.encode(batch)))
-            made(len(text), "")
-    if digest.hexdigest() != source.sizes[name].sha256:
-        raise DataError(f"the {name} text changed while it was read: run the same command again")
-    return np.concatenate(parts)
-
-
-def _batches(lines: Iterator[str]) -> Iterator[list[str]]:
-    """Lines in lists of about BYTES_AT_ONCE characters."""
-    batch, size = [], 0
-    for line in lines:
-        batch.append(line)
-        size += len(line) + 1
-        if size >= BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def sample(pieces: Iterable[str], share: float) -> Iterator[str]:
+    """Each piece with probability `share`; always the same ones of the same text."""
+    draw = random.Random(0)  # its random() is the same in every version of Python
+    return (piece for piece in pieces if share >= 1 or draw.random() < share)
 
 
 @contextlib.contextmanager
-def _replacing_directory(root: Path) -> Iterator[Path]:
+def replacing_directory(root: Path) -> Iterator[Path]:
     """Yields a new directory beside `root` that takes its place when the block ends, and is removed when it fails.
 
     What a build that was killed left behind is removed, too. Raises: UsageError if the place can't be written.
     """
     root = root.resolve()
+    missing = [path for path in root.parents if not path.exists()]
     partial, old = (root.with_name(f".{root.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +187,10 @@ def _replacing_directory(root: Path) -> Iterator[Path]:
             old.rename(root)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        if not root.exists():
+            for path in missing:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
 
 
 def _remove_leftovers(root: Path) -> None:

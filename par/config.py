@@ -89,7 +89,12 @@ class DataConfig(Group):
     split_fractions: tuple[float, ...] = setting(
         (0.9, 0.05, 0.05), "shares of train, valid and test when the input has no splits", minimum=0.0, maximum=1.0
     )
-    vocab_size: int = setting(4000, "vocabulary size V, special and byte pieces included", minimum=16, maximum=4_000_000)
+    vocab_size: int = setting(
+        0,
+        "vocabulary size V, special and byte pieces included; 0: 4,000, or all words or characters of a word or char model",
+        minimum=0,
+        maximum=4_000_000,
+    )
     model_type: str = setting("unigram", "SentencePiece model", choices=("unigram", "bpe", "word", "char"))
     lowercase: bool = setting(False, "lower-case by NFKC case folding; perplexities then count lower-cased text")
     symbols: tuple[str, ...] = setting((), "a text's own symbol that stays one piece, such as <unk> (named corpora bring theirs)")
@@ -97,6 +102,10 @@ class DataConfig(Group):
     seq_len: int = setting(32, "window length T in tokens", minimum=1, maximum=1 << 20)
     shards: int = setting(1, "record files per split", minimum=1, maximum=99_999)
     tokenizer_model: str = setting("", "an existing SentencePiece model instead of training one")
+    tokenizer_sample_lines: int = setting(
+        0, "train a unigram or BPE model on about so many lines, drawn evenly; 0: on all, or on as many as make 32 MiB", minimum=0, maximum=1 << 40
+    )
+    tokenizer_threads: int = setting(2, "threads of SentencePiece's trainer: its result depends on their number", minimum=1, maximum=1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,6 +113,8 @@ class DataConfig(Group):
             raise UsageError(f"give either --corpus or --input_text, but corpus is {self.corpus!r} and input_text {self.input_text!r}")
         if len(self.split_fractions) != 3 or abs(sum(self.split_fractions) - 1) > 1e-6 or min(self.split_fractions) <= 0:
             raise UsageError(f"split_fractions must be three positive shares that add up to 1, but are {list(self.split_fractions)}")
+        if 0 < self.vocab_size < 16:
+            raise UsageError(f"vocab_size must be at least 16, or 0, but is {self.vocab_size}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Text: named corpora and own files, cleaned line by line, in three splits. Imports nothing of what it reads.
 
 A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a file's start, turns CRLF into LF, invalid
-UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass and never held as a whole.
+UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in blocks, and never held as a whole; a line may
+be of any length, but not a run without a space.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import AnyStr, NamedTuple
 
 from par import files
 from par.errors import DataError, UsageError
 
 SPLITS = ("train", "valid", "test")
 RAW = Path("data/raw")  # where files are placed by hand, relative to the current directory
-MAX_LINE_BYTES = 16 << 20  # SentencePiece needs up to 70 times that while it encodes a line
+BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
+PIECE_CHARACTERS = 1 << 16  # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
+MAX_RUN_BYTES = 1 << 20  # without a space or a line end: can't be cut
 
 CLEANING = {  # what is counted: how it is said
     "byte_order_marks": "byte order marks removed",
@@ -37,64 +41,198 @@ CLEANING = {  # what is counted: how it is said
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """Lines `start` to `stop` (exclusive) of files, or of bytes in memory, one after the other."""
+class Part(NamedTuple):
+    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole lines."""
 
-    parts: tuple[Path | bytes, ...]
+    source: Path | bytes
     start: int = 0
     stop: int | None = None
 
-    def lines(self, tally: Counter | None = None) -> Iterator[str]:
-        """The cleaned lines, without their ends; `tally` counts what was cleaned.
 
-        Raises: DataError if a file can't be read or a line is longer than 16 MiB.
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Lines of text: the parts, one after the other."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, *sources: Path | bytes) -> Text:
+        """The whole of these files, or bytes in memory."""
+        return cls(tuple(map(Part, sources)))
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes before cleaning."""
+        return sum((_size(part.source) if part.stop is None else part.stop) - part.start for part in self.parts)
+
+    def blocks(self, tally: Counter | None = None) -> Iterator[str]:
+        """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that is longer, in front of a space.
+
+        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or has more than 1 MiB without a space or a line end.
         """
         tally = Counter() if tally is None else tally
-        for raw, is_first in itertools.islice(self._raw_lines(), self.start, self.stop):
-            yield _clean(raw, is_first, tally)
+        for raw in self.raw_blocks():
+            yield raw.clean(tally)
 
-    def count_lines(self) -> int:
-        """Number of lines."""
-        return sum(1 for _ in itertools.islice(self._raw_lines(), self.start, self.stop))
-
-    def _raw_lines(self) -> Iterator[tuple[bytes, bool]]:
+    def raw_blocks(self) -> Iterator[RawBlock]:
+        """The same blocks as they are in the files. Raises: as `blocks`."""
         for part in self.parts:
-            try:
-                with io.BytesIO(part) if isinstance(part, bytes) else open(part, "rb") as file:
-                    number = 0
-                    while raw := file.readline(MAX_LINE_BYTES + 1):
-                        number += 1
-                        if len(raw) > MAX_LINE_BYTES:
-                            where = "a text" if isinstance(part, bytes) else part
-                            raise DataError(f"line {number} of {where} is longer than {MAX_LINE_BYTES >> 20} MiB: break it into lines")
-                        yield raw, number == 1
-            except OSError as error:
-                raise DataError(f"text {part} can't be read ({error.strerror})") from None
+            yield from _raw_blocks(part)
+
+    def pieces(self) -> Iterator[str]:
+        """The cleaned lines, without their ends; a long one in several pieces."""
+        for block in self.blocks():
+            yield from pieces(block)[0]
 
 
-def _clean(raw: bytes, is_first: bool, tally: Counter) -> str:
-    if is_first and raw.startswith(b"\xef\xbb\xbf"):
-        raw = raw[3:]
-        tally["byte_order_marks"] += 1
-    if raw.endswith(b"\r\n"):
-        raw = raw[:-2]
-        tally["crlf"] += 1
-    elif raw.endswith(b"\n"):
-        raw = raw[:-1]
-    else:
-        tally["final_newlines"] += 1
+class RawBlock(NamedTuple):
+    """A block of a text before cleaning; whether it is the first of a file, and whether it is the last of its part."""
+
+    data: bytes
+    starts_file: bool
+    ends_part: bool
+
+    def clean(self, tally: Counter) -> str:
+        """The cleaned text; `tally` counts what was cleaned."""
+        data = self.data
+        if self.starts_file and data.startswith(b"\xef\xbb\xbf"):
+            data = data[3:]
+            tally["byte_order_marks"] += 1
+        if crlf := data.count(b"\r\n"):
+            data = data.replace(b"\r\n", b"\n")
+            tally["crlf"] += crlf
+        if self.ends_part and not data.endswith(b"\n"):
+            data += b"\n"
+            tally["final_newlines"] += 1
+        if nul := data.count(b"\0"):
+            data = data.replace(b"\0", b"\xef\xbf\xbd")
+            tally["nul"] += nul
+        if marks := data.count(b"\xe2\x96\x81"):
+            tally["u2581"] += marks
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode("utf-8", "replace")
+            tally["invalid_utf8"] += text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+            return text
+
+
+def pieces(block: str) -> tuple[list[str], list[int]]:
+    """The lines of a block, long ones cut in front of spaces, and the indices of the pieces after which the line goes on.
+
+    A piece that continues a line begins with its spaces.
+    """
+    texts = block.split("\n")
+    if not texts[-1]:
+        texts.pop()
+    goes_on = [] if block.endswith("\n") else [len(texts) - 1]
+    if max(map(len, texts)) <= PIECE_CHARACTERS:
+        return texts, goes_on
+    short: list[str] = []
+    short_goes_on: list[int] = []
+    for i, text in enumerate(texts):
+        while len(text) > PIECE_CHARACTERS and (cut := _before_a_space(text, " ", PIECE_CHARACTERS)):
+            short_goes_on.append(len(short))
+            short.append(text[:cut])
+            text = text[cut:]
+        if i in goes_on:
+            short_goes_on.append(len(short))
+        short.append(text)
+    return short, short_goes_on
+
+
+def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
+    """Where a line can be cut: in front of spaces with something else on both sides, the last ones before `limit` or else the next; 0: nowhere."""
+    body = text.rstrip(space)
+    first = len(body) - len(body.lstrip(space))
+    found = body.rfind(space, first, limit)
+    if found < 0:
+        found = body.find(space, max(limit, first))
+    return len(body[:found].rstrip(space)) if found >= 0 else 0
+
+
+def _size(source: Path | bytes) -> int:
     try:
-        line = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        line = raw.decode("utf-8", "replace")
-        tally["invalid_utf8"] += line.count("\ufffd") - raw.count("\ufffd".encode())
-    if "\0" in line:
-        tally["nul"] += line.count("\0")
-        line = line.replace("\0", "\ufffd")
-    if "\u2581" in line:
-        tally["u2581"] += line.count("\u2581")
-    return line
+        return len(source) if isinstance(source, bytes) else source.stat().st_size
+    except OSError as error:
+        raise DataError(f"text {source} can't be read ({error.strerror})") from None
+
+
+def _raw_blocks(part: Part) -> Iterator[RawBlock]:
+    source, start, stop = part
+    name = "a text" if isinstance(source, bytes) else source
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+            file.seek(start)
+            data, at = b"", start
+            while chunk := file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))):
+                data += chunk
+                if (run := _long_run(data)) is not None:
+                    size = f"{MAX_RUN_BYTES >> 20} MiB without a space or a line end, from byte {at + run:,} on"
+                    raise DataError(f"text {name} has more than {size}: break it into lines")
+                cut = data.rfind(b"\n") + 1 or _before_a_space(data.rstrip(b"\r"), b" ", len(data))
+                if 0 < cut < len(data):
+                    yield RawBlock(data[:cut], at == 0, False)
+                    data, at = data[cut:], at + cut
+            if data:
+                yield RawBlock(data, at == 0, True)
+    except OSError as error:
+        raise DataError(f"text {name} can't be read ({error.strerror})") from None
+
+
+def _long_run(data: bytes) -> int | None:
+    """Where more than MAX_RUN_BYTES without a space or a line end begin, None if nowhere. Such a run covers one of the windows looked at whole."""
+    step = MAX_RUN_BYTES // 2
+    for i in range(0, len(data) - step + 1, step):
+        if data.find(b"\n", i, i + step) < 0 and data.find(b" ", i, i + step) < 0:
+            found = re.search(rb"[^ \n]{%d}" % (MAX_RUN_BYTES + 1), data)
+            return found.start() if found else None
+    return None
+
+
+def count_lines(paths: Sequence[Path]) -> int:
+    """Lines of files; a last one without an end counts."""
+    total = 0
+    for path in paths:
+        last = b"\n"
+        for chunk in _chunks(path):
+            total += chunk.count(b"\n")
+            last = chunk[-1:]
+        total += last != b"\n"
+    return total
+
+
+def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
+    """The text of files in pieces that end behind so many lines (ascending), and the rest."""
+    places, wanted, before = [(0, 0)], list(lines), 0
+    for i, path in enumerate(paths):
+        offset, last = 0, b"\n"
+        for chunk in _chunks(path):
+            inside = chunk.count(b"\n")
+            while wanted and wanted[0] <= before + inside:
+                at = 0
+                for _ in range(wanted.pop(0) - before):
+                    at = chunk.index(b"\n", at) + 1
+                places.append((i, offset + at))
+            before, offset, last = before + inside, offset + len(chunk), chunk[-1:]
+        before += last != b"\n"
+        while wanted and wanted[0] <= before:
+            wanted.pop(0)
+            places.append((i, offset))
+    places.append((len(paths) - 1, None))
+    return [
+        Text(tuple(Part(paths[k], start if k == i else 0, stop if k == j else None) for k in range(i, j + 1)))
+        for (i, start), (j, stop) in itertools.pairwise(places)
+    ]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(BLOCK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise DataError(f"text {path} can't be read ({error.strerror})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,28 +247,27 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of a cleaned split: lines; words between white space, plus one a line for its end; UTF-8 bytes, newlines included; SHA-256."""
+    """Of a cleaned split: lines, UTF-8 bytes with newlines, SHA-256."""
 
     lines: int
-    words: int
     bytes: int
     sha256: str
 
 
-def measure(text: Text, tally: Counter | None = None) -> Size:
-    """Reads a split once. `tally` counts what was cleaned."""
-    lines = words = size = 0
-    digest = hashlib.sha256()
-    for line in text.lines(tally):
-        encoded = line.encode("utf-8") + b"\n"
-        digest.update(encoded)
-        lines, words, size = lines + 1, words + len(line.split()) + 1, size + len(encoded)
-    return Size(lines, words, size, digest.hexdigest())
+def measure(text: Text, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Size:
+    """Reads a split once."""
+    lines, size, digest = 0, 0, hashlib.sha256()
+    for block in text.blocks():
+        data = block.encode("utf-8")
+        digest.update(data)
+        lines, size = lines + data.count(b"\n"), size + len(data)
+        progress(len(data), "")
+    return Size(lines, size, digest.hexdigest())
 
 
-def fingerprint(sizes: dict[str, Size]) -> str:
+def fingerprint(sha256: dict[str, str]) -> str:
     """One SHA-256 for the three splits: that of the lines `sha256sum train.txt valid.txt test.txt` prints for the cleaned texts."""
-    return hashlib.sha256("".join(f"{sizes[name].sha256}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
 
 
 def named(name: str) -> Corpus:
@@ -151,10 +288,10 @@ def own(input_text: str, fractions: Sequence[float]) -> Corpus:
     except OSError as error:
         raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
     if isinstance(paths, dict):
-        return Corpus(name, {split: Text((path,)) for split, path in paths.items()})
-    total = Text(tuple(paths)).count_lines()
-    ends = [0, round(total * fractions[0]), round(total * (fractions[0] + fractions[1])), total]
-    return Corpus(name, {split: Text(tuple(paths), *ends[i : i + 2]) for i, split in enumerate(SPLITS)})
+        return Corpus(name, {split: Text.of(path) for split, path in paths.items()})
+    total = count_lines(paths)
+    ends = [round(total * fractions[0]), round(total * (fractions[0] + fractions[1]))]
+    return Corpus(name, dict(zip(SPLITS, cut_behind(paths, ends), strict=True)))
 
 
 def _find(input_text: str) -> tuple[str, list[Path] | dict[str, Path]]:
@@ -197,7 +334,7 @@ def python_docs(stdlib: Path | None = None) -> Corpus:
         documents[split].append(text.encode("utf-8", "replace"))
     if not all(documents.values()):
         raise DataError(f"this Python has no sources in {stdlib}: python-docs needs them; give your own text by --input_text")
-    return Corpus("python-docs", {split: Text(tuple(parts)) for split, parts in documents.items()}, note=f"CPython {platform.python_version()}")
+    return Corpus("python-docs", {split: Text.of(b"".join(parts)) for split, parts in documents.items()}, note=f"CPython {platform.python_version()}")
 
 
 def _topics(stdlib: Path) -> Iterator[tuple[str, str]]:
@@ -262,12 +399,11 @@ def wikitext_2_small() -> Corpus:
             raise DataError(f"{missing} is missing: {either} (data/README.md)")
         for split, path in paths.items():
             _check_sum(path, WIKITEXT_2_SMALL[split])
-        texts = {split: Text((path,)) for split, path in paths.items()}
+        texts = {split: Text.of(path) for split, path in paths.items()}
     else:
         _check_sum(whole, WIKITEXT_2_VALID)
-        titles = [i for i, line in enumerate(Text((whole,)).lines()) if re.fullmatch(r" = [^=].* = ", line)]
-        ends = [0, titles[48] - 1, titles[54] - 1, None]  # a blank line comes before each title
-        texts = {split: Text((whole,), ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
+        titles = [i for i, line in enumerate(Text.of(whole).pieces()) if re.fullmatch(r" = [^=].* = ", line)]
+        texts = dict(zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True))  # a blank line comes before each title
     return Corpus("wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles")
 
 

@@ -47,4 +47,4 @@ def score(
     """The figures of par.metrics for a split. evaluate_as: one of `ways`. Defaults for B, T, M are those of training."""
     nll_sum, scored = learner.evaluate(windows(data_dir, manifest, split, batch_size, seq_len), PHASES[evaluate_as], mem_len, progress)
     info = manifest.splits[split]
-    return metrics.figures(nll_sum, scored, info.tokens, info.words, info.bytes)
+    return metrics.figures(nll_sum, scored, info.tokens, info.words, info.characters, info.bytes)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,26 @@ def sha256(path: Path) -> str:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, hence equal hashes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+@contextlib.contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Turns the system's error of a full disk into a ResourceError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"no space left to write {path}: free some disk space and run the same command again") from None
+        raise
+
+
+def check_space(directory: Path, needed: int) -> None:
+    """Raises: ResourceError if the disk of a directory has fewer than `needed` bytes left."""
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise ResourceError(
+            f"{directory} needs {needed:,} bytes, but its disk has {free:,} left: free some disk space and run the same command again"
+        )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from par import batching, files
 from par.config import DataConfig
 from par.errors import DataError, UsageError
 
-SCHEMA = 1
+SCHEMA = 2
 SPLITS = ("train", "valid", "test")
 MAX_INTEGER = 1 << 53
 AGAIN = "run tools/build_data.py again"
@@ -33,11 +33,13 @@ class RecordFile:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """`tokens`, `words` and `bytes` count the whole text of the split; `dropped` of its tokens are in no window (train only)."""
+    """Counts of the whole text of the split, a line end as a word and as a character; `dropped` of its tokens are in no window (train only)."""
 
     steps: int
     tokens: int
+    lines: int
     words: int
+    characters: int
     bytes: int
     dropped: int
     files: tuple[RecordFile, ...]
@@ -54,7 +56,7 @@ class CorpusId:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says. `settings` is the DataConfig with base names for paths."""
+    """What manifest.json says. `cleaning` counts what was cleaned (`corpus.CLEANING`); `settings` is the DataConfig with base names for paths."""
 
     schema: int
     batch_size: int
@@ -64,6 +66,7 @@ class Manifest:
     tokenizer_sha256: str
     counts_sha256: str
     corpus: CorpusId
+    cleaning: dict[str, int]
     settings: dict[str, Any]
     splits: dict[str, Split]
 

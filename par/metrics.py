@@ -1,15 +1,16 @@
-"""Sums first, one division at the end: perplexity per token and per word, bits per byte."""
+"""Sums first, one division at the end: perplexity per token and per word, bits per character and per byte."""
 
 from __future__ import annotations
 
 import math
 
 
-def figures(nll_sum: float, scored: float, tokens: int, words: int, bytes_: int) -> dict[str, float]:
+def figures(nll_sum: float, scored: float, tokens: int, words: int, characters: int, bytes_: int) -> dict[str, float]:
     """The figures of a split with plain keys.
 
     nll_sum: nats over the `scored` tokens, of the split's `tokens`. words: whitespace-separated words of the original text plus one a line
-    end (the literature's convention); bytes_: its UTF-8 bytes. Words and bytes are scaled by scored / tokens: the first token is no target.
+    end (the literature's convention); characters, bytes_: its Unicode characters and UTF-8 bytes, line ends included. All three are scaled by
+    scored / tokens: the first token is no target.
     An overflowing perplexity is infinite.
     """
     share = scored / tokens
@@ -17,6 +18,7 @@ def figures(nll_sum: float, scored: float, tokens: int, words: int, bytes_: int)
         "nll_per_token": nll_sum / scored,
         "perplexity_per_token": perplexity(nll_sum / scored),
         "perplexity_per_word": perplexity(nll_sum / (words * share)),
+        "bits_per_character": nll_sum / math.log(2) / (characters * share),
         "bits_per_byte": nll_sum / math.log(2) / (bytes_ * share),
         "tokens": int(scored),
         "words": words * share,

@@ -9,9 +9,10 @@ Files cut the sequence of steps, never the streams. Only what touches records ne
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,8 +36,10 @@ def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPL
     """
     root = Path(data_dir)
     _check_hash(root / "tokenizer.model", manifest.tokenizer_sha256)
-    if (vocab_size := Tokenizer.load(root / "tokenizer.model").vocab_size) != manifest.vocab_size:
-        raise DataError(f"{root / 'tokenizer.model'} has {vocab_size} pieces, but the manifest says {manifest.vocab_size}; {AGAIN}")
+    tokenizer = Tokenizer.load(root / "tokenizer.model")
+    if tokenizer.vocab_size != manifest.vocab_size:
+        raise DataError(f"{root / 'tokenizer.model'} has {tokenizer.vocab_size} pieces, but the manifest says {manifest.vocab_size}; {AGAIN}")
+    _check_hash(root / "tokenizer.vocab", hashlib.sha256(tokenizer.vocab.encode()).hexdigest())
     _check_hash(root / "counts.txt", manifest.counts_sha256)
     counts = read_counts(root, manifest)
     if counts.sum() != manifest.splits["train"].tokens:
@@ -153,47 +156,64 @@ def read_counts(data_dir: str | Path, manifest: Manifest) -> np.ndarray:
     return counts
 
 
-def unigram_nll(counts: np.ndarray, tokens: np.ndarray) -> float:
-    """Negative log-likelihood, in nats, of all tokens but the first under the train counts [V] with one added to each (Laplace)."""
+def count_targets(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndarray:
+    """How often each id is a target in a split, padding left out, int64 [V]."""
+    counts = np.zeros([manifest.vocab_size], np.int64)
+    for windows in dataset(data_dir, manifest, split).batch(256).as_numpy_iterator():
+        counts += np.bincount(windows[:, :, 1:].ravel(), minlength=len(counts))
+    counts[PAD] = 0
+    return counts
+
+
+def unigram_nll(counts: np.ndarray, targets: np.ndarray) -> float:
+    """Negative log-likelihood, in nats, of ids that occur `targets` [V] times, under the train counts [V] with one added to each (Laplace)."""
     log_prob = np.log(counts + 1.0) - np.log(counts.sum() + len(counts))
-    return -float(log_prob[np.asarray(tokens)[1:]].sum())
+    return -float(targets @ log_prob)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A split to be written: its token ids, an array [N] or what has a length and gives arrays for slices; and the counts of its text."""
+
+    tokens: Any
+    lines: int
+    words: int
+    characters: int
+    bytes: int
 
 
 def write(
     data_dir: str | Path,
-    streams: dict[str, np.ndarray],
+    streams: dict[str, Stream],
     *,
     tokenizer: Tokenizer,
+    counts: np.ndarray,
     settings: DataConfig,
     corpus: CorpusId,
-    words: dict[str, int],
-    bytes_: dict[str, int],
+    cleaning: dict[str, int],
     progress: Callable[[int, str], None] = lambda steps, text: None,
 ) -> Manifest:
-    """Writes a data set from one token array [N] per split; each file whole or not at all, the manifest last.
+    """Writes a data set; each file whole or not at all, the manifest last.
 
-    `progress(1, split)` is called after every step.
-    Raises: DataError if a split is too short for a step or holds an id outside the vocabulary.
+    counts: [V] how often each id occurs in the train stream. `progress(steps, split)` is called as steps are written.
+    Raises: DataError if a split is too short for a step or holds an id outside the vocabulary; ResourceError if the disk is or will be full.
     """
     root = Path(data_dir)
-    check_size({name: len(tokens) for name, tokens in streams.items()}, settings)
-    _check_ids(streams, tokenizer.vocab_size)
+    check_size({name: len(stream.tokens) for name, stream in streams.items()}, settings)
+    cuts = {name: cut(len(stream.tokens), settings, name) for name, stream in streams.items()}
+    example = _Example([settings.batch_size, settings.seq_len + 1])
+    root.mkdir(parents=True, exist_ok=True)
+    files.check_space(root, sum(steps for steps, _ in cuts.values()) * example.record_bytes)
     with files.replacing(root / "tokenizer.model") as partial:
         partial.write_bytes(tokenizer.model)
     files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
-    counts = np.bincount(streams["train"], minlength=tokenizer.vocab_size)
     files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
     splits = {}
     for name in SPLITS:
-        tokens = streams[name]
-        steps, dropped = cut(len(tokens), settings, name)
-        windows = batching.windows(tokens, settings.batch_size, settings.seq_len, pad_id=None if name == "train" else PAD)
-        record_files, start = [], 0
-        for file_name, share in shares(name, steps, settings.shards):
-            _write_file(root / file_name, windows[start : start + share], lambda name=name: progress(1, name))
-            record_files.append(RecordFile(file_name, (root / file_name).stat().st_size, files.sha256(root / file_name), share))
-            start += share
-        splits[name] = Split(steps, len(tokens), words[name], bytes_[name], dropped, tuple(record_files))
+        stream, (steps, dropped) = streams[name], cuts[name]
+        chunks = batching.window_chunks(stream.tokens, settings.batch_size, settings.seq_len, pad_id=None if name == "train" else PAD)
+        record_files = _write_files(root, shares(name, steps, settings.shards), _checked(chunks, name, len(counts)), example, progress)
+        splits[name] = Split(steps, len(stream.tokens), stream.lines, stream.words, stream.characters, stream.bytes, dropped, tuple(record_files))
     manifest = Manifest(
         schema=SCHEMA,
         batch_size=settings.batch_size,
@@ -203,6 +223,7 @@ def write(
         tokenizer_sha256=tokenizer.sha256,
         counts_sha256=files.sha256(root / "counts.txt"),
         corpus=corpus,
+        cleaning=cleaning,
         settings=settings.to_json(),
         splits=splits,
     )
@@ -221,23 +242,53 @@ def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = Fal
         )
 
 
-def _check_ids(streams: dict[str, np.ndarray], vocab_size: int) -> None:
-    for name, tokens in streams.items():
-        low, high = int(tokens.min()), int(tokens.max())
+def _checked(chunks: Iterator[np.ndarray], split: str, vocab_size: int) -> Iterator[np.ndarray]:
+    for chunk in chunks:
+        low, high = int(chunk.min()), int(chunk.max())
         if low < 0 or high >= vocab_size:
-            raise DataError(f"{name} holds token id {low if low < 0 else high}, outside the vocabulary of {vocab_size}")
+            raise DataError(f"{split} holds token id {low if low < 0 else high}, outside the vocabulary of {vocab_size}")
+        yield chunk
 
 
-def _write_file(path: Path, steps: np.ndarray, progress: Callable[[], None]) -> None:
+class _Example:
+    """The serialised Example of a window: of one shape, all are the same bytes up to the ids, which come last."""
+
+    def __init__(self, shape: list[int]):
+        import tensorflow as tf
+
+        window = np.zeros(shape, np.int32)
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
+        example = tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True)
+        self._head = example.removesuffix(window.tobytes())
+        self.record_bytes = len(example) + 16  # TFRecord adds its length and two checksums
+
+    def of(self, window: np.ndarray) -> bytes:
+        return self._head + window.astype("<i4").tobytes()
+
+
+def _write_files(
+    root: Path, names: list[tuple[str, int]], chunks: Iterator[np.ndarray], example: _Example, progress: Callable[[int, str], None]
+) -> Iterator[RecordFile]:
+    """Writes windows, which come in chunks [m, B, T+1], to files of so many steps each."""
     import tensorflow as tf
 
-    with files.replacing(path) as partial:
-        try:
-            with tf.io.TFRecordWriter(str(partial)) as writer:
-                for window in steps:
-                    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
-                    writer.write(tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True))
-                    progress()
-        except tf.errors.OpError as error:  # TensorFlow says ResourceExhausted for a full disk, too
-            reason = error.message.rsplit("; ", 1)[-1]
-            raise ResourceError(f"can't write {path}, of {steps.nbytes:,} bytes ({reason}): free some disk space and {AGAIN}") from None
+    chunk = np.zeros([0])
+    for name, share in names:
+        path, left = root / name, share
+        with files.replacing(path) as partial:
+            try:
+                with tf.io.TFRecordWriter(str(partial)) as writer:
+                    while left:
+                        if not len(chunk):
+                            chunk = next(chunks)
+                        now, chunk = chunk[:left], chunk[left:]
+                        for window in now:
+                            writer.write(example.of(window))
+                        left -= len(now)
+                        progress(len(now), name)
+            except tf.errors.OpError as error:  # TensorFlow says ResourceExhausted for a full disk, too
+                reason = error.message.rsplit("; ", 1)[-1]
+                raise ResourceError(
+                    f"can't write {path}, of {share * example.record_bytes:,} bytes ({reason}): free some disk space and {AGAIN}"
+                ) from None
+        yield RecordFile(name, path.stat().st_size, files.sha256(path), share)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import re
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ import numpy as np
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
+from par import corpus
 from par.errors import DataError, UsageError
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]", "[RESERVED_0]", "[RESERVED_1]", "[RESERVED_2]")
 PAD, UNK, BOS, EOS, MASK = range(5)
 
-TRAINING_THREADS = 2  # fixed: SentencePiece's result depends on it
+TEXTS_AT_ONCE = 5000  # encoded in one call: each starts a thread, and more make longer lists of ids
+LONG_TEXT = 100  # characters from which an array a text is made faster than a list
 SENTENCE_BYTES = 4192  # SentencePiece trains on no sentence that is longer; `_sentences` cuts those
 _Piece = model_pb2.ModelProto.SentencePiece
 _SPECIAL_TYPES = (_Piece.CONTROL, _Piece.UNKNOWN) + (_Piece.CONTROL,) * 6
@@ -42,6 +46,8 @@ class Tokenizer:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError) as error:
             raise ValueError(f"not a SentencePiece model ({' '.join(str(error).split())})") from None
+        proto = model_pb2.ModelProto.FromString(model)
+        self._adds_space, self._is_word = proto.normalizer_spec.add_dummy_prefix, proto.trainer_spec.model_type == proto.trainer_spec.WORD
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
@@ -68,10 +74,33 @@ class Tokenizer:
         """The pieces with their scores, one line an id: the text of tokenizer.vocab."""
         return "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in model_pb2.ModelProto.FromString(self.model).pieces)
 
-    def encode(self, lines: Sequence[str], num_threads: int | None = None) -> list[np.ndarray]:
-        """The ids of each line, int32, [EOS] at the end of each. The result does not depend on the number of threads (default: all cores)."""
-        threads = num_threads or os.cpu_count() or 1
-        return [np.asarray(ids, np.int32) for ids in self._processor.encode(list(lines), add_eos=True, num_threads=threads)]
+    def encode(self, lines: Iterable[str]) -> list[np.ndarray]:
+        """The ids of each line, int32, [EOS] at the end of each."""
+        return [self.encode_block(f"{line}\n") for line in lines]
+
+    def encode_block(self, block: str, continues: bool = False) -> np.ndarray:
+        """The ids, int32, of a block of text as `corpus.Text.blocks` yields it; `continues`: it begins inside a line.
+
+        Long lines are encoded piece by piece. A piece that continues a line loses the space that it begins with, as the model puts one in
+        front; no piece of the vocabulary goes on over a space in its middle, so the ids are those of the whole line. Of a word model every
+        word is a piece of its own, because SentencePiece makes one [UNK] of unknown words that follow one another.
+        """
+        texts, goes_on = corpus.pieces(block)
+        if self._is_word:
+            texts, goes_on = _words(texts, set(goes_on))
+        elif self._adds_space:
+            for i in [0] * continues + [i + 1 for i in goes_on if i + 1 < len(texts)]:
+                texts[i] = texts[i].removeprefix(" ")
+        open_ends = deque(goes_on)
+        kind = "numpy" if len(block) > LONG_TEXT * len(texts) else int
+        parts = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            ids = self._processor.encode(texts[start : start + TEXTS_AT_ONCE], add_eos=True, num_threads=1, return_type=kind)
+            while open_ends and open_ends[0] < start + TEXTS_AT_ONCE:
+                i = open_ends.popleft() - start
+                ids[i] = ids[i][:-1]
+            parts.append(np.concatenate(ids) if kind == "numpy" else np.fromiter(itertools.chain.from_iterable(ids), np.int32))
+        return np.concatenate(parts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a stream of ids, a line end for each [EOS]: the inverse of `encode` joined. Other special ids leave no text.
@@ -91,6 +120,18 @@ class Tokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of each id; ▁ stands for a space."""
         return [self._processor.id_to_piece(int(token)) for token in ids]
+
+
+def _words(texts: list[str], goes_on: set[int]) -> tuple[list[str], list[int]]:
+    """The words of pieces of text, and the indices of those that do not end a line; a blank line is one empty word."""
+    words: list[str] = []
+    unfinished: list[int] = []
+    for i, text in enumerate(texts):
+        found = text.split() or [""]
+        last = len(words) + len(found) - 1
+        unfinished += range(len(words), last + (i in goes_on))
+        words += found
+    return words, unfinished
 
 
 def read_model(path: str | Path) -> bytes:
@@ -116,57 +157,82 @@ def is_ours(model: bytes) -> bool:
     return tuple((p.piece, p.type) for p in pieces) == tuple(zip(SPECIAL_PIECES, _SPECIAL_TYPES, strict=True))
 
 
-def train(lines: Iterable[str], *, vocab_size: int, model_type: str, lowercase: bool = False, symbols: Sequence[str] = ()) -> bytes:
-    """Trains a model with our special pieces at ids 0 to 7. Equal lines give equal bytes, whatever the machine's number of cores.
+def train(
+    pieces: Iterable[str], *, vocab_size: int, model_type: str, lowercase: bool = False, symbols: Sequence[str] = (), threads: int = 2
+) -> bytes:
+    """Trains a model with our special pieces at ids 0 to 7. Equal pieces and threads give equal bytes, whatever the machine.
 
-    The vocabulary is exactly `vocab_size`; char and word models get smaller when the text has no more pieces.
+    A unigram or BPE vocabulary is exactly `vocab_size`. A word or char model has the most frequent words or characters, all of them
+    where `vocab_size` is 0 or larger than that.
     Raises: UsageError, with the size that works, if the text does not support `vocab_size`; or if a symbol can't be one.
     """
     for symbol in symbols:
         if not symbol or symbol in SPECIAL_PIECES or re.search(r"\s|▁", symbol):
             raise UsageError(f"symbol {symbol!r} can't stay one piece: it must not be empty, hold white space or ▁, or be a special piece")
-    is_word = model_type == "word"
+    is_word, is_whole = model_type == "word", model_type in ("word", "char")
+    if is_word:
+        symbols = ()  # each word is one piece, a symbol too
+    num_fixed = len(SPECIAL_PIECES) + len(symbols) + (0 if is_word else 256)
+    sentences = _sentences(pieces)
+    if is_whole:
+        if 0 < vocab_size <= num_fixed:
+            raise _too_small(vocab_size, num_fixed, num_fixed + 1)
+        units = _units(pieces, is_word, lowercase)[: vocab_size - num_fixed if vocab_size else None]
+        sentences, vocab_size = iter(units), num_fixed + len(units)
     options = dict(
         model_type=model_type,
         vocab_size=vocab_size,
-        hard_vocab_limit=model_type in ("unigram", "bpe"),
+        hard_vocab_limit=not is_whole,
         byte_fallback=not is_word,
         allow_whitespace_only_pieces=True,
+        add_dummy_prefix=model_type != "char",  # a character model would have one character more in each line
         remove_extra_whitespaces=is_word,  # without it a word model takes a run of spaces into the word
         normalization_rule_name="nfkc_cf" if lowercase else "identity",
         user_defined_symbols=list(symbols),
         control_symbols=list(SPECIAL_PIECES[MASK:]),
-        num_threads=TRAINING_THREADS,
+        character_coverage=1.0 if is_whole else 0.9995,  # below 1, words with rare characters are left out, too
+        max_sentence_length=1 << 30 if is_whole else SENTENCE_BYTES,
+        num_threads=threads,
         minloglevel=2,
     )
-    if model_type == "char":
-        options["character_coverage"] = 1.0
     for name, token in (("pad", PAD), ("unk", UNK), ("bos", BOS), ("eos", EOS)):
         options |= {f"{name}_id": token, f"{name}_piece": SPECIAL_PIECES[token]}
     model, failures = io.BytesIO(), []
 
-    def sentences() -> Iterator[str]:
+    def watched() -> Iterator[str]:
         try:
-            yield from _sentences(lines)
+            yield from sentences
         except BaseException as error:  # SentencePiece turns it into a RuntimeError: an unreadable text, Ctrl-C
             failures.append(error)
             raise
 
     try:
-        sentencepiece.SentencePieceTrainer.train(sentence_iterator=sentences(), model_writer=model, **options)
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=watched(), model_writer=model, **options)
     except RuntimeError as error:
-        raise (failures[0] if failures else _training_error(str(error), vocab_size, len(symbols))) from None
+        raise (failures[0] if failures else _training_error(str(error), vocab_size, num_fixed)) from None
     return model.getvalue()
 
 
-def _sentences(lines: Iterable[str]) -> Iterator[str]:
-    """What SentencePiece trains on: the lines, cut into groups of three words (it counts words only) and at `SENTENCE_BYTES`.
+def _units(pieces: Iterable[str], is_word: bool, lowercase: bool) -> list[str]:
+    """All words or characters of a text, frequent ones first, equally frequent ones in the order of their code points."""
+    fold = sentencepiece.SentencePieceNormalizer(
+        rule_name="nfkc_cf", remove_extra_whitespaces=False, add_dummy_prefix=False, escape_whitespaces=False
+    )
+    counts: Counter = Counter()
+    for piece in pieces:
+        text = fold.normalize(piece) if lowercase else piece
+        counts.update(text.split() if is_word else text)
+    return sorted(counts, key=lambda unit: (-counts[unit], unit))
+
+
+def _sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """What a unigram or BPE model is trained on: the lines, cut into groups of three words (it counts words only) and at `SENTENCE_BYTES`.
 
     A unigram model's first candidates are strings that are followed by different characters. Where white space follows every word, as in
     WikiText, whole words are none, unless a sentence ends there too. This saves 12 % of the tokens of WikiText-2 at 4,000 pieces, 20 %
     at 6,000, and under 1 % of plain English; BPE gives the same model both ways.
     """
-    for line in lines:
+    for line in pieces:
         words = re.findall(r" *[^ ]+| +$", line)
         for i in range(0, len(words), 3):
             group = "".join(words[i : i + 3])[i > 0 :]  # SentencePiece puts a space in front of every sentence
@@ -174,15 +240,19 @@ def _sentences(lines: Iterable[str]) -> Iterator[str]:
                 yield group[start : start + SENTENCE_BYTES // 4]
 
 
-def _training_error(message: str, vocab_size: int, num_symbols: int) -> Exception:
+def _training_error(message: str, vocab_size: int, num_fixed: int) -> Exception:
     if match := re.search(r"set it to a value <= (\d+)", message):
         return UsageError(f"vocab_size {vocab_size} is too large for this text: the largest that works is {match[1]}")
     if match := re.search(r"required_chars\. \d+ vs (\d+)", message):
         return UsageError(f"vocab_size {vocab_size} is too small for the characters of this text: the smallest that works is {match[1]}")
     if "(vocab_size) >= (0)" in message:
-        smallest = len(SPECIAL_PIECES) + 256 + num_symbols
-        return UsageError(f"vocab_size {vocab_size} is too small: special pieces, bytes and symbols are {smallest}, the smallest that works")
+        return _too_small(vocab_size, num_fixed, num_fixed)
     return DataError(f"SentencePiece can't train on this text: {' '.join(message.split())}")
+
+
+def _too_small(vocab_size: int, num_fixed: int, smallest: int) -> UsageError:
+    fixed = f"special pieces, bytes and symbols are {num_fixed}"
+    return UsageError(f"vocab_size {vocab_size} is too small: {fixed}, the smallest that works is {smallest}")
 
 
 def order(counts: np.ndarray, num_fixed: int = len(SPECIAL_PIECES)) -> np.ndarray:
@@ -236,5 +306,5 @@ def properties(model: bytes) -> dict[str, Any]:
         "model_type": model_pb2.TrainerSpec.ModelType.Name(proto.trainer_spec.model_type).lower(),
         "lowercase": proto.normalizer_spec.name.endswith("_cf"),
         "vocab_size": len(proto.pieces),
-        "symbols": tuple(sorted({piece.piece.lstrip("▁") for piece in proto.pieces if piece.type == _Piece.USER_DEFINED})),  # word models have both
+        "symbols": tuple(sorted({piece.piece.lstrip("▁") for piece in proto.pieces if piece.type == _Piece.USER_DEFINED})),  # word: both
     }

@@ -34,18 +34,17 @@ def make_data(
     data_dir: str | Path, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocab_size: int, batch_size: int, seq_len: int, shards: int = 1
 ) -> Path:
     """Writes a data set of these token arrays [N] (ids from 8 to vocab_size - 1), each token a word of its own; it passes load and verify."""
-    streams = {name: np.asarray(tokens, np.int32) for name, tokens in zip(records.SPLITS, (train, valid, test))}
+    arrays = {name: np.asarray(tokens, np.int32) for name, tokens in zip(records.SPLITS, (train, valid, test))}
+    streams = {
+        name: records.Stream(tokens, lines=0, words=len(tokens), characters=len(text := "".join(f"w{token} " for token in tokens)), bytes=len(text))
+        for name, tokens in arrays.items()
+    }
     settings = DataConfig(
         input_text="synthetic", model_type="word", vocab_size=max(vocab_size, 16), batch_size=batch_size, seq_len=seq_len, shards=shards
     )
-    digest = hashlib.sha256(b"".join(tokens.astype("<i4").tobytes() for tokens in streams.values())).hexdigest()
+    digest = hashlib.sha256(b"".join(tokens.astype("<i4").tobytes() for tokens in arrays.values())).hexdigest()
+    model, counts = word_tokenizer(vocab_size), np.bincount(arrays["train"], minlength=vocab_size)
     records.write(
-        data_dir,
-        streams,
-        tokenizer=word_tokenizer(vocab_size),
-        settings=settings,
-        corpus=records.CorpusId("synthetic", digest, "integers"),
-        words={name: len(tokens) for name, tokens in streams.items()},
-        bytes_={name: sum(len(f"w{token} ") for token in tokens) for name, tokens in streams.items()},
+        data_dir, streams, tokenizer=model, counts=counts, settings=settings, corpus=records.CorpusId("synthetic", digest, "integers"), cleaning={}
     )
     return Path(data_dir)

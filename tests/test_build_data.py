@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from par import build, corpus, files, records, tokenizer
+from conftest import ROOT
+from par import build, corpus, data_speed, encoding, files, records, tokenizer
 from par.config import DataConfig
-from par.errors import DataError
-from par.progress import Progress
-from par.tokenizer import Tokenizer
+from par.tokenizer import SPECIAL_PIECES, Tokenizer
 from par.tools import build_data
 
 SMALL = ("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7")
@@ -57,7 +60,7 @@ def test_the_command_builds_says_what_it_did_and_does_it_once(here, run_tool):
         "1 byte order marks removed; 2 CRLF line ends turned into LF; 1 invalid UTF-8 sequences turned into U+FFFD",
         "1 NUL characters turned into U+FFFD; 1 missing final newlines added",
         f"vocabulary: {manifest.vocab_size} pieces (char)",
-        "sample: ▁ ",
+        "sample: ",
         f"train         361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}{manifest.splits['train'].tokens:>13,}",
         "unigram model, perplexity per word: valid ",
         "next: python tools/train.py --data=data/text",
@@ -179,11 +182,162 @@ def test_a_build_that_fails_leaves_the_old_one_and_nothing_else(here, capsys, mo
     assert os.listdir("data") == ["text"]
 
 
-def test_a_text_that_changes_while_it_is_read_is_refused(here):
-    source = build.read(DataConfig(input_text="text.txt", vocab_size=307, model_type="char", batch_size=3, seq_len=7))
-    source.corpus.texts["test"] = source.corpus.texts["valid"]
-    with pytest.raises(DataError, match="the test text changed while it was read"):
-        build.encode(source, Progress)
+# ---- a build is a transaction ----
+
+
+@pytest.mark.slow
+def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run_tool):
+    text = "".join(f"{line}\n" for line in sentences(2000)) * 200
+    (here / "text.txt").write_text(text)
+    command = ["--input_text=text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--shards=2", "--tokenizer_sample_lines=3000"]
+    start = time.monotonic()
+    assert run_tool("build_data", *command, "--output_dir=whole", "--workers=1", cwd=here).code == 0
+    seconds = time.monotonic() - start
+    whole = contents(here / "whole")
+    for share in np.random.default_rng(17).uniform(0.1, 1.0, size=5):
+        build_process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tools" / "build_data.py"), *command, "--output_dir=killed", "--workers=2"],
+            cwd=here,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(share * seconds)
+        build_process.kill()
+        build_process.wait()
+        assert not (here / "killed").exists() or contents(here / "killed") == whole
+    done = run_tool("build_data", *command, "--output_dir=killed", cwd=here)
+    assert done.code == 0 and contents(here / "killed") == whole
+    assert sorted(os.listdir(here)) == ["killed", "text.txt", "whole"]
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_told_to_stop_leaves_nothing_and_says_so_in_one_line(here, which):
+    (here / "text.txt").write_text("".join(f"{line}\n" for line in sentences(2000)) * 200)
+    build_process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "build_data.py"), "--input_text=text.txt", *SMALL, "--workers=2"],
+        cwd=here,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not list(here.glob("data/.text.*.partial/train.ids")):
+        time.sleep(0.01)
+    os.killpg(build_process.pid, which)  # as a terminal or a script does: the workers, too
+    err = build_process.communicate(timeout=60)[1].decode().splitlines()
+    assert build_process.returncode == 5 and err[-1] == "error: interrupted before there was anything to save" and "Traceback" not in str(err)
+    assert os.listdir(here) == ["text.txt"]
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(here, capsys, monkeypatch):
+    run(capsys, "--input_text=text.txt", *SMALL, "--output_dir=one", "--workers=1")
+    for module in (corpus, encoding):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 997)
+    run(capsys, "--input_text=text.txt", *SMALL, "--output_dir=three", "--workers=3")
+    assert contents(here / "one") == contents(here / "three")
+
+
+def test_threads_and_sample_of_the_trainer_are_settings(here, capsys):
+    flags = ("--input_text=text.txt", "--vocab_size=331", "--batch_size=3", "--seq_len=7")
+    run(capsys, *flags)
+    for change, message in (
+        ("--tokenizer_threads=3", "tokenizer_threads 2 there, 3"),
+        ("--tokenizer_sample_lines=200", "tokenizer_sample_lines 0 there, 200"),
+    ):
+        assert build_data.main([*flags, change]) == 1 and message in capsys.readouterr().err
+    run(capsys, *flags, "--tokenizer_sample_lines=200", "--output_dir=a")
+    run(capsys, *flags, "--tokenizer_sample_lines=200", "--output_dir=b")
+    assert contents(here / "a") == contents(here / "b")
+    assert (here / "a" / "tokenizer.model").read_bytes() != (here / "data" / "text" / "tokenizer.model").read_bytes()
+
+
+def test_a_sample_is_drawn_evenly_and_always_the_same():
+    numbers = list(map(str, range(100_000)))
+    drawn = [int(piece) for piece in build.sample(numbers, 0.03)]
+    assert drawn == [int(piece) for piece in build.sample(iter(numbers), 0.03)] and drawn == sorted(drawn)
+    assert abs(len(drawn) - 3000) < 5 * 3000**0.5 and abs(np.mean(drawn) - 50_000) < 5 * 50_000 / 3000**0.5
+    assert list(build.sample(numbers, 1.0)) == numbers == list(build.sample(numbers, 7.5))
+
+
+def test_verify_checks_every_file_and_changes_nothing(here, capsys):
+    run(capsys, "--input_text=text.txt", *SMALL, "--shards=2")
+    assert run(capsys, "--verify=data/text") == (
+        f"data/text is whole: tokenizer, counts and 6 record files of "
+        f"{sum(path.stat().st_size for path in here.rglob('*.tfrecord')):,} bytes are what the manifest says\n"
+    )
+    assert json.loads(run(capsys, "--verify=data/text", "--json"))["record_files"] == 6
+    files_ = [path for path in (here / "data" / "text").rglob("*") if path.is_file() and path.name != "manifest.json"]
+    assert len(files_) == 6 + 3
+    for path in files_:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        before = contents(here)
+        assert build_data.main(["--verify=data/text"]) == 3
+        assert path.name in capsys.readouterr().err and contents(here) == before
+        path.write_bytes(content)
+    assert build_data.main(["--verify=data"]) == 3 and "has no manifest.json" in capsys.readouterr().err
+
+
+# ---- words and characters ----
+
+
+def test_a_word_vocabulary_holds_every_word_of_train_and_a_token_is_a_word(here, capsys):
+    lines = [f"{line} <unk>" if i % 3 else "" for i, line in enumerate(sentences(361))]
+    (here / "three").mkdir()
+    for name, content in (("train", lines), ("valid", [*lines[:9], "never seen \t <unk>"]), ("test", lines[-7:])):
+        (here / "three" / f"{name}.txt").write_text("".join(f"{line}\n" for line in content))
+    out = run(capsys, "--input_text=three", "--model_type=word", "--symbols=<unk>", "--batch_size=3", "--seq_len=7")
+    manifest, model = records.load("data/three"), Tokenizer.load("data/three/tokenizer.model")
+    words = [word for line in lines for word in line.split()]
+    assert manifest.vocab_size == len(set(words)) + len(SPECIAL_PIECES)
+    assert set(model.pieces(range(8, manifest.vocab_size))) == {f"▁{word}" for word in words}
+    assert all(split.tokens == split.words for split in manifest.splits.values())
+    counts = records.read_counts("data/three", manifest)
+    assert counts[1] == 0 and counts[8] == max(map(words.count, set(words))) and counts[3] == 361
+    share = 2 / (manifest.splits["valid"].tokens - 1)
+    assert f"words that are not in the vocabulary, and become [UNK]: valid {share:.2%}, test 0.00%" in out
+
+
+def test_a_character_is_a_token_and_bits_per_character_are_given(here, capsys):
+    out = run(capsys, "--input_text=text.txt", "--model_type=char", "--batch_size=3", "--seq_len=7")
+    manifest = records.load("data/text")
+    letters = set("".join(sentences(401)[:361]))
+    assert manifest.vocab_size == 8 + 256 + len(letters)
+    assert all(split.tokens == split.characters for split in manifest.splits.values())
+    counts, targets = records.read_counts("data/text", manifest), records.count_targets("data/text", manifest, "valid")
+    bits = -(targets * np.log2((counts + 1) / (counts + 1).sum())).sum() / targets.sum()
+    assert f"unigram model, bits per character: valid {bits:.4f}, test " in out
+
+
+# ---- texts of any shape ----
+
+
+@pytest.mark.slow
+def test_a_line_of_a_gigabyte_is_built_in_bounded_memory(here, capsys):
+    run(capsys, "--input_text=text.txt", *SMALL)
+    (here / "long").mkdir()
+    line = " ".join(sentences(4000))
+    with open(here / "long" / "train.txt", "w") as file:
+        for _ in range(2**30 // (len(line) + 1) + 1):
+            file.write(f"{line} ")
+    for name in ("valid", "test"):
+        (here / "long" / f"{name}.txt").write_text(f"{line}\n")
+    settings = DataConfig(input_text="long", tokenizer_model="data/text/tokenizer.model")
+    used = data_speed.build_timed(settings, here / "built", workers=2)
+    train = records.load("built").splits["train"]
+    assert train.bytes > 2**30 and train.lines == 1 and used["peak_memory_megabytes"] < 1500
+
+
+@pytest.mark.parametrize("text", ["x" * (3 << 20), "a b\n" + "\u4e2d" * (1 << 20)])
+def test_more_than_a_mebibyte_without_a_space_is_refused(here, capsys, text):
+    (here / "text.txt").write_text(text)
+    assert build_data.main(["--input_text=text.txt", *SMALL]) == 3
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        err == f"error: text text.txt has more than 1 MiB without a space or a line end, from byte {text.find(chr(10)) + 1} on: break it into lines"
+    )
+    assert os.listdir(here) == ["text.txt"]
 
 
 # ---- an existing tokenizer ----
@@ -237,7 +391,7 @@ WRONG = {
         "vocab_size 400000 is too large for this text: the largest that works is",
     ),
     "vocabulary too small": (["--input_text=text.txt", "--vocab_size=100"], 1, "vocab_size 100 is too small"),
-    "vocabulary below the bound": (["--input_text=text.txt", "--vocab_size=3"], 1, "vocab_size must be at least 16"),
+    "vocabulary below the bound": (["--input_text=text.txt", "--vocab_size=3"], 1, "vocab_size must be at least 16, or 0, but is 3"),
     "unknown flag": (["--input_text=text.txt", "--colour=red"], 1, "Unknown command line flag 'colour'"),
     "unknown model type": (["--input_text=text.txt", "--model_type=wordpiece"], 1, "model_type"),
     "no number": (["--input_text=text.txt", "--seq_len=long"], 1, "seq_len"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,8 +20,9 @@ FRACTIONS = (0.9, 0.05, 0.05)
 def cleaned(*parts: bytes) -> tuple[list[str], dict[str, int]]:
     """The lines of texts, and what was counted."""
     tally = Counter()
-    lines = list(Text(parts).lines(tally))
-    return lines, dict(tally)
+    text = "".join(Text.of(*parts).blocks(tally))
+    assert text.endswith("\n") or not text
+    return text.split("\n")[:-1], dict(tally)
 
 
 @pytest.mark.parametrize(
@@ -49,37 +51,91 @@ def test_texts_follow_one_another_and_each_ends_its_last_line():
     assert cleaned(b"a", b"\xef\xbb\xbfb\n", b"") == (["a", "b"], {"final_newlines": 1, "byte_order_marks": 1})
 
 
-def test_a_slice_of_lines_goes_across_files_and_counts_only_its_own_cleaning():
-    text = Text((b"a\r\nb\r\nc", b"d\r\ne\n"), start=1, stop=4)
-    tally = Counter()
-    assert list(text.lines(tally)) == ["b", "c", "d"] and tally == {"crlf": 2, "final_newlines": 1}
-    assert text.count_lines() == 3
+def test_a_cut_behind_lines_goes_across_files_and_counts_only_its_own_cleaning(tmp_path):
+    paths = [tmp_path / name for name in "abcd"]
+    for path, content in zip(paths, (b"a\r\nb\r\nc", b"d\r\ne\n", b"", b"f")):
+        path.write_bytes(content)
+    assert corpus.count_lines(paths) == 6
+    tallies = [Counter(), Counter(), Counter()]
+    texts = ["".join(text.blocks(tally)) for text, tally in zip(corpus.cut_behind(paths, [1, 4]), tallies)]
+    assert texts == ["a\n", "b\nc\nd\n", "e\nf\n"]
+    assert tallies == [{"crlf": 1}, {"crlf": 2, "final_newlines": 1}, {"final_newlines": 1}]
 
 
-def test_a_line_without_end_is_refused_in_bounded_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(corpus, "MAX_LINE_BYTES", 11)
-    (tmp_path / "a.txt").write_bytes(b"short\n" + b"x" * 10 + b"\n" + b"x" * 1000)
-    lines = Text((tmp_path / "a.txt",)).lines()
-    assert [next(lines), next(lines)] == ["short", "x" * 10]
-    with pytest.raises(DataError, match=r"line 3 of .*a\.txt is longer"):
-        next(lines)
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 7, 1000])
+def test_a_cut_behind_any_lines_is_that_of_the_list_of_lines(tmp_path, monkeypatch, block_bytes):
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", block_bytes)
+    contents = [b"one\ntwo two\n\n", b"", b"three\r\nfour", b"\n", b"five\nsix six six"]
+    paths = [tmp_path / str(i) for i in range(len(contents))]
+    for path, content in zip(paths, contents):
+        path.write_bytes(content)
+    lines = [line for content in contents for line in content.decode().replace("\r\n", "\n").splitlines()]
+    assert corpus.count_lines(paths) == len(lines) == 8
+    for first in range(len(lines) + 1):
+        for second in range(first, len(lines) + 1):
+            texts = corpus.cut_behind(paths, [first, second])
+            assert ["".join(text.blocks()).splitlines() for text in texts] == [lines[:first], lines[first:second], lines[second:]]
 
 
-def test_words_are_between_white_space_and_one_a_line():
-    size = corpus.measure(Text(("a\u00a0b  \tc\n\n d\x85e\n".encode(),)))
-    assert (size.lines, size.words, size.bytes) == (3, 5 + 3, 16)
+# ---- blocks and long lines ----
+
+
+LONG = "\ufeffone two  three   four \n\n \n  lead\ttab tail  \r\nx\u00e9y \U0001f600 \u4e2d\u6587 z\n" + "word " * 40 + "\n" + " " * 50 + "\nlast"
+
+
+@pytest.mark.parametrize("block_bytes", [*range(1, 12), 29, 64, 1000])
+def test_cleaning_does_not_depend_on_the_blocks(monkeypatch, block_bytes):
+    raw = LONG.encode() + b"\xff\xe2\x82 \x00\xe2\x96\x81\r"
+    whole, tally = cleaned(raw)
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", block_bytes)
+    assert cleaned(raw) == (whole, tally)
+    blocks = list(Text.of(raw).blocks())
+    for block, after in itertools.pairwise(blocks):
+        assert block.endswith("\n") or (after.startswith(" ") and not block.endswith(" ") and after.split("\n")[0].strip(" "))
+    assert len(blocks) > 1 or block_bytes >= len(raw)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 9, 1000])
+def test_pieces_joined_are_the_lines_and_are_cut_in_front_of_spaces_only(monkeypatch, limit):
+    monkeypatch.setattr(corpus, "PIECE_CHARACTERS", limit)
+    for block in (LONG + "\n", LONG, "a b c", "nospace\n", "\n\n", " lead and trail \n"):
+        pieces, goes_on = corpus.pieces(block)
+        assert "".join(piece + "\n" * (i not in goes_on) for i, piece in enumerate(pieces)) == block
+        for i in goes_on[: None if block.endswith("\n") else -1]:
+            assert pieces[i + 1].startswith(" ") and pieces[i + 1].strip(" ") and not pieces[i].endswith(" ")
+        words = [len(word) for word in block.replace("\n", " ").split(" ")]
+        assert max(map(len, pieces)) <= max(limit + 51, *words)  # of spaces, of which no cut is made, LONG has 50 in a line
+
+
+def test_a_long_line_is_read_in_pieces_but_a_run_without_a_space_is_refused_in_bounded_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(corpus, "MAX_RUN_BYTES", 10)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"short\n" + b"x" * 10 + b" " + b"y" * 10 + b"\n" + b"ab " * 1000)
+    blocks = list(Text.of(path).blocks())
+    assert "".join(blocks).encode() == path.read_bytes() + b"\n" and max(map(len, blocks)) < 64
+    for before in (b"", b"short\n", b"many words \n and lines\n" * 7 + b"z z"):
+        path.write_bytes(before + b"x" * 11 + b" end\n")
+        start = len(before) - (1 if before.endswith(b"z") else 0)
+        with pytest.raises(DataError, match=rf"a\.txt has more than 0 MiB without a space or a line end, from byte {start} on: break it into lines"):
+            list(Text.of(path).blocks())
+
+
+def test_lines_and_bytes_are_counted():
+    size = corpus.measure(Text.of("a\u00a0b  \tc\n\n d\x85e".encode()))
+    assert (size.lines, size.bytes) == (3, 16)
 
 
 def test_the_fingerprint_is_what_sha256sum_gives_twice():
-    sizes = {name: corpus.measure(Text((name.encode() + b"\r\n",))) for name in corpus.SPLITS}
+    sizes = {name: corpus.measure(Text.of(name.encode() + b"\r\n")).sha256 for name in corpus.SPLITS}
     digests = {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in corpus.SPLITS}
     listing = "".join(f"{digest}  {name}.txt\n" for name, digest in digests.items())
     assert corpus.fingerprint(sizes) == hashlib.sha256(listing.encode()).hexdigest()
 
 
 def test_moving_a_line_from_one_split_to_another_changes_the_fingerprint():
-    a = {name: corpus.measure(Text((text,))) for name, text in zip(corpus.SPLITS, (b"a\nb\n", b"c\n", b"d\n"))}
-    b = {name: corpus.measure(Text((text,))) for name, text in zip(corpus.SPLITS, (b"a\n", b"b\nc\n", b"d\n"))}
+    a = {name: corpus.measure(Text.of(text)).sha256 for name, text in zip(corpus.SPLITS, (b"a\nb\n", b"c\n", b"d\n"))}
+    b = {name: corpus.measure(Text.of(text)).sha256 for name, text in zip(corpus.SPLITS, (b"a\n", b"b\nc\n", b"d\n"))}
     assert corpus.fingerprint(a) != corpus.fingerprint(b)
 
 
@@ -87,11 +143,11 @@ def test_moving_a_line_from_one_split_to_another_changes_the_fingerprint():
 
 
 def lines_of(found: corpus.Corpus) -> dict[str, list[str]]:
-    return {name: list(text.lines()) for name, text in found.texts.items()}
+    return {name: list(text.pieces()) for name, text in found.texts.items()}
 
 
 def all_lines(found: corpus.Corpus) -> list[str]:
-    return [line for text in found.texts.values() for line in text.lines()]
+    return [line for text in found.texts.values() for line in text.pieces()]
 
 
 def test_a_file_is_divided_by_lines_in_order(tmp_path):

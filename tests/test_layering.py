@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress config architecture",
-    "corpus tokenizer batching manifest records build cutoffs",
+    "corpus tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules metrics cost latency",
     "runs derive history plots",

@@ -48,7 +48,7 @@ def test_a_manifest_as_it_was_written_is_taken(built):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("schema", 2, "has schema 2, but this program reads 1"),
+        ("schema", 1, "has schema 1, but this program reads 2"),
         ("schema", ..., "has schema None"),
         ("extra", 1, r"unknown or missing: \['extra'\]"),
         ("vocab_size", ..., r"unknown or missing: \['vocab_size'\]"),

@@ -12,11 +12,12 @@ BITS = math.log(2)
 
 
 def test_one_bit_a_token_is_a_perplexity_of_two():
-    figures = metrics.figures(nll_sum=30 * BITS, scored=30, tokens=30, words=10, bytes_=60)
+    figures = metrics.figures(nll_sum=30 * BITS, scored=30, tokens=30, words=10, characters=50, bytes_=60)
     assert figures == {
         "nll_per_token": pytest.approx(BITS),
         "perplexity_per_token": pytest.approx(2),
         "perplexity_per_word": pytest.approx(2**3),
+        "bits_per_character": pytest.approx(0.6),
         "bits_per_byte": pytest.approx(0.5),
         "tokens": 30,
         "words": pytest.approx(10),
@@ -24,19 +25,19 @@ def test_one_bit_a_token_is_a_perplexity_of_two():
 
 
 def test_words_and_bytes_are_scaled_by_the_share_of_tokens_that_was_scored():
-    whole = metrics.figures(nll_sum=30 * BITS, scored=30, tokens=30, words=10, bytes_=60)
-    third = metrics.figures(nll_sum=10 * BITS, scored=10.0, tokens=30, words=10, bytes_=60)
+    whole = metrics.figures(nll_sum=30 * BITS, scored=30, tokens=30, words=10, characters=50, bytes_=60)
+    third = metrics.figures(nll_sum=10 * BITS, scored=10.0, tokens=30, words=10, characters=50, bytes_=60)
     assert third == {**{key: pytest.approx(value) for key, value in whole.items()}, "tokens": 10, "words": pytest.approx(10 / 3)}
     assert type(third["tokens"]) is int
 
 
 def test_certainty_is_a_perplexity_of_one():
-    figures = metrics.figures(nll_sum=0.0, scored=7, tokens=8, words=3, bytes_=11)
+    figures = metrics.figures(nll_sum=0.0, scored=7, tokens=8, words=3, characters=10, bytes_=11)
     assert (figures["perplexity_per_token"], figures["perplexity_per_word"], figures["bits_per_byte"]) == (1, 1, 0)
 
 
 def test_a_perplexity_that_overflows_is_infinite_and_the_rest_stays():
-    figures = metrics.figures(nll_sum=7000.0, scored=7, tokens=7, words=7, bytes_=7)
+    figures = metrics.figures(nll_sum=7000.0, scored=7, tokens=7, words=7, characters=7, bytes_=7)
     assert figures["perplexity_per_token"] == figures["perplexity_per_word"] == math.inf
     assert figures["nll_per_token"] == 1000 and figures["bits_per_byte"] == pytest.approx(1000 / BITS)
 

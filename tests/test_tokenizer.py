@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from par import tokenizer
+from par import corpus, tokenizer
 from par.errors import DataError, UsageError
 from par.tokenizer import BOS, EOS, MASK, PAD, SPECIAL_PIECES, UNK, Tokenizer
 
@@ -77,7 +78,22 @@ def test_every_line_ends_with_eos_and_only_there(trained, kind):
 def test_a_word_model_knows_its_words_and_no_others(trained, lines):
     model = trained["word"][1]
     known = next(word for word in lines[0].split() if len(model.encode([word])[0]) == 2)
-    assert model.pieces(model.encode([f"  {known}  neverseen <unk>"])[0]) == [f"▁{known}", "[UNK]", "▁<unk>", "[EOS]"]
+    assert model.pieces(model.encode([f"  {known} \tneverseen never {known}"])[0]) == [f"▁{known}", "[UNK]", "[UNK]", f"▁{known}", "[EOS]"]
+    everything = Tokenizer(tokenizer.train([*lines, "<unk> Upper"], vocab_size=0, model_type="word", symbols=("<unk>",)))
+    words = {word for line in lines for word in line.split()} | {"<unk>", "Upper"}
+    assert set(everything.pieces(range(8, everything.vocab_size))) == {f"▁{word}" for word in words} and everything.vocab_size == 8 + len(words)
+    folded = Tokenizer(tokenizer.train(["Upper upper \tUPPER", "x\ty"], vocab_size=0, model_type="word", lowercase=True))
+    assert folded.pieces(folded.encode(["UPPER\ty"])[0]) == ["▁upper", "▁y", "[EOS]"] and folded.vocab_size == 8 + 3
+
+
+def test_a_word_or_char_vocabulary_that_is_cut_keeps_the_most_frequent(lines):
+    for kind, fixed, units in (("word", 8, [word for line in lines for word in line.split()]), ("char", 264, list("".join(lines)))):
+        counts = {unit: units.count(unit) for unit in set(units)}
+        expected = sorted(counts, key=lambda unit: (-counts[unit], unit))[:5]
+        model = Tokenizer(tokenizer.train(lines, vocab_size=fixed + 5, model_type=kind))
+        assert {piece.replace("▁", " ").strip() or " " for piece in model.pieces(range(fixed, fixed + 5))} == set(expected)
+        with pytest.raises(UsageError, match=f"vocab_size {fixed} is too small.* the smallest that works"):
+            tokenizer.train(lines, vocab_size=fixed, model_type=kind)
 
 
 @pytest.mark.parametrize("kind", SIZES)
@@ -109,7 +125,7 @@ def test_a_symbol_of_the_text_is_one_piece_everywhere(trained):
 
 
 def test_a_char_model_knows_every_character_of_its_text_however_rare(trained):
-    assert trained["char"][1].pieces(trained["char"][1].encode(["\u00df"])[0]) == ["▁", "\u00df", "[EOS]"]
+    assert trained["char"][1].pieces(trained["char"][1].encode(["\u00df"])[0]) == ["\u00df", "[EOS]"]
 
 
 def test_lowercase_folds_case_and_compatibility(lines):
@@ -124,10 +140,31 @@ def test_training_twice_gives_the_same_bytes(lines, trained):
         assert again == trained[kind][0].model
 
 
-def test_encoding_does_not_depend_on_the_number_of_threads(trained, lines):
-    model = trained["unigram"][1]
-    one, three = (np.concatenate(model.encode(lines, num_threads=n)) for n in (1, 3))
-    np.testing.assert_array_equal(one, three)
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("adds_space", [True, False])
+def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(trained, lines, monkeypatch, kind, adds_space):
+    proto = model_pb2.ModelProto.FromString(trained[kind][1].model)
+    proto.normalizer_spec.add_dummy_prefix = adds_space
+    model = Tokenizer(proto.SerializeToString())
+    text = "".join(f"{line}\n" for line in [*NASTY, " ".join(lines), *lines[:20], "   ", " a" * 50, "  tail  "])
+    whole = np.concatenate([ids for line in text.split("\n")[:-1] for ids in whole_line(model, line, kind)])
+    np.testing.assert_array_equal(model.encode_block(text), whole)
+    for block_bytes, piece_characters in ((5, 1000), (97, 30), (10_000, 3), (64, 64)):
+        monkeypatch.setattr(corpus, "BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(corpus, "PIECE_CHARACTERS", piece_characters)
+        monkeypatch.setattr(tokenizer, "TEXTS_AT_ONCE", 7)
+        monkeypatch.setattr(tokenizer, "LONG_TEXT", block_bytes % 2 * 1000)
+        blocks = list(corpus.Text.of(text.encode()).blocks())
+        continues = [False] + [not block.endswith("\n") for block in blocks[:-1]]
+        found = [model.encode_block(block, goes_on) for block, goes_on in zip(blocks, continues)]
+        np.testing.assert_array_equal(np.concatenate(found), whole)
+        assert any(continues) or block_bytes > 1000
+
+
+def whole_line(model: Tokenizer, line: str, kind: str) -> list[np.ndarray]:
+    """The ids of a line by SentencePiece alone: of a word model word by word."""
+    encode = sentencepiece.SentencePieceProcessor(model_proto=model.model).encode
+    return [np.array([i for word in line.split() for i in encode(word)] + [EOS]) if kind == "word" else np.array([*encode(line), EOS])]
 
 
 def test_words_that_always_stand_before_a_space_become_pieces():
@@ -237,7 +274,7 @@ def test_a_foreign_model_without_its_special_pieces_is_refused_with_what_is_miss
 
 
 def test_a_model_tells_the_settings_that_it_decides(trained):
-    assert tokenizer.properties(trained["word"][1].model) == {"model_type": "word", "lowercase": False, "vocab_size": 401, "symbols": ("<unk>",)}
+    assert tokenizer.properties(trained["word"][1].model) == {"model_type": "word", "lowercase": False, "vocab_size": 401, "symbols": ()}
 
 
 def test_the_vocabulary_file_has_a_line_an_id(trained):

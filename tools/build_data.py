@@ -2,20 +2,20 @@
 
     python tools/build_data.py --corpus=python-docs
     python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram --batch_size=32 --seq_len=32]
+    python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord, manifest.json. Prints what was cleaned, a
 sample in pieces, the size of each split, and the perplexity per word of a unigram model, which any network must beat. Equal text and
 settings give equal bytes; a build that is there already is left as it is.
 
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a missing final newline is added; only LF
-ends a line, and a line of more than 16 MiB is refused. Without split files, --split_fractions of all lines become train, valid and
-test, in this order.
+ends a line, which may be of any length; more than 1 MiB without a space is refused. Without split files, --split_fractions of all lines
+become train, valid and test, in this order.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from absl import flags
 from par import build, corpus, files, metrics, records
 from par.build import Source
 from par.config import DataConfig
-from par.errors import DataError
+from par.errors import DataError, UsageError
 from par.progress import Progress, announce
-from par.tokenizer import Tokenizer
+from par.tokenizer import UNK, Tokenizer
 from par.tools import common
 
 FLAGS = (
@@ -36,6 +36,8 @@ FLAGS = (
         "Output",
         (flags.DEFINE_string, "output_dir", None, "where the data set goes; default data/NAME, after the corpus or the input"),
         (flags.DEFINE_bool, "overwrite", False, "replace a data set that was built with other settings or from another text"),
+        (flags.DEFINE_string, "verify", None, "check every file of the data set in this directory against its manifest, and do nothing else"),
+        (flags.DEFINE_integer, "workers", 0, "processes that encode, 0: one a core; without effect on the result"),
         (flags.DEFINE_string, "recipe", None, "settings by name, such as quick, or by the path of a .flags file; flags given here come first"),
         (flags.DEFINE_bool, "json", False, "print one line of JSON instead of text"),
     )
@@ -43,9 +45,13 @@ FLAGS = (
 
 
 def _work(values: common.Flags) -> None:
+    if values.verify is not None:
+        return _verify(values)
+    if values.workers < 0:
+        raise UsageError(f"workers must be at least 0, but is {values.workers}")
     source = build.read(values.read(DataConfig))
     root = Path(values.output_dir or Path("data") / source.corpus.name)
-    is_built = build.is_built(root, source, values.overwrite)
+    is_built = build.is_built(root, source, values.overwrite, Progress)
     if is_built:
         common.start_tensorflow()
         try:
@@ -55,10 +61,11 @@ def _work(values: common.Flags) -> None:
             is_built = False
     if not is_built:
         made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
-        announce(f"{made} {source.sizes['train'].bytes:,} bytes")
-        model, streams = build.encode(source, Progress)
-        common.start_tensorflow()  # only records need it: what is refused is refused before
-        build.write(root, source, model, streams, Progress)
+        announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
+        with build.replacing_directory(root) as partial:
+            model, encoded = build.encode(partial, source, build.train(source), Progress, values.workers)
+            common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now
+            build.write(partial, source, model, encoded, Progress)
     if values.json:
         _print_json(root, source, is_built)
     else:
@@ -66,13 +73,27 @@ def _work(values: common.Flags) -> None:
         print(f"next: {common.command('train', data=root, recipe=values.recipe)}")
 
 
-def _unigram(root: Path, manifest: records.Manifest) -> dict[str, float]:
-    """The unigram model's perplexity per word on valid and test, from the files as they are."""
+def _verify(values: common.Flags) -> None:
+    root = common.required_dir(values.verify, "verify", "manifest.json")
+    manifest = records.load(root)
+    common.start_tensorflow()
+    records.verify(root, manifest)
+    names = [file.name for split in manifest.splits.values() for file in split.files]
+    size = sum((root / name).stat().st_size for name in names)
+    if values.json:
+        print(files.canonical_json({"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}))
+    else:
+        print(f"{root} is whole: tokenizer, counts and {len(names)} record files of {size:,} bytes are what the manifest says")
+
+
+def _unigram(root: Path, manifest: records.Manifest) -> dict[str, dict[str, float]]:
+    """Of valid and test: the unigram model's perplexity per word and bits per character, and the share of tokens that are unknown words."""
     counts, found = records.read_counts(root, manifest), {}
     for name in ("valid", "test"):
-        tokens, split = records.read_stream(root, manifest, name), manifest.splits[name]
-        figures = metrics.figures(records.unigram_nll(counts, tokens), len(tokens) - 1, split.tokens, split.words, split.bytes)
-        found[name] = figures["perplexity_per_word"]
+        targets, split = records.count_targets(root, manifest, name), manifest.splits[name]
+        nll = records.unigram_nll(counts, targets)
+        figures = metrics.figures(nll, split.tokens - 1, split.tokens, split.words, split.characters, split.bytes)
+        found[name] = {key: figures[key] for key in ("perplexity_per_word", "bits_per_character")} | {"unknown": targets[UNK] / targets.sum()}
     return found
 
 
@@ -80,17 +101,19 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
     manifest = records.load(root)
     splits = {}
     for name, split in manifest.splits.items():
-        counts = {key: getattr(split, key) for key in ("words", "bytes", "tokens", "steps", "dropped")}
-        splits[name] = {"lines": source.sizes[name].lines, **counts, "files": len(split.files)}
+        counts = {key: getattr(split, key) for key in ("lines", "words", "characters", "bytes", "tokens", "steps", "dropped")}
+        splits[name] = counts | {"files": len(split.files)}
+    unigram = _unigram(root, manifest)
     value = {
         "data": str(root),
         "was_built_before": is_built,
         "corpus": dataclasses.asdict(manifest.corpus),
-        "cleaning": {name: source.cleaned[name] for name in corpus.CLEANING},
+        "cleaning": manifest.cleaning,
         "vocab_size": manifest.vocab_size,
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "splits": splits,
-        "unigram_perplexity_per_word": {name: value if math.isfinite(value) else None for name, value in _unigram(root, manifest).items()},
+        "unigram_perplexity_per_word": metrics.finite({name: figures["perplexity_per_word"] for name, figures in unigram.items()}),
+        "unknown_words": {name: figures["unknown"] for name, figures in unigram.items()},
     }
     print(files.canonical_json(value))
 
@@ -98,7 +121,7 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
 def _sample(source: Source) -> str:
     """The first line of train with eight words, or else with one."""
     found = ""
-    for line in source.corpus.texts["train"].lines():
+    for line in source.corpus.texts["train"].pieces():
         if len(line.split()) >= 8:
             return line
         found = found or (line if line.strip() else "")
@@ -112,18 +135,21 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
         print(f"{root} is there already, of this text and these settings, and its files are whole")
     note = f" ({manifest.corpus.note})" if manifest.corpus.note else ""
     print(f"text: {manifest.corpus.name}{note}, SHA-256 {manifest.corpus.sha256}")
-    cleaned = [f"{source.cleaned[name]:,} {text}" for name, text in corpus.CLEANING.items() if source.cleaned[name]]
+    cleaned = [f"{manifest.cleaning[name]:,} {text}" for name, text in corpus.CLEANING.items() if manifest.cleaning[name]]
     print(f"cleaning: {'; '.join(cleaned) or 'nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)'}")
     print(f"vocabulary: {manifest.vocab_size:,} pieces ({manifest.settings['model_type']}{', lower-cased' * manifest.lowercase})")
     pieces = model.pieces(model.encode([_sample(source)])[0])
     print(f"sample: {' '.join(pieces[:24])}{' ...' * (len(pieces) > 24)}")
     print(f"\n{'split':<6}{'lines':>11}{'words':>13}{'bytes':>15}{'tokens':>13}{'steps':>9}{'dropped':>9}")
-    for name in records.SPLITS:
-        split = manifest.splits[name]
-        print(f"{name:<6}{source.sizes[name].lines:>11,}{split.words:>13,}{split.bytes:>15,}{split.tokens:>13,}{split.steps:>9,}{split.dropped:>9,}")
+    for name, split in manifest.splits.items():
+        print(f"{name:<6}{split.lines:>11,}{split.words:>13,}{split.bytes:>15,}{split.tokens:>13,}{split.steps:>9,}{split.dropped:>9,}")
     print(f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end that fill no step; a line end counts as a word\n")
-    unigram = _unigram(root, manifest)
-    print(f"unigram model, perplexity per word: valid {unigram['valid']:,.1f}, test {unigram['test']:,.1f}")
+    valid, test = _unigram(root, manifest).values()
+    print(f"unigram model, perplexity per word: valid {valid['perplexity_per_word']:,.1f}, test {test['perplexity_per_word']:,.1f}")
+    if manifest.settings["model_type"] == "char":
+        print(f"unigram model, bits per character: valid {valid['bits_per_character']:.4f}, test {test['bits_per_character']:.4f}")
+    if manifest.settings["model_type"] == "word":
+        print(f"words that are not in the vocabulary, and become [UNK]: valid {valid['unknown']:.2%}, test {test['unknown']:.2%}")
     size = sum(file.size for split in manifest.splits.values() for file in split.files)
     number = sum(len(split.files) for split in manifest.splits.values())
     print(f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {number} record files of {size:,} bytes")
