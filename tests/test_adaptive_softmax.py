@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from naive import adaptive_softmax as naive
-from par.adaptive_softmax import AdaptiveSoftmax
+from par.adaptive_softmax import AdaptiveSoftmax, cross_entropy
 from par.config import ModelConfig
 from par.errors import UsageError
 from par.initial import Initial
 
 D, V, N = 22, 29, 53
 CUTOFFS = [(), (11,), (1,), (28,), (7, 19), (2, 3, 5, 8, 13, 17, 19)]  # up to 8 clusters; a head and tails of one id
+TORCH = Path(__file__).parent / "fixtures" / "torch_adaptive_softmax.npz"  # make_torch_adaptive_softmax.py beside it tells what it holds
+TORCH_CASES = [
+    "one tail",
+    "two tails",
+    "a tail without a token",
+    "every token in the last tail",
+    "eight clusters",
+    "a factor that divides nothing",
+    "tails of width nought",
+]
 each_cutoffs = pytest.mark.parametrize("cutoffs", CUTOFFS, ids=lambda cutoffs: "-".join(map(str, cutoffs)) or "none")
 
 
@@ -88,6 +102,52 @@ def test_predict_works_where_no_row_prefers_a_tail(count):
     layer = softmax((7, 19))
     layer.head[0, :].assign([50.0] + [0.0] * 8)
     assert layer.predict(tf.one_hot([0] * count, D)).numpy().tolist() == [0] * count
+
+
+def deciding(layer: AdaptiveSoftmax, *probabilities: float) -> tf.Tensor:
+    """Gives the layer a head with these probabilities of its ids and slots for the hidden state that is returned, [1, D]."""
+    layer.head.assign(tf.zeros_like(layer.head))
+    layer.head[0, :].assign(np.log(probabilities))
+    return tf.one_hot([0], D)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "computed"),
+    [
+        ((0.4, 0.2, 0.1, 0.3), set()),  # the head decides: 0.4 is more than either slot
+        ((0.3, 0.2, 0.3, 0.2), set()),  # as likely as a slot is as likely as its likeliest id could be: the lower id wins
+        ((0.3, 0.0, 0.5, 0.2), {0}),
+        ((0.3, 0.1, 0.2, 0.4), {1}),
+        ((0.2, 0.1, 0.3, 0.4), {0, 1}),
+    ],
+    ids=str,
+)
+def test_predict_computes_a_tail_only_where_it_can_win(probabilities, computed):
+    with np.errstate(divide="ignore"):
+        layer = softmax((2, 11))
+        row = deciding(layer, *probabilities)
+        expected = layer.predict(row).numpy().tolist()
+        for poisoned in itertools.chain.from_iterable(itertools.combinations(range(2), n) for n in (1, 2)):
+            layer = softmax((2, 11))
+            deciding(layer, *probabilities)
+            for i in poisoned:
+                layer.tails[i][1].assign(tf.fill(layer.tails[i][1].shape, np.nan))
+            reached = poisons(layer, row)
+            assert reached == bool(computed & set(poisoned))
+            if not reached:
+                assert layer.predict(row).numpy().tolist() == expected
+
+
+def poisons(layer: AdaptiveSoftmax, row: tf.Tensor) -> bool:
+    """Whether predict meets a NaN of a tail's weights."""
+    tf.debugging.enable_check_numerics()
+    try:
+        layer.predict(row)
+    except tf.errors.InvalidArgumentError:
+        return True
+    finally:
+        tf.debugging.disable_check_numerics()
+    return False
 
 
 def test_without_cutoffs_nll_is_plain_cross_entropy():
