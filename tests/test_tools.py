@@ -231,3 +231,48 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
         utilisation = row["steps_per_second"] * row["gflop_per_step"] / figures["best_product_gflops"]
         assert row["model_flops_utilisation"] == pytest.approx(utilisation, rel=0.01) and 0 < utilisation < 1
     refused(run_tool("benchmark", "speed"), 1, "train")
+    refused(run_tool("benchmark", "speed", "--steps=2"), 1, "one of train, softmax", "'speed'")
+    refused(run_tool("benchmark", "--json"), 1, "json")
+
+
+def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(run_tool):
+    small = ("benchmark", "softmax", "--batch_size=4", "--seq_len=8", "--d_model=16", "--repeats=3", "--vocab_size=200", "--vocab_size=3000")
+    done = run_tool(*small, "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert (figures["rows"], figures["d_model"]) == (32, 16)
+    assert [(row["vocab_size"], row["cutoffs"]) for row in figures["softmax"]] == [(200, [4, 40]), (3000, [60, 600])]
+    for row in figures["softmax"]:
+        assert row["ratio"] == row["plain"]["milliseconds"] / row["adaptive"]["milliseconds"]
+        for name in ("plain", "adaptive"):
+            assert 0 < row[name]["fastest"] <= row[name]["milliseconds"] <= row[name]["slowest"]
+    done = run_tool(*small, "--cutoffs=9", "--cutoffs=99")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0] == ["vocabulary", "cutoffs", "ms", "slowest", "fastest", "ratio"]
+    assert [line[: -4 if line[1] == "none" else 3] for line in lines[1:5]] == [
+        ["200", "none"],
+        ["200", "9", "99"],
+        ["3,000", "none"],
+        ["3,000", "9", "99"],
+    ]
+    assert lines[5][:4] == ["medians", "of", "3", "measurements"] and "32 tokens, D 16" in done.out
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--vocab_size=49", "vocab_size must be at least 50 unless --cutoffs are given, but is 49"),
+        ("--cutoffs=12000", "cutoffs must lie below the vocabulary size 12000"),
+        ("--repeats=0", "must be at least 1"),
+        ("--steps=3", "Unknown command line flag 'steps'"),
+    ],
+)
+def test_benchmark_softmax_refuses_in_one_line(run_tool, flag, said):
+    refused(run_tool("benchmark", "softmax", flag), 1, said)
+
+
+def test_benchmark_explains_each_subject_by_itself_and_all_without_one(run_tool):
+    whole, train, softmax = (run_tool("benchmark", *subject, "--help").out for subject in ((), ("train",), ("softmax",)))
+    assert "--fixed" in train and "--fixed" not in softmax and "--cutoffs" in softmax and "--cutoffs" not in train
+    for part in (train, softmax):
+        assert part.split("used in the same run", 1)[-1].split("\n\n")[-1].strip() in whole

@@ -2,16 +2,20 @@
 
     python tools/benchmark.py train                        steps per second of the search for each sampling, and of fixed networks
     python tools/benchmark.py train --json --steps=100     the same as one JSON line
+    python tools/benchmark.py softmax                      plain against adaptive softmax, forward and backward, by vocabulary size
+    python tools/benchmark.py softmax --help               the flags of one subject alone
 
-Each network is timed in turn, again and again, so that a change in the machine's speed meets all of them; the medians are printed. Model
+What is compared is timed in turn, again and again, so that a change in the machine's speed meets all of it; the medians are printed. Model
 FLOPs utilisation is FLOPs of the network's matrix products per second over the best 2048 x 2048 product seen in the same run.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -22,17 +26,30 @@ from par.progress import Progress
 from par.tools import common
 
 BASE_SHAPE = {"d_model": 128, "num_heads": 4, "d_ffn": 512, "mem_len": 16, "cutoffs": (250, 2500)}
-FLAGS = common.Flags(__doc__).own(
-    "What",
+BATCH = (
+    (flags.DEFINE_integer, "batch_size", 32, "rows B"),
+    (flags.DEFINE_integer, "seq_len", 32, "window length T in tokens"),
+)
+OUTPUT = (flags.DEFINE_bool, "json", False, "print one JSON line")
+TRAIN = common.Flags(__doc__).own(
+    "train",
     (flags.DEFINE_integer, "steps", 50, "training steps of one measurement"),
     (flags.DEFINE_integer, "repeats", 5, "measurements of each network, in turn"),
     (flags.DEFINE_string, "architecture", "6s", "blocks of the search"),
     (flags.DEFINE_multi_string, "fixed", ["adadad"], "blocks of a fixed network to time beside it"),
     (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
-    (flags.DEFINE_integer, "batch_size", 32, "rows B"),
-    (flags.DEFINE_integer, "seq_len", 32, "window length T in tokens"),
+    *BATCH,
     (flags.DEFINE_integer, "mem_len", BASE_SHAPE["mem_len"], "memory length M in tokens"),
-    (flags.DEFINE_bool, "json", False, "print one JSON line"),
+    OUTPUT,
+)
+SOFTMAX = common.Flags(__doc__).own(
+    "softmax",
+    (flags.DEFINE_integer, "repeats", 7, "measurements of each softmax, in turn"),
+    (flags.DEFINE_multi_integer, "vocab_size", [12_000, 32_000, 267_735], "vocabulary size V"),
+    (flags.DEFINE_integer, "d_model", BASE_SHAPE["d_model"], "model width D"),
+    (flags.DEFINE_multi_integer, "cutoffs", [], "first id of each tail cluster of the adaptive softmax, the same for every V (default V/50 and V/5)"),
+    *BATCH,
+    OUTPUT,
 )
 
 
@@ -84,20 +101,65 @@ def _result(name: str, rates: list[float], flops: float, best: float) -> dict[st
     }
 
 
-SUBJECTS = {"train": _train}
+def _softmax(values: common.Flags) -> int:
+    if min(values.repeats, values.batch_size, values.seq_len, *values.vocab_size) < 1:
+        raise UsageError("repeats, vocab_size, batch_size and seq_len must be at least 1")
+    if not values.cutoffs and min(values.vocab_size) < 50:
+        raise UsageError(f"vocab_size must be at least 50 unless --cutoffs are given, but is {min(values.vocab_size)}")
+    rows = values.batch_size * values.seq_len
+    plain = ModelConfig(d_model=values.d_model, num_heads=1)
+    adaptive = {size: dataclasses.replace(plain, cutoffs=values.cutoffs or (size // 50, size // 5)) for size in values.vocab_size}
+    for size, model in adaptive.items():
+        model.check_vocabulary(size)
+    common.start_tensorflow()
+    from par import timing
+
+    results = []
+    with Progress("benchmark", "measurement", 2 * values.repeats * len(adaptive)) as progress:
+        for size, model in adaptive.items():
+            timed = {"plain": timing.TimedSoftmax(plain, size, rows), "adaptive": timing.TimedSoftmax(model, size, rows)}
+            milliseconds: dict[str, list[float]] = {name: [] for name in timed}
+            for _ in range(values.repeats):
+                for name, softmax in timed.items():
+                    milliseconds[name].append(softmax.run())
+                    progress(1, f"{name}, V {size:,}")
+            figures = {name: {"milliseconds": statistics.median(m), "slowest": max(m), "fastest": min(m)} for name, m in milliseconds.items()}
+            ratio = figures["plain"]["milliseconds"] / figures["adaptive"]["milliseconds"]
+            results.append({"vocab_size": size, "cutoffs": list(model.cutoffs), **figures, "ratio": ratio})
+    if values.json:
+        print(files.canonical_json({"rows": rows, "d_model": values.d_model, "softmax": results}))
+        return 0
+    print(f"{'vocabulary':>10}  {'cutoffs':<24}{'ms':>9}{'slowest':>9}{'fastest':>9}{'ratio':>8}")
+    for row in results:
+        for name, cutoffs, ratio in (("plain", "none", 1.0), ("adaptive", " ".join(f"{c:,}" for c in row["cutoffs"]), row["ratio"])):
+            figures = f"{row[name]['milliseconds']:>9.1f}{row[name]['slowest']:>9.1f}{row[name]['fastest']:>9.1f}{ratio:>8.1f}"
+            print(f"{row['vocab_size']:>10,}  {cutoffs:<24}{figures}")
+    print(f"medians of {values.repeats} measurements of nll and gradients, {rows:,} tokens, D {values.d_model}; ratio: times as fast as plain")
+    return 0
+
+
+class Subject(NamedTuple):
+    """What can be measured: its flags, and the work."""
+
+    flags: common.Flags
+    work: Callable[[common.Flags], int]
+
+
+SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax)}
+OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command: its first argument names what is measured."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    subject = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    named = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    if named in SUBJECTS:
+        return common.run(SUBJECTS[named].flags, SUBJECTS[named].work, arguments)
 
-    def work(values: common.Flags) -> int:
-        if subject not in SUBJECTS:
-            raise UsageError(f"the first argument must name what is measured, one of {', '.join(SUBJECTS)}, but is {subject!r}; see --help")
-        return SUBJECTS[subject](values)
+    def refuse(_: common.Flags) -> int:
+        raise UsageError(f"the first argument must name what is measured, one of {', '.join(SUBJECTS)}, but is {named!r}; see --help")
 
-    return common.run(FLAGS, work, arguments)
+    return common.run(OVERVIEW, refuse, [] if named else arguments)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,11 @@ class Flags(flags.FlagValues):
 
     def usage(self) -> str:
         """The text of --help."""
-        lines = [self.doc.strip(), ""]
+        return "\n".join([self.doc.strip(), "", *self.options()]).strip()
+
+    def options(self) -> list[str]:
+        """The lines of --help that tell the flags."""
+        lines = []
         for title, names in self.sections:
             lines.append(f"{title}:")
             for name in names:
@@ -71,7 +75,7 @@ class Flags(flags.FlagValues):
                 text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help.split(REPEATED)[0]}{shown}"
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
                 lines += textwrap.wrap(text, 118, initial_indent=f"{label:<26}", subsequent_indent=" " * 26)
-        return "\n".join(lines)
+        return lines
 
 
 def choice(*values: str, repeatable: bool = False) -> Callable:

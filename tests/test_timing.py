@@ -1,0 +1,30 @@
+"""What the benchmarks time is what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from par import timing
+from par.config import ModelConfig
+
+
+@pytest.mark.parametrize("cutoffs", [(), (5, 17)], ids=str)
+def test_a_timed_softmax_computes_the_mean_nll_and_the_gradient_of_every_part(cutoffs):
+    timed = timing.TimedSoftmax(ModelConfig(d_model=8, num_heads=1, cutoffs=cutoffs, init_std=0.5), 29, 23)
+    x, ids = tf.random.stateless_normal((23, 8), [1, 2]), tf.constant(np.arange(23, dtype=np.int32))
+    loss, (of_hidden, *of_weights) = timed.loss_and_gradients(x, ids)
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(timed.layer.nll(x, ids))), rel=1e-5)
+    assert of_hidden.shape == x.shape and np.all(np.any(of_hidden, axis=-1))
+    assert [gradient.shape for gradient in of_weights] == [weight.shape for weight in timed.layer.weights]
+    assert all(np.any(gradient) for gradient in of_weights)
+    assert timed.run() > 0
+
+
+def test_synthetic_tokens_follow_zipf_and_hang_on_the_seed_alone():
+    tokens = timing.synthetic_tokens(50, (200, 100), seed=3)
+    np.testing.assert_array_equal(tokens, timing.synthetic_tokens(50, (200, 100), seed=3))
+    assert np.any(tokens != timing.synthetic_tokens(50, (200, 100), seed=4)) and tokens.dtype == np.int32
+    expected = timing.zipf_counts(50) / timing.zipf_counts(50).sum()
+    np.testing.assert_allclose(np.bincount(tokens.ravel(), minlength=50) / tokens.size, expected, atol=0.01)
