@@ -130,6 +130,19 @@ def test_predict_computes_a_tail_only_where_it_can_win(probabilities, computed):
     assert layer.predict(row).numpy().tolist() == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
 
 
+def test_of_equally_likely_ids_predict_takes_the_lowest():
+    """Two tails of 14 equal ids with equal slots; then all 29 ids of a plain softmax."""
+    layer = softmax((1, 15))
+    row = deciding(layer, 0.02, 0.49, 0.49)
+    for down, out in layer.tails:
+        down.assign(tf.zeros_like(down))
+        out.assign(tf.zeros_like(out))
+    assert layer.predict(row).numpy().tolist() == [1] == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
+    layer = softmax(())
+    layer.head.assign(tf.zeros_like(layer.head))
+    assert layer.predict(row).numpy().tolist() == [0]
+
+
 def test_predict_computes_each_tail_for_its_own_rows_alone():
     layer, rows = softmax((2, 11)), hidden(997)
     log_prob = layer.log_prob(rows).numpy()
@@ -356,6 +369,23 @@ def test_gradients_of_bfloat16_hidden_states_arrive_as_float32_at_the_variables(
     for exact, rounded in zip(of[tf.float32], of[tf.bfloat16]):
         size = float(tf.norm(tf.cast(exact, tf.float32)))
         assert float(tf.norm(tf.cast(rounded, tf.float32) - exact)) <= 0.02 * size
+
+
+@pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16], ids=lambda kind: kind.name)
+def test_every_product_is_in_the_type_of_the_hidden_states_and_every_exponential_in_float32(kind):
+    layer, ids = softmax((7, 19)), targets()
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            nll = layer.nll(x, ids)
+        return tape.gradient(nll, [x, *[weight.value for weight in layer.weights]]), layer.log_prob(x), layer.predict(x)
+
+    operations = step.get_concrete_function(tf.cast(hidden(), kind)).graph.get_operations()
+    types = {name: [op.outputs[0].dtype for op in operations if op.type == name] for name in ("MatMul", "Exp", "LogSoftmax", "Sum")}
+    assert len(types["MatMul"]) == 5 * 5 and set(types["MatMul"]) == {kind}  # of nll, two of its gradient each, log_prob, predict
+    assert all(set(types[name]) == {tf.float32} for name in ("Exp", "LogSoftmax", "Sum"))
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16], ids=lambda kind: kind.name)
