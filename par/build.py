@@ -9,11 +9,11 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from par import batching, corpus, records, tokenizer
+from par import batching, corpora, corpus, records, tokenizer
 from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
@@ -43,12 +43,14 @@ class Source:
         return sum(text.raw_bytes for text in self.corpus.texts.values())
 
 
-def read(settings: DataConfig) -> Source:
+def read(settings: DataConfig, mirrors: Sequence[str] = ()) -> Source:
     """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
+
+    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py).
 
     Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer.
     """
-    text = corpus.named(settings.corpus) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions)
+    text = corpora.named(settings.corpus, mirrors) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions)
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
         raise DataError(f"the train split of {settings.corpus or settings.input_text} {state}: give more text")

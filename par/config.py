@@ -84,7 +84,7 @@ def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:
 class DataConfig(Group):
     """Text to records (tools/build_data.py)."""
 
-    corpus: str = setting("", "a named corpus: python-docs (embedded), wikitext-2-small (files in data/raw/)")
+    corpus: str = setting("", "a named corpus: python-docs (embedded); wikitext-2, wikitext-2-small, wikitext-103 (downloaded, or placed in data/)")
     input_text: str = setting("", "own text: a file, a directory, or a glob; a directory with train.txt, valid.txt and test.txt is taken as it is")
     split_fractions: tuple[float, ...] = setting(
         (0.9, 0.05, 0.05), "shares of train, valid and test when the input has no splits", minimum=0.0, maximum=1.0

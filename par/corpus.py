@@ -1,4 +1,4 @@
-"""Text: named corpora and own files, cleaned line by line, in three splits. Imports nothing of what it reads.
+"""Text, cleaned line by line, in three splits. The named corpora are in par/corpora.py.
 
 A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a file's start, turns CRLF into LF, invalid
 UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in blocks, and never held as a whole; a line may
@@ -7,26 +7,19 @@ be of any length, but not a run without a space.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import glob
 import hashlib
 import io
 import itertools
-import platform
-import re
-import sysconfig
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import AnyStr, NamedTuple
 
-from par import files
-from par.errors import DataError, UsageError
+from par.errors import DataError
 
 SPLITS = ("train", "valid", "test")
-RAW = Path("data/raw")  # where files are placed by hand, relative to the current directory
 BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
 PIECE_CHARACTERS = 1 << 16  # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
 MAX_RUN_BYTES = 1 << 20  # without a space or a line end: can't be cut
@@ -270,13 +263,6 @@ def fingerprint(sha256: dict[str, str]) -> str:
     return hashlib.sha256("".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
 
 
-def named(name: str) -> Corpus:
-    """A corpus of `NAMED`. Raises: UsageError for another name, DataError if its files are missing or are not what they should be."""
-    if name not in NAMED:
-        raise UsageError(f"corpus {name!r} does not exist: choose one of {', '.join(NAMED)}, or give your own text by --input_text")
-    return NAMED[name]()
-
-
 def own(input_text: str, fractions: Sequence[float]) -> Corpus:
     """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are; else all *.txt of a directory; or a glob.
 
@@ -317,103 +303,3 @@ def _find(input_text: str) -> tuple[str, list[Path] | dict[str, Path]]:
         raise DataError(f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes")
     literal = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])
     return Path(*literal).resolve().name or "text", found
-
-
-def python_docs(stdlib: Path | None = None) -> Corpus:
-    """The language reference and the docstrings that every CPython carries: about 2 MB of English, without a download.
-
-    A document is a topic of pydoc_data, or all docstrings of a module in their order. One in 20 documents is for valid, one in 20 for
-    test, by a hash of its name, so that a document is in the same split in every version of CPython. The hash's key 342 makes the two
-    splits 5 % of the bytes each, in 3.11 and in 3.13.
-    """
-    stdlib = Path(stdlib or sysconfig.get_path("stdlib"))
-    documents: dict[str, list[bytes]] = {split: [] for split in SPLITS}
-    for name, text in itertools.chain(_topics(stdlib), _docstrings(stdlib)):
-        share = int(hashlib.sha256(f"342 {name}".encode()).hexdigest(), 16) % 20
-        split = {0: "valid", 1: "test"}.get(share, "train")
-        documents[split].append(text.encode("utf-8", "replace"))
-    if not all(documents.values()):
-        raise DataError(f"this Python has no sources in {stdlib}: python-docs needs them; give your own text by --input_text")
-    return Corpus("python-docs", {split: Text.of(b"".join(parts)) for split, parts in documents.items()}, note=f"CPython {platform.python_version()}")
-
-
-def _topics(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of the topics of pydoc_data/topics.py, sorted by name."""
-    tree = _parse(stdlib / "pydoc_data" / "topics.py")
-    for node in tree.body if tree else ():
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            for name, text in sorted(ast.literal_eval(node.value).items()):
-                yield f"topic/{name}", f"{text.strip()}\n\n"
-
-
-SKIPPED = {"test", "tests", "idlelib", "turtledemo", "lib2to3", "site-packages", "dist-packages", "__pycache__", "pydoc_data", "lib-dynload"}
-
-
-def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Path and docstrings of each module of the standard library, sorted by path; a docstring that was there before is left out."""
-    seen = set()
-    modules = sorted(path.relative_to(stdlib).as_posix() for path in stdlib.rglob("*.py"))
-    for module in modules:
-        tree = None if SKIPPED & set(module.split("/")) else _parse(stdlib / module)
-        texts = []
-        for node in _definitions(tree) if tree else ():
-            text = (ast.get_docstring(node) or "").strip()  # dedents as inspect.cleandoc
-            if text and text not in seen:
-                seen.add(text)
-                texts.append(f"{text}\n\n")
-        if texts:
-            yield module, "".join(texts)
-
-
-def _definitions(tree: ast.Module) -> list[ast.AST]:
-    """The module, its classes and functions, wherever they are, in the order of the source."""
-    inner = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
-    return [tree, *sorted(inner, key=lambda node: (node.lineno, node.col_offset))]
-
-
-def _parse(path: Path) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old sources about their own escapes
-            return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
-WIKITEXT_2_VALID = "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8"
-WIKITEXT_2_SMALL = {
-    "train": "6cd52eb55261e26c2998f8cc34ab92dbacdbfa1c0c53d0814830fb83f75561a7",
-    "valid": "5c1f5d4c74b69543d5cc8af680e773745159ff08546105674f051511ea562765",
-    "test": "4a296f518623ca0069f272fc45b1c978ce46370c97db9c4c6b0571bdebfb04cb",
-}
-
-
-def wikitext_2_small() -> Corpus:
-    """WikiText-2's validation split (Merity et al. 2016, arXiv 1609.07843) divided by article: 48 / 6 / 6."""
-    folder = RAW / "wikitext-2-small"
-    whole = next((path for path in (RAW / "wiki.valid.tokens", RAW / "wikitext-2" / "wiki.valid.tokens") if path.is_file()), None)
-    if folder.is_dir() or whole is None:
-        paths = {split: folder / f"{split}.txt" for split in SPLITS}
-        if missing := next((path for path in paths.values() if not path.is_file()), None):
-            either = f"place wiki.valid.tokens of WikiText-2 in {RAW}/, or train.txt, valid.txt and test.txt in {folder}/"
-            raise DataError(f"{missing} is missing: {either} (data/README.md)")
-        for split, path in paths.items():
-            _check_sum(path, WIKITEXT_2_SMALL[split])
-        texts = {split: Text.of(path) for split, path in paths.items()}
-    else:
-        _check_sum(whole, WIKITEXT_2_VALID)
-        titles = [i for i, line in enumerate(Text.of(whole).pieces()) if re.fullmatch(r" = [^=].* = ", line)]
-        texts = dict(zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True))  # a blank line comes before each title
-    return Corpus("wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles")
-
-
-def _check_sum(path: Path, sha256: str) -> None:
-    try:
-        found = files.sha256(path)
-    except OSError as error:
-        raise DataError(f"text {path} can't be read ({error.strerror})") from None
-    if found != sha256:
-        raise DataError(f"{path} is another file than expected: its SHA-256 is {found}, not {sha256}; see data/README.md")
-
-
-NAMED: dict[str, Callable[[], Corpus]] = {"python-docs": python_docs, "wikitext-2-small": wikitext_2_small}

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress config architecture",
-    "corpus tokenizer encoding batching manifest records build data_speed cutoffs",
+    "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules metrics cost latency",
     "runs derive history plots",
@@ -21,7 +21,7 @@ LAYERS = (
     "report export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "corpus batching manifest cutoffs metrics cost", LAYERS[4])).split()
+WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost", LAYERS[4])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 

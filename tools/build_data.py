@@ -1,12 +1,16 @@
 """Text to a data set: tokenizer, record files, manifest.
 
     python tools/build_data.py --corpus=python-docs
+    python tools/build_data.py --corpus=wikitext-2 [--mirror=URL]
     python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram --batch_size=32 --seq_len=32]
     python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord, manifest.json. Prints what was cleaned, a
 sample in pieces, the size of each split, and the perplexity per word of a unigram model, which any network must beat. Equal text and
 settings give equal bytes; a build that is there already is left as it is.
+
+WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else downloaded to data/raw/: SHA-256 is checked
+before anything is opened, a broken download is continued, and what one mirror refuses the next one is asked for.
 
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a missing final newline is added; only LF
 ends a line, which may be of any length; more than 1 MiB without a space is refused. Without split files, --split_fractions of all lines
@@ -33,6 +37,15 @@ FLAGS = (
     common.Flags(__doc__)
     .group(DataConfig, "Data")
     .own(
+        "Download",
+        (
+            flags.DEFINE_multi_string,
+            "mirror",
+            [],
+            "http://, https:// or file:/// URL, asked before the known ones: of the archive or of a file in it, or of a directory with them",
+        ),
+    )
+    .own(
         "Output",
         (flags.DEFINE_string, "output_dir", None, "where the data set goes; default data/NAME, after the corpus or the input"),
         (flags.DEFINE_bool, "overwrite", False, "replace a data set that was built with other settings or from another text"),
@@ -49,7 +62,7 @@ def _work(values: common.Flags) -> None:
         return _verify(values)
     if values.workers < 0:
         raise UsageError(f"workers must be at least 0, but is {values.workers}")
-    source = build.read(values.read(DataConfig))
+    source = build.read(values.read(DataConfig), values.mirror)
     root = Path(values.output_dir or Path("data") / source.corpus.name)
     is_built = build.is_built(root, source, values.overwrite, Progress)
     if is_built:
