@@ -9,7 +9,11 @@ usage: ./create_tfrecords.sh [--corpus=NAME] [--recipe=NAME] [options of tools/b
 
 Sets up .venv and builds a data set: tokenizer, records of train, valid and test, manifest.
 
-  --corpus=NAME       default wikitext-2-small, from files placed in data/raw/ (a missing one is named, with its place)
+  --corpus=NAME       wikitext-2 (default; 4.5 MB to download), wikitext-2-small (its validation text, divided into three),
+                      wikitext-103 (190 MB) or python-docs (embedded). Files placed in data/ or data/raw/ are taken first;
+                      all are checked by SHA-256; a broken download is continued (data/README.md)
+  --mirror=URL        where to download from before the known places are tried: a directory, or the file itself;
+                      http://, https:// or file:///PATH; may be repeated
   --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and wikitext-2-small,
                       base for any other text
   --input_text=PATH   own text instead of a named corpus: a file, a directory or a quoted glob
@@ -44,7 +48,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-if [ -z "$text" ]; then corpus=${corpus:-wikitext-2-small}; fi
+if [ -z "$text" ]; then corpus=${corpus:-wikitext-2}; fi
 if [ -z "$recipe" ]; then recipe=$(default_recipe "$corpus"); fi
 case $recipe in *.flags) recipe=$(from_caller "$recipe") ;; esac
 if [ -z "$output" ] && [ -n "$corpus" ]; then output=$(data_dir "$corpus" "$recipe"); fi

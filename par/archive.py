@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -10,10 +12,12 @@ from pathlib import Path
 
 from par import download
 from par.download import Known
-from par.errors import DataError
+from par.errors import DataError, ParError
 from par.progress import Progress
 
 PIECE = 1 << 20
+# what zipfile raises for a damaged archive; an OSError where it seeks to a place before the file's start
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error, OSError)
 
 
 def extract(archive: Path, prefix: str, members: Sequence[Known], folder: Path) -> None:
@@ -26,7 +30,11 @@ def extract(archive: Path, prefix: str, members: Sequence[Known], folder: Path) 
         with zipfile.ZipFile(archive) as opened:
             for member in members:
                 _extract(opened, _find(opened, f"{prefix}/{member.name}", member), member, Path(folder) / member.name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except ParError:  # of the place, not of the archive; a DataError is a ValueError
+        raise
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise DataError(f"archive {archive} can't be unpacked ({error}): move it away and run the same command again") from None
     except _Unexpected as error:
         raise DataError(f"archive {archive} is not what it should be: {error}") from None
@@ -55,7 +63,7 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path
         if path.exists():
             member.check(path)
             return
-        file.truncate(0)  # what a killed process left
+        download.clear(file)  # what a killed process left
         try:
             with opened.open(info) as source, Progress(f"unpacking {member.name}", "byte", info.file_size) as made:
                 left = member.size
@@ -68,6 +76,6 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path
             if difference := member.differs(file):
                 raise _Unexpected(f"{info.filename} is another file: {difference}")
         except BaseException:
-            file.truncate(0)
+            download.clear(file)
             raise
         download.keep(file, path)

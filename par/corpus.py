@@ -12,8 +12,9 @@ import glob
 import hashlib
 import io
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import AnyStr, NamedTuple
 

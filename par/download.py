@@ -35,6 +35,16 @@ TIMEOUT = 15.0  # seconds without an answer or a byte
 SLOWEST = 500  # bytes a second: less, over TIMEOUT, and the next mirror is tried
 ATTEMPTS = 5  # at one URL, as long as each is worth another
 PIECE = 1 << 16
+HANDLERS = (  # what urllib.request.build_opener takes, but for ftp: and data:
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.FileHandler,
+    urllib.request.UnknownHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+)
 ALGORITHMS = {"sha256": "SHA-256", "sha1": "SHA-1"}
 
 
@@ -80,8 +90,9 @@ class Unavailable(DataError):
 class _Failed(Exception):
     """One attempt at one URL; `again` if another one there may do better."""
 
-    def __init__(self, reason: str, again: bool = False):
-        super().__init__(reason)
+    def __init__(self, reason: object, again: bool = False):
+        line = " ".join(str(reason).split())[:200]  # a server may have written it: no control character reaches the terminal
+        super().__init__("".join(char if char.isprintable() else "?" for char in line))
         self.again = again
 
 
@@ -160,6 +171,12 @@ def write(file: io.FileIO, piece: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
+def clear(file: io.FileIO) -> None:
+    """Throws away what the partial file holds."""
+    if _size(file):
+        file.truncate(0)
+
+
 def _partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
@@ -184,7 +201,7 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
                 _receive(url, known, file, timeout)
             if not (difference := known.differs(file)):
                 return True
-            file.truncate(0)
+            clear(file)
             raise _Failed(difference, again=resumed > 0)
         except _Failed as failure:
             announce(f"{url}: {failure}{', so what arrived before is thrown away' if resumed and not _size(file) else ''}")
@@ -203,7 +220,7 @@ def _receive(url: str, known: Known, file: io.FileIO, timeout: float) -> None:
         with Progress(f"downloading {known.name}", "byte", known.size, done=offset) as made:
             while piece := _read(response, timeout, again=gained > 0):
                 if offset + gained + len(piece) > known.size:
-                    file.truncate(0)
+                    clear(file)
                     raise _Failed(f"sends more than {known.size:,} bytes", again=offset > 0)
                 write(file, piece)
                 made(len(piece))
@@ -220,10 +237,9 @@ def _open(url: str, offset: int, file: io.FileIO, timeout: float) -> Any:
     """The response to a request for all bytes from `offset` on."""
     if url.startswith("file:") and not os.path.isfile(urllib.request.url2pathname(urlsplit(url).path)):  # a pipe would block
         raise _Failed("no such file")
-    opener = urllib.request.OpenerDirector()  # without ftp: and data:, to which build_opener would follow a redirect
-    for name in ("Proxy", "HTTP", "HTTPS", "File", "Unknown", "HTTPDefaultError", "HTTPRedirect"):
-        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
+    opener = urllib.request.OpenerDirector()
+    for handler in HANDLERS:
+        opener.add_handler(handler())
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         with _network(timeout):
@@ -231,8 +247,8 @@ def _open(url: str, offset: int, file: io.FileIO, timeout: float) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
-                file.truncate(0)
-            raise _Failed(f"answers {error.code} {' '.join(str(error.reason).split())}".rstrip(), again=bool(offset) and not _size(file)) from None
+                clear(file)
+            raise _Failed(f"answers {error.code} {error.reason}", again=bool(offset) and not _size(file)) from None
 
 
 def _accept(response: Any, known: Known, file: io.FileIO) -> int:
@@ -241,16 +257,15 @@ def _accept(response: Any, known: Known, file: io.FileIO) -> int:
         raise _Failed("answers with a web page")
     offset, length = _size(file), response.headers.get("Content-Length", "")
     if getattr(response, "status", None) != http.client.PARTIAL_CONTENT:
-        if length.isdecimal() and int(length) != known.size:
-            raise _Failed(f"has {int(length):,} bytes, not {known.size:,}")
-        if offset:
-            file.truncate(0)
+        if length not in ("", str(known.size)):
+            raise _Failed(f"has {length} bytes, not {known.size}")
+        clear(file)
         return 0
     ranges = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if ranges and ranges[2] not in ("*", str(known.size)):
-        raise _Failed(f"has {int(ranges[2]):,} bytes, not {known.size:,}")
-    if not ranges or int(ranges[1]) != offset:
-        file.truncate(0)
+        raise _Failed(f"has {ranges[2]} bytes, not {known.size}")
+    if not ranges or ranges[1] != str(offset):
+        clear(file)
         raise _Failed("answers with another range than was asked for", again=offset > 0)
     return offset
 
@@ -271,4 +286,4 @@ def _network(timeout: float, again: bool = False) -> Iterator[None]:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise _Failed(f"does not answer within {timeout:g} s", again) from None
-        raise _Failed(" ".join(str(getattr(reason, "strerror", None) or reason or type(reason).__name__).split()), again) from None
+        raise _Failed(getattr(reason, "strerror", None) or reason or type(reason).__name__, again) from None

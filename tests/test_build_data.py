@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from par import build, corpus, data_speed, encoding, files, records, tokenizer
+from par import build, corpora, corpus, data_speed, encoding, files, records, tokenizer
 from par.config import DataConfig
+from par.download import Known
 from par.tokenizer import SPECIAL_PIECES, Tokenizer
 from par.tools import build_data
 
@@ -112,7 +113,8 @@ def test_a_directory_with_splits_and_a_named_corpus_bring_theirs(here, capsys, m
     value = json.loads(run(capsys, "--input_text=three", *SMALL, "--symbols=<unk>", "--json"))
     assert {name: split["lines"] for name, split in value["splits"].items()} == {"train": 101, "valid": 7, "test": 11}
     assert "<unk>" in Tokenizer.load("data/three/tokenizer.model").pieces(range(value["vocab_size"]))
-    monkeypatch.setattr(corpus, "WIKITEXT_2_SMALL", {name: files.sha256(here / "three" / f"{name}.txt") for name in records.SPLITS})
+    digests = {name: f"sha256:{files.sha256(here / 'three' / f'{name}.txt')}" for name in records.SPLITS}
+    monkeypatch.setattr(corpora, "WIKITEXT_2_SMALL", {name: Known(f"{name}.txt", 1, digest) for name, digest in digests.items()})
     shutil.copytree("three", "data/raw/wikitext-2-small")
     run(capsys, "--corpus=wikitext-2-small", *SMALL)
     manifest = records.load("data/wikitext-2-small")
@@ -397,8 +399,12 @@ WRONG = {
     "no number": (["--input_text=text.txt", "--seq_len=long"], 1, "seq_len"),
     "both corpus and input": (["--input_text=text.txt", "--corpus=python-docs"], 1, "give either --corpus or --input_text"),
     "neither": ([], 1, "give either --corpus or --input_text"),
-    "unknown corpus": (["--corpus=wikitext-9"], 1, "choose one of python-docs, wikitext-2-small"),
-    "corpus not placed": (["--corpus=wikitext-2-small"], 3, "place wiki.valid.tokens of WikiText-2 in data/raw/"),
+    "unknown corpus": (["--corpus=wikitext-9"], 1, "choose one of python-docs, wikitext-2, wikitext-2-small, wikitext-103"),
+    "mirror": (
+        ["--corpus=wikitext-2", "--mirror=ftp://h/"],
+        1,
+        "a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
+    ),
     "shares": (["--input_text=text.txt", "--split_fractions=0.9"], 1, "split_fractions must be three positive shares"),
     "symbol": (["--input_text=text.txt", "--symbols=a b"], 1, "symbol 'a b' can't stay one piece"),
     "missing tokenizer": (["--input_text=text.txt", "--tokenizer_model=no.model"], 3, "tokenizer no.model does not exist"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from par import corpus
 from par.corpus import Text
-from par.errors import DataError, UsageError
+from par.errors import DataError
 
 FRACTIONS = (0.9, 0.05, 0.05)
 
@@ -201,95 +199,3 @@ def test_text_that_is_not_there_is_refused(tmp_path, make, given, message):
 def test_a_device_is_refused_before_it_is_read():
     with pytest.raises(DataError, match="neither a regular file nor a directory"):
         corpus.own("/dev/zero", FRACTIONS)
-
-
-# ---- named corpora ----
-
-
-def test_an_unknown_corpus_is_refused_with_the_choices():
-    with pytest.raises(UsageError, match="corpus 'wikitext-9' does not exist: choose one of python-docs, wikitext-2-small"):
-        corpus.named("wikitext-9")
-
-
-@pytest.fixture
-def stdlib(tmp_path) -> Path:
-    """A small standard library, one of whose modules would fail if it were imported."""
-    (tmp_path / "pydoc_data").mkdir()
-    (tmp_path / "pydoc_data" / "topics.py").write_text("# made\ntopics = {'b': 'Topic b\\n', 'a': 'Topic a\\n\\n   indented\\n'}\n")
-    source = '"""Module.\n\n    Indented.\n    """\nraise SystemExit\nclass C:\n    "Class."\n    def f(self):\n        "Method."\n'
-    source += 'if 1:\n    async def g():\n        "Method."\n    def h():\n        "Nested."\n'
-    (tmp_path / "one.py").write_text(source)
-    (tmp_path / "broken.py").write_text("def f(:\n")
-    (tmp_path / "escape.py").write_text('"""An old \\d escape."""\n')
-    for folder in ("test", "site-packages", "idlelib"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "two.py").write_text('"""Not to be read."""\n')
-    for i in range(40):
-        (tmp_path / f"m{i:02d}.py").write_text(f'"""Number {i}."""\n')
-    return tmp_path
-
-
-def test_python_docs_are_topics_and_docstrings_dedented_in_order_each_once(stdlib):
-    everything = "\n".join(all_lines(corpus.python_docs(stdlib)))
-    assert "Module.\n\nIndented.\n\nClass.\n\nMethod.\n\nNested.\n" in everything and everything.count("Method.") == 1
-    assert "Topic a\n\n   indented\n" in everything and "old \\d escape" in everything
-    assert "Not to be read" not in everything and everything.count("Number") == 40
-
-
-def test_a_document_stays_in_its_split_when_others_come_and_go(stdlib):
-    before = lines_of(corpus.python_docs(stdlib))
-    (stdlib / "m07.py").unlink()
-    (stdlib / "new.py").write_text('"""New."""\n')
-    after = lines_of(corpus.python_docs(stdlib))
-    for name in corpus.SPLITS:
-        assert set(before[name]) - {"Number 7."} == set(after[name]) - {"New."}
-
-
-def test_a_python_without_sources_is_refused(tmp_path):
-    with pytest.raises(DataError, match="has no sources"):
-        corpus.python_docs(tmp_path)
-
-
-def test_the_python_docs_of_this_python_are_about_two_megabytes_in_90_5_5():
-    imported = set(sys.modules)
-    found = corpus.python_docs()
-    sizes = {name: corpus.measure(text).bytes for name, text in found.texts.items()}
-    total = sum(sizes.values())
-    assert 1_500_000 < total < 4_000_000 and found.note.startswith("CPython 3.")
-    assert 0.04 < sizes["valid"] / total < 0.07 and 0.04 < sizes["test"] / total < 0.07
-    assert not {"tkinter", "turtle", "antigravity", "this"} & (set(sys.modules) - imported)
-
-
-TITLES = [f" = Article {i} = \n" for i in range(60)]
-
-
-@pytest.fixture
-def wikitext(tmp_path, monkeypatch) -> bytes:
-    """A text in WikiText's form with 60 articles, as if its checksums were the known ones; the current directory has an empty data/raw."""
-    articles = [f" \n{title} \n = = Section = = \n \n A <unk> sentence {i} . \n".encode() for i, title in enumerate(TITLES)]
-    splits = dict(zip(corpus.SPLITS, (b"".join(articles[:48]), b"".join(articles[48:54]), b"".join(articles[54:]))))
-    monkeypatch.setattr(corpus, "WIKITEXT_2_VALID", hashlib.sha256(b"".join(articles)).hexdigest())
-    monkeypatch.setattr(corpus, "WIKITEXT_2_SMALL", {name: hashlib.sha256(text).hexdigest() for name, text in splits.items()})
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data" / "raw").mkdir(parents=True)
-    return splits
-
-
-def test_wikitext_2_small_is_the_same_from_the_whole_file_and_from_three(wikitext):
-    with pytest.raises(DataError, match=r"train\.txt is missing: place wiki\.valid\.tokens of WikiText-2 in data/raw/, or train\.txt"):
-        corpus.named("wikitext-2-small")
-    Path("data/raw/wiki.valid.tokens").write_bytes(b"".join(wikitext.values()))
-    one = corpus.named("wikitext-2-small")
-    assert {name: corpus.measure(text).sha256 for name, text in one.texts.items()} == corpus.WIKITEXT_2_SMALL
-    Path("data/raw/wikitext-2-small").mkdir()
-    for name, text in wikitext.items():
-        Path(f"data/raw/wikitext-2-small/{name}.txt").write_bytes(text)
-    three = corpus.named("wikitext-2-small")
-    assert lines_of(one) == lines_of(three) and one.symbols == three.symbols == ("<unk>",)
-
-
-def test_a_file_placed_by_hand_that_is_another_is_refused_with_both_sums(wikitext):
-    wrong = wikitext["train"][:-1]
-    Path("data/raw/wiki.valid.tokens").write_bytes(wrong)
-    with pytest.raises(DataError, match=f"its SHA-256 is {hashlib.sha256(wrong).hexdigest()}, not {corpus.WIKITEXT_2_VALID}"):
-        corpus.named("wikitext-2-small")

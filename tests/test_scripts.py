@@ -354,7 +354,13 @@ def test_help_exits_0_and_sets_nothing_up(clone: Clone, script: str) -> None:
 
 def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: Path) -> None:
     for arguments, expected in [
-        ([], ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
+        ([], ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2"]),
+        (["--corpus=wikitext-2-small"], ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
+        (["--corpus=wikitext-103"], ["--recipe=base", "--output_dir=data/wikitext-103", "--corpus=wikitext-103"]),
+        (
+            ["--mirror=http://a/b", "--mirror", "file:///c d"],
+            ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2", "--mirror=http://a/b", "--mirror", "file:///c d"],
+        ),
         (["--corpus=python-docs", "--shards=2"], ["--recipe=quick", "--output_dir=data/python-docs", "--corpus=python-docs", "--shards=2"]),
         (["--corpus", "wikitext-2", "--recipe=quick"], ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"]),
         (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),
