@@ -48,7 +48,8 @@ def read(settings: DataConfig, mirrors: Sequence[str] = ()) -> Source:
 
     `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py).
 
-    Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer.
+    Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer;
+    ResourceError if the disk has no room for a download.
     """
     text = corpora.named(settings.corpus, mirrors) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions)
     if all(block.isspace() for block in text.texts["train"].blocks()):

@@ -198,7 +198,7 @@ def test_two_processes_that_unpack_at_once_get_the_same_files(tmp_path, place):
         for thread in threads:
             thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert {name: (place / name).read_bytes() for name in TEXTS} == TEXTS and everything(place) == set(TEXTS)
 
 
