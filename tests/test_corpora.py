@@ -169,7 +169,7 @@ def downloads(capsys) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["wikitext-2", "wikitext-103"])
-@pytest.mark.parametrize("end", ["", "/", "/{}-v1.zip", "/sub%20directory"])
+@pytest.mark.parametrize("end", ["", "/", "/{}-v1.zip", "/{}-v1%2Ezip", "/sub%20directory"])
 def test_the_archive_is_downloaded_unpacked_and_kept_for_the_next_time(made, name, end):
     made.pack(name, made.mirror / "sub directory" if end.startswith("/sub") else None)
     found = corpora.named(name, [made.url + end.format(name)])
@@ -273,6 +273,14 @@ def test_wikitext_2_small_is_the_same_from_the_whole_file_and_from_three(made):
     Path("data/raw/wikitext-2-small/test.txt").write_bytes(b"another")
     with pytest.raises(DataError, match=r"^data/raw/wikitext-2-small/test\.txt is another file than expected"):
         corpora.named("wikitext-2-small")
+
+
+def test_a_part_of_the_three_files_is_not_enough_and_the_whole_file_is_taken(made):
+    made.place(Path("data"), "wiki.valid.tokens")
+    Path("data/raw/wikitext-2-small").mkdir(parents=True)
+    Path("data/raw/wikitext-2-small/train.txt").write_bytes(made.small["train"])
+    found = corpora.named("wikitext-2-small")
+    assert {name: corpus.measure(text).bytes for name, text in found.texts.items()} == {name: len(text) for name, text in made.small.items()}
 
 
 def test_a_mirror_that_is_no_address_is_refused_before_anything_is_looked_for(made, capsys):

@@ -142,7 +142,6 @@ def silent_first(handler: Handler) -> None:
 
 
 def drip(handler: Handler) -> None:
-    handler.begin(200, Content_Length=len(BODY))
     for i in range(len(BODY)):
         handler.wfile.write(BODY[i : i + 1])
         if handler.server.closing.wait(0.02):
@@ -225,7 +224,7 @@ FAULTS: dict[str, tuple[Behaviour, str]] = {
     "204": (lambda handler: handler.begin(204), f"ended after 0 of {len(BODY):,} bytes"),
     "silent before the headers": (silent_first, "does not answer within 1 s"),
     "silent at once in the body": (part(0, then=wait), "does not answer within 1 s"),
-    "drips": (drip, "bytes a second"),
+    "drips": (part(0, then=drip), "bytes a second"),
     "web page with its length": (serve(PAGE, resume=False, Content_Type="text/html; charset=utf-8"), "answers with a web page"),
     "web page that says it is the file": (part(0, None, lambda handler: handler.wfile.write(PAGE)), f"ended after {len(PAGE):,} of {len(BODY):,}"),
     "another length": (serve(PAGE), f"has {len(PAGE)} bytes, not {len(BODY)}"),
@@ -264,7 +263,9 @@ def test_after_any_fault_the_next_mirror_is_tried_and_none_is_believed(server, k
     assert len([line for line in lines if line.startswith(f"{url}: ")]) >= 1 and not partial(tmp_path).exists()
 
 
-@pytest.mark.parametrize("name", ["403", "silent before the headers", "wrong digest", "redirect loop", "another length", "endless"])
+@pytest.mark.parametrize(
+    "name", ["403", "silent before the headers", "silent at once in the body", "wrong digest", "redirect loop", "another length", "endless"]
+)
 def test_what_will_not_get_better_is_tried_once_and_told_in_one_line(server, known, tmp_path, capsys, name):
     url = server.url("bad", FAULTS[name][0])
     with pytest.raises(Unavailable):
@@ -304,6 +305,12 @@ def test_another_mirror_continues_what_one_began(server, known, tmp_path):
     url = server.url("breaks", part(HALF), status(503))
     assert fetch(known, tmp_path, url, *known.urls).read_bytes() == BODY
     assert server.ranges == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+
+
+def test_a_server_that_begins_well_and_then_drips_is_left(server, known, tmp_path, capsys):
+    url = server.url("tires", part(HALF, then=drip))
+    assert fetch(known, tmp_path, url, *known.urls, timeout=SILENCE).read_bytes() == BODY
+    assert "bytes a second" in capsys.readouterr().err and server.ranges[1].startswith("bytes=15")
 
 
 def test_a_server_that_breaks_every_time_is_left_after_five_attempts(server, known, tmp_path):
