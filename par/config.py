@@ -14,9 +14,15 @@ from typing import Any, Self
 from par.errors import UsageError
 
 
-def setting(default: Any, reason: str, *, choices: tuple = (), minimum: float | None = None, maximum: float | None = None) -> Any:
-    """A dataclass field with its reason (the flag's help) and its bounds (both inclusive)."""
-    return dataclasses.field(default=default, metadata={"reason": reason, "choices": choices, "minimum": minimum, "maximum": maximum})
+def setting(
+    default: Any, reason: str, *, choices: tuple = (), minimum: float | None = None, maximum: float | None = None, word: str | None = None
+) -> Any:
+    """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
+
+    word: the flag takes it in place of a number; the command puts numbers there before it makes the group, which never holds the word.
+    """
+    rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "word": word}
+    return dataclasses.field(default=default, metadata={"reason": reason, **rules})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +133,12 @@ class ModelConfig(Group):
     mem_len: int = setting(32, "memory length M in tokens: what a block still sees of the windows before", minimum=0, maximum=1 << 20)
     dropout_rate: float = setting(0.1, "share of activations dropped, after the embedding and after each block", minimum=0.0, maximum=0.99)
     norm: str = setting("pre", "pre: one norm in front of a block, shared by its branches; post: one behind each branch", choices=("pre", "post"))
-    cutoffs: tuple[int, ...] = setting((), "adaptive softmax: first id of each tail cluster; none means plain softmax", minimum=1)
+    cutoffs: tuple[int, ...] = setting(
+        (),
+        "adaptive softmax: first id of each tail cluster; none means plain softmax; auto: the fastest for the data's counts, by timing this machine",
+        minimum=1,
+        word="auto",
+    )
     proj_factor: float = setting(4.0, "adaptive softmax: tail cluster i works at width D / proj_factor^i", minimum=1.0, maximum=1024.0)
     proj_dims: tuple[int, ...] = setting((), "adaptive softmax: the tail widths themselves, one per tail cluster", minimum=1, maximum=1 << 16)
     init_std: float = setting(0.02, "standard deviation of the initial weights", minimum=0.0, maximum=1.0)

@@ -8,7 +8,7 @@ steps of probability are equal steps of lightness for every reader.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,23 @@ def curves(path: Path, run: Run) -> None:
         small[-1].set_xlabel("iteration")
         _step_axis(small[-1], steps)
         figure.align_ylabels()
+        _save(figure, path)
+
+
+def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
+    """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters of the adaptive softmax end."""
+    ids = np.flatnonzero(counts)
+    shares = np.diff(np.concatenate([[0], np.cumsum(counts / np.max(counts))])[[0, *ends, len(counts)]])
+    with _style():
+        figure = Figure((7.2, 3.6), dpi=120, layout="constrained")
+        axes = figure.add_subplot(xlabel="id + 1", ylabel="count", xscale="log", yscale="log", xlim=(0.9, 1.1 * len(counts)))
+        axes.plot(ids + 1, counts[ids], color=COLOURS["d"], marker=".", ms=3, lw=0.8)
+        edges = [0.9, *(end + 0.5 for end in ends), 1.1 * len(counts)]
+        for edge in edges[1:-1]:
+            axes.axvline(edge, color=COLOURS["a"], ls="--", lw=1.2)
+        for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares / shares.sum(), np.diff([0, *ends, len(counts)]))):
+            text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
+            axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
         _save(figure, path)
 
 

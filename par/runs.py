@@ -73,6 +73,10 @@ class RunConfig:
         """Updates in the whole run."""
         return self.training.epochs * self.data.steps_per_epoch
 
+    def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
+        """The same with other cutoffs."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
+
     def identity(self) -> dict[str, Any]:
         """The part that may not change when a run is continued, as flat `group.name: value` pairs."""
         groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
@@ -81,10 +85,13 @@ class RunConfig:
         flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
 
-    @property
-    def default_name(self) -> str:
-        """Data, architecture, recipe, seed, and a short hash of the configuration."""
-        digest = hashlib.sha256(files.canonical_json(self.identity()).encode()).hexdigest()[:8]
+    def default_name(self, **settled: str) -> str:
+        """Data, architecture, recipe, seed, and a short hash of the configuration.
+
+        settled: model settings that were typed as a word, which names the run whatever numbers the word comes to.
+        """
+        identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
+        digest = hashlib.sha256(files.canonical_json(identity).encode()).hexdigest()[:8]
         return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-seed{self.training.seed}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:

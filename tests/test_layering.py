@@ -17,7 +17,7 @@ LAYERS = (
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules metrics cost latency",
     "runs derive history plots",
-    "checkpoints learner evaluation timing logs training",
+    "checkpoints learner evaluation timing softmax_timing logs training",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

@@ -15,7 +15,7 @@ import textwrap
 import threading
 import traceback
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,16 +39,17 @@ class Flags(flags.FlagValues):
         self.__dict__["doc"] = doc
         self.__dict__["sections"] = []
 
-    def group(self, cls: type[config.Group], title: str) -> Flags:
-        """Adds a flag for every setting of a group, with the setting's default, reason and choices."""
-        for field, kind in config.fields(cls):
+    def group(self, cls: type[config.Group], title: str, only: Sequence[str] = ()) -> Flags:
+        """Adds a flag for every setting of a group, or for those named, with the setting's default, reason and choices."""
+        chosen = [(field, kind) for field, kind in config.fields(cls) if not only or field.name in only]
+        for field, kind in chosen:
             _define(self, field, kind)
-        self.sections.append((title, [field.name for field, _ in config.fields(cls)]))
+        self.sections.append((title, [field.name for field, _ in chosen]))
         return self
 
-    def read(self, cls: type[GroupType]) -> GroupType:
-        """The group as the flags say it. Raises: UsageError for a value that fails a check."""
-        values = {field.name: getattr(self, field.name) for field, _ in config.fields(cls)}
+    def read(self, cls: type[GroupType], **given: Any) -> GroupType:
+        """The group as the flags say it; what is given goes before its flag. Raises: UsageError for a value that fails a check."""
+        values = {field.name: getattr(self, field.name) for field, _ in config.fields(cls) if field.name in self} | given
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def own(self, title: str, *definitions: tuple[Callable, str, Any, str]) -> Flags:
@@ -88,6 +89,17 @@ def choice(*values: str, repeatable: bool = False) -> Callable:
     return define
 
 
+class _IntegerOr(flags.IntegerParser):
+    """Parses an integer, or leaves a word as it is."""
+
+    def __init__(self, word: str):
+        super().__init__()
+        self._word = word
+
+    def parse(self, argument: Any) -> int | str:
+        return argument if argument == self._word else super().parse(argument)
+
+
 def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> None:
     name, default, text = field.name, field.default, field.metadata["reason"]
     item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
@@ -96,6 +108,8 @@ def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> N
     elif item is None:
         define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[kind]
         define(name, default, text, flag_values=values)
+    elif word := field.metadata["word"]:
+        flags.DEFINE_multi(_IntegerOr(word), flags.ArgumentSerializer(), name, list(default), text, flag_values=values)
     else:
         define = {str: flags.DEFINE_multi_string, int: flags.DEFINE_multi_integer, float: flags.DEFINE_multi_float}[item]
         define(name, list(default), text, flag_values=values)

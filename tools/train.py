@@ -48,11 +48,23 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     if not values.architecture and values.num_blocks < 1:
         raise UsageError(f"num_blocks must be at least 1, but is {values.num_blocks}")
     blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
-    model = values.read(ModelConfig)
+    model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size)
     name = Path(values.recipe).stem if values.recipe else "custom"
     config = runs.RunConfig(blocks, model, values.read(SearchConfig), values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
-    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name
+    settled = {"cutoffs": "auto"} if _auto(values) else {}
+    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(**settled)
+
+
+def _auto(values: common.Flags) -> bool:
+    """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it decides."""
+    if "auto" not in values.cutoffs:
+        return False
+    if values.cutoffs != ["auto"]:
+        raise UsageError(f"cutoffs must be numbers or auto, not both, but are {', '.join(map(str, values.cutoffs))}")
+    if values.proj_dims:
+        raise UsageError(f"cutoffs=auto decides how many clusters there are, so it can't keep proj_dims {values.proj_dims}: leave one out")
+    return True
 
 
 def _work(values: common.Flags) -> int:
@@ -61,16 +73,37 @@ def _work(values: common.Flags) -> int:
     if values.print_run:
         print(run_dir)
         return 0
-    if not values.dry_run and _is_done(config, run_dir):
+    if not values.dry_run and _is_done(_kept(values, config, run_dir), run_dir):
         return _report(values, config, run_dir, "already done")
     common.start_tensorflow()
     records.verify(data_dir, records.load(data_dir))
     if values.dry_run:
-        return _dry_run(values, config, data_dir)
+        return _dry_run(values, _settled(values, config, data_dir, run_dir), data_dir)
     with runs.locked(run_dir):
+        config = _kept(values, config, run_dir)
         if not _is_done(config, run_dir):  # another process may have worked in it since
+            config = _settled(values, config, data_dir, run_dir)
             _train(values, config, data_dir, run_dir, logging)
     return _report(values, config, run_dir, "done")
+
+
+def _kept(values: common.Flags, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
+    """With --cutoffs=auto, a run that exists keeps its cutoffs: timing the machine again could find others."""
+    if not _auto(values) or not (run_dir / "config.json").is_file():
+        return config
+    return config.with_cutoffs(runs.load(run_dir)[0].model.cutoffs)
+
+
+def _settled(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path) -> runs.RunConfig:
+    """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
+    if not _auto(values) or (run_dir / "config.json").is_file():
+        return _kept(values, config, run_dir)
+    from par import softmax_timing
+
+    counts = records.read_counts(data_dir, records.load(data_dir))
+    found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
+    announce(f"cutoffs: {found.flags or 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax")
+    return config.with_cutoffs(found.cutoffs)
 
 
 def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:

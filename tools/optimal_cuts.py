@@ -1,0 +1,167 @@
+"""The best cutoffs of the adaptive softmax for the counts of a data set, exactly, and what they save.
+
+    python tools/optimal_cuts.py --data=data/python-docs                                for 1 (plain) to 5 clusters, the best marked
+    python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure         for 3 clusters; the real layers timed beside
+    python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign counts, one a line; needs no TensorFlow
+
+Prints the model of this machine's times and its error, cutoffs and predicted time a step for each number of clusters, and the flags that `train`
+takes. A step is the softmax with its loss, forward and backward, for batch_size x seq_len tokens, without the optimizer's update. Draws the counts
+with the best cutoffs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from par import cutoffs, files, records
+from par.config import ModelConfig
+from par.errors import UsageError
+from par.progress import announce
+from par.tools import common
+
+COSTS = {"device": ("predicted_ms", "predicted ms", "ms a step"), "area": ("area", "logits a token", "logits a token")}  # key, title, unit
+FLAGS = (
+    common.Flags(__doc__)
+    .own(
+        "What",
+        (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
+        (flags.DEFINE_string, "counts", None, "a file of one count or probability a line, in the order of the ids"),
+        (flags.DEFINE_bool, "sort", False, "with --counts: ids are renumbered by falling count first"),
+        (flags.DEFINE_integer, "clusters", None, "number of clusters K, the head included; 3 clusters are two cutoffs"),
+        (flags.DEFINE_integer, "max_clusters", 5, "without --clusters: every K from 1 up to this"),
+        (common.choice(*COSTS), "cost", "device", "device: milliseconds by a model of this machine; area: logits that are computed"),
+        (flags.DEFINE_integer, "batch_size", None, "rows B; default: the data set's, or 32"),
+        (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; default: the data set's, or 32"),
+        (flags.DEFINE_bool, "measure", False, "time the real layers too"),
+        (flags.DEFINE_string, "plot", None, "the picture to draw; default logs/NAME-cutoffs.png; empty: none"),
+        (flags.DEFINE_integer, "seed", 0, "of the weights, states and tokens that are timed"),
+        (flags.DEFINE_bool, "json", False, "print one JSON line"),
+    )
+    .group(ModelConfig, "Network", only=("d_model", "proj_factor", "proj_dims"))
+)
+
+
+def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
+    """Name, counts [V] in the order of the ids, B and T."""
+    if bool(values.data) == bool(values.counts):
+        raise UsageError(f"give either --data=DIR or --counts=FILE, but data is {values.data!r} and counts {values.counts!r}; see --help")
+    if values.data:
+        data_dir = common.required_dir(values.data, "data", "manifest.json")
+        if values.sort:
+            raise UsageError("--sort is for --counts: the ids of a data set are in the order of their counts, special pieces first")
+        manifest = records.load(data_dir)
+        records.verify(data_dir, manifest, splits=())
+        name, counts, shape = manifest.name, records.read_counts(data_dir, manifest), (manifest.batch_size, manifest.seq_len)
+    else:
+        name, counts, shape = Path(values.counts).stem, cutoffs.read_counts(values.counts), (32, 32)
+        if values.sort:
+            counts = np.sort(counts)[::-1]
+        elif np.any(rising := np.diff(counts) > 0):
+            line = int(np.argmax(rising)) + 2
+            announce(f"warning: counts rise at line {line} of {values.counts}: the cutoffs are for ids in this order; --sort renumbers them by count")
+    batch_size, seq_len = (default if given is None else given for given, default in zip((values.batch_size, values.seq_len), shape))
+    if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
+        raise UsageError(f"batch_size and seq_len must be at least 1, and their product at most {1 << 24}, but are {batch_size} and {seq_len}")
+    return name, counts, batch_size, seq_len
+
+
+def _sizes(values: common.Flags, v: int) -> list[int]:
+    """The numbers of clusters to cut into; 1, the plain softmax, is always among them."""
+    wanted, tails = values.clusters, len(values.proj_dims)
+    if wanted is not None and not 1 <= wanted <= v:
+        raise UsageError(f"clusters must be from 1 to the number of ids, {v}, but is {wanted}")
+    if values.max_clusters < 1:
+        raise UsageError(f"max_clusters must be at least 1, but is {values.max_clusters}")
+    if tails:
+        if wanted not in (None, tails + 1) or tails >= v:
+            raise UsageError(f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, at most {v}, but is {wanted}: leave one out")
+        wanted = tails + 1
+    return sorted({1, wanted}) if wanted else list(range(1, min(values.max_clusters, v) + 1))
+
+
+def _work(values: common.Flags) -> None:
+    name, counts, batch_size, seq_len = _counts(values)
+    sizes = _sizes(values, len(counts))
+    model = values.read(ModelConfig, num_heads=1, cutoffs=tuple(range(1, sizes[-1])))
+    rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
+    if values.cost == "device" or values.measure:
+        common.start_tensorflow()
+        from par import softmax_timing
+    if values.cost == "device":
+        fits = softmax_timing.fit_clusters(model, counts, rows, values.seed)
+        cost = cutoffs.device(fits, rows)
+    start = time.perf_counter()
+    cuts = [cutoffs.optimal(counts, size, cost) for size in sizes]
+    seconds = time.perf_counter() - start
+    if values.measure:
+        measured = softmax_timing.measure(model, counts, cuts, rows, values.seed)
+    best = cutoffs.cheapest(cuts)
+    chosen = cuts[-1] if values.clusters or values.proj_dims else best
+    picture = f"logs/{name}-cutoffs.png" if values.plot is None else values.plot
+    table = [_row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)]
+    if values.json:
+        facts = {"name": name, "vocab_size": len(counts), "batch_size": batch_size, "seq_len": seq_len, "d_model": model.d_model, "cost": values.cost}
+        facts |= {"fits": [fit.to_json() for fit in fits], "clusters": table, "best": best.clusters, "cutoffs": chosen.cutoffs}
+        print(files.canonical_json({**facts, "flags": chosen.flags, "plot": picture, "compute_seconds": round(seconds, 4)}))
+    else:
+        print(f"{name}: {len(counts):,} ids; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and backward")
+        for i, fit in enumerate(fits):
+            print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
+        print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *_conclusion(best, chosen, cuts, values.cost)]))
+    if picture:
+        from par import plots  # matplotlib takes a second to load
+
+        plots.cutoffs(Path(picture), counts, chosen.cutoffs)
+        if not values.json:
+            print(plots.described(Path(picture)))
+
+
+def _row(cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str) -> dict[str, Any]:
+    """The figures of one number of clusters."""
+    figures = {"clusters": cut.clusters, "cutoffs": cut.cutoffs, COSTS[cost][0]: cut.cost, "of_plain": cut.cost / plain.cost}
+    return figures if milliseconds is None else figures | {"measured_ms": milliseconds}
+
+
+def _lines(table: Sequence[dict[str, Any]], best: cutoffs.Cuts, cost: str) -> list[str]:
+    """The table for people; * marks the best."""
+    key, title, _ = COSTS[cost]
+    widest = max(len(_listed(row["cutoffs"])) for row in table)
+    measured = ["measured_ms"] if "measured_ms" in table[0] else []
+    lines = [f"  K  {'cutoffs':<{widest}}{title:>16}{'of plain':>10}{'measured ms' * len(measured):>13}".rstrip()]
+    for row in table:
+        mark = "*" if row["clusters"] == best.clusters else " "
+        figures = f"{row[key]:>16,.2f}{row['of_plain']:>10.1%}" + "".join(f"{row[name]:>13,.2f}" for name in measured)
+        lines.append(f"{mark}{row['clusters']:>2}  {_listed(row['cutoffs']):<{widest}}{figures}")
+    return lines
+
+
+def _listed(ends: Sequence[int]) -> str:
+    return " ".join(map(str, ends)) or "none: plain softmax"
+
+
+def _conclusion(best: cutoffs.Cuts, chosen: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts], cost: str) -> list[str]:
+    """What follows: a sentence, and the flags of `train` if there are cutoffs."""
+    plain, unit = cuts[0], COSTS[cost][2]
+    others = [cut for cut in cuts if cut.cutoffs]
+    if best.cutoffs or not others:
+        lines = [f"best: {best.clusters} clusters, {plain.cost / best.cost:.2f} times as fast as plain softmax"] if best.cutoffs else []
+    else:
+        second = cutoffs.cheapest(others)
+        lines = [f"plain softmax is faster: {plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters: train without --cutoffs"]
+    return [*lines, chosen.flags] if chosen.cutoffs else lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; `argv` without the program's name. Returns the exit code."""
+    return common.run(FLAGS, _work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
