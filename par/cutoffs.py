@@ -22,6 +22,9 @@ from par.errors import DataError, UsageError
 
 MAX_IDS = 4_000_000  # the largest vocabulary that a data set may have
 MAX_BYTES = 32 * MAX_IDS
+TURNS = 4  # of a fit
+MOST_CLUSTERS = 5
+LEAST_WIDTH = 8  # of a tail: the time alone would take ever narrower ones, which hardly tell their ids apart
 
 Cost = Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
 """cost(i, K, k, p) of cluster i (0 is the head) of K, with k [...] ids that have a share p [...] of the tokens."""
@@ -70,6 +73,12 @@ def optimal(counts: np.ndarray, clusters: int, cost: Cost) -> Cuts:
     for start in reversed(starts):
         cutoffs.insert(0, int(start[cutoffs[0]]))
     return Cuts(tuple(cutoffs[:-1]), float(best[v]))
+
+
+def most_clusters(d_model: int, proj_factor: float, v: int) -> int:
+    """The largest K worth trying for V ids: at most MOST_CLUSTERS, each with an id, and no tail narrower than LEAST_WIDTH."""
+    wide = sum(d_model // proj_factor**i >= LEAST_WIDTH for i in range(1, MOST_CLUSTERS))
+    return min(1 + wide, v)
 
 
 def cheapest(cuts: Sequence[Cuts]) -> Cuts:
@@ -156,20 +165,22 @@ def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, b
     """The model of a width that agrees best with timings [n] of k [n] ids and B = rows [n]: least squares of the relative error, no term negative.
 
     beside: milliseconds of a step that were taken off the timings; an error is relative to both together.
-    For every number of timings that may lie on the floor (those with the fewest logits), the others are fitted; the best of all is taken.
+    Which timings lie on the floor and which on the line is found by turns, from every number of them on the floor (those with the fewest logits).
     """
-    order = np.argsort(np.multiply(k, rows), kind="stable")
-    k, rows, times = (np.asarray(values, np.float64)[order] for values in (k, rows, milliseconds))
+    k, rows, times = (np.asarray(values, np.float64) for values in (k, rows, milliseconds))
     terms = np.stack([np.ones(len(k)), k * rows, k, rows], 1)
     weights = 1 / (times + beside)
+    rank = np.argsort(np.argsort(k * rows, kind="stable"))
     best, found = np.inf, None
-    for flat in range(len(k)):
-        x = _least_squares(terms[flat:] * weights[flat:, None], times[flat:] * weights[flat:])
-        level = np.average(times[:flat], weights=weights[:flat] ** 2) if flat else 0.0
-        floor = max(level, x[0])
-        error = weights * np.abs(np.maximum(floor, terms @ x) - times)
-        if np.sum(error**2) < best - 1e-9:  # of equals the one that fits the most timings by the line
-            best, found = np.sum(error**2), (floor, *x, np.median(error), np.max(error))
+    for start in range(len(k)):
+        flat = rank < start
+        for _ in range(TURNS):
+            x = _least_squares(terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat])
+            floor = max(np.average(times[flat], weights=weights[flat] ** 2) if flat.any() else 0.0, x[0])
+            error = weights * np.abs(np.maximum(floor, terms @ x) - times)
+            if np.sum(error**2) < best - 1e-9:  # of equals the one with the fewest on the floor
+                best, found = np.sum(error**2), (floor, *x, np.median(error), np.max(error))
+            flat = terms @ x < floor
     *x, median, worst = map(float, found)
     return Fit(width, *x, timings=len(k), median_error=median, worst_error=worst)
 

@@ -20,7 +20,6 @@ from par.config import ModelConfig
 from par.initial import Initial
 from par.progress import Progress
 
-MAX_CLUSTERS = 5
 MAX_LOGITS = 1 << 26  # of a timing for the fit: 0.3 GB, and as much again for their gradient; the model is extended beyond
 LEAST_SECONDS = 0.01  # of a timing: a shorter step is repeated
 PASSES = 5  # over all timings; the fastest step counts, as what else runs on a machine only ever slows a step down
@@ -116,8 +115,8 @@ def _spread(low: int, high: int, count: int) -> list[int]:
 
 
 def best(model: ModelConfig, counts: np.ndarray, rows: int, seed: int) -> cutoffs.Cuts:
-    """The cutoffs of the least predicted time for up to MAX_CLUSTERS clusters on this machine; none if the plain softmax is faster."""
-    most = min(MAX_CLUSTERS, len(counts))
+    """The cutoffs of the least predicted time on this machine for up to `cutoffs.most_clusters` clusters; none if the plain softmax is faster."""
+    most = cutoffs.most_clusters(model.d_model, model.proj_factor, len(counts))
     fits = fit_clusters(dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()), counts, rows, seed)
     return cutoffs.cheapest([cutoffs.optimal(counts, clusters, cutoffs.device(fits, rows)) for clusters in range(1, most + 1)])
 

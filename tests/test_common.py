@@ -55,6 +55,24 @@ def test_every_setting_is_a_flag_with_its_default(parsed):
             assert field.metadata["reason"] in values[field.name].help
 
 
+def test_a_tool_may_take_some_settings_of_a_group_and_give_others_itself():
+    values = common.Flags("A tool.").group(config.ModelConfig, "Network", only=("d_model", "cutoffs"))
+    common.run(values, lambda given: None, ["--d_model=6", "--cutoffs=10"])
+    assert "num_heads" not in values and "--d_model" in values.usage() and "--num_heads" not in values.usage()
+    assert values.read(config.ModelConfig, num_heads=3) == config.ModelConfig(d_model=6, num_heads=3, cutoffs=(10,))
+    assert values.read(config.ModelConfig, num_heads=3, cutoffs=[]) == config.ModelConfig(d_model=6, num_heads=3)
+
+
+def test_a_word_in_place_of_a_number_is_a_flag_but_never_a_setting(parsed):
+    values = parsed("--cutoffs=auto", "--cutoffs=7")
+    assert values.cutoffs == ["auto", 7]
+    with pytest.raises(errors.UsageError, match="cutoffs must be of type int, but is 'auto'"):
+        values.read(config.ModelConfig)
+    code, err = parsed("--cutoffs=automatic")
+    assert code == 1 and "cutoffs" in err and "automatic" in err and err.count("\n") == 1
+    assert parsed("--proj_dims=auto")[0] == 1
+
+
 def test_flags_of_every_type_reach_the_settings(parsed):
     values = parsed(
         "--cutoffs=10", "--cutoffs", "20", "--max_lr=1e-2", "--lowercase", "--symbols=<a>", "--input_text=x.txt", "--norm=post", "--axis=y"

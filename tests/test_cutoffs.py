@@ -130,6 +130,14 @@ def test_prefix_shares_never_fall_and_hold_the_largest_and_smallest_numbers():
     np.testing.assert_allclose(shares[1:3], [1 / 3, 2 / 3])
 
 
+@pytest.mark.parametrize(
+    ("d_model", "proj_factor", "v", "most"),
+    [(128, 4, 99, 3), (127, 4, 99, 2), (512, 4, 99, 4), (4096, 4, 99, 5), (128, 1, 99, 5), (31, 4, 9, 1), (128, 4, 2, 2)],
+)
+def test_no_more_clusters_are_tried_than_have_ids_and_a_width_of_eight(d_model, proj_factor, v, most):
+    assert cutoffs.most_clusters(d_model, proj_factor, v) == most
+
+
 @pytest.mark.parametrize("clusters", [0, 4, -1])
 def test_more_clusters_than_ids_are_refused(clusters):
     with pytest.raises(UsageError, match=f"clusters must be from 1 to the number of ids, 3, but is {clusters}"):
@@ -206,7 +214,7 @@ def test_counts_are_read_one_a_line(tmp_path, content):
     ids=lambda value: repr(value[:20]),
 )
 def test_what_is_no_file_of_counts_is_refused_by_line(tmp_path, content, words):
-    with pytest.raises(DataError, match="counts .*/counts.txt ") as refusal:
+    with pytest.raises(DataError, match=r"counts .*/counts\.txt ") as refusal:
         cutoffs.read_counts(write(tmp_path / "counts.txt", content))
     assert words in str(refusal.value)
 

@@ -250,6 +250,31 @@ def test_a_fixed_run_has_curves_but_no_pi(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["curves.png"]
 
 
+def columns_of(path: Path, colour: str) -> list[int]:
+    """Where the vertical lines of a colour are: columns of which it fills a quarter, neighbours as one."""
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    near = np.abs(picture - [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=2) < 60
+    columns = np.flatnonzero(near.mean(axis=0) > 0.25)
+    return [int(group.mean()) for group in np.split(columns, np.flatnonzero(np.diff(columns) > 2) + 1) if len(group)]
+
+
+def test_the_cutoffs_are_lines_at_their_places_on_the_logarithmic_axis(tmp_path):
+    counts = np.concatenate([[0, 0, 0], 1e6 / np.arange(1, 9998)])
+    plots.cutoffs(tmp_path / "a.png", counts, (9, 99, 999))
+    lines = columns_of(tmp_path / "a.png", plots.COLOURS["a"])
+    assert len(lines) == 3 and lines[1] - lines[0] == pytest.approx(lines[2] - lines[1], rel=0.05)
+    plots.cutoffs(tmp_path / "b.png", counts, (99,))
+    assert columns_of(tmp_path / "b.png", plots.COLOURS["a"]) == pytest.approx([lines[1]], abs=8)
+    plots.cutoffs(tmp_path / "c.png", counts, ())
+    assert columns_of(tmp_path / "c.png", plots.COLOURS["a"]) == [] and colour_share(tmp_path / "c.png", plots.COLOURS["d"]) > 0.001
+
+
+@pytest.mark.parametrize("counts", [[1, 0], [0.0, 1e-300], [5e300] * 4, np.arange(300_000)], ids=lambda counts: str(counts)[:12])
+def test_odd_counts_are_drawn_without_a_warning(counts, tmp_path):
+    plots.cutoffs(tmp_path / "x.png", np.array(counts), (1,))
+    assert columns_of(tmp_path / "x.png", plots.COLOURS["a"])
+
+
 @pytest.mark.parametrize("seconds", ["0", "0.09", "-3", "601", "nan", "inf"])
 def test_a_length_that_no_gif_can_have_is_refused(seconds, tmp_path, capsys):
     run = make_run(tmp_path / "run", "s")

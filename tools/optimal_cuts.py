@@ -1,6 +1,6 @@
 """The best cutoffs of the adaptive softmax for the counts of a data set, exactly, and what they save.
 
-    python tools/optimal_cuts.py --data=data/python-docs                                for 1 (plain) to 5 clusters, the best marked
+    python tools/optimal_cuts.py --data=data/python-docs                                for each number of clusters, the best marked
     python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure         for 3 clusters; the real layers timed beside
     python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign counts, one a line; needs no TensorFlow
 
@@ -27,6 +27,7 @@ from par.progress import announce
 from par.tools import common
 
 COSTS = {"device": ("predicted_ms", "predicted ms", "ms a step"), "area": ("area", "logits a token", "logits a token")}  # key, title, unit
+MAX_CLUSTERS = 64  # each number of clusters takes a dynamic programme, and each tail width a model, of its own
 FLAGS = (
     common.Flags(__doc__)
     .own(
@@ -35,7 +36,12 @@ FLAGS = (
         (flags.DEFINE_string, "counts", None, "a file of one count or probability a line, in the order of the ids"),
         (flags.DEFINE_bool, "sort", False, "with --counts: ids are renumbered by falling count first"),
         (flags.DEFINE_integer, "clusters", None, "number of clusters K, the head included; 3 clusters are two cutoffs"),
-        (flags.DEFINE_integer, "max_clusters", 5, "without --clusters: every K from 1 up to this"),
+        (
+            flags.DEFINE_integer,
+            "max_clusters",
+            None,
+            "every K from 1 up to this; default: 5, or as many as leave no tail narrower than 8",
+        ),
         (common.choice(*COSTS), "cost", "device", "device: milliseconds by a model of this machine; area: logits that are computed"),
         (flags.DEFINE_integer, "batch_size", None, "rows B; default: the data set's, or 32"),
         (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; default: the data set's, or 32"),
@@ -74,16 +80,18 @@ def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
 
 def _sizes(values: common.Flags, v: int) -> list[int]:
     """The numbers of clusters to cut into; 1, the plain softmax, is always among them."""
-    wanted, tails = values.clusters, len(values.proj_dims)
-    if wanted is not None and not 1 <= wanted <= v:
-        raise UsageError(f"clusters must be from 1 to the number of ids, {v}, but is {wanted}")
-    if values.max_clusters < 1:
-        raise UsageError(f"max_clusters must be at least 1, but is {values.max_clusters}")
+    wanted, most, tails = values.clusters, values.max_clusters, len(values.proj_dims)
+    if wanted is not None and not 1 <= wanted <= min(v, MAX_CLUSTERS):
+        raise UsageError(f"clusters must be from 1 to {MAX_CLUSTERS} and at most the number of ids, {v}, but is {wanted}")
+    if most is not None and not 1 <= most <= MAX_CLUSTERS:
+        raise UsageError(f"max_clusters must be from 1 to {MAX_CLUSTERS}, but is {most}")
     if tails:
-        if wanted not in (None, tails + 1) or tails >= v:
+        if wanted not in (None, tails + 1) or tails >= min(v, MAX_CLUSTERS):
             raise UsageError(f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, at most {v}, but is {wanted}: leave one out")
         wanted = tails + 1
-    return sorted({1, wanted}) if wanted else list(range(1, min(values.max_clusters, v) + 1))
+    model = values.read(ModelConfig, num_heads=1, proj_dims=())
+    most = most or cutoffs.most_clusters(model.d_model, model.proj_factor, v)
+    return sorted({1, wanted}) if wanted else list(range(1, min(most, v) + 1))
 
 
 def _work(values: common.Flags) -> None:
@@ -111,7 +119,8 @@ def _work(values: common.Flags) -> None:
         facts |= {"fits": [fit.to_json() for fit in fits], "clusters": table, "best": best.clusters, "cutoffs": chosen.cutoffs}
         print(files.canonical_json({**facts, "flags": chosen.flags, "plot": picture, "compute_seconds": round(seconds, 4)}))
     else:
-        print(f"{name}: {len(counts):,} ids; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and backward")
+        step = f"; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and backward"
+        print(f"{name}: {len(counts):,} ids{step if fits or values.measure else ''}")
         for i, fit in enumerate(fits):
             print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
         print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *_conclusion(best, chosen, cuts, values.cost)]))
@@ -148,13 +157,13 @@ def _listed(ends: Sequence[int]) -> str:
 
 def _conclusion(best: cutoffs.Cuts, chosen: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts], cost: str) -> list[str]:
     """What follows: a sentence, and the flags of `train` if there are cutoffs."""
-    plain, unit = cuts[0], COSTS[cost][2]
-    others = [cut for cut in cuts if cut.cutoffs]
-    if best.cutoffs or not others:
-        lines = [f"best: {best.clusters} clusters, {plain.cost / best.cost:.2f} times as fast as plain softmax"] if best.cutoffs else []
-    else:
-        second = cutoffs.cheapest(others)
-        lines = [f"plain softmax is faster: {plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters: train without --cutoffs"]
+    plain, unit, faster = cuts[0], COSTS[cost][2], "faster" if cost == "device" else "cheaper"
+    lines = []
+    if best.cutoffs:
+        lines = [f"best: {best.clusters} clusters, {best.cost / plain.cost:.1%} of the cost of plain softmax"]
+    elif len(cuts) > 1:
+        second = cutoffs.cheapest(cuts[1:])
+        lines = [f"plain softmax is {faster}: {plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters: train without --cutoffs"]
     return [*lines, chosen.flags] if chosen.cutoffs else lines
 
 
