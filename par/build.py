@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from par import batching, corpora, corpus, records, tokenizer
+from par import batching, corpora, corpus, files, records, tokenizer
 from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
-from par.errors import DataError, UsageError
+from par.errors import DataError, ResourceError, UsageError
 from par.tokenizer import Tokenizer
 
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
@@ -179,12 +179,16 @@ def replacing_directory(root: Path) -> Iterator[Path]:
         _remove_leftovers(root)
         partial.mkdir()
     except OSError as error:
+        if error.errno in files.FULL:
+            raise files.refused(root, 0, error) from None
         raise UsageError(f"output_dir {root} can't be written ({error.strerror}: {error.filename}): give another --output_dir") from None
     try:
         yield partial
         if root.exists():
             root.rename(old)
         partial.rename(root)
+    except ResourceError as error:  # names a file that is gone: the user knows the directory that it was for
+        raise ResourceError(str(error).replace(str(partial), str(root))) from None
     finally:
         if old.exists() and not root.exists():
             old.rename(root)

@@ -45,6 +45,11 @@ class Group:
         """The values that a setting may have, () where it is not a choice."""
         return next(field.metadata["choices"] for field, _ in fields(cls) if field.name == name)
 
+    @classmethod
+    def maximum(cls, name: str) -> float:
+        """The largest value that a setting may have."""
+        return next(field.metadata["maximum"] for field, _ in fields(cls) if field.name == name)
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; tuples become lists."""
         return {field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value for field, _ in fields(type(self))}
@@ -86,6 +91,9 @@ def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:
     return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
+MAX_VOCAB_SIZE = 4_000_000
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Group):
     """Text to records (tools/build_data.py)."""
@@ -99,7 +107,7 @@ class DataConfig(Group):
         0,
         "vocabulary size V, special and byte pieces included; 0: 4,000, or all words or characters of a word or char model",
         minimum=0,
-        maximum=4_000_000,
+        maximum=MAX_VOCAB_SIZE,
     )
     model_type: str = setting("unigram", "SentencePiece model", choices=("unigram", "bpe", "word", "char"))
     lowercase: bool = setting(False, "lower-case by NFKC case folding; perplexities then count lower-cased text")

@@ -88,14 +88,17 @@ class Encoder:
     def encode(self, text: Text, path: Path, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Encoded:
         """Writes the ids of a text to `path`. Raises: ResourceError if the disk is full, or a worker was ended by the system."""
         digest, counts, totals, cleaned = hashlib.sha256(), np.zeros([self._tokenizer.vocab_size], np.int64), np.zeros([4], np.int64), Counter()
-        with files.naming_a_full_disk(path), open(path, "wb") as file:
-            for raw, result in self._results(text.raw_blocks()):
-                digest.update(raw if result.cleaned is None else result.cleaned)
-                file.write(result.ids.astype(self._dtype))
-                counts += np.bincount(result.ids, minlength=len(counts))
-                totals += result.sizes
-                cleaned += result.tally
-                progress(len(raw), "")
+        try:
+            with open(path, "wb") as file:
+                for raw, result in self._results(text.raw_blocks()):
+                    digest.update(raw if result.cleaned is None else result.cleaned)
+                    counts += np.bincount(result.ids, minlength=len(counts))
+                    totals += result.sizes
+                    cleaned += result.tally
+                    file.write(result.ids.astype(self._dtype))
+                    progress(len(raw), "")
+        except OSError as error:  # of this file: the text's own are DataErrors
+            raise files.refused(path, int(counts.sum()) * self._dtype.itemsize, error) from None
         return Encoded(TokenFile(path, self._dtype), counts, *totals.tolist(), digest.hexdigest(), cleaned)
 
     def _results(self, blocks: Iterator[RawBlock]) -> Iterator[tuple[bytes, EncodedBlock]]:

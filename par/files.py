@@ -14,7 +14,15 @@ from typing import Any
 
 from par.errors import DataError, ResourceError
 
-MAX_JSON_BYTES = 64 << 20  # far above any artefact of this program: refuses to parse what can't be one
+MAX_JSON_BYTES = 1 << 20  # far above any artefact but a manifest (par/manifest.py): refuses to parse what can't be one
+DISK = {  # why a system takes no more bytes, and what helps
+    errno.ENOSPC: "free some disk space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    errno.EROFS: "make the file system writable",
+    errno.EIO: "check the disk",
+}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
@@ -31,65 +39,71 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-@contextlib.contextmanager
-def naming_a_full_disk(path: Path) -> Iterator[None]:
-    """Turns the system's error of a full disk into a ResourceError that names the file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"no space left to write {path}: free some disk space and run the same command again") from None
-        raise
+def refused(path: Path, size: int, error: Exception, kept: str = "") -> ResourceError:
+    """What to raise where `size` bytes for `path` were not taken: path, need, what is free there, the system's reason, what helps, what is `kept`.
+
+    error: an OSError, or TensorFlow's, which has the system's reason in its text.
+    """
+    code = getattr(error, "errno", None) or next((code for code in DISK if os.strerror(code) in str(error)), None)
+    reason = os.strerror(code) if code else str(error).splitlines()[0]
+    there = next(parent for parent in Path(os.path.abspath(path)).parents if parent.is_dir())
+    need = f"{f'it needs {size:,} bytes, ' * (size > 0)}{shutil.disk_usage(there).free:,} are free"
+    return ResourceError(f"can't write {path} ({reason}; {need}){kept}: {DISK.get(code, 'make it writable')} and run the same command again")
 
 
-def check_space(directory: Path, needed: int) -> None:
-    """Raises: ResourceError if the disk of a directory has fewer than `needed` bytes left."""
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise ResourceError(
-            f"{directory} needs {needed:,} bytes, but its disk has {free:,} left: free some disk space and run the same command again"
-        )
+def check_space(directory: Path, size: int) -> None:
+    """Raises: ResourceError if the disk of a directory has fewer than `size` bytes left."""
+    if shutil.disk_usage(directory).free < size:
+        raise refused(directory, size, OSError(errno.ENOSPC, ""))
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """Yields a temporary path beside `path` that takes its place when the block ends, and is removed when it fails.
 
-    Raises: ResourceError, naming the path, if the disk is full.
+    Raises: ResourceError if the disk takes no more; it tells `size`, the bytes that are needed, or those that were there when it happened.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"no space left to write {path}: free some disk space and run the same command again") from error
+        if error.errno in DISK:
+            raise refused(path, size or (partial.stat().st_size if partial.is_file() else 0), error) from None
         if str(error.filename) == str(partial):
             error.filename, error.filename2 = str(path), None  # a message names the file that the user knows
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes atomically."""
+    with replacing(path, len(content)) as partial:
+        partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode("utf-8"))
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends UTF-8 text and hands it to the system at once. Raises: ResourceError, naming the path, if the disk is full."""
+    """Appends UTF-8 text, all of it or nothing, and hands it to the system at once. Raises: ResourceError if the system does not take it."""
+    path, content = Path(path), text.encode("utf-8")
+    before = path.stat().st_size if path.is_file() else 0
     try:
-        with open(path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(path, "ab") as file:
+            file.write(content)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"no space left to write {path}: free some disk space and run the same command again") from None
-        raise
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
+        raise refused(path, len(content), error) from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -97,23 +111,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Reads a JSON object.
+def parse_json(content: bytes) -> Any:
+    """A JSON value. Raises: ValueError for what is none: bad UTF-8, NaN, a key that stands twice, thousands of digits or of brackets."""
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Reads a JSON object of at most `limit` bytes.
 
     Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names the artefact in the message.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_JSON_BYTES + 1)
+            content = file.read(limit + 1)
     except FileNotFoundError:
         raise DataError(f"{what} {path} does not exist") from None
     except OSError as error:
         raise DataError(f"{what} {path} can't be read ({error.strerror})") from None
-    if len(content) > MAX_JSON_BYTES:
-        raise DataError(f"{what} {path} has more than the {MAX_JSON_BYTES} bytes that such a file can have")
+    if len(content) > limit:
+        raise DataError(f"{what} {path} has more than the {limit} bytes that such a file can have")
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, NaN, an integer of thousands of digits
+        value = parse_json(content)
+    except ValueError as error:
         raise DataError(f"{what} {path} is not valid JSON ({str(error).splitlines()[0]})") from None
     if not isinstance(value, dict):
         raise DataError(f"{what} {path} must hold a JSON object, not a {type(value).__name__}")
@@ -122,3 +144,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from par.architecture import KINDS
 from par.errors import DataError, UsageError
 
 MAX_LINE_BYTES = 1 << 20
+MAX_BYTES = 256 << 20  # a hundred rows, the default, have 4 MB at most: of 1,024 blocks
+KEYS = {
+    "train": {"kind", "step", "epoch", "tau", "learning_rate", "arch_lr", "nll_per_token", "pi", "seconds"},
+    "valid": {"kind", "step", "epoch", "split", "evaluate_as", "nll_per_token", "train_nll_per_token", "seconds"}
+    | {"perplexity_per_token", "perplexity_per_word", "bits_per_byte"},
+}
+MAX_FIGURE = 1e12  # beyond any rate, loss or time in seconds of a run
 EVALUATED_AS = ("fixed", "soft", "argmax")  # the network itself; a SuperNet as its mixture, or as its likeliest kinds
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -38,12 +46,14 @@ class History:
 def read(path: Path) -> Rows:
     """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}. A last line still being written is left out.
 
-    Raises: DataError if the file is missing, a line is not a row of a known kind, the steps do not increase (train) or decrease (valid), or the
-    number of blocks changes.
+    Raises: DataError if the file is missing or too large, a line is not a row of a known kind, the steps do not increase (train) or decrease (valid),
+    or the number of blocks changes.
     """
     rows: Rows = {"train": [], "valid": []}
     try:
         with open(path, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise DataError(f"history {path} has {size} bytes, more than the {MAX_BYTES} that are read: train with a larger --record_every")
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
                 if line.endswith(b"\n"):
                     row = _row(line, path, number)
@@ -58,9 +68,10 @@ def read(path: Path) -> Rows:
 
 def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-        ok = {"train": _is_train, "valid": _is_valid}[row["kind"]](row) and type(row["step"]) is int and row["step"] >= 0
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        row = files.parse_json(line)
+        ok = set(row) == KEYS[row["kind"]] and {"train": _is_train, "valid": _is_valid}[row["kind"]](row)
+        ok = ok and all(type(row[key]) is int and 0 <= row[key] < 1 << 53 for key in ("step", "epoch"))
+    except (ValueError, KeyError, TypeError, OverflowError):
         ok = False
     if not ok:
         raise DataError(f"history {path} line {number} is not a row of this program: {line[:60]!r}")
@@ -70,13 +81,17 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
 def _is_train(row: dict[str, Any]) -> bool:
     pi = np.array(row["pi"])
     ok = pi.dtype.kind in "fi" and pi.ndim == 2 and pi.shape[1] == len(KINDS) and bool((pi >= 0).all() and (abs(pi.sum(1) - 1) < 1e-3).all())
-    return ok and row["tau"] > 0 and all(0 <= row[key] < math.inf for key in ("tau", "learning_rate", "nll_per_token", "seconds"))
+    return ok and row["tau"] > 0 and all(_is_figure(row[key]) for key in ("tau", "learning_rate", "arch_lr", "nll_per_token", "seconds"))
 
 
 def _is_valid(row: dict[str, Any]) -> bool:
     ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
-    ok = ok and (row["perplexity_per_token"] is None or row["perplexity_per_token"] < math.inf)
-    return ok and all(0 <= row[key] < math.inf for key in ("nll_per_token", "train_nll_per_token", "seconds"))
+    ok = ok and all(row[key] is None or 0 <= row[key] < math.inf for key in ("perplexity_per_token", "perplexity_per_word", "bits_per_byte"))
+    return ok and all(_is_figure(row[key]) for key in ("nll_per_token", "train_nll_per_token", "seconds"))
+
+
+def _is_figure(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MAX_FIGURE
 
 
 def _check_order(previous: list[dict[str, Any]], row: dict[str, Any], path: Path, number: int) -> None:

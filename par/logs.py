@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from par.history import History
 from par.learner import Learner
 from par.runs import RunConfig
 
+EVENT_BYTES = 100  # about, of one figure for TensorBoard
+
 
 class RunLogs:
     """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that is continued was written."""
@@ -26,7 +30,8 @@ class RunLogs:
         _cut_back(run_dir, kept)
         self._history = History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
-        self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in ("train", "valid")}
+        with self._events("", 0):
+            self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in ("train", "valid")}
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
         """The head of the log: what is trained on what, parameters by part, settings."""
@@ -52,23 +57,20 @@ class RunLogs:
             f"step {position['step']}/{total} epoch {position['epoch']} lr {position['learning_rate']:.3e} tau {position['tau']:.3f} "
             f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest}"
         )
-        with self._writers["train"].as_default(step=position["step"]):
-            tf.summary.scalar("speed/tokens_per_second", tokens_per_second)
+        self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
 
     def train_row(self, row: dict[str, Any]) -> None:
         """A row of the history, and the same figures for TensorBoard: schedules, loss, pi and its entropy (nats) by block."""
         self._history.append("train", **row)
         pi = np.asarray(row["pi"])
-        with self._writers["train"].as_default(step=row["step"]):
-            for name in ("learning_rate", "arch_lr", "tau"):
-                tf.summary.scalar(f"schedule/{name}", row[name])
-            tf.summary.scalar("loss/nll_per_token", row["nll_per_token"])
-            tf.summary.scalar("perplexity/per_token", np.exp(min(row["nll_per_token"], 700)))
-            for block, probabilities in enumerate(pi, 1):
-                if probabilities.max() < 1.0:
-                    for kind, probability in zip(KINDS, probabilities):
-                        tf.summary.scalar(f"pi_block_{block:02d}/{NAMES[kind]}", probability)
-                    tf.summary.scalar(f"entropy/block_{block:02d}", -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12))))
+        values = {f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")}
+        values["loss/nll_per_token"] = row["nll_per_token"]
+        values["perplexity/per_token"] = np.exp(min(row["nll_per_token"], 700))
+        for block, probabilities in enumerate(pi, 1):
+            if probabilities.max() < 1.0:
+                values |= {f"pi_block_{block:02d}/{NAMES[kind]}": probability for kind, probability in zip(KINDS, probabilities)}
+                values[f"entropy/block_{block:02d}"] = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)))
+        self._scalars("train", row["step"], values)
 
     def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float], **training: float) -> None:
         """A row of the history and a line of the log for one evaluation of the valid split; `training` is what the row says of training so far."""
@@ -79,15 +81,28 @@ class RunLogs:
         text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per byte {:.4f}"
         self.text(text.format(position["step"], evaluate_as, *figures))
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
-        with self._writers["valid"].as_default(step=position["step"]):
-            tf.summary.scalar(f"loss/nll_per_token{suffix}", scores["nll_per_token"])
-            for name in [name for name in names[1:] if finite[name] is not None]:
-                tf.summary.scalar(f"perplexity/{name.removeprefix('perplexity_')}{suffix}", finite[name])
+        values = {f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name] for name in names[1:] if finite[name] is not None}
+        self._scalars("valid", position["step"], {f"loss/nll_per_token{suffix}": scores["nll_per_token"]} | values)
+
+    def _scalars(self, name: str, step: int, values: dict[str, float]) -> None:
+        """Figures by tag for TensorBoard, handed to the system at once."""
+        with self._events(name, EVENT_BYTES * len(values)), self._writers[name].as_default(step=step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+
+    @contextlib.contextmanager
+    def _events(self, name: str, size: int) -> Iterator[None]:
+        """TensorFlow's writer tells the next flush what its thread could not write. Raises: ResourceError, with the directory of the files."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise files.refused(self.run_dir / "tensorboard" / name, size, error) from None
 
     def lengths(self) -> dict[str, int]:
         """Bytes of every log file, all of it handed to the system: what a checkpoint remembers."""
-        for writer in self._writers.values():
-            writer.flush()
+        for name, writer in self._writers.items():
+            with self._events(name, EVENT_BYTES):
+                writer.flush()
         return {str(path.relative_to(self.run_dir)): path.stat().st_size for path in _log_files(self.run_dir)}
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from par import batching, files
-from par.config import DataConfig
+from par.config import MAX_VOCAB_SIZE, DataConfig
 from par.errors import DataError, UsageError
 
 SCHEMA = 2
 SPLITS = ("train", "valid", "test")
 MAX_INTEGER = 1 << 53
+MAX_BYTES = 64 << 20  # three splits of 99,999 shards, with a SHA-256 each
 AGAIN = "run tools/build_data.py again"
 
 
@@ -82,7 +83,7 @@ def load(data_dir: str | Path) -> Manifest:
     Raises: DataError if it is missing or damaged, has unknown or missing keys, wrong types, or figures that contradict each other.
     """
     path = Path(data_dir) / "manifest.json"
-    value = files.read_json(path, "data manifest")
+    value = files.read_json(path, "data manifest", MAX_BYTES)
     if value.get("schema") != SCHEMA:
         raise DataError(f"data manifest {path} has schema {value.get('schema')!r}, but this program reads {SCHEMA}: {AGAIN}")
     manifest = _parse(Manifest, value, str(path))
@@ -100,6 +101,8 @@ def _contradiction(manifest: Manifest) -> str:
     for name in ("batch_size", "seq_len", "lowercase"):
         if getattr(settings, name) != getattr(manifest, name):
             return f"{name} is {getattr(manifest, name)}, but {getattr(settings, name)} in settings"
+    if manifest.vocab_size > (most := settings.vocab_size or MAX_VOCAB_SIZE):
+        return f"vocab_size is {manifest.vocab_size}, more than the {most} of settings"
     if set(manifest.splits) != set(SPLITS):
         return f"splits are {', '.join(sorted(manifest.splits))}, not {', '.join(SPLITS)}"
     hashes = [manifest.tokenizer_sha256, manifest.counts_sha256, manifest.corpus.sha256]

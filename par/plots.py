@@ -7,6 +7,8 @@ steps of probability are equal steps of lightness for every reader.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -162,9 +164,9 @@ def pi_gif(path: Path, run: Run, seconds: float = 10.0) -> int:
     # Pillow would merge equal frames that follow each other; the iteration in the title makes every frame another one.
     images = _changes(heat_map.draw(pi[row], train[row]["step"], train[row]["tau"]) for row in chosen)
     milliseconds = [10 * time for time in frame_times(len(chosen), seconds)]
-    with files.replacing(path) as partial:
+    with _written(path) as file:
         next(images).save(
-            partial,
+            file,
             format="GIF",
             save_all=True,
             append_images=images,
@@ -181,8 +183,8 @@ def pi_gif(path: Path, run: Run, seconds: float = 10.0) -> int:
 def pi_png(path: Path, run: Run) -> None:
     """Writes the last recorded pi, twice as large as the GIF's frames."""
     last = run.rows["train"][-1]
-    with files.replacing(path) as partial:
-        HeatMap(run.blocks, scale=2).draw(run.pi()[-1], last["step"], last["tau"]).save(partial, format="PNG", optimize=True)
+    with _written(path) as file:
+        HeatMap(run.blocks, scale=2).draw(run.pi()[-1], last["step"], last["tau"]).save(file, format="PNG", optimize=True)
 
 
 def pi_over_time(path: Path, run: Run) -> None:
@@ -276,8 +278,16 @@ def _marker(steps: list[int]) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with files.replacing(path) as partial:
-        FigureCanvasAgg(figure).print_figure(partial, format="png")
+    with _written(path) as file:
+        FigureCanvasAgg(figure).print_figure(file, format="png")
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[io.BytesIO]:
+    """A picture is made in memory and then written: Pillow loses the system's reason where a file can't take it."""
+    picture = io.BytesIO()
+    yield picture
+    files.write_bytes(path, picture.getvalue())
 
 
 def described(path: Path) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from par import batching, files
 from par.config import DataConfig
-from par.errors import DataError, ResourceError
+from par.errors import DataError
 from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut, shares
 from par.manifest import load as load
 from par.tokenizer import PAD, Tokenizer
@@ -204,8 +204,7 @@ def write(
     example = _Example([settings.batch_size, settings.seq_len + 1])
     root.mkdir(parents=True, exist_ok=True)
     files.check_space(root, sum(steps for steps, _ in cuts.values()) * example.record_bytes)
-    with files.replacing(root / "tokenizer.model") as partial:
-        partial.write_bytes(tokenizer.model)
+    files.write_bytes(root / "tokenizer.model", tokenizer.model)
     files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
     files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
     splits = {}
@@ -286,9 +285,6 @@ def _write_files(
                             writer.write(example.of(window))
                         left -= len(now)
                         progress(len(now), name)
-            except tf.errors.OpError as error:  # TensorFlow says ResourceExhausted for a full disk, too
-                reason = error.message.rsplit("; ", 1)[-1]
-                raise ResourceError(
-                    f"can't write {path}, of {share * example.record_bytes:,} bytes ({reason}): free some disk space and {AGAIN}"
-                ) from None
+            except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
+                raise files.refused(path, share * example.record_bytes, error) from None
         yield RecordFile(name, path.stat().st_size, files.sha256(path), share)

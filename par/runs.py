@@ -19,11 +19,12 @@ from typing import Any
 
 from par import __version__, files
 from par.architecture import Architecture
-from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
 from par.manifest import Manifest
 
 SCHEMA = 1
+LOCK_BYTES = 200
 OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
 KEYS = {"schema", "version", "architecture", "search_run", "objective", "recipe", "model", "search", "training", "data", "total_steps"}
 
@@ -133,7 +134,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             ModelConfig.from_json(value["model"]),
             SearchConfig.from_json(value["search"]),
             TrainingConfig.from_json(value["training"]),
-            DataIdentity(**data),
+            _bounded(DataIdentity(**data)),
             value["objective"],
             value["recipe"],
         )
@@ -153,6 +154,14 @@ def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:
             raise UsageError(f"{name} must be a {'positive ' if kind is int else ''}{kind.__name__}, but is {str(item)[:60]!r}")
 
 
+def _bounded(data: DataIdentity) -> DataIdentity:
+    """Raises: UsageError if the data would be larger than tools/build_data.py makes any."""
+    for name in ("vocab_size", "batch_size", "seq_len"):
+        if (value := getattr(data, name)) > DataConfig.maximum(name):
+            raise UsageError(f"{name} must be at most {DataConfig.maximum(name)}, but is {value}")
+    return data
+
+
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What must not have changed but has, one `name: old -> new` each."""
     before, after = old.identity(), new.identity()
@@ -168,23 +177,26 @@ def finished(run_dir: Path) -> bool:
 def locked(run_dir: Path) -> Iterator[None]:
     """Holds the run for this process. The lock ends with its owner, however that dies.
 
-    Raises: UsageError naming host and process if another live process holds it or the directory can't be written.
+    Raises: UsageError naming host and process if another live process holds it or the directory can't be written; ResourceError if the disk is full.
     """
     path = Path(run_dir) / "lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed by the with below
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by the with below
     except OSError as error:
+        if error.errno in files.FULL:
+            raise files.refused(path, LOCK_BYTES, error) from None
         raise UsageError(f"run directory {run_dir} can't be written ({error.strerror}): give another with --run=DIR") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise UsageError(
-                f"run {run_dir} is in use by {file.read(200).strip() or 'another process'}: wait for it or give another --run=DIR"
-            ) from None
-        file.truncate(0)
-        file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
-        file.flush()
+            owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
+            raise UsageError(f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR") from None
+        try:
+            file.truncate(0)
+            file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
+        except OSError as error:
+            raise files.refused(path, LOCK_BYTES, error) from None
         yield

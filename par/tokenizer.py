@@ -22,6 +22,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
 from par import corpus
+from par.config import MAX_VOCAB_SIZE
 from par.errors import DataError, UsageError
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]", "[RESERVED_0]", "[RESERVED_1]", "[RESERVED_2]")
@@ -178,6 +179,10 @@ def train(
         if 0 < vocab_size <= num_fixed:
             raise _too_small(vocab_size, num_fixed, num_fixed + 1)
         units = _units(pieces, is_word, lowercase)[: vocab_size - num_fixed if vocab_size else None]
+        if num_fixed + len(units) > MAX_VOCAB_SIZE:
+            raise UsageError(
+                f"the text has {len(units):,} distinct words, more than a vocabulary can hold: give --vocab_size, at most {MAX_VOCAB_SIZE}"
+            )
         sentences, vocab_size = iter(units), num_fixed + len(units)
     options = dict(
         model_type=model_type,

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from par import derive, evaluation, files, metrics, records
-from par.checkpoints import Checkpoints
+from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
 from par.learner import Learner
@@ -37,10 +37,12 @@ class Trainer:
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
         self.record_every = logging.record_every or max(1, self.total // 100)
+        check_settings(run_dir / "checkpoints", config)
         self.learner = Learner(config)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
-        empty = {"sums": {"log": [0.0, 0.0], "record": [0.0, 0.0], "evaluation": [0.0, 0.0]}, "seconds": 0.0, "best": None, "files": {}}
+        sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
+        empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity()}
         self.note: dict[str, Any] = self.checkpoints.restore(warn=announce) or empty
         self.step = int(self.learner.step.numpy())
         self.logs = RunLogs(run_dir, self.note["files"])

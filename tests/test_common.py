@@ -215,8 +215,8 @@ ResourceExhaustedError = type("ResourceExhaustedError", (Exception,), {})
         (KeyboardInterrupt(), 5, "error: interrupted before there was anything to save\n"),
         (MemoryError(), 6, "error: out of memory: lower batch_size, seq_len, mem_len or d_model\n"),
         (ResourceExhaustedError("OOM"), 6, "error: out of memory: lower batch_size, seq_len, mem_len or d_model, or use another --sampling\n"),
-        (OSError(errno.ENOSPC, "No space", "a/b"), 6, "error: no space left to write a/b: free some disk space\n"),
-        (OSError(errno.ENOSPC, "No space"), 6, "error: no space left to write the output: free some disk space\n"),
+        (OSError(errno.ENOSPC, "No space", "a/b"), 6, "error: can't write a/b (No space): free some disk space\n"),
+        (OSError(errno.EFBIG, "Too large"), 6, "error: can't write the output (Too large): raise the limit of a file's size (ulimit -f)\n"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), 1, "error: a/b: Permission denied\n"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -260,7 +260,7 @@ def test_output_that_can_not_be_written_is_an_error():
     program = "import sys; from par.tools import common\nsys.exit(common.run(common.Flags('doc'), lambda _: print('x'), []))"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=BUFFERED)
-    assert (done.returncode, done.stderr) == (6, "error: no space left to write the output: free some disk space\n")
+    assert (done.returncode, done.stderr) == (6, "error: can't write the output (No space left on device): free some disk space\n")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--helpfull"])

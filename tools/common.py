@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import os
 import shlex
@@ -21,12 +20,14 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from par import config
+from par import config, files
 from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
+MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
+TEMPORARY_BYTES = 1 << 16  # far above any function that AutoGraph rewrites
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
 GroupType = TypeVar("GroupType", bound=config.Group)
 
@@ -200,10 +201,10 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
         _discard_output()
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in files.FULL:
             if error.filename is None:
                 _discard_output()
-            return _fail(f"no space left to write {error.filename or 'the output'}: free some disk space", ResourceError.exit_code)
+            return _fail(f"can't write {error.filename or 'the output'} ({error.strerror}): {files.DISK[error.errno]}", ResourceError.exit_code)
         if error.filename is not None:  # a path that the user named, or one below it: missing, a directory, not permitted
             return _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
         return _defect(error)
@@ -244,7 +245,8 @@ def _defect(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    print(f"error: {line[:MAX_MESSAGE]}{' ...' * (len(line) > MAX_MESSAGE)}", file=sys.stderr)
     return code
 
 
@@ -268,7 +270,9 @@ def start_tensorflow() -> Any:
     """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the module.
 
     TensorFlow writes to file descriptor 2 at import and at its first op whatever the log level says. If the import fails, that text is shown.
+    Raises: ResourceError if no temporary file can be written.
     """
+    _check_temporary_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
     with _silenced_stderr():
@@ -279,6 +283,17 @@ def start_tensorflow() -> Any:
         tf.config.experimental.enable_op_determinism()
         tf.constant(0.0) + 1.0
     return tf
+
+
+def _check_temporary_files() -> None:
+    """AutoGraph writes the code that it makes to temporary files; where it can't, it leaves loops as they are, and training fails late."""
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bytes(TEMPORARY_BYTES))
+    except FileNotFoundError as error:  # of none of the usual directories could be written
+        raise ResourceError(f"{error.strerror}, each must take {TEMPORARY_BYTES:,} bytes: free some disk space, or name one by TMPDIR") from None
+    except OSError as error:
+        raise files.refused(Path(tempfile.gettempdir()) / "temporary files", TEMPORARY_BYTES, error) from None
 
 
 @contextlib.contextmanager

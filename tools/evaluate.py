@@ -60,25 +60,29 @@ def _work(values: common.Flags) -> int:
 
 
 def _open(run: str, data: str | None) -> tuple[runs.RunConfig, Path, records.Manifest]:
-    """Settings, data directory and manifest of a run. Raises: DataError if the data has another tokenizer than the run."""
+    """Settings, data directory and manifest of a run. Raises: DataError if the data has another tokenizer or vocabulary."""
     config, remembered = runs.load(common.required_dir(run, "run", "config.json"))
     data_dir = common.required_dir(data or str(remembered), "data", "manifest.json")
     manifest = records.load(data_dir)
     if manifest.tokenizer_sha256 != config.data.tokenizer_sha256:
-        theirs, ours = manifest.tokenizer_sha256[:12], config.data.tokenizer_sha256[:12]
         raise DataError(
-            f"the data in {data_dir} was made with another tokenizer ({theirs}) than run {run} ({ours}): "
-            "build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+            f"the data in {data_dir} was made with another tokenizer (SHA-256 {manifest.tokenizer_sha256}) than run {run} "
+            f"({config.data.tokenizer_sha256}): build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+        )
+    if manifest.vocab_size != config.data.vocab_size:
+        raise DataError(
+            f"the data in {data_dir} has {manifest.vocab_size} pieces, but {run}/config.json says {config.data.vocab_size}: it is damaged"
         )
     return config, data_dir, manifest
 
 
 def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest) -> list[dict[str, Any]]:
     from par import evaluation
-    from par.checkpoints import Checkpoints
+    from par.checkpoints import Checkpoints, check_settings
     from par.learner import Learner
 
     records.verify(data_dir, manifest, values.split)
+    check_settings(Path(run) / "checkpoints", config, values.checkpoint)
     learner = Learner(config)
     checkpoints = Checkpoints(Path(run) / "checkpoints", learner.state)
     if checkpoints.restore(values.checkpoint, announce) is None:
