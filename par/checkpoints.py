@@ -9,9 +9,9 @@ Which checkpoints there are is read from their files, never from TensorFlow's po
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Checkpoints:
         except (tf.errors.OpError, OSError) as error:
             _remove(path.parent, set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before)
             size = sum(variable.numpy().nbytes for variable in _variables(self._state))
-            raise files.refused(path, size, error, kept=self._whole(path.parent)) from None
+            raise files.refused(path, size, error, kept=self._whole()) from None
 
     def restore(self, which: str = "last", warn: Callable[[str], None] = print) -> dict[str, Any] | None:
         """Loads the newest checkpoint that is whole and returns its note; None if there is none at all.
@@ -73,8 +73,8 @@ class Checkpoints:
             raise DataError(f"none of the {len(paths)} checkpoints beside {paths[0]} can be loaded: give another --run, or remove it to start over")
         return None
 
-    def _whole(self, directory: Path) -> str:
-        whole = [path.name for path in _paths(directory) if path not in self._damaged]
+    def _whole(self) -> str:
+        whole = [path.name for which in ("last", "best") for path in _paths(self._directories[which]) if path not in self._damaged]
         return f"; checkpoint {whole[0]} is whole" if whole else "; there is no checkpoint yet"
 
     def _manager(self, which: str) -> tf.train.CheckpointManager:
@@ -124,7 +124,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
         lengths = [best["step"], *note["files"].values()]
         ok = set(note) == {"sums", "seconds", "best", "files", "run"} and set(note["sums"]) == {"log", "record", "evaluation"}
         ok = ok and set(best) == {"step", "nll_per_token"} and isinstance(note["run"], dict) and all(len(sums) == 2 for sums in note["sums"].values())
-        ok = ok and all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers)
+        ok = ok and all(type(number) in (int, float) and 0 <= number <= sys.float_info.max for number in numbers)
         ok = ok and all(type(length) is int and 0 <= length < 1 << 53 for length in lengths)
     except (LookupError, TypeError, AttributeError):
         ok = False

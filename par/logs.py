@@ -30,7 +30,7 @@ class RunLogs:
         _cut_back(run_dir, kept)
         self._history = History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
-        with self._events("", 0):
+        with self._events("", EVENT_BYTES):
             self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in ("train", "valid")}
 
     def begin(self, config: RunConfig, learner: Learner) -> None:

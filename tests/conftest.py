@@ -31,12 +31,21 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="session")
 def run_tool() -> Callable[..., Finished]:
-    """Runs `python tools/NAME.py FLAGS...` and returns its exit code and what it printed; a traceback fails the test unless it is expected."""
+    """Runs `python tools/NAME.py FLAGS...` and returns its exit code and what it printed; a traceback fails the test unless it is expected.
+
+    prefix: the start of the command line, such as a limit (tests/faults.py).
+    """
 
     def run(
-        name: str, *flags: object, cwd: Path = ROOT, env: dict[str, str] | None = None, traceback: bool = False, seconds: float = 300
+        name: str,
+        *flags: object,
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+        traceback: bool = False,
+        seconds: float = 300,
+        prefix: tuple[str, ...] = (),
     ) -> Finished:
-        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
+        command = [*prefix, sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
         done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
         finished = Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert traceback or "Traceback" not in finished.err, finished.err
