@@ -267,8 +267,8 @@ def claim(data: Path, **figures: object) -> None:
 
 
 def test_a_vocabulary_or_counts_that_do_not_fit_the_tokenizer_are_refused(copy):
-    claim(copy, vocab_size=V + 1)
-    refused(copy, f"tokenizer.model has {V} pieces, but the manifest says {V + 1}")
+    claim(copy, vocab_size=V - 1)
+    refused(copy, f"tokenizer.model has {V} pieces, but the manifest says {V - 1}")
     claim(copy, vocab_size=V)
     lines = (copy / "counts.txt").read_text().splitlines()
     short, odd = "\n".join(lines[:-1]), "\n".join([*lines[:-1], "x"])
