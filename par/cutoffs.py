@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from par.config import MAX_VOCAB_SIZE
 from par.errors import DataError, UsageError
 
-MAX_IDS = 4_000_000  # the largest vocabulary that a data set may have
-MAX_BYTES = 32 * MAX_IDS
+MAX_BYTES = 32 * MAX_VOCAB_SIZE
 TURNS = 4  # of a fit
 MOST_CLUSTERS = 5
 LEAST_WIDTH = 8  # of a tail: the time alone would take ever narrower ones, which hardly tell their ids apart
@@ -219,8 +219,8 @@ def read_counts(path: str | Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"counts {path} can't be read ({error.strerror})") from None
     lines = content.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    if len(content) > MAX_BYTES or len(lines) > MAX_IDS:
-        raise DataError(f"counts {path} must hold at most {MAX_IDS:,} lines of 32 bytes, one for each id of a vocabulary")
+    if len(content) > MAX_BYTES or len(lines) > MAX_VOCAB_SIZE:
+        raise DataError(f"counts {path} must hold at most {MAX_VOCAB_SIZE:,} lines of 32 bytes, one for each id of a vocabulary")
     try:
         counts = np.array(lines, np.float64)
     except ValueError:

@@ -97,6 +97,8 @@ class Encoder:
                     cleaned += result.tally
                     file.write(result.ids.astype(self._dtype))
                     progress(len(raw), "")
+        except ResourceError:
+            raise
         except OSError as error:  # of this file: the text's own are DataErrors
             raise files.refused(path, int(counts.sum()) * self._dtype.itemsize, error) from None
         return Encoded(TokenFile(path, self._dtype), counts, *totals.tolist(), digest.hexdigest(), cleaned)

@@ -180,9 +180,7 @@ def train(
             raise _too_small(vocab_size, num_fixed, num_fixed + 1)
         units = _units(pieces, is_word, lowercase)[: vocab_size - num_fixed if vocab_size else None]
         if num_fixed + len(units) > MAX_VOCAB_SIZE:
-            raise UsageError(
-                f"the text has {len(units):,} distinct words, more than a vocabulary can hold: give --vocab_size, at most {MAX_VOCAB_SIZE}"
-            )
+            raise UsageError(f"the text has {len(units)} distinct words, too many for one vocabulary: give --vocab_size, at most {MAX_VOCAB_SIZE}")
         sentences, vocab_size = iter(units), num_fixed + len(units)
     options = dict(
         model_type=model_type,

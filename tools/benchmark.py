@@ -1,8 +1,9 @@
-"""Measures the speed of this program on this machine, on synthetic tokens.
+"""Measures the speed of this program on this machine.
 
     python tools/benchmark.py train                        steps per second of the search for each sampling, and of fixed networks
     python tools/benchmark.py train --json --steps=100     the same as one JSON line
     python tools/benchmark.py softmax                      plain against adaptive softmax, forward and backward, by vocabulary size
+    python tools/benchmark.py data                         how fast a data set is built, beside SentencePiece alone, and its peak memory
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
 What is compared is timed in turn, again and again, so that a change in the machine's speed meets all of it; the medians are printed. Model
@@ -14,13 +15,15 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, files, runs
-from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par import architecture, corpora, corpus, data_speed, files, runs
+from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import Progress
 from par.tools import common
@@ -49,6 +52,15 @@ SOFTMAX = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "d_model", BASE_SHAPE["d_model"], "model width D"),
     (flags.DEFINE_multi_integer, "cutoffs", [], "first id of each tail cluster of the adaptive softmax, the same for every V (default V/50 and V/5)"),
     *BATCH,
+    OUTPUT,
+)
+DATA = common.Flags(__doc__).own(
+    "data",
+    (flags.DEFINE_multi_integer, "megabytes", [20, 200], "size of a text, in millions of bytes"),
+    (flags.DEFINE_string, "input_text", "", "a file that is repeated until it has that size; by default python-docs"),
+    (flags.DEFINE_integer, "vocab_size", 4000, "vocabulary size V of the unigram tokenizer"),
+    (flags.DEFINE_integer, "workers", 0, "processes that encode, 0: one a core"),
+    (flags.DEFINE_integer, "repeats", 3, "measurements of SentencePiece alone, before and after each build"),
     OUTPUT,
 )
 
@@ -138,6 +150,43 @@ def _softmax(values: common.Flags) -> int:
     return 0
 
 
+def _data(values: common.Flags) -> int:
+    if min(values.repeats, *values.megabytes) < 1 or values.workers < 0:
+        raise UsageError("repeats and megabytes must be at least 1, workers at least 0")
+    source = corpus.Text.of(Path(values.input_text)) if values.input_text else corpora.named("python-docs").texts["train"]
+    results = []
+    with tempfile.TemporaryDirectory() as scratch, Progress("benchmark", "build", len(values.megabytes)) as progress:
+        text, root = Path(scratch) / "text.txt", Path(scratch) / "data"
+        settings = DataConfig(input_text=str(text), vocab_size=values.vocab_size)
+        data_speed.write_text(text, source, data_speed.BASELINE_BYTES)
+        data_speed.build_timed(settings, root, values.workers)  # gives the tokenizer that SentencePiece alone encodes with
+        alone = data_speed.Baseline(root / "tokenizer.model", text, values.workers)
+        for megabytes in values.megabytes:
+            data_speed.write_text(text, source, megabytes * data_speed.MEGABYTE)
+            rates = [alone.rate() for _ in range(values.repeats)]
+            used = data_speed.build_timed(settings, root, values.workers)
+            rates += [alone.rate() for _ in range(values.repeats)]
+            rate = megabytes / (used["reading"] + used["encoding"] + used["writing"])
+            beside = {"slowest": min(rates), "fastest": max(rates), "median": statistics.median(rates)}
+            shares = {"megabytes_per_second": rate, "sentencepiece_alone": beside, "ratio": rate / beside["median"]}
+            results.append({"megabytes": megabytes, "seconds": used, "peak_memory_megabytes": used.pop("peak_memory_megabytes"), **shares})
+            progress(1, f"{megabytes} MB")
+    if values.json:
+        print(files.canonical_json({"builds": results}))
+        return 0
+    stages = [name for name in results[0]["seconds"] if name != "starting_tensorflow"]
+    titles = "".join(f"{name} s".rjust(12) for name in stages)
+    print(f"{'MB':>6}{titles}{'MB/s':>8}{'SentencePiece alone':>28}{'ratio':>7}{'peak MB':>9}")
+    for row in results:
+        seconds = "".join(f"{row['seconds'][name]:>12.1f}" for name in stages)
+        alone = "{median:.1f} ({slowest:.1f} to {fastest:.1f})".format(**row["sentencepiece_alone"])
+        print(
+            f"{row['megabytes']:>6,}{seconds}{row['megabytes_per_second']:>8.1f}{alone:>28}{row['ratio']:>7.2f}{row['peak_memory_megabytes']:>9,.0f}"
+        )
+    print("MB/s: reading, encoding and writing, without training the tokenizer; peak: this build's processes together, training included")
+    return 0
+
+
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
@@ -145,7 +194,7 @@ class Subject(NamedTuple):
     work: Callable[[common.Flags], int]
 
 
-SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax)}
+SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax), "data": Subject(DATA, _data)}
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 
 

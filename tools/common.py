@@ -76,7 +76,7 @@ class Flags(flags.FlagValues):
                 choices = getattr(flag.parser, "enum_values", None)
                 text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help.split(REPEATED)[0]}{shown}"
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
-                lines += textwrap.wrap(text, 118, initial_indent=f"{label:<26}", subsequent_indent=" " * 26)
+                lines += textwrap.wrap(text, 118, initial_indent=f"{label:<25} ", subsequent_indent=" " * 26)
         return lines
 
 
