@@ -77,6 +77,9 @@ class Encoder:
         if wanted > 1:
             context = multiprocessing.get_context("spawn")
             self._pool = concurrent.futures.ProcessPoolExecutor(wanted, context, _start_worker, (model,))
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # workers inherit it: to stop is the parent's business
+            self._pool.submit(os.getpid)  # starts the workers
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         return self
@@ -155,10 +158,8 @@ _of_worker: Tokenizer  # the tokenizer of a worker process
 
 
 def _start_worker(model: bytes) -> None:
-    """A worker leaves stopping to its parent, and ends when that is gone, even killed."""
+    """A worker ends when its parent is gone, even killed."""
     global _of_worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process().sentinel
     threading.Thread(target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True).start()
     _of_worker = Tokenizer(model)

@@ -28,20 +28,23 @@ Timing = Callable[[], float]
 
 
 class TimedSoftmax:
-    """The layer with random weights, and random hidden states [N, D] for it. Equal seeds give equal numbers."""
+    """The layer with random weights, and random hidden states [N, D] for it. Equal seeds give equal numbers.
 
-    def __init__(self, model: ModelConfig, vocab_size: int, rows: int, seed: int):
-        layer = AdaptiveSoftmax(model, vocab_size, Initial(seed, model.init_std))
-        hidden = tf.random.stateless_normal([rows, model.d_model], [seed, 0])
+    `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the hidden states, then of the layer's weights in order.
+    """
+
+    def __init__(self, model: ModelConfig, vocab_size: int, rows: int, seed: int = 0):
+        self.layer = AdaptiveSoftmax(model, vocab_size, Initial(seed, model.init_std))
+        self.hidden = tf.random.stateless_normal([rows, model.d_model], [seed, 0])
 
         def step(targets: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
-                tape.watch(hidden)
-                loss = tf.reduce_mean(layer.nll(hidden, targets))
-            gradients = tape.gradient(loss, [hidden, *(weight.value for weight in layer.trainable_variables)])
+                tape.watch(self.hidden)
+                loss = tf.reduce_mean(self.layer.nll(self.hidden, targets))
+            gradients = tape.gradient(loss, [self.hidden, *(weight.value for weight in self.layer.trainable_variables)])
             return [loss, *map(tf.convert_to_tensor, gradients)]
 
-        self._step = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([rows], tf.int32))
+        self.loss_and_gradients = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([rows], tf.int32))
 
     def timing(self, targets: np.ndarray) -> Timing:
         """A function that takes steps for targets [N] until LEAST_SECONDS have passed and returns the milliseconds of the fastest; it is warm."""
@@ -51,7 +54,7 @@ class TimedSoftmax:
             times = []
             while sum(times) < LEAST_SECONDS:
                 start = time.perf_counter()
-                self._step(ids)[0].numpy()
+                self.loss_and_gradients(ids)[0].numpy()
                 times.append(time.perf_counter() - start)
             return 1e3 * min(times)
 

@@ -1,4 +1,4 @@
-"""How fast this machine trains a network or its softmax on synthetic tokens, and the best matrix product to hold a network against."""
+"""How fast this machine trains a network: steps per second on synthetic tokens, and the best matrix product to hold them against."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from par import cost
-from par.adaptive_softmax import AdaptiveSoftmax
-from par.config import ModelConfig
-from par.initial import Initial
 from par.learner import Learner
 from par.runs import RunConfig
 
@@ -89,27 +86,3 @@ class TimedTraining:
         data = self.config.data
         counts = zipf_counts(data.vocab_size)
         return cost.training_flops(self.config.architecture.blocks, self.config.model, data.batch_size, data.seq_len, counts.tolist())
-
-
-class TimedSoftmax:
-    """A softmax, plain or adaptive as `model.cutoffs` says, over `rows` synthetic tokens, ready to be timed again and again."""
-
-    def __init__(self, model: ModelConfig, vocab_size: int, rows: int):
-        self.layer = AdaptiveSoftmax(model, vocab_size, Initial(0, model.init_std))
-        self._hidden = tf.random.stateless_normal((rows, model.d_model), [0, 0])
-        self._targets = tf.constant(synthetic_tokens(vocab_size, (rows,)))
-        self.run()  # traces, and warms up
-
-    def run(self) -> float:
-        """Milliseconds of the mean nll and its gradients with respect to the hidden states and every weight, in one graph call."""
-        start = time.perf_counter()
-        self.loss_and_gradients(self._hidden, self._targets)[0].numpy()
-        return 1e3 * (time.perf_counter() - start)
-
-    @tf.function
-    def loss_and_gradients(self, hidden: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """hidden [N, D], targets [N] -> the mean nll, and its gradients: of the hidden states first, then of the layer's weights in order."""
-        with tf.GradientTape() as tape:
-            tape.watch(hidden)
-            loss = tf.reduce_mean(self.layer.nll(hidden, targets))
-        return loss, tape.gradient(loss, [hidden, *[weight.value for weight in self.layer.weights]])

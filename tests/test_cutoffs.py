@@ -9,7 +9,7 @@ import pytest
 
 from naive import cutoffs as naive
 from par import cutoffs
-from par.config import ModelConfig
+from par.config import MAX_VOCAB_SIZE, ModelConfig
 from par.cost import softmax_flops
 from par.errors import DataError, UsageError
 
@@ -208,7 +208,7 @@ def test_counts_are_read_one_a_line(tmp_path, content):
         (b"\xff\xfe3\x00\n\x00", "line 1 is "),
         ("7\n", "at least two counts, not all 0, but holds 1 with the largest 7"),
         ("0\n0\n0\n", "at least two counts, not all 0, but holds 3 with the largest 0"),
-        ("1\n" * (cutoffs.MAX_IDS + 1), "at most 4,000,000 lines"),
+        ("1\n" * (MAX_VOCAB_SIZE + 1), "at most 4,000,000 lines"),
         ("1" * (cutoffs.MAX_BYTES + 1), "at most 4,000,000 lines"),
     ],
     ids=lambda value: repr(value[:20]),

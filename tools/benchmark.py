@@ -124,16 +124,18 @@ def _softmax(values: common.Flags) -> int:
     for size, model in adaptive.items():
         model.check_vocabulary(size)
     common.start_tensorflow()
-    from par import timing
+    from par import softmax_timing, timing
 
     results = []
     with Progress("benchmark", "measurement", 2 * values.repeats * len(adaptive)) as progress:
         for size, model in adaptive.items():
-            timed = {"plain": timing.TimedSoftmax(plain, size, rows), "adaptive": timing.TimedSoftmax(model, size, rows)}
+            tokens = timing.synthetic_tokens(size, (rows,))
+            layers = {"plain": plain, "adaptive": model}
+            timed = {name: softmax_timing.TimedSoftmax(layer, size, rows).timing(tokens) for name, layer in layers.items()}
             milliseconds: dict[str, list[float]] = {name: [] for name in timed}
             for _ in range(values.repeats):
-                for name, softmax in timed.items():
-                    milliseconds[name].append(softmax.run())
+                for name, timing_of in timed.items():
+                    milliseconds[name].append(timing_of())
                     progress(1, f"{name}, V {size:,}")
             figures = {name: {"milliseconds": statistics.median(m), "slowest": max(m), "fastest": min(m)} for name, m in milliseconds.items()}
             ratio = figures["plain"]["milliseconds"] / figures["adaptive"]["milliseconds"]

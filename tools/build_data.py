@@ -75,6 +75,7 @@ def _work(values: common.Flags) -> None:
     if not is_built:
         made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
         announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
+        common.check_temporary_files()
         with build.replacing_directory(root) as partial:
             model, encoded = build.encode(partial, source, build.train(source), Progress, values.workers)
             common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now

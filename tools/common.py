@@ -272,7 +272,7 @@ def start_tensorflow() -> Any:
     TensorFlow writes to file descriptor 2 at import and at its first op whatever the log level says. If the import fails, that text is shown.
     Raises: ResourceError if no temporary file can be written.
     """
-    _check_temporary_files()
+    check_temporary_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
     with _silenced_stderr():
@@ -285,8 +285,11 @@ def start_tensorflow() -> Any:
     return tf
 
 
-def _check_temporary_files() -> None:
-    """AutoGraph writes the code that it makes to temporary files; where it can't, it leaves loops as they are, and training fails late."""
+def check_temporary_files() -> None:
+    """For work that starts TensorFlow late. Raises: ResourceError if no temporary file can be written.
+
+    AutoGraph writes the code that it makes to temporary files; where it can't, it leaves loops as they are, and training fails late.
+    """
     try:
         with tempfile.NamedTemporaryFile() as file:
             file.write(bytes(TEMPORARY_BYTES))
