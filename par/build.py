@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import os
 import random
@@ -64,7 +65,8 @@ def read(settings: DataConfig, mirrors: Sequence[str] = ()) -> Source:
         changes |= {"tokenizer_model": f"sha256:{hashlib.sha256(given).hexdigest()}", **tokenizer.properties(model)}
         return Source(text, dataclasses.replace(settings, **changes), model, model == given)
     source = Source(text, dataclasses.replace(settings, **changes), None, False)
-    if source.raw_bytes < SMALL_BYTES and not settings.lowercase:  # a piece is a byte or longer; a line has a space in front and an end
+    is_small = source.raw_bytes < SMALL_BYTES or min(split.raw_bytes for split in text.texts.values()) < 2
+    if is_small and not settings.lowercase:  # a piece is a byte or longer; a line has a space in front and an end
         sizes = {name: corpus.measure(split) for name, split in text.texts.items()}
         records.check_size({name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True)
     return source
@@ -115,9 +117,12 @@ def train(source: Source) -> bytes:
         return tokenizer.train(text.pieces(), vocab_size=settings.vocab_size, **named)
     wanted = settings.tokenizer_sample_lines
     share = wanted / corpus.measure(text).lines if wanted else SAMPLE_BYTES / text.raw_bytes
-    return tokenizer.train(
-        sample(text.pieces(), share), vocab_size=settings.vocab_size or DEFAULT_VOCAB_SIZE, threads=settings.tokenizer_threads, **named
-    )
+    named |= {"vocab_size": settings.vocab_size or DEFAULT_VOCAB_SIZE, "threads": settings.tokenizer_threads}
+    try:
+        return tokenizer.train(sample(text.pieces(), share), **named)
+    except UsageError as error:
+        of_sample = f" (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)" * (share < 1)
+        raise UsageError(f"{error}{of_sample}") from None
 
 
 def encode(partial: Path, source: Source, model: bytes, progress: Progress, workers: int = 0) -> tuple[Tokenizer, dict[str, Encoded]]:
@@ -166,56 +171,54 @@ def sample(pieces: Iterable[str], share: float) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def replacing_directory(root: Path) -> Iterator[Path]:
-    """Yields a new directory beside `root` that takes its place when the block ends, and is removed when it fails.
+def building(root: Path) -> Iterator[Path]:
+    """Keeps other builds from `root` and yields an empty directory beside it, which takes its place if a manifest is in it when the block ends.
 
-    What a build that was killed left behind is removed, too. Raises: UsageError if the place can't be written.
+    What was there stays until then. What a killed build left is removed, and a data set that it had moved aside comes back.
+    Raises: UsageError if the place can't be written, or another process builds there.
     """
     root = root.resolve()
     missing = [path for path in root.parents if not path.exists()]
-    partial, old = (root.with_name(f".{root.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
+    partial, old = (root.parent / f".{root.name}.{what}" for what in ("partial", "old"))
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(root)
-        partial.mkdir()
+        lock = _locked(partial, root)
     except OSError as error:
         if error.errno in files.FULL:
             raise files.refused(root, 0, error) from None
         raise UsageError(f"output_dir {root} can't be written ({error.strerror}: {error.filename}): give another --output_dir") from None
     try:
+        if old.exists() and not root.exists():
+            old.rename(root)
+        for left in partial.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield partial
-        if root.exists():
-            root.rename(old)
-        partial.rename(root)
+        if (partial / "manifest.json").exists():
+            if root.exists():
+                root.rename(old)
+            partial.rename(root)
     except ResourceError as error:  # names a file that is gone: the user knows the directory that it was for
         raise ResourceError(str(error).replace(str(partial), str(root))) from None
     finally:
         if old.exists() and not root.exists():
             old.rename(root)
-        shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-        if not root.exists():
-            for path in missing:
-                with contextlib.suppress(OSError):
-                    path.rmdir()
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+        for path in missing:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                path.rmdir()
 
 
-def _remove_leftovers(root: Path) -> None:
-    """Removes what killed builds left beside `root`; a whole data set that one had moved aside comes back. Process numbers may be used again."""
-    for path in [*root.parent.glob(f".{root.name}.*.partial"), *root.parent.glob(f".{root.name}.*.old")]:
-        owner = path.name.split(".")[-2]
-        if owner.isdecimal() and (int(owner) == os.getpid() or not _is_alive(int(owner))):
-            if path.suffix == ".old" and not root.exists():
-                path.rename(root)
-                continue
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's process
-        return True
-    return True
+def _locked(partial: Path, root: Path) -> int:
+    """Makes the directory, if it is not there, and locks it until the descriptor that is returned is closed, or this process ends."""
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:  # else it got its name as a data set meanwhile
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageError(f"output_dir {root} is being built by another process: wait for it, or give another --output_dir") from None
+        os.close(lock)

@@ -115,7 +115,7 @@ class DataConfig(Group):
     batch_size: int = setting(32, "parallel text streams B", minimum=1, maximum=1 << 20)
     seq_len: int = setting(32, "window length T in tokens", minimum=1, maximum=1 << 20)
     shards: int = setting(1, "record files per split", minimum=1, maximum=99_999)
-    tokenizer_model: str = setting("", "an existing SentencePiece model instead of training one")
+    tokenizer_model: str = setting("", "an existing SentencePiece model instead of training one; its kind, size, case and symbols count")
     tokenizer_sample_lines: int = setting(
         0, "train a unigram or BPE model on about so many lines, drawn evenly; 0: on all, or on as many as make 32 MiB", minimum=0, maximum=1 << 40
     )

@@ -2,7 +2,7 @@
 
 A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a file's start, turns CRLF into LF, invalid
 UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in blocks, and never held as a whole; a line may
-be of any length, but not a run without a space.
+be of any length, but a word or a run of spaces of more than 1 MiB is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from par.errors import DataError
 SPLITS = ("train", "valid", "test")
 BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
 PIECE_CHARACTERS = 1 << 16  # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
-MAX_RUN_BYTES = 1 << 20  # without a space or a line end: can't be cut
+MAX_RUN_BYTES = 1 << 20  # the longest word, or run of spaces: can't be cut
 
 CLEANING = {  # what is counted: how it is said
     "byte_order_marks": "byte order marks removed",
@@ -62,7 +62,7 @@ class Text:
     def blocks(self, tally: Counter | None = None) -> Iterator[str]:
         """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that is longer, in front of a space.
 
-        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or has more than 1 MiB without a space or a line end.
+        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or more than 1 MiB in which a line can't be cut.
         """
         tally = Counter() if tally is None else tally
         for raw in self.raw_blocks():
@@ -158,16 +158,19 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             file.seek(start)
-            data, at = b"", start
+            data, at, ready = b"", start, None  # ready: a block that may be the last
             while chunk := file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))):
                 data += chunk
                 if (run := _long_run(data)) is not None:
-                    size = f"{MAX_RUN_BYTES >> 20} MiB without a space or a line end, from byte {at + run:,} on"
+                    size = f"{MAX_RUN_BYTES >> 20} MiB without the end of a word or a line, from byte {at + run:,} on"
                     raise DataError(f"text {name} has more than {size}: break it into lines")
-                cut = data.rfind(b"\n") + 1 or _before_a_space(data.rstrip(b"\r"), b" ", len(data))
-                if 0 < cut < len(data):
-                    yield RawBlock(data[:cut], at == 0, False)
+                if cut := data.rfind(b"\n") + 1 or _before_a_space(data.rstrip(b"\r"), b" ", len(data)):
+                    if ready is not None:
+                        yield ready
+                    ready = RawBlock(data[:cut], at == 0, False)
                     data, at = data[cut:], at + cut
+            if ready is not None:
+                yield ready if data else ready._replace(ends_part=True)
             if data:
                 yield RawBlock(data, at == 0, True)
     except OSError as error:
@@ -175,11 +178,14 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
 
 
 def _long_run(data: bytes) -> int | None:
-    """Where more than MAX_RUN_BYTES without a space or a line end begin, None if nowhere. Such a run covers one of the windows looked at whole."""
+    """Where more than MAX_RUN_BYTES begin in which a line can't be cut: all spaces, or none, and no line end. None if nowhere.
+
+    Such a run covers one of the windows that are looked at whole.
+    """
     step = MAX_RUN_BYTES // 2
     for i in range(0, len(data) - step + 1, step):
-        if data.find(b"\n", i, i + step) < 0 and data.find(b" ", i, i + step) < 0:
-            found = re.search(rb"[^ \n]{%d}" % (MAX_RUN_BYTES + 1), data)
+        if data.find(b"\n", i, i + step) < 0 and (data.find(b" ", i, i + step) < 0 or not data[i : i + step].strip(b" ")):
+            found = re.search(rb"[^ \n]{%d}| {%d}" % (MAX_RUN_BYTES + 1, MAX_RUN_BYTES + 1), data)
             return found.start() if found else None
     return None
 

@@ -46,6 +46,8 @@ def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, flo
     watcher.start()
     try:
         stages = receiver.recv()
+        if isinstance(stages, Exception):
+            raise stages
     finally:
         process.join()
         done.set()
@@ -54,11 +56,18 @@ def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, flo
 
 
 def _build(sender: multiprocessing.connection.Connection, settings: DataConfig, root: Path, workers: int) -> None:
+    try:
+        sender.send(_stages(settings, root, workers))
+    except Exception as error:
+        sender.send(error)
+
+
+def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
     """What tools/build_data.py does, by the clock."""
     times = [time.perf_counter()]
     source = build.read(settings)
     times.append(time.perf_counter())
-    with build.replacing_directory(root) as partial:
+    with build.building(root) as partial:
         model = build.train(source)
         times.append(time.perf_counter())
         tokenizer, encoded = build.encode(partial, source, model, _silent, workers)
@@ -70,7 +79,7 @@ def _build(sender: multiprocessing.connection.Connection, settings: DataConfig, 
         build.write(partial, source, tokenizer, encoded, _silent)
     times.append(time.perf_counter())
     names = ("reading", "training", "encoding", "starting_tensorflow", "writing")
-    sender.send({name: after - before for name, before, after in zip(names, times, times[1:])})
+    return {name: after - before for name, before, after in zip(names, times, times[1:])}
 
 
 @contextlib.contextmanager

@@ -24,8 +24,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_BYTES = 256 << 20  # a hundred rows, the default, have 4 MB at most: of 1,024 blocks
 KEYS = {
     "train": {"kind", "step", "epoch", "tau", "learning_rate", "arch_lr", "nll_per_token", "pi", "seconds"},
-    "valid": {"kind", "step", "epoch", "split", "evaluate_as", "nll_per_token", "train_nll_per_token", "seconds"}
-    | {"perplexity_per_token", "perplexity_per_word", "bits_per_byte"},
+    "valid": {"kind", "step", "epoch", "split", "evaluate_as", "nll_per_token", "train_nll_per_token", "seconds", *metrics.COMPARED},
 }
 MAX_FIGURE = 1e12  # beyond any rate, loss or time in seconds of a run
 EVALUATED_AS = ("fixed", "soft", "argmax")  # the network itself; a SuperNet as its mixture, or as its likeliest kinds
@@ -86,7 +85,7 @@ def _is_train(row: dict[str, Any]) -> bool:
 
 def _is_valid(row: dict[str, Any]) -> bool:
     ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
-    ok = ok and all(row[key] is None or 0 <= row[key] < math.inf for key in ("perplexity_per_token", "perplexity_per_word", "bits_per_byte"))
+    ok = ok and all(row[key] is None or 0 <= row[key] < math.inf for key in metrics.COMPARED)
     return ok and all(_is_figure(row[key]) for key in ("nll_per_token", "train_nll_per_token", "seconds"))
 
 

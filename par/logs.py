@@ -74,11 +74,11 @@ class RunLogs:
 
     def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float], **training: float) -> None:
         """A row of the history and a line of the log for one evaluation of the valid split; `training` is what the row says of training so far."""
-        names = ("nll_per_token", "perplexity_per_token", "perplexity_per_word", "bits_per_byte")
+        names = ("nll_per_token", *metrics.COMPARED)
         finite = metrics.finite({name: scores[name] for name in names})
         self._history.append("valid", step=position["step"], epoch=position["epoch"], split="valid", evaluate_as=evaluate_as, **finite, **training)
         figures = (scores[name] for name in names)
-        text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per byte {:.4f}"
+        text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per character {:.4f} per byte {:.4f}"
         self.text(text.format(position["step"], evaluate_as, *figures))
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
         values = {f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name] for name in names[1:] if finite[name] is not None}

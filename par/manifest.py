@@ -13,10 +13,10 @@ from typing import Any
 
 from par import batching, files
 from par.config import MAX_VOCAB_SIZE, DataConfig
+from par.corpus import SPLITS
 from par.errors import DataError, UsageError
 
 SCHEMA = 2
-SPLITS = ("train", "valid", "test")
 MAX_INTEGER = 1 << 53
 MAX_BYTES = 64 << 20  # three splits of 99,999 shards, with a SHA-256 each
 AGAIN = "run tools/build_data.py again"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+COMPARED = ("perplexity_per_token", "perplexity_per_word", "bits_per_character", "bits_per_byte")  # of `figures`, what networks are compared by
+
 
 def figures(nll_sum: float, scored: float, tokens: int, words: int, characters: int, bytes_: int) -> dict[str, float]:
     """The figures of a split with plain keys.

@@ -93,7 +93,10 @@ def _check_content(path: Path, file: RecordFile, manifest: Manifest) -> None:
     import tensorflow as tf
 
     first = (tf.constant(0, tf.int64), tf.constant(0), tf.constant(0))
-    low_high = lambda so_far, window: (so_far[0] + 1, tf.minimum(so_far[1], tf.reduce_min(window)), tf.maximum(so_far[2], tf.reduce_max(window)))  # noqa: E731
+
+    def low_high(so_far: tuple, window: tf.Tensor) -> tuple:
+        return so_far[0] + 1, tf.minimum(so_far[1], tf.reduce_min(window)), tf.maximum(so_far[2], tf.reduce_max(window))
+
     try:
         steps, low, high = (int(value) for value in _windows([str(path)], manifest).reduce(first, low_high))
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:

@@ -30,6 +30,7 @@ PAD, UNK, BOS, EOS, MASK = range(5)
 
 TEXTS_AT_ONCE = 5000  # encoded in one call: each starts a thread, and more make longer lists of ids
 LONG_TEXT = 100  # characters from which an array a text is made faster than a list
+MAX_WORD_BYTES = 4096  # SentencePiece takes no piece of 8,000
 SENTENCE_BYTES = 4192  # SentencePiece trains on no sentence that is longer; `_sentences` cuts those
 _Piece = model_pb2.ModelProto.SentencePiece
 _SPECIAL_TYPES = (_Piece.CONTROL, _Piece.UNKNOWN) + (_Piece.CONTROL,) * 6
@@ -82,9 +83,10 @@ class Tokenizer:
     def encode_block(self, block: str, continues: bool = False) -> np.ndarray:
         """The ids, int32, of a block of text as `corpus.Text.blocks` yields it; `continues`: it begins inside a line.
 
-        Long lines are encoded piece by piece. A piece that continues a line loses the space that it begins with, as the model puts one in
-        front; no piece of the vocabulary goes on over a space in its middle, so the ids are those of the whole line. Of a word model every
-        word is a piece of its own, because SentencePiece makes one [UNK] of unknown words that follow one another.
+        Lines of more than 65,536 characters are encoded piece by piece. A piece that continues a line loses the space that it begins with,
+        as the model puts one in front. No piece of our vocabularies goes on over a space in its middle, so the ids are those of the whole
+        line, unless U+2581, or what case folding makes a space, stands beside a cut. Of a word model every word is a piece of its own,
+        because SentencePiece makes one [UNK] of unknown words that follow one another.
         """
         texts, goes_on = corpus.pieces(block)
         if self._is_word:
@@ -168,8 +170,8 @@ def train(
     Raises: UsageError, with the size that works, if the text does not support `vocab_size`; or if a symbol can't be one.
     """
     for symbol in symbols:
-        if not symbol or symbol in SPECIAL_PIECES or re.search(r"\s|▁", symbol):
-            raise UsageError(f"symbol {symbol!r} can't stay one piece: it must not be empty, hold white space or ▁, or be a special piece")
+        if not symbol or symbol in SPECIAL_PIECES or re.search(r"\s|▁|^<0x[0-9A-F]{2}>$", symbol):
+            raise UsageError(f"symbol {symbol!r} can't stay one piece: it must not be empty, hold white space or ▁, or be a special or byte piece")
     is_word, is_whole = model_type == "word", model_type in ("word", "char")
     if is_word:
         symbols = ()  # each word is one piece, a symbol too
@@ -217,7 +219,10 @@ def train(
 
 
 def _units(pieces: Iterable[str], is_word: bool, lowercase: bool) -> list[str]:
-    """All words or characters of a text, frequent ones first, equally frequent ones in the order of their code points."""
+    """All words or characters of a text, frequent ones first, equally frequent ones in the order of their code points.
+
+    They are counted in memory. A word of more than MAX_WORD_BYTES, which no piece can hold, is left out and becomes [UNK].
+    """
     fold = sentencepiece.SentencePieceNormalizer(
         rule_name="nfkc_cf", remove_extra_whitespaces=False, add_dummy_prefix=False, escape_whitespaces=False
     )
@@ -225,7 +230,7 @@ def _units(pieces: Iterable[str], is_word: bool, lowercase: bool) -> list[str]:
     for piece in pieces:
         text = fold.normalize(piece) if lowercase else piece
         counts.update(text.split() if is_word else text)
-    return sorted(counts, key=lambda unit: (-counts[unit], unit))
+    return sorted((unit for unit in counts if len(unit.encode()) <= MAX_WORD_BYTES), key=lambda unit: (-counts[unit], unit))
 
 
 def _sentences(pieces: Iterable[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ def valid_row(step: int, evaluate_as: str = "soft", nll: float = 5.0, **changes:
     """One valid row."""
     row = {"kind": "valid", "step": step, "epoch": 1, "split": "valid", "evaluate_as": evaluate_as, "nll_per_token": nll}
     row |= {"train_nll_per_token": 5.0, "seconds": float(step)}
-    return row | {"perplexity_per_token": float(np.exp(nll)), "perplexity_per_word": 9.0, "bits_per_byte": 2.0} | changes
+    return row | {"perplexity_per_token": float(np.exp(nll)), "perplexity_per_word": 9.0, "bits_per_character": 2.5, "bits_per_byte": 2.0} | changes
 
 
 def drifting_pi(blocks: str, count: int, seed: int = 0) -> np.ndarray:

@@ -285,9 +285,10 @@ def test_a_required_directory_is_named_with_what_makes_it(tmp_path):
     assert common.required_dir(str(tmp_path), "data", "manifest.json") == tmp_path
     with pytest.raises(errors.UsageError, match="--data=DIR is required"):
         common.required_dir(None, "data", "manifest.json")
-    for flag, tool in (("data", "build_data"), ("run", "train")):
-        with pytest.raises(errors.DataError, match=rf"--{flag}=.* has no config.json: give a directory that tools/{tool}.py made"):
-            common.required_dir(str(tmp_path), flag, "config.json")
+    (tmp_path / "manifest.json").unlink()
+    for flag, artefact, tool in (("data", "manifest.json", "build_data"), ("verify", "manifest.json", "build_data"), ("run", "config.json", "train")):
+        with pytest.raises(errors.DataError, match=rf"--{flag}=.* has no {artefact}: give a directory that tools/{tool}.py made"):
+            common.required_dir(str(tmp_path), flag, artefact)
 
 
 def test_no_flag_is_registered_globally():

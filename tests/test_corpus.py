@@ -115,8 +115,24 @@ def test_a_long_line_is_read_in_pieces_but_a_run_without_a_space_is_refused_in_b
     for before in (b"", b"short\n", b"many words \n and lines\n" * 7 + b"z z"):
         path.write_bytes(before + b"x" * 11 + b" end\n")
         start = len(before) - (1 if before.endswith(b"z") else 0)
-        with pytest.raises(DataError, match=rf"a\.txt has more than 0 MiB without a space or a line end, from byte {start} on: break it into lines"):
+        with pytest.raises(DataError, match=rf"a\.txt has more than 0 MiB without the end of a word or a line, from byte {start} on: break it into"):
             list(Text.of(path).blocks())
+
+
+@pytest.mark.parametrize("line", [b"x\n", b"abc def\n", b"\n"])
+def test_lines_that_fill_a_block_exactly_do_not_pile_up(monkeypatch, line):
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", 8 * len(line))
+    blocks = list(Text.of(line * 80).raw_blocks())
+    assert [block.data for block in blocks] == [line * 8] * 10
+    assert [block.ends_part for block in blocks] == [False] * 9 + [True] and [block.starts_file for block in blocks] == [True] + [False] * 9
+
+
+def test_a_run_of_spaces_that_can_not_be_cut_is_refused(monkeypatch):
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(corpus, "MAX_RUN_BYTES", 10)
+    assert "".join(Text.of(b"a" + b" " * 10 + b"b\n").blocks()) == "a" + " " * 10 + "b\n"
+    with pytest.raises(DataError, match="from byte 3 on"):
+        list(Text.of(b"a\nb" + b" " * 11 + b"c\n").blocks())
 
 
 def test_lines_and_bytes_are_counted():

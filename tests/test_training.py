@@ -106,7 +106,10 @@ def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_ent
     assert {"schedule/learning_rate", "schedule/tau", "schedule/arch_lr", "loss/nll_per_token", "entropy/block_01"} <= train.keys()
     assert {f"pi_block_0{b}/{kind}" for b in (1, 2) for kind in ("Attention", "Dense", "Identity")} <= train.keys()
     assert not any("block_03" in tag for tag in train)  # a fixed block has nothing to show
-    names = {f"perplexity/per_{unit}{way}" for unit in ("token", "word") for way in ("", "_argmax")} | {"perplexity/bits_per_byte"}
+    names = {f"perplexity/{unit}{way}" for unit in ("per_token", "per_word") for way in ("", "_argmax")} | {
+        "perplexity/bits_per_character",
+        "perplexity/bits_per_byte",
+    }
     assert names <= valid.keys()
     step, entropy = train["entropy/block_01"][0]
     pi = history.read(uninterrupted.run_dir / "history.jsonl")["train"][0]["pi"][0]

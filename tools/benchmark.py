@@ -160,6 +160,8 @@ def _data(values: common.Flags) -> int:
     with tempfile.TemporaryDirectory() as scratch, Progress("benchmark", "build", len(values.megabytes)) as progress:
         text, root = Path(scratch) / "text.txt", Path(scratch) / "data"
         settings = DataConfig(input_text=str(text), vocab_size=values.vocab_size)
+        if source.raw_bytes == 0:
+            raise UsageError(f"input_text {values.input_text} is empty: give a text to repeat")
         data_speed.write_text(text, source, data_speed.BASELINE_BYTES)
         data_speed.build_timed(settings, root, values.workers)  # gives the tokenizer that SentencePiece alone encodes with
         alone = data_speed.Baseline(root / "tokenizer.model", text, values.workers)

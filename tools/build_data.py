@@ -13,7 +13,7 @@ WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files
 before anything is opened, a broken download is continued, and what one mirror refuses the next one is asked for.
 
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a missing final newline is added; only LF
-ends a line, which may be of any length; more than 1 MiB without a space is refused. Without split files, --split_fractions of all lines
+ends a line, which may be of any length; a word or a run of spaces of more than 1 MiB is refused. Without split files, --split_fractions of all lines
 become train, valid and test, in this order.
 """
 
@@ -33,6 +33,7 @@ from par.progress import Progress, announce
 from par.tokenizer import UNK, Tokenizer
 from par.tools import common
 
+MAX_WORKERS = 1024
 FLAGS = (
     common.Flags(__doc__)
     .group(DataConfig, "Data")
@@ -60,23 +61,23 @@ FLAGS = (
 def _work(values: common.Flags) -> None:
     if values.verify is not None:
         return _verify(values)
-    if values.workers < 0:
-        raise UsageError(f"workers must be at least 0, but is {values.workers}")
+    if not 0 <= values.workers <= MAX_WORKERS:
+        raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
     source = build.read(values.read(DataConfig), values.mirror)
     root = Path(values.output_dir or Path("data") / source.corpus.name)
-    is_built = build.is_built(root, source, values.overwrite, Progress)
-    if is_built:
-        common.start_tensorflow()
-        try:
-            records.verify(root, records.load(root))
-        except DataError as error:
-            announce(f"the data set in {root} is damaged and is built again: {error}")
-            is_built = False
-    if not is_built:
-        made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
-        announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
-        common.check_temporary_files()
-        with build.replacing_directory(root) as partial:
+    with build.building(root) as partial:
+        is_built = build.is_built(root, source, values.overwrite, Progress)
+        if is_built:
+            common.start_tensorflow()
+            try:
+                records.verify(root, records.load(root))
+            except DataError as error:
+                announce(f"the data set in {root} is damaged and is built again: {error}")
+                is_built = False
+        if not is_built:
+            common.check_temporary_files()
+            made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
+            announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
             model, encoded = build.encode(partial, source, build.train(source), Progress, values.workers)
             common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now
             build.write(partial, source, model, encoded, Progress)

@@ -25,6 +25,7 @@ from par.errors import DataError, ParError, ResourceError, StoppedError, UsageEr
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
+TOKENIZER = {"vocab_size", "lowercase"}  # a recipe gives them for its own model_type; one on the command line replaces them, too
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
 MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
 TEMPORARY_BYTES = 1 << 16  # far above any function that AutoGraph rewrites
@@ -129,6 +130,8 @@ def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:
     for names in ALTERNATIVES:
         if given & names:
             given |= names
+    if "model_type" in given:
+        given |= TOKENIZER
     lines = recipe_lines(recipe)
     return [line for line in lines if _flag_name(line) in known and _flag_name(line) not in given] + arguments
 
@@ -261,7 +264,7 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
     if not path:
         raise UsageError(f"--{flag}=DIR is required; see --help")
     if not (Path(path) / artefact).is_file():
-        maker = "build_data" if flag == "data" else "train"
+        maker = "build_data" if artefact == "manifest.json" else "train"
         raise DataError(f"--{flag}={path} has no {artefact}: give a directory that tools/{maker}.py made")
     return Path(path)
 
@@ -307,7 +310,7 @@ def _silenced_stderr() -> Iterator[None]:
         os.dup2(captured.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(saved, 2)
             captured.seek(0)
             sys.stderr.write(captured.read().decode("utf-8", "replace"))

@@ -34,8 +34,7 @@ FLAGS = common.Flags(__doc__).own(
     (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
     (flags.DEFINE_bool, "json", False, "print one JSON line"),
 )  # fmt: skip
-COLUMNS = ("perplexity_per_token", "perplexity_per_word", "bits_per_character", "bits_per_byte")
-FIGURES = ("nll_per_token", *COLUMNS)
+FIGURES = ("nll_per_token", *metrics.COMPARED)
 
 
 def _work(values: common.Flags) -> int:
@@ -100,10 +99,10 @@ def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Pat
 
 
 def _table(results: list[dict[str, Any]]) -> list[str]:
-    rows = [("network", "split", *(name.replace("_", " ") for name in COLUMNS))]
+    rows = [("network", "split", *(name.replace("_", " ") for name in metrics.COMPARED))]
     for result in results:
         way = "" if result["evaluate_as"] == "fixed" else f" {result['evaluate_as']}"
-        figures = (f"{result[name]:.{4 if name.startswith('bits') else 2}f}" for name in COLUMNS)
+        figures = (f"{result[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED)
         rows.append((f"{result['architecture']}{way}", result["split"], *figures))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
