@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import http.client
@@ -26,8 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from par import __version__
-from par.errors import DataError, ResourceError, StoppedError, UsageError
+from par import __version__, files
+from par.errors import DataError, StoppedError, UsageError
 from par.progress import Progress, announce
 
 USER_AGENT = f"Mozilla/5.0 (compatible; par-transformer-xl/{__version__})"  # wikitext.smerity.com answers 403 to urllib's own
@@ -71,15 +70,18 @@ class Known:
         found = hashlib.file_digest(file, algorithm).hexdigest()
         return "" if found == value else f"its {ALGORITHMS[algorithm]} is {found}, not {value}"
 
-    def check(self, path: Path) -> Path:
-        """Returns the path. Raises: DataError, with both digests, if it holds another file or can't be read."""
+    def misfit(self, path: Path) -> str:
+        """Why the file at a path is not this one: its digest beside the known one, or what keeps it from being read; else an empty text."""
         try:
             with open(path, "rb") as file:
-                difference = self.differs(file)
+                return self.differs(file)
         except OSError as error:
-            raise DataError(f"{path} can't be read ({error.strerror})") from None
-        if difference:
-            raise DataError(f"{path} is another file than expected: {difference}; move it away, or see data/README.md for what belongs there")
+            return f"it can't be read ({error.strerror})"
+
+    def check(self, path: Path) -> Path:
+        """Returns the path. Raises: DataError, with both digests, if it holds another file or can't be read."""
+        if misfit := self.misfit(path):
+            raise DataError(f"{path} is another file than expected: {misfit}; move it away, or see data/README.md for what belongs there")
         return path
 
 
@@ -111,7 +113,7 @@ def check_url(url: str) -> None:
 def fetch(known: Known, urls: Sequence[str], folder: Path, timeout: float = TIMEOUT) -> Path:
     """The file `folder`/NAME, downloaded unless it is there. Each URL that fails is one line on stderr. `timeout` in seconds.
 
-    Raises: Unavailable if no URL has it; DataError if another file is there; ResourceError if the disk is full; StoppedError when interrupted.
+    Raises: Unavailable if no URL has it; DataError if another file is there; ResourceError if the disk takes no more; StoppedError when interrupted.
     """
     path = Path(folder) / known.name
     try:
@@ -132,8 +134,19 @@ def fetch(known: Known, urls: Sequence[str], folder: Path, timeout: float = TIME
 def partial(path: Path, size: int) -> Iterator[io.FileIO]:
     """The open partial file of `path`, for appending, held by this process alone; while another one holds it, waits. Left empty, it is removed.
 
-    Raises: ResourceError, naming the path and the `size` in bytes that it needs, if the disk is full.
+    Raises: ResourceError, naming the path and the `size` in bytes that it needs, if the disk takes no more.
     """
+    try:
+        with _held(path) as file:
+            yield file
+    except OSError as error:
+        if error.errno in files.DISK:
+            raise files.refused(path, size, error) from None
+        raise
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[io.FileIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     place = _partial_path(path)
     while True:
@@ -147,11 +160,6 @@ def partial(path: Path, size: int) -> Iterator[io.FileIO]:
                 continue
             try:
                 yield file
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    need = f"no space left to write {path} ({size:,} bytes)"
-                    raise ResourceError(f"{need}: free some disk space and run the same command again") from error
-                raise
             finally:
                 if not _size(file):
                     place.unlink(missing_ok=True)

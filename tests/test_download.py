@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import limited, small_disk, why_no_small_disk
 from par import download
 from par.download import Known, Unavailable
 from par.errors import DataError, ResourceError, UsageError
@@ -393,7 +395,8 @@ def test_what_is_there_is_never_replaced_whatever_it_is(server, known, tmp_path)
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_full_disk_is_named_with_the_path_and_the_need(known, tmp_path):
     partial(tmp_path).symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match=r"no space left to write .*file\.zip \(300,007 bytes\): free some disk space"):
+    told = r"^can't write .*/file\.zip \(No space left on device; it needs 300,007 bytes, [\d,]+ are free\): free some disk space and run the same"
+    with pytest.raises(ResourceError, match=told):
         fetch(known, tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -410,8 +413,8 @@ sys.exit(common.run(common.Flags("x"), lambda values: print(download.fetch(known
 """
 
 
-def start(known: Known, folder: Path, url: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(known.size), known.digest, url]
+def start(known: Known, folder: Path, url: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
+    command = [*prefix, sys.executable, "-c", PROGRAM, str(folder), str(known.size), known.digest, url]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -467,6 +470,25 @@ def test_if_the_one_that_downloads_is_killed_the_one_that_waits_goes_on(server, 
     first.communicate(timeout=120)
     assert second.communicate(timeout=120)[0] == f"{tmp_path}/file.zip\n"
     assert server.ranges == [None, f"bytes={HALF}-"] and (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is_and_what_arrived_before_it_is_continued(server, known, tmp_path):
+    process = start(known, tmp_path, known.urls[0], limited(HALF))
+    _, err = process.communicate(timeout=120)
+    told = rf"error: can't write {tmp_path}/file\.zip \(File too large; it needs 300,007 bytes, [\d,]+ are free\): raise the limit of a file's size"
+    assert process.returncode == 6 and re.match(told, err.splitlines()[-1]) and os.listdir(tmp_path) == [partial(tmp_path).name]
+    assert fetch(known, tmp_path).read_bytes() == BODY and server.ranges == [None, f"bytes={HALF}-"]
+
+
+def test_a_disk_on_which_no_file_can_be_begun_is_told_the_same_way(known, tmp_path):
+    if reason := why_no_small_disk(tmp_path / "tried"):
+        pytest.skip(reason)
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        disk.change("ro")
+        process = start(known, disk.path / "raw", known.urls[0], disk.prefix)
+        _, err = process.communicate(timeout=120)
+    told = f"error: can't write {tmp_path}/disk/raw/file.zip (Read-only file system; it needs 300,007 bytes, 65,536 are free): make the file system "
+    assert process.returncode == 6 and err.splitlines()[-1].startswith(told)
 
 
 # ---- addresses ----
