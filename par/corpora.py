@@ -1,7 +1,7 @@
 """The corpora that have a name. Imports nothing of what it reads.
 
-WikiText is looked for where it may have been placed, else downloaded; every file is checked by its digest before it is opened. data/README.md
-tells where the digests come from.
+WikiText is looked for where it may have been placed, else downloaded; every file is checked by its digest before it is opened, and another one
+of its name is passed over. data/README.md tells where the digests come from.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from par import archive, download
 from par.corpus import SPLITS, Corpus, Text, cut_behind
 from par.download import Known
 from par.errors import DataError, UsageError
+from par.progress import announce
 
 DATA = Path("data")  # relative to the current directory
 RAW = DATA / "raw"  # where downloads go; files placed by hand may lie in either
@@ -174,38 +175,58 @@ WIKITEXT_2_SMALL = {  # placed by hand
 
 def wikitext(published: Published, mirrors: Sequence[str]) -> Corpus:
     """WikiText with its own splits."""
-    paths = _files(published, SPLITS, mirrors)
+    paths = _files(published, SPLITS, mirrors, {})
     return Corpus(published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",))
 
 
 def wikitext_2_small(mirrors: Sequence[str]) -> Corpus:
     """WikiText-2's validation split divided by article: 48 / 6 / 6."""
-    parts = {split: _placed(known, (RAW / "wikitext-2-small",)) for split, known in WIKITEXT_2_SMALL.items()}
+    passed: dict[Path, str] = {}
+    parts = {split: _placed(known, (RAW / "wikitext-2-small",), passed) for split, known in WIKITEXT_2_SMALL.items()}
     if all(parts.values()):
         texts = {split: Text.of(path) for split, path in parts.items()}
     else:
-        whole = _files(WIKITEXT_2, ("valid",), mirrors)["valid"]
+        whole = _files(WIKITEXT_2, ("valid",), mirrors, passed)["valid"]
         titles = [i for i, line in enumerate(Text.of(whole).pieces()) if re.fullmatch(r" = [^=].* = ", line)]
         texts = dict(zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True))  # a blank line comes before each title
     return Corpus("wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles")
 
 
-def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str]) -> dict[str, Path]:
-    """The files of the splits: placed, or out of the archive, which was placed or is downloaded; or downloaded one by one."""
+def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], passed: dict[Path, str]) -> dict[str, Path]:
+    """The files of the splits: placed, or out of the archive, which was placed or is downloaded; or downloaded one by one.
+
+    Raises: DataError if they can't be had; it names what was `passed` over, too.
+    """
     folder = RAW / published.name
     places = (folder, RAW, DATA)
     wanted = {split: published.members[split] for split in splits}
-    found = {split: _placed(known, places) for split, known in wanted.items()}
+    found = {split: _placed(known, places, passed) for split, known in wanted.items()}
     if missing := [known for split, known in wanted.items() if not found[split]]:
-        packed = _placed(published.archive, places) or _download(published, missing, folder, mirrors)
-        if packed:
-            archive.extract(packed, published.name, missing, folder)
+        try:
+            for known in missing:
+                if (folder / known.name).exists():  # nothing is replaced: so this is told before a download
+                    known.check(folder / known.name)
+            packed = _placed(published.archive, places, passed) or _download(published, missing, folder, mirrors)
+            if packed:
+                archive.extract(packed, published.name, missing, folder)
+        except DataError as error:
+            others = ", ".join(f"{path} ({misfit})" for path, misfit in passed.items() if not str(error).startswith(f"{path} "))
+            raise DataError(f"{error}{f'; passed over: {others}' * bool(others)}") from None
     return {split: found[split] or folder / known.name for split, known in wanted.items()}
 
 
-def _placed(known: Known, places: Sequence[Path]) -> Path | None:
-    """The file in the first of the places that has it. Raises: DataError if it is another one there."""
-    return next((known.check(place / known.name) for place in places if (place / known.name).is_file()), None)
+def _placed(known: Known, places: Sequence[Path], passed: dict[Path, str]) -> Path | None:
+    """The file in the first of the places that has it; another one of its name goes to `passed`, with the reason.
+
+    WikiText-2 and WikiText-103 have files of the same names, and both may lie in `RAW` or `DATA`.
+    """
+    for path in (place / known.name for place in places):
+        if path.is_file():
+            if not (misfit := known.misfit(path)):
+                return path
+            announce(f"{path} is passed over: {misfit}")
+            passed[path] = misfit
+    return None
 
 
 def _download(published: Published, members: Sequence[Known], folder: Path, mirrors: Sequence[str]) -> Path | None:
@@ -219,7 +240,7 @@ def _download(published: Published, members: Sequence[Known], folder: Path, mirr
                 try:
                     paths = [download.fetch(known, at, place) for known, at in zip(files, urls)]
                     return paths[0] if place == RAW else None
-                except download.Unavailable as refusal:
+                except DataError as refusal:
                     refusals.append(refusal)
     raise refusals[0]
 

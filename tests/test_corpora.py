@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from par import corpora, corpus
+from par import corpora, corpus, download
 from par.corpora import Published
 from par.corpus import SPLITS, Corpus
 from par.download import Known
 from par.errors import DataError, UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def lines_of(found: Corpus) -> dict[str, list[str]]:
@@ -238,23 +240,121 @@ def test_what_is_missing_beside_a_placed_file_comes_out_of_the_archive(made):
     assert contents(Path("data/raw/wikitext-2")) == {"wiki.train.tokens", "wiki.valid.tokens"}
 
 
-@pytest.mark.parametrize("corpus_name", ["wikitext-2", "wikitext-2-small", "wikitext-103"])
-@pytest.mark.parametrize("place", ["data/raw", "data", "data/raw/{}"])
-@pytest.mark.parametrize("name", ["wiki.valid.tokens", "{}-v1.zip"])
-def test_another_file_in_its_place_is_refused_with_both_digests_and_left(made, capsys, corpus_name, place, name):
-    made.pack()
-    base = corpus_name.removesuffix("-small")
-    path = Path(place.format(base)) / name.format(base)
+def misfit(known: Known, text: bytes) -> str:
+    """How another file is told: its digest and the known one."""
+    algorithm, value = known.digest.split(":")
+    return f"its {download.ALGORITHMS[algorithm]} is {hashlib.new(algorithm, text).hexdigest()}, not {value}"
+
+
+def known_files(corpus_name: str) -> dict[str, Known]:
+    """The files that a corpus may be made of."""
+    published = corpora.WIKITEXT_103 if corpus_name == "wikitext-103" else corpora.WIKITEXT_2
+    return {known.name: known for known in (published.archive, *published.members.values())}
+
+
+PASSED_OVER = [  # what lies where another corpus's file of this name may lie, or where nothing is put
+    *[(name, "wiki.valid.tokens", place) for name in ("wikitext-2", "wikitext-2-small", "wikitext-103") for place in ("data/raw", "data")],
+    *[(name, f"{name}-v1.zip", place) for name in ("wikitext-2", "wikitext-103") for place in ("data", f"data/raw/{name}")],
+]
+
+
+@pytest.mark.parametrize("corpus_name, name, place", PASSED_OVER)
+def test_another_file_of_the_same_name_is_passed_over_told_and_left(made, capsys, corpus_name, name, place):
+    made.pack(corpus_name.removesuffix("-small"))
+    path = Path(place) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"another")
-    known = {known.name: known for known in (getattr(corpora, base.upper().replace("-", "_")).archive, *corpora.WIKITEXT_2.members.values())}
-    if base == "wikitext-103" and path.name in made.texts:
-        known = {path.name: corpora.WIKITEXT_103.members["valid"]}
-    algorithm, value = known[path.name].digest.split(":")
-    found = hashlib.new(algorithm, b"another").hexdigest()
-    with pytest.raises(DataError, match=rf"^{path} is another file than expected: its SHA-\d+ is {found}, not {value}; move it away"):
+    reason = misfit(known_files(corpus_name)[name], b"another")
+    found = corpora.named(corpus_name, [made.url])
+    assert "".join(f"{line}\n" for line in all_lines(found)).encode() in (b"".join(made.texts.values()), b"".join(made.small.values()))
+    assert capsys.readouterr().err.splitlines()[0] == f"{path} is passed over: {reason}" and path.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("corpus_name, name, place", PASSED_OVER)
+def test_if_nothing_else_can_be_had_one_line_names_what_was_passed_over_with_both_digests(made, corpus_name, name, place):
+    path = Path(place) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"another")
+    with pytest.raises(DataError) as refusal:
+        corpora.named(corpus_name)
+    base = corpus_name.removesuffix("-small")
+    assert str(refusal.value).startswith(f"data/raw/{base}-v1.zip can't be downloaded, for the reasons above: place it there by hand")
+    assert str(refusal.value).endswith(f"; passed over: {path} ({misfit(known_files(corpus_name)[name], b'another')})")
+    assert contents(Path()) == {str(path)}
+
+
+def test_the_first_file_that_fits_is_taken_whatever_lies_before_it(made, capsys):
+    made.place(Path("data"))
+    for folder in ("data/raw", "data/raw/wikitext-2"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name in made.texts:
+            (Path(folder) / name).write_bytes(f"another in {folder}".encode())
+    before = contents(Path())
+    assert texts_of(corpora.named("wikitext-2")) == made.texts
+    assert downloads(capsys) == [] and contents(Path()) == before
+
+
+def test_both_corpora_are_built_where_the_files_of_one_lie_in_a_shared_place(made):
+    other = {name: text[::-1] for name, text in made.texts.items()}
+    for name, text in other.items():
+        Path("data").mkdir(exist_ok=True)
+        (Path("data") / name).write_bytes(text)
+    for name in ("wikitext-2", "wikitext-103"):
+        made.pack(name)
+        assert texts_of(corpora.named(name, [made.url])) == made.texts
+    assert {name: (Path("data") / name).read_bytes() for name in other} == other
+
+
+def test_several_that_are_passed_over_are_all_named_in_one_line(made):
+    Path("data/raw").mkdir(parents=True)
+    names = ["data/raw/wiki.train.tokens", "data/wiki.train.tokens", "data/wiki.test.tokens", "data/wikitext-2-v1.zip"]
+    for name in names:
+        Path(name).write_bytes(name.encode())
+    with pytest.raises(DataError) as refusal:
+        corpora.named("wikitext-2")
+    known = known_files("wikitext-2")
+    told = [f"{name} ({misfit(known[Path(name).name], name.encode())})" for name in names]
+    assert str(refusal.value).endswith(f"; passed over: {', '.join(told)}") and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("corpus_name", ["wikitext-2", "wikitext-2-small", "wikitext-103"])
+def test_another_file_where_a_text_would_be_put_is_refused_before_a_download_and_left(made, capsys, corpus_name):
+    base = corpus_name.removesuffix("-small")
+    made.pack(base)
+    path = Path(f"data/raw/{base}/wiki.valid.tokens")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"another")
+    told = f"{path} is another file than expected: {misfit(known_files(corpus_name)[path.name], b'another')}; move it away, or see data/README.md"
+    with pytest.raises(DataError, match=f"^{re.escape(told)} for what belongs there$"):
         corpora.named(corpus_name, [made.url])
-    assert contents(Path()) == {str(path)} and path.read_bytes() == b"another" and downloads(capsys) == []
+    Path("data/wiki.valid.tokens").write_bytes(b"a third")
+    with pytest.raises(DataError, match=rf"^{re.escape(told)} .*; passed over: data/wiki\.valid\.tokens \(its SHA-\d+ is \w+, not \w+\)$"):
+        corpora.named(corpus_name, [made.url])
+    assert path.read_bytes() == b"another" and downloads(capsys) == []
+
+
+def test_another_archive_where_it_would_be_put_is_refused_unless_the_files_can_be_had_alone(made):
+    Path("data/raw").mkdir(parents=True)
+    for name in ("wikitext-2", "wikitext-103"):
+        Path(f"data/raw/{name}-v1.zip").write_bytes(b"another")
+        made.pack(name)
+        reason = misfit(known_files(name)[f"{name}-v1.zip"], b"another")
+        told = f"data/raw/{name}-v1.zip is another file than expected: {reason}; move it away, or see data/README.md for what belongs there"
+        with pytest.raises(DataError, match=f"^{re.escape(told)}$"):
+            corpora.named(name, [made.url])
+    made.place(made.mirror)
+    assert texts_of(corpora.named("wikitext-2", [made.url])) == made.texts
+    assert Path("data/raw/wikitext-2-v1.zip").read_bytes() == b"another"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="the system has no /proc/self/mem")
+def test_a_file_that_cannot_be_read_is_passed_over_and_named(made, tmp_path):
+    Path("data").mkdir()
+    os.symlink("/proc/self/mem", "data/wiki.valid.tokens")  # a regular file whose first byte nobody can read
+    with pytest.raises(DataError, match=r"; passed over: data/wiki\.valid\.tokens \(it can't be read \(Input/output error\)\)$"):
+        corpora.named("wikitext-2-small")
+    made.pack()
+    assert corpora.named("wikitext-2-small", [made.url]).name == "wikitext-2-small"
 
 
 def test_wikitext_2_small_is_the_same_from_the_whole_file_and_from_three(made):
@@ -271,8 +371,10 @@ def test_wikitext_2_small_is_the_same_from_the_whole_file_and_from_three(made):
     three = corpora.named("wikitext-2-small")
     assert lines == lines_of(three) and one.symbols == three.symbols == ("<unk>",) and one.note == three.note
     Path("data/raw/wikitext-2-small/test.txt").write_bytes(b"another")
-    with pytest.raises(DataError, match=r"^data/raw/wikitext-2-small/test\.txt is another file than expected"):
+    told = misfit(corpora.WIKITEXT_2_SMALL["test"], b"another")
+    with pytest.raises(DataError, match=rf"; passed over: data/raw/wikitext-2-small/test\.txt \({told}\)$"):
         corpora.named("wikitext-2-small")
+    assert lines_of(corpora.named("wikitext-2-small", [made.url])) == lines
 
 
 def test_a_part_of_the_three_files_is_not_enough_and_the_whole_file_is_taken(made):
@@ -338,10 +440,19 @@ def test_every_file_is_described_so_that_it_can_be_checked_and_placed(published)
         algorithm, value = known.digest.split(":")
         assert re.fullmatch("[0-9a-f]+", value) and len(value) == 2 * hashlib.new(algorithm).digest_size
         assert all(url.startswith("https://") for url in known.urls) and (algorithm == "sha256" or not known.urls)
-    page = (Path(__file__).resolve().parent.parent / "data" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     for known in (published.archive, *published.members.values(), *corpora.WIKITEXT_2_SMALL.values()):
         assert known.name in page and known.digest.split(":")[1] in page
         assert all(url.rsplit("/", 1)[0] in page for url in known.urls)
+
+
+def test_the_help_names_every_digest_that_a_file_is_checked_by():
+    published = (corpora.WIKITEXT_2, corpora.WIKITEXT_103)
+    files = [known for one in published for known in (one.archive, *one.members.values())] + [*corpora.WIKITEXT_2_SMALL.values()]
+    checked = {download.ALGORITHMS[known.digest.split(":")[0]] for known in files}
+    for command in (["bash", "create_tfrecords.sh"], [sys.executable, "tools/build_data.py"]):
+        text = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert set(re.findall(r"SHA-\d+", text)) == checked == {"SHA-256", "SHA-1"}
 
 
 def test_the_three_small_files_have_together_the_size_of_the_one():
