@@ -11,7 +11,8 @@ Sets up .venv and builds a data set: tokenizer, records of train, valid and test
 
   --corpus=NAME       wikitext-2 (default; 4.5 MB to download), wikitext-2-small (its validation text, divided into three),
                       wikitext-103 (190 MB) or python-docs (embedded). Files placed in data/ or data/raw/ are taken first;
-                      all are checked by SHA-256; a broken download is continued (data/README.md)
+                      all are checked by SHA-256 (wikitext-103's text files, not its zip, by SHA-1: no other digest of them
+                      is known); a broken download is continued (data/README.md)
   --mirror=URL        where to download from before the known places are tried: a directory, or the file itself;
                       http://, https:// or file:///PATH; may be repeated
   --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and wikitext-2-small,
@@ -29,7 +30,7 @@ END
 corpus='' recipe='' text='' output='' options=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --corpus | --recipe | --input_text | --output_dir | --tokenizer_model) # --name value, as absl takes it too
+    --corpus | --recipe | --input_text | --output_dir | --tokenizer_model | --verify | --flagfile) # --name value, as absl takes it too
       [ $# -gt 1 ] || die "$1 needs a value: $1=VALUE; see --help"
       set -- "$1=$2" "${@:3}"
       continue
@@ -42,7 +43,7 @@ while [ $# -gt 0 ]; do
     --recipe=*) recipe=${1#*=} ;;
     --input_text=*) text=$(from_caller "${1#*=}") ;;
     --output_dir=*) output=$(from_caller "${1#*=}") ;;
-    --tokenizer_model=*) options+=("--tokenizer_model=$(from_caller "${1#*=}")") ;;
+    --tokenizer_model=* | --verify=* | --flagfile=*) options+=("${1%%=*}=$(from_caller "${1#*=}")") ;;
     *) options+=("$1") ;;
   esac
   shift

@@ -353,8 +353,9 @@ def test_help_exits_0_and_sets_nothing_up(clone: Clone, script: str) -> None:
 
 
 def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: Path) -> None:
+    named = ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2"]
     for arguments, expected in [
-        ([], ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2"]),
+        ([], named),
         (["--corpus=wikitext-2-small"], ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
         (["--corpus=wikitext-103"], ["--recipe=base", "--output_dir=data/wikitext-103", "--corpus=wikitext-103"]),
         (
@@ -365,6 +366,13 @@ def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: 
         (["--corpus", "wikitext-2", "--recipe=quick"], ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"]),
         (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),
         (["--input_text=a b", "--output_dir=c"], ["--recipe=base", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"]),
+        (["--input_text=x", "--tokenizer_model=m"], ["--recipe=base", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"]),
+        (
+            ["--corpus=wikitext-2", "--verify=a b", "--flagfile=c"],
+            [*named, f"--verify={tmp_path}/a b", f"--flagfile={tmp_path}/c"],
+        ),
+        (["--verify", "a b"], [*named, f"--verify={tmp_path}/a b"]),
+        (["--verify=/a/b"], [*named, "--verify=/a/b"]),
     ]:
         assert clone.run("create_tfrecords.sh", *arguments, cwd=tmp_path)[0] == 0
         assert clone.calls("build_data") == [["build_data", *expected]]

@@ -9,8 +9,9 @@ Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,te
 sample in pieces, the size of each split, and the perplexity per word of a unigram model, which any network must beat. Equal text and
 settings give equal bytes; a build that is there already is left as it is.
 
-WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else downloaded to data/raw/: SHA-256 is checked
-before anything is opened, a broken download is continued, and what one mirror refuses the next one is asked for.
+WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else downloaded to data/raw/. Before anything is opened its
+SHA-256 is checked (the SHA-1 of wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is passed over. A
+broken download is continued, and what one mirror refuses the next one is asked for.
 
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a missing final newline is added; only LF
 ends a line, which may be of any length; a word or a run of spaces of more than 1 MiB is refused. Without split files, --split_fractions of all lines
