@@ -18,8 +18,10 @@ Sets up .venv and builds a data set: tokenizer, records of train, valid and test
   --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and wikitext-2-small,
                       base for any other text
   --input_text=PATH   own text instead of a named corpus: a file, a directory or a quoted glob
-  --output_dir=DIR    default data/CORPUS, or data/CORPUS-RECIPE with a recipe that is not the corpus's default;
-                      data/ and the input's name for own text
+  --model_type=word   every word of the corpus, as the literature counts them; char: every character. Either, like any
+                      other model type, replaces the recipe's vocabulary size and case
+  --output_dir=DIR    default data/CORPUS, or data/CORPUS-RECIPE with a recipe that is not the corpus's default, and
+                      -MODEL_TYPE behind it where that is given; data/ and the input's name for own text
   other options       go on to tools/build_data.py, such as --vocab_size=6000;
                       all of them: .venv/bin/python tools/build_data.py --help
 
@@ -27,10 +29,10 @@ PYTHON names the interpreter to use (CPython 3.11 to 3.13), PAR_VENV another pla
 END
 }
 
-corpus='' recipe='' text='' output='' options=()
+corpus='' recipe='' text='' output='' kind='' options=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --corpus | --recipe | --input_text | --output_dir | --tokenizer_model | --verify | --flagfile) # --name value, as absl takes it too
+    --corpus | --recipe | --input_text | --output_dir | --tokenizer_model | --model_type | --verify | --flagfile) # --name value, as absl takes it too
       [ $# -gt 1 ] || die "$1 needs a value: $1=VALUE; see --help"
       set -- "$1=$2" "${@:3}"
       continue
@@ -43,6 +45,7 @@ while [ $# -gt 0 ]; do
     --recipe=*) recipe=${1#*=} ;;
     --input_text=*) text=$(from_caller "${1#*=}") ;;
     --output_dir=*) output=$(from_caller "${1#*=}") ;;
+    --model_type=*) kind=${1#*=} options+=("$1") ;;
     --tokenizer_model=* | --verify=* | --flagfile=*) options+=("${1%%=*}=$(from_caller "${1#*=}")") ;;
     *) options+=("$1") ;;
   esac
@@ -52,7 +55,7 @@ done
 if [ -z "$text" ]; then corpus=${corpus:-wikitext-2}; fi
 if [ -z "$recipe" ]; then recipe=$(default_recipe "$corpus"); fi
 case $recipe in *.flags) recipe=$(from_caller "$recipe") ;; esac
-if [ -z "$output" ] && [ -n "$corpus" ]; then output=$(data_dir "$corpus" "$recipe"); fi
+if [ -z "$output" ] && [ -n "$corpus" ]; then output=$(data_dir "$corpus" "$recipe")${kind:+-$kind}; fi
 
 setup_venv
 cd -- "$root" || exit 1

@@ -364,6 +364,7 @@ def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: 
         ),
         (["--corpus=python-docs", "--shards=2"], ["--recipe=quick", "--output_dir=data/python-docs", "--corpus=python-docs", "--shards=2"]),
         (["--corpus", "wikitext-2", "--recipe=quick"], ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"]),
+        (["--model_type=word"], ["--recipe=base", "--output_dir=data/wikitext-2-word", "--corpus=wikitext-2", "--model_type=word"]),
         (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),
         (["--input_text=a b", "--output_dir=c"], ["--recipe=base", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"]),
         (["--input_text=x", "--tokenizer_model=m"], ["--recipe=base", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"]),
