@@ -13,15 +13,18 @@ from typing import Any, Self
 
 from par.errors import UsageError
 
+NONE = "none"  # the word for no numbers
+
 
 def setting(
-    default: Any, reason: str, *, choices: tuple = (), minimum: float | None = None, maximum: float | None = None, word: str | None = None
+    default: Any, reason: str, *, choices: tuple = (), minimum: float | None = None, maximum: float | None = None, words: tuple[str, ...] = ()
 ) -> Any:
     """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
 
-    word: the flag takes it in place of a number; the command puts numbers there before it makes the group, which never holds the word.
+    words: the flag takes one of them in place of numbers. NONE stands for no numbers, where a recipe has some; for another word the command puts
+    numbers there before it makes the group, which never holds a word.
     """
-    rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "word": word}
+    rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "words": words}
     return dataclasses.field(default=default, metadata={"reason": reason, **rules})
 
 
@@ -49,6 +52,11 @@ class Group:
     def maximum(cls, name: str) -> float:
         """The largest value that a setting may have."""
         return next(field.metadata["maximum"] for field, _ in fields(cls) if field.name == name)
+
+    @classmethod
+    def words(cls, name: str) -> tuple[str, ...]:
+        """The words that a setting's flag takes in place of numbers."""
+        return next(field.metadata["words"] for field, _ in fields(cls) if field.name == name)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; tuples become lists."""
@@ -143,9 +151,9 @@ class ModelConfig(Group):
     norm: str = setting("pre", "pre: one norm in front of a block, shared by its branches; post: one behind each branch", choices=("pre", "post"))
     cutoffs: tuple[int, ...] = setting(
         (),
-        "adaptive softmax: first id of each tail cluster; none means plain softmax; auto: the fastest for the data's counts, by timing this machine",
+        "adaptive softmax: first id of each tail cluster; none: plain softmax; auto: the fastest for the data's counts, by timing this machine",
         minimum=1,
-        word="auto",
+        words=("auto", NONE),
     )
     proj_factor: float = setting(4.0, "adaptive softmax: tail cluster i works at width D / proj_factor^i", minimum=1.0, maximum=1024.0)
     proj_dims: tuple[int, ...] = setting((), "adaptive softmax: the tail widths themselves, one per tail cluster", minimum=1, maximum=1 << 16)
@@ -165,10 +173,10 @@ class ModelConfig(Group):
         """Width at which each tail cluster of the adaptive softmax works."""
         return self.proj_dims or tuple(max(1, int(self.d_model // self.proj_factor ** (i + 1))) for i in range(len(self.cutoffs)))
 
-    def check_vocabulary(self, vocab_size: int) -> None:
-        """Raises: UsageError unless every cutoff lies inside the vocabulary of `vocab_size` ids."""
+    def check_vocabulary(self, vocab_size: int, remedy: str = "") -> None:
+        """Raises: UsageError, with the `remedy` that a command has, unless every cutoff lies inside the vocabulary of `vocab_size` ids."""
         if self.cutoffs and self.cutoffs[-1] >= vocab_size:
-            raise UsageError(f"cutoffs must lie below the vocabulary size {vocab_size}, but are {list(self.cutoffs)}")
+            raise UsageError(f"cutoffs must lie below the vocabulary size {vocab_size}, but are {list(self.cutoffs)}{remedy}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -135,6 +135,22 @@ def test_a_recipe_gives_the_settings_that_the_flags_do_not(here, capsys):
     assert (manifest.batch_size, manifest.seq_len, manifest.settings["model_type"]) == (3, 7, "char")
 
 
+def test_the_next_command_takes_the_recipe_s_cutoffs_away_where_they_do_not_lie_in_the_vocabulary(here, capsys, run_tool):
+    flags = ("--model_type=char", "--vocab_size=0", "--batch_size=3", "--seq_len=7")
+    printed = run(capsys, "--input_text=text.txt", "--recipe=quick", *flags)
+    manifest = records.load("data/text")
+    following = printed.splitlines()[-1]
+    assert manifest.vocab_size < 500 and following == "next: python tools/train.py --data=data/text --recipe=quick --cutoffs=none"
+    without = run_tool("train", "--print_run", "--data=data/text", "--recipe=quick", cwd=here)
+    said = f"cutoffs must lie below the vocabulary size {manifest.vocab_size}, but are [500, 2000]; --cutoffs=none for plain softmax"
+    assert (without.code, without.err) == (1, f"error: {said}\n")
+    taken = run_tool("train", "--print_run", *following.split()[3:], cwd=here)
+    assert (taken.code, taken.err) == (0, "") and taken.out.startswith("logs/text-6s-quick-seed0-")
+    (here / "small.flags").write_text(f"--cutoffs=20\n--cutoffs={manifest.vocab_size - 1}\n")
+    fits = run(capsys, "--input_text=text.txt", "--recipe=small.flags", *flags)
+    assert fits.splitlines()[-1] == "next: python tools/train.py --data=data/text --recipe=small.flags"
+
+
 # ---- what is there already ----
 
 

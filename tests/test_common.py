@@ -63,11 +63,12 @@ def test_a_tool_may_take_some_settings_of_a_group_and_give_others_itself():
     assert values.read(config.ModelConfig, num_heads=3, cutoffs=[]) == config.ModelConfig(d_model=6, num_heads=3)
 
 
-def test_a_word_in_place_of_a_number_is_a_flag_but_never_a_setting(parsed):
-    values = parsed("--cutoffs=auto", "--cutoffs=7")
-    assert values.cutoffs == ["auto", 7]
+def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
+    values = parsed("--cutoffs=auto")
+    assert (values.cutoffs, values.word(config.ModelConfig, "cutoffs")) == (["auto"], "auto")
     with pytest.raises(errors.UsageError, match="cutoffs must be of type int, but is 'auto'"):
         values.read(config.ModelConfig)
+    assert values.read(config.ModelConfig, cutoffs=(7,)).cutoffs == (7,)
     code, err = parsed("--cutoffs=automatic")
     assert code == 1 and "cutoffs" in err and "automatic" in err and err.count("\n") == 1
     assert parsed("--proj_dims=auto")[0] == 1
@@ -113,6 +114,42 @@ def test_the_command_line_wins_over_a_recipe(form, parsed, tmp_path):
     for order in (arguments, arguments[::-1]):
         values = parsed(*(word for argument in order for word in argument.split(" ")))
         assert (values.epochs, values.cutoffs, values.lowercase) == (3, [5], False)
+
+
+def test_cutoffs_can_be_none_over_a_recipe_that_has_some(parsed, tmp_path):
+    recipe = recipe_file(tmp_path, "--cutoffs=10", "--cutoffs=20", "--d_model=64")
+    assert parsed(recipe).read(config.ModelConfig).cutoffs == (10, 20)
+    for given in (["--cutoffs=none"], ["--cutoffs", "none"], ["--cutoffs=none", "--cutoffs=none"]):
+        model = parsed(recipe, *given).read(config.ModelConfig)
+        assert (model.cutoffs, model.d_model) == ((), 64)
+    held = parsed(recipe_file(tmp_path, "--cutoffs=none"))
+    assert held.word(config.ModelConfig, "cutoffs") == "none" and held.read(config.ModelConfig).cutoffs == ()
+    assert parsed(recipe_file(tmp_path, "--cutoffs=none"), "--cutoffs=5").read(config.ModelConfig).cutoffs == (5,)
+
+
+@pytest.mark.parametrize("given", [("none", "5"), ("5", "none"), ("auto", "none")], ids=str)
+def test_a_word_stands_alone(given, capsys):
+    arguments = [f"--cutoffs={value}" for value in given]
+    assert common.run(all_flags(), lambda values: values.read(config.ModelConfig), arguments) == 1
+    assert capsys.readouterr().err == f"error: cutoffs must be numbers, or auto or none alone, but are {', '.join(given)}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "vocab_size", "word"),
+    [
+        (("--cutoffs=5", "--cutoffs=20"), 21, None),
+        (("--cutoffs=5", "--cutoffs=20"), 20, "none"),
+        (("-cutoffs=20", "--epochs=3"), 20, "none"),
+        (("--epochs=30",), 20, None),
+        (("--cutoffs=auto",), 20, None),
+        (("--cutoffs=none",), 20, None),
+        (("--cutoffs=",), 20, None),
+    ],
+    ids=str,
+)
+def test_the_cutoffs_that_train_takes_beside_a_recipe(lines, vocab_size, word, tmp_path):
+    assert common.cutoffs_beside(recipe_file(tmp_path, *lines).split("=", 1)[1], vocab_size) == word
+    assert common.cutoffs_beside(None, vocab_size) is None
 
 
 def test_a_recipe_can_switch_off(parsed, tmp_path):

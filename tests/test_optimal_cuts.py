@@ -177,7 +177,8 @@ def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run
     )
     run_dir = tmp_path / named.out.strip()
     found = files.read_json(run_dir / "config.json", "")["model"]["cutoffs"]
-    assert (run_dir / "flags.txt").read_text().count("--cutoffs=") == len(found)
+    lines = (run_dir / "flags.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("--cutoffs=")] == [f"--cutoffs={cutoff}" for cutoff in found or ["none"]]
     again = run_tool(*auto(data_dir), cwd=tmp_path)
     assert (again.code, again.err) == (0, "") and again.out == first.out.replace("done: 93", "already done: 93")
 
@@ -199,7 +200,8 @@ def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_th
     ("flags", "words"),
     [
         (("--proj_dims=8",), ("cutoffs=auto decides how many clusters", "proj_dims [8]")),
-        (("--cutoffs=20",), ("cutoffs must be numbers or auto, not both", "auto, 20")),
+        (("--cutoffs=20",), ("cutoffs must be numbers, or auto or none alone", "auto, 20")),
+        (("--cutoffs=none",), ("cutoffs must be numbers, or auto or none alone", "auto, none")),
         (("--cutoffs=best",), ("cutoffs", "best")),
     ],
     ids=str,

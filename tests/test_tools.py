@@ -73,6 +73,25 @@ def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
     refused(changed, 1, "training.epochs: 2 -> 3", "training.max_lr: 0.005 -> 0.001", "--run=DIR")
 
 
+def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, run_tool):
+    run_dir, first = search
+    assert [line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line] == ["--cutoffs=none"]
+    again = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--recipe=quick")
+    assert (again.code, again.out) == (0, first.out.replace("done: 186", "already done: 186")), again.err
+
+
+def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, run_tool):
+    recipe = ("train", f"--data={data_dir}", "--recipe=quick", "--print_run")
+    said = "cutoffs must lie below the vocabulary size 40, but are [500, 2000]; --cutoffs=none for plain softmax"
+    refused(run_tool(*recipe), 1, said)
+    plain = run_tool(*recipe, "--cutoffs=none")
+    assert plain.code == 0 and plain.out.startswith("logs/synthetic-6s-quick-seed0-"), plain.err
+    own = ("train", f"--data={data_dir}", *NETWORK, "--print_run")
+    assert run_tool(*own, "--cutoffs=none").out == run_tool(*own).out != run_tool(*own, "--cutoffs=9").out
+    refused(run_tool(*own, "--cutoffs=none", "--cutoffs=9"), 1, "cutoffs must be numbers, or auto or none alone, but are none, 9")
+    refused(run_tool(*own, "--cutoffs=none", "--proj_dims=8"), 1, "proj_dims must give one width per tail cluster: 0 cutoffs, 1 widths")
+
+
 def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_tool):
     def name(*more):
         done = run_tool("train", f"--data={data_dir}", *NETWORK, *more, "--print_run")

@@ -86,7 +86,8 @@ def _work(values: common.Flags) -> None:
         _print_json(root, source, is_built)
     else:
         _print(root, source, is_built)
-        print(f"next: {common.command('train', data=root, recipe=values.recipe)}")
+        cutoffs = common.cutoffs_beside(values.recipe, records.load(root).vocab_size)
+        print(f"next: {common.command('train', data=root, recipe=values.recipe, cutoffs=cutoffs)}")
 
 
 def _verify(values: common.Flags) -> None:

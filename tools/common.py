@@ -51,8 +51,17 @@ class Flags(flags.FlagValues):
 
     def read(self, cls: type[GroupType], **given: Any) -> GroupType:
         """The group as the flags say it; what is given goes before its flag. Raises: UsageError for a value that fails a check."""
-        values = {field.name: getattr(self, field.name) for field, _ in config.fields(cls) if field.name in self} | given
+        fields = [field for field, _ in config.fields(cls) if field.name in self]
+        values = {field.name: () if self.word(cls, field.name) == config.NONE else getattr(self, field.name) for field in fields} | given
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def word(self, cls: type[config.Group], name: str) -> str | None:
+        """The word that a setting's flag was given in place of numbers. Raises: UsageError for a word beside anything else."""
+        words = cls.words(name)
+        given = set(getattr(self, name)) if words else set()
+        if given & set(words) and len(given) > 1:
+            raise UsageError(f"{name} must be numbers, or {' or '.join(words)} alone, but are {', '.join(map(str, getattr(self, name)))}")
+        return next(iter(given & set(words)), None)
 
     def own(self, title: str, *definitions: tuple[Callable, str, Any, str]) -> Flags:
         """Adds flags of this tool alone: (flags.DEFINE_..., name, default, help)."""
@@ -94,12 +103,12 @@ def choice(*values: str, repeatable: bool = False) -> Callable:
 class _IntegerOr(flags.IntegerParser):
     """Parses an integer, or leaves a word as it is."""
 
-    def __init__(self, word: str):
+    def __init__(self, words: tuple[str, ...]):
         super().__init__()
-        self._word = word
+        self._words = words
 
     def parse(self, argument: Any) -> int | str:
-        return argument if argument == self._word else super().parse(argument)
+        return argument if argument in self._words else super().parse(argument)
 
 
 def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> None:
@@ -110,8 +119,8 @@ def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> N
     elif item is None:
         define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[kind]
         define(name, default, text, flag_values=values)
-    elif word := field.metadata["word"]:
-        flags.DEFINE_multi(_IntegerOr(word), flags.ArgumentSerializer(), name, list(default), text, flag_values=values)
+    elif words := field.metadata["words"]:
+        flags.DEFINE_multi(_IntegerOr(words), flags.ArgumentSerializer(), name, list(default), text, flag_values=values)
     else:
         define = {str: flags.DEFINE_multi_string, int: flags.DEFINE_multi_integer, float: flags.DEFINE_multi_float}[item]
         define(name, list(default), text, flag_values=values)
@@ -152,6 +161,12 @@ def recipe_lines(recipe: str) -> list[str]:
         if _flag_name(line) not in _settings():
             raise UsageError(f"recipe {path} holds the unknown flag {line!r}: give one setting a line, --name=value")
     return lines
+
+
+def cutoffs_beside(recipe: str | None, vocab_size: int) -> str | None:
+    """What --cutoffs must be beside a recipe for `train` to take it: `none` where the recipe's own do not lie below the vocabulary, else None."""
+    values = [line.partition("=")[2] for line in recipe_lines(recipe) if _flag_name(line) == "cutoffs"] if recipe else []
+    return config.NONE if any(value.isdecimal() and int(value) >= vocab_size for value in values) else None
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from par import architecture, files, history, records, runs
-from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
 from par.progress import Progress, announce
 from par.tools import common
@@ -49,7 +49,7 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
         raise UsageError(f"num_blocks must be at least 1, but is {values.num_blocks}")
     blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
-    model.check_vocabulary(manifest.vocab_size)
+    model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
     name = Path(values.recipe).stem if values.recipe else "custom"
     config = runs.RunConfig(blocks, model, values.read(SearchConfig), values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
@@ -58,10 +58,8 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
 
 def _auto(values: common.Flags) -> bool:
     """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it decides."""
-    if "auto" not in values.cutoffs:
+    if values.word(ModelConfig, "cutoffs") != "auto":
         return False
-    if values.cutoffs != ["auto"]:
-        raise UsageError(f"cutoffs must be numbers or auto, not both, but are {', '.join(map(str, values.cutoffs))}")
     if values.proj_dims:
         raise UsageError(f"cutoffs=auto decides how many clusters there are, so it can't keep proj_dims {values.proj_dims}: leave one out")
     return True
@@ -139,7 +137,10 @@ def _write_flags(config: runs.RunConfig, logging: LoggingConfig, data_dir: Path,
     lines = [f"--data={data_dir}", f"--architecture={config.architecture.blocks}", f"--run={run_dir}"]
     for group in (config.model, config.search, config.training, logging):
         for name, value in group.to_json().items():
-            lines += [f"--{name}={item}" for item in value] if isinstance(value, list) else [f"--{name}={value}"]
+            items = value if isinstance(value, list) else [value]
+            if NONE in group.words(name):
+                items = items or [NONE]  # else a recipe beside this file would bring its own
+            lines += [f"--{name}={item}" for item in items]
     files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
 
 
