@@ -24,6 +24,7 @@ from PIL import Image
 
 from par import derive, files
 from par.architecture import KINDS, NAMES
+from par.cutoffs import prefix_shares
 from par.history import Run
 
 PAGE, LIGHTEST, DARKEST, INK, CLEAR = 255, 238, 48, 1, 0  # palette indices: the page, a cell of probability 0, one of probability 1, text, unchanged
@@ -241,7 +242,7 @@ def curves(path: Path, run: Run) -> None:
 def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
     """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters of the adaptive softmax end."""
     ids = np.flatnonzero(counts)
-    shares = np.diff(np.concatenate([[0], np.cumsum(counts / np.max(counts))])[[0, *ends, len(counts)]])
+    shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
     with _style():
         figure = Figure((7.2, 3.6), dpi=120, layout="constrained")
         axes = figure.add_subplot(xlabel="id + 1", ylabel="count", xscale="log", yscale="log", xlim=(0.9, 1.1 * len(counts)))
@@ -249,7 +250,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
         edges = [0.9, *(end + 0.5 for end in ends), 1.1 * len(counts)]
         for edge in edges[1:-1]:
             axes.axvline(edge, color=COLOURS["a"], ls="--", lw=1.2)
-        for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares / shares.sum(), np.diff([0, *ends, len(counts)]))):
+        for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))):
             text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
             axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
         _save(figure, path)
