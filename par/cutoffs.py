@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from par.config import MAX_VOCAB_SIZE
+from par.config import MAX_VOCAB_SIZE, NONE
 from par.errors import DataError, UsageError
 
 MAX_BYTES = 32 * MAX_VOCAB_SIZE
@@ -44,8 +44,8 @@ class Cuts:
 
     @property
     def flags(self) -> str:
-        """As `train` takes them; empty for the plain softmax."""
-        return " ".join(f"--cutoffs={cutoff}" for cutoff in self.cutoffs)
+        """As `train` takes them."""
+        return " ".join(f"--cutoffs={cutoff}" for cutoff in self.cutoffs or (NONE,))
 
 
 def optimal(counts: np.ndarray, clusters: int, cost: Cost) -> Cuts:
@@ -221,10 +221,7 @@ def read_counts(path: str | Path) -> np.ndarray:
     lines = content.decode("utf-8", "replace").removesuffix("\n").split("\n")
     if len(content) > MAX_BYTES or len(lines) > MAX_VOCAB_SIZE:
         raise DataError(f"counts {path} must hold at most {MAX_VOCAB_SIZE:,} lines of 32 bytes, one for each id of a vocabulary")
-    try:
-        counts = np.array(lines, np.float64)
-    except ValueError:
-        counts = np.array([_number(line) for line in lines])
+    counts = np.array([_number(line) for line in lines])
     wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))
     if len(wrong):
         line = lines[wrong[0]].strip()[:40]
@@ -235,7 +232,8 @@ def read_counts(path: str | Path) -> np.ndarray:
 
 
 def _number(line: str) -> float:
+    """A number in decimal digits, else NaN. Python's own reading knows 1_0 and the digits of other scripts too."""
     try:
-        return float(line)
+        return float(line) if line.isascii() and "_" not in line else np.nan
     except ValueError:
         return np.nan

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,24 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """For work that writes a file late: makes a file where `path` will be, or its nearest directory that is there, and takes it away again.
+
+    Raises: ResourceError if the disk takes no more; OSError that names `path` for any other reason.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    there = next(parent for parent in Path(os.path.abspath(path)).parents if os.path.lexists(parent))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        if error.errno in DISK:
+            raise refused(path, 0, error) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

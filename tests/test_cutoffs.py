@@ -61,7 +61,7 @@ def test_the_cost_equals_brute_force_for_any_probabilities_and_any_model(seed):
 def test_no_cut_is_the_plain_softmax_over_all_ids():
     assert cutoffs.optimal(np.ones(7), 1, cutoffs.area) == cutoffs.Cuts((), 7.0)
     plain = cutoffs.optimal(np.ones(7), 1, cutoffs.device([clusters_of(64, 0, 2.0, 3.0)], 5))
-    assert (plain.cutoffs, plain.cost, plain.clusters, plain.flags) == ((), 2.0 + 3.0 * 7 * 5, 1, "")
+    assert (plain.cutoffs, plain.cost, plain.clusters, plain.flags) == ((), 2.0 + 3.0 * 7 * 5, 1, "--cutoffs=none")
 
 
 def test_as_many_clusters_as_ids_hold_one_id_each():
@@ -205,6 +205,9 @@ def test_counts_are_read_one_a_line(tmp_path, content):
         ("5\n1\nnan\n", "line 3 is 'nan'"),
         ("5\ninf\n", "line 2 is 'inf'"),
         ("5\n1e999\n", "line 2 is '1e999'"),
+        ("5\n1_0\n", "line 2 is '1_0'"),
+        ("5\n6\n\u0661\n", "line 3 is '\u0661'"),
+        ("5\n0x10\n", "line 2 is '0x10'"),
         (b"\xff\xfe3\x00\n\x00", "line 1 is "),
         ("7\n", "at least two counts, not all 0, but holds 1 with the largest 7"),
         ("0\n0\n0\n", "at least two counts, not all 0, but holds 3 with the largest 0"),

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import ROOT
 from naive import cutoffs as naive
 from par import cutoffs, files
-from small import small_data
+from small import FIRST, SYMBOLS, small_data
 
 COUNTS = [52, 20, 20, 9, 5, 3, 2, 1, 1, 0]
 NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--epochs=1")
@@ -74,11 +74,11 @@ def test_one_number_of_clusters_stands_beside_plain_and_is_given_even_if_plain_i
     done = run_tool("optimal_cuts", f"--counts={even}", "--cost=area", "--clusters=3", "--plot=")
     assert [line.lstrip("*").split()[0] for line in done.out.splitlines()[3:5]] == ["1", "3"]
     assert done.out.splitlines()[-2:] == [
-        "plain softmax is cheaper: 3.00 logits a token, 3.67 with 3 clusters: train without --cutoffs",
+        "plain softmax is cheaper: 3.00 logits a token, 3.67 with 3 clusters: train with --cutoffs=none",
         "--cutoffs=1 --cutoffs=2",
     ]
     without = run_tool("optimal_cuts", f"--counts={even}", "--cost=area", "--plot=")
-    assert without.out.splitlines()[-1].startswith("plain softmax is cheaper") and "--cutoffs=" not in without.out
+    assert without.out.splitlines()[-1].startswith("plain softmax is cheaper") and "--cutoffs=1" not in without.out
     assert re.search(r"^\* 1 ", without.out, re.M) and re.search(r"^  3 ", without.out, re.M) and not re.search(r"^. 4 ", without.out, re.M)
 
 
@@ -94,6 +94,48 @@ def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(run_tool, t
         f"warning: counts rise at line {line} of {shuffled}: the cutoffs are for ids in this order; --sort renumbers them by count\n"
     )
     assert unsorted.code == 0 and json.loads(unsorted.out)["clusters"][1]["area"] > ordered["clusters"][1]["area"]
+
+
+def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_aside(run_tool, tmp_path):
+    counts = {"falling": np.arange(SYMBOLS, 0, -1), "rising": np.r_[np.arange(SYMBOLS, 1, -1), 5]}
+    for name, times in counts.items():
+        data_dir = small_data(tmp_path / name, lambda n, rng, times=times: np.repeat(np.arange(FIRST, FIRST + SYMBOLS), times), batch_size=2)
+        done = run_tool("optimal_cuts", f"--data={data_dir}", "--cost=area", "--plot=")
+        line = f"warning: counts rise at line {FIRST + SYMBOLS} of {data_dir}/counts.txt: the cutoffs are for ids in this order; "
+        said = f"{line}build without --tokenizer_model for ids in the order of their counts\n"
+        assert (done.code, done.err) == (0, said if name == "rising" else "")
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ((), ""),
+        (("--proj_factor=1.5",), " --proj_factor=1.5"),
+        (("--d_model=512",), " --d_model=512"),
+        (("--proj_dims=8", "--proj_dims=2", "--d_model=64"), " --d_model=64 --proj_dims=8 --proj_dims=2"),
+    ],
+    ids=str,
+)
+def test_the_printed_flags_are_all_of_the_network_that_was_costed(counts_file, run_tool, given, printed):
+    flags = (f"--counts={counts_file}", "--cost=area", "--plot=", *given)
+    done = run_tool("optimal_cuts", *flags)
+    assert done.out.splitlines()[-1] == f"--cutoffs=1 --cutoffs=4{printed}", done.err
+    assert json.loads(run_tool("optimal_cuts", *flags, "--json").out)["flags"] == f"--cutoffs=1 --cutoffs=4{printed}"
+
+
+def test_the_flags_of_a_plain_softmax_take_a_recipe_s_cutoffs_away(counts_file, run_tool):
+    done = run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", "--plot=", "--clusters=1", "--d_model=64", "--json")
+    assert json.loads(done.out)["flags"] == "--cutoffs=none --d_model=64"
+
+
+def test_a_width_that_leaves_no_tail_is_told_and_more_clusters_are_tried_when_asked(counts_file, run_tool):
+    flags = (f"--counts={counts_file}", "--cost=area", "--plot=", "--d_model=8")
+    done = run_tool("optimal_cuts", *flags)
+    said = "no tail was tried: the widest would have width 2, and 8 is the least by default; --max_clusters=K tries narrower ones"
+    assert (done.code, done.err, done.out.splitlines()[-1]) == (0, "", said)
+    assert run_tool("optimal_cuts", *flags, "--max_clusters=3").out.splitlines()[-1] == "--cutoffs=1 --cutoffs=4 --d_model=8"
+    for asked in ("--max_clusters=1", "--clusters=1"):
+        assert "no tail" not in run_tool("optimal_cuts", *flags, asked).out
 
 
 @pytest.mark.slow
@@ -122,6 +164,7 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
     assert [row["clusters"] for row in json.loads(done.out)["clusters"]] == [1, 3]
     assert run_tool("optimal_cuts", *flags, "--clusters=3").code == 0
     refused(run_tool("optimal_cuts", *flags, "--clusters=2"), 1, "proj_dims gives 2 widths", "clusters must be 3", "is 2")
+    refused(run_tool("optimal_cuts", *flags, *["--proj_dims=1"] * 8), 1, "proj_dims must give at most 9 widths for 10 ids, but gives 10")
 
 
 @pytest.mark.parametrize(
@@ -131,10 +174,16 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
         (("--data=x", "--counts=COUNTS"), 1, ("either --data=DIR or --counts=FILE",)),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json", "build_data")),
         (("--counts=/nonexistent",), 3, ("/nonexistent", "No such file")),
-        (("--counts=COUNTS", "--clusters=11"), 1, ("clusters must be from 1 to 64 and at most the number of ids, 10, but is 11",)),
+        (("--counts=COUNTS", "--clusters=11"), 1, ("clusters must be from 1 to 10 for 10 ids, but is 11",)),
         (("--counts=COUNTS", "--clusters=0"), 1, ("clusters must be from 1", "is 0")),
         (("--counts=COUNTS", "--max_clusters=0"), 1, ("max_clusters must be from 1 to 64", "0")),
         (("--counts=COUNTS", "--max_clusters=65"), 1, ("max_clusters must be from 1 to 64", "65")),
+        (("--counts=COUNTS", "--max_clusters=3", "--clusters=3"), 1, ("max_clusters tries", "up to 3, and clusters gives one: leave one")),
+        (("--counts=COUNTS", "--max_clusters=3", "--proj_dims=4"), 1, ("max_clusters tries", "up to 3, and proj_dims gives one: leave one")),
+        (("--counts=COUNTS", "--seed=-1", "--measure"), 1, ("seed must be at least 0, but is -1",)),
+        (("--counts=COUNTS", f"--seed={2**31}"), 1, (f"seed must be at most {2**31 - 1}, but is {2**31}",)),
+        (("--counts=COUNTS", "--plot=COUNTS"), 1, ("plot must be the path of a .png file", "words.txt", "--plot= draws none")),
+        (("--counts=COUNTS", "--plot=logs"), 1, ("plot must be the path of a .png file", "'logs'")),
         (("--counts=COUNTS", "--proj_factor=0"), 1, ("proj_factor must be at least 1", "0")),
         (("--counts=COUNTS", "--batch_size=0"), 1, ("batch_size", "0")),
         (("--counts=COUNTS", "--d_model=15"), 1, ("d_model", "15")),
@@ -156,8 +205,18 @@ def test_a_data_set_whose_counts_were_changed_or_are_to_be_sorted_is_refused(run
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(counts_file, run_tool, tmp_path):
-    done = run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={counts_file}/x.png")
-    assert done.code == 1 and done.err.count("\n") == 1 and str(counts_file) in done.err
+    (tmp_path / "dir.png").mkdir()
+    for path in (f"{counts_file}/x.png", tmp_path / "dir.png", "/proc/x.png", "/proc/deep/x.png"):
+        refused(run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}"), 1, f"error: {path}: ")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "dir.png", counts_file])
+
+
+def test_a_picture_is_drawn_where_no_directory_was_and_over_an_old_one(counts_file, run_tool, tmp_path):
+    path = tmp_path / "new" / "deep" / "x.png"
+    for _ in range(2):
+        done = run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}")
+        assert done.code == 0 and done.out.splitlines()[-1].startswith(f"{path}: 864 x 432, "), done.err
+    assert list(path.parent.iterdir()) == [path]
 
 
 def auto(data_dir, *more):

@@ -5,8 +5,8 @@
     python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign counts, one a line; needs no TensorFlow
 
 Prints the model of this machine's times and its error, cutoffs and predicted time a step for each number of clusters, and the flags that `train`
-takes. A step is the softmax with its loss, forward and backward, for batch_size x seq_len tokens, without the optimizer's update. Draws the counts
-with the best cutoffs.
+takes: the cutoffs, and what was given of the network that they are for. A step is the softmax with its loss, forward and backward, for
+batch_size x seq_len tokens, without the optimizer's update. Draws the counts with the best cutoffs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import numpy as np
 from absl import flags
 
 from par import cutoffs, files, records
-from par.config import ModelConfig
+from par.config import ModelConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import announce
+from par.tokenizer import SPECIAL_PIECES
 from par.tools import common
 
 COSTS = {"device": ("predicted_ms", "predicted ms", "ms a step"), "area": ("area", "logits a token", "logits a token")}  # key, title, unit
+NETWORK = ("d_model", "proj_factor", "proj_dims")
 MAX_CLUSTERS = 64  # each number of clusters takes a dynamic programme, and each tail width a model, of its own
 FLAGS = (
     common.Flags(__doc__)
@@ -46,11 +48,11 @@ FLAGS = (
         (flags.DEFINE_integer, "batch_size", None, "rows B; default: the data set's, or 32"),
         (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; default: the data set's, or 32"),
         (flags.DEFINE_bool, "measure", False, "time the real layers too"),
-        (flags.DEFINE_string, "plot", None, "the picture to draw; default logs/NAME-cutoffs.png; empty: none"),
+        (flags.DEFINE_string, "plot", None, "the picture to draw, a .png; default logs/NAME-cutoffs.png; empty: none"),
         (flags.DEFINE_integer, "seed", 0, "of the weights, states and tokens that are timed"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
-    .group(ModelConfig, "Network", only=("d_model", "proj_factor", "proj_dims"))
+    .group(ModelConfig, "Network", only=NETWORK)
 )
 
 
@@ -61,17 +63,19 @@ def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
     if values.data:
         data_dir = common.required_dir(values.data, "data", "manifest.json")
         if values.sort:
-            raise UsageError("--sort is for --counts: the ids of a data set are in the order of their counts, special pieces first")
+            raise UsageError("--sort is for --counts: the ids of a data set are those of its tokenizer, whatever their counts")
         manifest = records.load(data_dir)
         records.verify(data_dir, manifest, splits=())
         name, counts, shape = manifest.name, records.read_counts(data_dir, manifest), (manifest.batch_size, manifest.seq_len)
+        first, path, advice = len(SPECIAL_PIECES), data_dir / "counts.txt", "build without --tokenizer_model for ids in the order of their counts"
     else:
         name, counts, shape = Path(values.counts).stem, cutoffs.read_counts(values.counts), (32, 32)
+        first, path, advice = 0, values.counts, "--sort renumbers them by count"
         if values.sort:
             counts = np.sort(counts)[::-1]
-        elif np.any(rising := np.diff(counts) > 0):
-            line = int(np.argmax(rising)) + 2
-            announce(f"warning: counts rise at line {line} of {values.counts}: the cutoffs are for ids in this order; --sort renumbers them by count")
+    if np.any(rising := np.diff(counts[first:]) > 0):
+        line = first + int(np.argmax(rising)) + 2
+        announce(f"warning: counts rise at line {line} of {path}: the cutoffs are for ids in this order; {advice}")
     batch_size, seq_len = (default if given is None else given for given, default in zip((values.batch_size, values.seq_len), shape))
     if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
         raise UsageError(f"batch_size and seq_len must be at least 1, and their product at most {1 << 24}, but are {batch_size} and {seq_len}")
@@ -80,56 +84,73 @@ def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
 
 def _sizes(values: common.Flags, v: int) -> list[int]:
     """The numbers of clusters to cut into; 1, the plain softmax, is always among them."""
-    wanted, most, tails = values.clusters, values.max_clusters, len(values.proj_dims)
-    if wanted is not None and not 1 <= wanted <= min(v, MAX_CLUSTERS):
-        raise UsageError(f"clusters must be from 1 to {MAX_CLUSTERS} and at most the number of ids, {v}, but is {wanted}")
+    wanted, most, tails, largest = values.clusters, values.max_clusters, len(values.proj_dims), min(v, MAX_CLUSTERS)
+    if most is not None and (wanted is not None or tails):
+        one = "proj_dims" if wanted is None else "clusters"
+        raise UsageError(f"max_clusters tries every number of clusters up to {most}, and {one} gives one: leave one of the two out")
+    if wanted is not None and not 1 <= wanted <= largest:
+        raise UsageError(f"clusters must be from 1 to {largest} for {v} ids, but is {wanted}")
     if most is not None and not 1 <= most <= MAX_CLUSTERS:
         raise UsageError(f"max_clusters must be from 1 to {MAX_CLUSTERS}, but is {most}")
     if tails:
-        if wanted not in (None, tails + 1) or tails >= min(v, MAX_CLUSTERS):
-            raise UsageError(f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, at most {v}, but is {wanted}: leave one out")
+        if wanted not in (None, tails + 1):
+            raise UsageError(f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, but is {wanted}: leave one out")
+        if tails >= largest:
+            raise UsageError(f"proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}")
         wanted = tails + 1
     model = values.read(ModelConfig, num_heads=1, proj_dims=())
     most = most or cutoffs.most_clusters(model.d_model, model.proj_factor, v)
     return sorted({1, wanted}) if wanted else list(range(1, min(most, v) + 1))
 
 
+def _picture(values: common.Flags, name: str) -> Path | None:
+    """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png, what `files.check_writable` does."""
+    path = Path(f"logs/{name}-cutoffs.png" if values.plot is None else values.plot)
+    if values.plot == "":
+        return None
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"plot must be the path of a .png file, but is {values.plot!r}; --plot= draws none")
+    files.check_writable(path)
+    return path
+
+
 def _work(values: common.Flags) -> None:
     name, counts, batch_size, seq_len = _counts(values)
-    sizes = _sizes(values, len(counts))
+    sizes, picture, seed = _sizes(values, len(counts)), _picture(values, name), values.read(TrainingConfig).seed
     model = values.read(ModelConfig, num_heads=1, cutoffs=tuple(range(1, sizes[-1])))
     rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
     if values.cost == "device" or values.measure:
         common.start_tensorflow()
         from par import softmax_timing
     if values.cost == "device":
-        fits = softmax_timing.fit_clusters(model, counts, rows, values.seed)
+        fits = softmax_timing.fit_clusters(model, counts, rows, seed)
         cost = cutoffs.device(fits, rows)
     start = time.perf_counter()
     cuts = [cutoffs.optimal(counts, size, cost) for size in sizes]
     seconds = time.perf_counter() - start
     if values.measure:
-        measured = softmax_timing.measure(model, counts, cuts, rows, values.seed)
+        measured = softmax_timing.measure(model, counts, cuts, rows, seed)
     best = cutoffs.cheapest(cuts)
     chosen = cuts[-1] if values.clusters or values.proj_dims else best
-    picture = f"logs/{name}-cutoffs.png" if values.plot is None else values.plot
+    train_flags = _train_flags(values, chosen)
     table = [_row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)]
     if values.json:
         facts = {"name": name, "vocab_size": len(counts), "batch_size": batch_size, "seq_len": seq_len, "d_model": model.d_model, "cost": values.cost}
         facts |= {"fits": [fit.to_json() for fit in fits], "clusters": table, "best": best.clusters, "cutoffs": chosen.cutoffs}
-        print(files.canonical_json({**facts, "flags": chosen.flags, "plot": picture, "compute_seconds": round(seconds, 4)}))
+        print(files.canonical_json({**facts, "flags": train_flags, "plot": str(picture or ""), "compute_seconds": round(seconds, 4)}))
     else:
         step = f"; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and backward"
         print(f"{name}: {len(counts):,} ids{step if fits or values.measure else ''}")
         for i, fit in enumerate(fits):
             print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
-        print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *_conclusion(best, chosen, cuts, values.cost)]))
+        conclusion = [*_conclusion(values, model, best, cuts), *([train_flags] if chosen.cutoffs else [])]
+        print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *conclusion]))
     if picture:
         from par import plots  # matplotlib takes a second to load
 
-        plots.cutoffs(Path(picture), counts, chosen.cutoffs)
+        plots.cutoffs(picture, counts, chosen.cutoffs)
         if not values.json:
-            print(plots.described(Path(picture)))
+            print(plots.described(picture))
 
 
 def _row(cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str) -> dict[str, Any]:
@@ -155,16 +176,25 @@ def _listed(ends: Sequence[int]) -> str:
     return " ".join(map(str, ends)) or "none: plain softmax"
 
 
-def _conclusion(best: cutoffs.Cuts, chosen: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts], cost: str) -> list[str]:
-    """What follows: a sentence, and the flags of `train` if there are cutoffs."""
-    plain, unit, faster = cuts[0], COSTS[cost][2], "faster" if cost == "device" else "cheaper"
-    lines = []
+def _conclusion(values: common.Flags, model: ModelConfig, best: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts]) -> list[str]:
+    """What follows, in a sentence."""
+    plain, unit, faster = cuts[0], COSTS[values.cost][2], "faster" if values.cost == "device" else "cheaper"
     if best.cutoffs:
-        lines = [f"best: {best.clusters} clusters, {best.cost / plain.cost:.1%} of the cost of plain softmax"]
-    elif len(cuts) > 1:
+        return [f"best: {best.clusters} clusters, {best.cost / plain.cost:.1%} of the cost of plain softmax"]
+    if len(cuts) > 1:
         second = cutoffs.cheapest(cuts[1:])
-        lines = [f"plain softmax is {faster}: {plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters: train without --cutoffs"]
-    return [*lines, chosen.flags] if chosen.cutoffs else lines
+        costs = f"{plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters"
+        return [f"plain softmax is {faster}: {costs}: train with {plain.flags}"]
+    if values.clusters or values.max_clusters:
+        return []
+    widths = f"the widest would have width {int(model.d_model // model.proj_factor)}, and {cutoffs.LEAST_WIDTH} is the least by default"
+    return [f"no tail was tried: {widths}; --max_clusters=K tries narrower ones"]
+
+
+def _train_flags(values: common.Flags, chosen: cutoffs.Cuts) -> str:
+    """As `train` takes them: the cutoffs, and what was given of the network that they are for."""
+    given = [(name, getattr(values, name)) for name in NETWORK if values[name].present]
+    return " ".join([chosen.flags, *(f"--{name}={item}" for name, value in given for item in (value if isinstance(value, list) else [value]))])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -100,7 +100,7 @@ def _settled(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_d
 
     counts = records.read_counts(data_dir, records.load(data_dir))
     found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
-    announce(f"cutoffs: {found.flags or 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax")
+    announce(f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax")
     return config.with_cutoffs(found.cutoffs)
 
 
