@@ -91,19 +91,19 @@ class Encoder:
     def encode(self, text: Text, path: Path, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Encoded:
         """Writes the ids of a text to `path`. Raises: ResourceError if the disk is full, or a worker was ended by the system."""
         digest, counts, totals, cleaned = hashlib.sha256(), np.zeros([self._tokenizer.vocab_size], np.int64), np.zeros([4], np.int64), Counter()
-        try:
-            with open(path, "wb") as file:
-                for raw, result in self._results(text.raw_blocks()):
-                    digest.update(raw if result.cleaned is None else result.cleaned)
-                    counts += np.bincount(result.ids, minlength=len(counts))
-                    totals += result.sizes
-                    cleaned += result.tally
-                    file.write(result.ids.astype(self._dtype))
-                    progress(len(raw), "")
-        except ResourceError:
-            raise
-        except OSError as error:  # of this file: the text's own are DataErrors
-            raise files.refused(path, int(counts.sum()) * self._dtype.itemsize, error) from None
+        with open(path, "wb", buffering=0) as file:
+            for raw, result in self._results(text.raw_blocks()):
+                digest.update(raw if result.cleaned is None else result.cleaned)
+                counts += np.bincount(result.ids, minlength=len(counts))
+                totals += result.sizes
+                cleaned += result.tally
+                ids = memoryview(result.ids.astype(self._dtype)).cast("B")
+                try:
+                    while ids:
+                        ids = ids[file.write(ids) :]
+                except OSError as error:
+                    raise files.refused(path, int(counts.sum()) * self._dtype.itemsize, error) from None
+                progress(len(raw), "")
         return Encoded(TokenFile(path, self._dtype), counts, *totals.tolist(), digest.hexdigest(), cleaned)
 
     def _results(self, blocks: Iterator[RawBlock]) -> Iterator[tuple[bytes, EncodedBlock]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -101,7 +102,8 @@ def test_few_blocks_are_under_way_at_once(model, small_blocks, tmp_path):
 def test_a_worker_that_the_system_ends_is_said_in_one_line(model, small_blocks, tmp_path):
     def kill_all(made: int, what: str) -> None:
         for child in encoder._pool._processes.values():
-            os.kill(child.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # gone already
+                os.kill(child.pid, signal.SIGKILL)
 
     with Encoder(model, len(RAW), 2) as encoder, pytest.raises(ResourceError, match=r"a worker process was ended by the system.* fewer --workers"):
         encoder.encode(Text.of(RAW * 20), tmp_path / "ids", kill_all)

@@ -142,6 +142,7 @@ def log_of(run_dir: Path) -> str:
 # ---- the disk is full, or takes no more ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "size", "victim"), [("checkpoints", "100k", "checkpoints/best/ckpt-31"), ("tensorboard", "8k", "tensorboard/train")]
 )
@@ -174,6 +175,7 @@ def test_wherever_a_disk_of_the_run_is_full_the_run_goes_on_bit_for_bit_once_the
         equal(run_dir, whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_on_a_disk_that_turns_read_only_are_said_and_the_run_goes_on_bit_for_bit(disk, tmp_path, data_dir, whole):
     with disk(tmp_path / "run" / "checkpoints", "64m") as small:
         run_dir = small.seen.parent
@@ -190,6 +192,7 @@ def test_checkpoints_on_a_disk_that_turns_read_only_are_said_and_the_run_goes_on
         equal(run_dir, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 @pytest.mark.parametrize("name", ["history.jsonl", "training_log.log"])
 def test_a_log_that_can_not_grow_is_said_and_the_run_goes_on_bit_for_bit(tmp_path, data_dir, whole, name):

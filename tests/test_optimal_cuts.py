@@ -242,6 +242,7 @@ def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run
     assert (again.code, again.err) == (0, "") and again.out == first.out.replace("done: 93", "already done: 93")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_the_fastest(data_dir, run_tool, tmp_path):
     """The run is made with cutoffs that no timing of 40 ids on any machine would find, and stops when it was configured."""
     run = f"--run={tmp_path / 'run'}"

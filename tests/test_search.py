@@ -36,6 +36,7 @@ def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_b
     assert perplexity(search, data_dir, "argmax") < 0.9 * without
 
 
+@pytest.mark.slow
 def test_dense_is_enough_where_the_next_token_hangs_on_the_last_one_alone(tmp_path, data_of):
     data_dir = data_of(bigrams)
     blocks = derive.argmax(trained(tmp_path, data_dir, "3s").pi)

@@ -104,6 +104,7 @@ def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_t
     assert name("--architecture=5s") == name("--num_blocks=5")
 
 
+@pytest.mark.slow
 def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(search, run_tool):
     run_dir, _ = search
     once, twice = (run_tool("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
@@ -127,6 +128,7 @@ def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
     assert (row["step"], row["nll_per_token"]) == (best["step"], best["nll_per_token"])
 
 
+@pytest.mark.slow
 def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, tmp_path):
     import shutil
 
@@ -230,6 +232,7 @@ def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp
     refused(done, 3, "no last checkpoint")
 
 
+@pytest.mark.slow
 def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     done = run_tool(
         "benchmark",
@@ -254,6 +257,7 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     refused(run_tool("benchmark", "--json"), 1, "json")
 
 
+@pytest.mark.slow
 def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(run_tool):
     small = ("benchmark", "softmax", "--batch_size=4", "--seq_len=8", "--d_model=16", "--repeats=3", "--vocab_size=200", "--vocab_size=3000")
     done = run_tool(*small, "--json")

@@ -227,6 +227,7 @@ def test_straight_through_trains_and_decides_by_the_same_loop(tmp_path, data_dir
     assert np.abs(run.learner.pi - before).max() > 0.05
 
 
+@pytest.mark.slow
 def test_plain_and_adaptive_softmax_learn_the_same_bigrams(tmp_path):
     from small import bigrams
 
