@@ -299,3 +299,20 @@ def test_benchmark_explains_each_subject_by_itself_and_all_without_one(run_tool)
     assert "--fixed" in train and "--fixed" not in softmax and "--cutoffs" in softmax and "--cutoffs" not in train
     for part in (train, softmax):
         assert part.split("used in the same run", 1)[-1].split("\n\n")[-1].strip() in whole
+
+
+@pytest.mark.slow
+def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
+    done = run_tool("benchmark", "data", "--megabytes=3", "--megabytes=9", "--repeats=1", "--json")
+    assert done.code == 0, done.err
+    builds = json.loads(done.out)["builds"]
+    assert [build["megabytes"] for build in builds] == [3, 9]
+    for build in builds:
+        seconds = build["seconds"]
+        assert seconds.keys() == {"reading", "training", "encoding", "starting_tensorflow", "writing"} and min(seconds.values()) > 0
+        spent = seconds["reading"] + seconds["encoding"] + seconds["writing"]
+        assert build["megabytes_per_second"] == pytest.approx(build["megabytes"] / spent)
+        assert build["ratio"] == pytest.approx(build["megabytes_per_second"] / build["sentencepiece_alone"]["median"])
+        assert 50 < build["peak_memory_megabytes"] < 3000
+    refused(run_tool("benchmark", "data", "--megabytes=0"), 1, "megabytes must be at least 1")
+    refused(run_tool("benchmark", "data", "--input_text=/dev/null"), 1, "is empty: give a text to repeat")
