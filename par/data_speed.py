@@ -19,7 +19,7 @@ from par.corpus import Text
 
 MEGABYTE = 1_000_000
 BASELINE_BYTES = 32 * MEGABYTE  # of text that SentencePiece alone encodes
-BASELINE_LINES = 5000  # in one call: the fastest of 200 to a million that were tried
+BASELINE_LINES = 5000  # in one call; from 200 to a million were tried, and differ by less than the machine from minute to minute
 
 
 def write_text(path: Path, source: Text, size: int) -> None:

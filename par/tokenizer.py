@@ -1,8 +1,8 @@
 """SentencePiece: train, reorder so that an id is a frequency rank, load, encode, decode.
 
-Ids 0 to 7 are the special pieces of `SPECIAL_PIECES`; the others follow in descending count of the train split. Any text can be
-encoded (unknown characters become bytes) and, if it is valid UTF-8, comes back as it was, U+2581 apart, which SentencePiece uses for
-the space. A word model has no bytes: an unknown word becomes [UNK]. Every line, blank ones too, ends with [EOS].
+Ids 0 to 7 are the special pieces of `SPECIAL_PIECES`; the others follow in descending count of the train split, unless the model was
+given. Any text can be encoded (unknown characters become bytes) and, if it is valid UTF-8, comes back as it was, U+2581 apart, which
+SentencePiece uses for the space. A word model has no bytes: an unknown word becomes [UNK]. Every line, blank ones too, ends with [EOS].
 """
 
 from __future__ import annotations
