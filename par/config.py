@@ -192,6 +192,20 @@ class SearchConfig(Group):
     arch_lr: float = setting(1e-2, "learning rate of the architecture logits", minimum=0.0, maximum=10.0)
     arch_schedule: str = setting("constant", "constant, or cosine: the same warm-up and decay as the weights", choices=("constant", "cosine"))
     arch_weight_decay: float = setting(0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0)
+    arch_warmup: int = setting(0, "steps at first in which the logits rest", minimum=0, maximum=1 << 30)
+    bilevel: bool = setting(False, "the logits learn on held-out steps, from which the weights never learn; else both learn on every step")
+    arch_fraction: float = setting(0.2, "bilevel: share of an epoch's steps that is held out, the same ones in every epoch", minimum=0.0, maximum=1.0)
+    stop_when_stable: int = setting(
+        0, "end when the likeliest kind has not changed for so many epochs in a stable_share of the blocks; 0: never", minimum=0, maximum=1_000_000
+    )
+    stable_share: float = setting(1.0, "stop_when_stable: share of the stochastic blocks that must not have changed", minimum=0.0, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.arch_fraction < 1:
+            raise UsageError(f"arch_fraction must lie between 0 and 1, but is {self.arch_fraction}")
+        if self.stable_share == 0:
+            raise UsageError(f"stable_share must be above 0, but is {self.stable_share}")
 
 
 @dataclasses.dataclass(frozen=True)

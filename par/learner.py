@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import optimizers, schedules
+from par import bilevel, optimizers, schedules
 from par.objectives import OBJECTIVES
 from par.phase import EVALUATION, Phase
 from par.runs import RunConfig
@@ -31,12 +32,12 @@ class Learner:
             )
             self.logits = self.objective.trunk.logits
             self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]
-            rate = schedules.WarmupCosine(config.total_steps, training.max_lr, training.warmup_steps)
-            arch_rate = schedules.WarmupCosine(config.total_steps, search.arch_lr, training.warmup_steps)
-            self.weight_optimizer = _optimizer(training.optimizer, rate, training.weight_decay, self.weights)
-            constant = search.arch_schedule == "constant"
-            self.logits_optimizer = _optimizer("adamw", search.arch_lr if constant else arch_rate, search.arch_weight_decay, self.logits)
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            # By the run's step and not by an optimizer's own count, which leaves out the steps that are not its turn.
+            self.weight_optimizer = _optimizer(
+                training.optimizer, lambda: training.max_lr * self._shares(self.step)[0], training.weight_decay, self.weights
+            )
+            self.logits_optimizer = _optimizer("adamw", lambda: search.arch_lr * self._shares(self.step)[1], search.arch_weight_decay, self.logits)
             empty = self.objective.trunk.empty_memories(config.data.batch_size)
             self._memories = Memories(*(tf.Variable(tensor, trainable=False) for tensor in empty))
         self._evaluation_graphs: dict[tuple, Any] = {}
@@ -62,11 +63,16 @@ class Learner:
         search = self.config.search
         return schedules.tau(step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule)
 
+    def _shares(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The share of their peak that the rates of the weights and of the logits have at a step."""
+        search = self.config.search
+        shape = schedules.warmup_cosine(step, self.config.total_steps, 1.0, self.config.training.warmup_steps)
+        return shape, tf.where(step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0)
+
     def rates(self, step: int) -> tuple[float, float]:
-        """Learning rates of the weights and of the logits at a step."""
-        training, search = self.config.training, self.config.search
-        shape = float(schedules.warmup_cosine(step, self.config.total_steps, 1.0, training.warmup_steps))
-        return training.max_lr * shape, search.arch_lr * (shape if search.arch_schedule == "cosine" else 1.0)
+        """Learning rates of the weights and of the logits at a step; 0 for logits that rest."""
+        of_weights, of_logits = self._shares(step)
+        return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(of_logits)
 
     def empty_memories(self) -> None:
         """Forgets: at the start of an epoch."""
@@ -75,30 +81,45 @@ class Learner:
 
     @tf.function(reduce_retracing=True)
     def train(self, windows: Any, count: tf.Tensor) -> tf.Tensor:
-        """`count` updates in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll sum (nats), tokens, gradient norm."""
+        """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll sum (nats), tokens, gradient norm.
+
+        nll and tokens are those of the step's window, whoever learns from it. The norm is that of the weights' gradient; where they do not learn
+        (par.bilevel), of the logits'; 0 where nothing does.
+        """
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[3])
         for i in tf.range(count):
             window = tf.ensure_shape(next(windows), [self.config.data.batch_size, self.config.data.seq_len + 1])
-            rows = rows.write(i, self.strategy.run(self._train_step, args=(window,)))
+            rows = rows.write(i, self._take_turn(window))
         return rows.stack()
 
-    def _train_step(self, window: tf.Tensor) -> tf.Tensor:
+    def _take_turn(self, window: tf.Tensor) -> tf.Tensor:
+        """One step for those whose turn it is; each kind of turn has a graph of its own, which computes no gradient but theirs."""
+        search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
+        turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
+        steps = [functools.partial(self.strategy.run, self._train_step, args=(window, turn)) for turn in turns]
+        return tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps) if len(steps) > 1 else steps[0]()
+
+    def _train_step(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
         step = self.step.read_value()
         phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step))
         batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
-        with tf.GradientTape() as tape:
+        weights, logits = self.weights if turn.weights else [], self.logits if turn.logits else []
+        learning = [v.value for v in (*weights, *logits)]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(learning)
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
             loss = nll / tf.maximum(weight, 1.0)
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, [v.value for v in (*self.weights, *self.logits)])]
-        of_weights, of_logits = gradients[: len(self.weights)], gradients[len(self.weights) :]
-        norm = tf.linalg.global_norm(of_weights)
-        if self.config.training.clip_norm:
-            of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
-        self.weight_optimizer.apply_gradients(zip(of_weights, self.weights))
-        if self.logits:
-            self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, learning)]
+        of_weights, of_logits = gradients[: len(weights)], gradients[len(weights) :]
+        norm = tf.linalg.global_norm(of_weights or of_logits) if gradients else tf.constant(0.0)
+        if weights:
+            if self.config.training.clip_norm:
+                of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
+            self.weight_optimizer.apply_gradients(zip(of_weights, weights))
+        if logits:
+            self.logits_optimizer.apply_gradients(zip(of_logits, logits))
         for variable, value in zip(self._memories, after):
             variable.assign(value)
         self.step.assign_add(1)
@@ -144,7 +165,7 @@ class Learner:
 
 
 def _optimizer(name: str, rate: Any, decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
-    """Adam or AdamW over its variables; `rate` is a number or a schedule. Gains and biases do not decay."""
+    """Adam or AdamW over its variables; `rate` is a function that gives the present one. Gains and biases do not decay."""
     optimizer = optimizers.AdamW(rate, weight_decay=decay) if name == "adamw" else optimizers.Adam(rate)
     exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
     if name == "adamw" and exempt:

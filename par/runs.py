@@ -68,6 +68,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}")
+        if self.architecture.is_search and self.search.arch_warmup >= self.total_steps:
+            raise UsageError(f"arch_warmup must be below the run's {self.total_steps} steps, or no logit learns, but is {self.search.arch_warmup}")
+        if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
+            raise UsageError(f"bilevel needs 2 steps an epoch, one for the weights and one for the logits, but there is {self.data.steps_per_epoch}")
 
     @property
     def total_steps(self) -> int:
@@ -171,6 +175,15 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 def finished(run_dir: Path) -> bool:
     """Whether the run came to its end."""
     return (Path(run_dir) / "summary.json").is_file()
+
+
+def last_step(run_dir: Path, config: RunConfig) -> int:
+    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises: DataError if summary.json is damaged."""
+    path = Path(run_dir) / "summary.json"
+    step = files.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
+    if type(step) is not int or not 0 < step <= config.total_steps:
+        raise DataError(f"summary {path} must have a step from 1 to {config.total_steps}, but has {str(step)[:60]!r}")
+    return step
 
 
 @contextlib.contextmanager

@@ -1,16 +1,15 @@
-"""Learning rate and temperature as functions of the step: pure functions, and the Keras schedule that calls them."""
+"""Learning rate and temperature as pure functions of the step."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 
 def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int) -> tf.Tensor:
-    """Learning rate of the update number `step` (0-based), float32: linear to max_lr over the warm-up, then a cosine that reaches 0 at total_steps.
+    """Learning rate at the step number `step` (0-based), float32: linear to max_lr over the warm-up, then a cosine that reaches 0 at total_steps.
 
     A warm-up as long as the run or longer only rises.
     """
@@ -22,7 +21,7 @@ def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int)
 
 
 def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) -> tf.Tensor:
-    """Temperature of the update number `step` (0-based), float32: `start` at the first, exactly `end` at the last."""
+    """Temperature at the step number `step` (0-based), float32: `start` at the first, exactly `end` at the last."""
     share = tf.cast(step, tf.float32) / max(total_steps - 1, 1)
     if schedule == "exponential":
         value = start * tf.pow(end / start, share)
@@ -31,18 +30,3 @@ def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) ->
     else:
         value = end + (start - end) * 0.5 * (1.0 + tf.cos(math.pi * share))
     return tf.where(share >= 1.0, end, value)
-
-
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """`warmup_cosine` for a Keras optimizer."""
-
-    def __init__(self, total_steps: int, max_lr: float, warmup_steps: int):
-        self.total_steps, self.max_lr, self.warmup_steps = total_steps, max_lr, warmup_steps
-
-    def __call__(self, step: Any) -> tf.Tensor:
-        """Learning rate at an optimizer's iteration."""
-        return warmup_cosine(step, self.total_steps, self.max_lr, self.warmup_steps)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return {"total_steps": self.total_steps, "max_lr": self.max_lr, "warmup_steps": self.warmup_steps}

@@ -15,8 +15,8 @@ LAYERS = (
     "errors files progress config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
-    "optimizers schedules metrics cost latency",
-    "runs derive history plots",
+    "optimizers schedules bilevel metrics cost latency",
+    "runs derive history plots guard",
     "checkpoints learner evaluation timing softmax_timing logs training",
     "report export",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -75,13 +74,3 @@ def test_a_graph_gives_the_same_figures():
     for step in (0, 12, 13, 50, 96):
         outside = both.python_function(tf.constant(step, tf.int64))
         np.testing.assert_allclose(both(tf.constant(step, tf.int64)), outside, rtol=1e-6)
-
-
-def test_the_keras_schedule_is_the_function_and_comes_back_from_its_configuration():
-    schedule = schedules.WarmupCosine(97, 3e-4, 13)
-    again = schedules.WarmupCosine.from_config(schedule.get_config())
-    optimizer = keras.optimizers.SGD(schedule)
-    for step in (0, 5, 50, 97):
-        optimizer.iterations.assign(step)
-        expected = schedules.warmup_cosine(step, 97, 3e-4, 13).numpy()
-        assert schedule(step).numpy() == again(step).numpy() == expected == np.asarray(optimizer.learning_rate)
