@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from par import files
+from par import files, guard
 from par.errors import DataError
 from par.runs import RunConfig
 
@@ -122,11 +122,12 @@ def checked_note(text: bytes) -> dict[str, Any]:
         best = note["best"] or {"step": 0, "nll_per_token": 0.0}
         numbers = [note["seconds"], best["nll_per_token"], *(number for sums in note["sums"].values() for number in sums)]
         lengths = [best["step"], *note["files"].values()]
-        ok = set(note) == {"sums", "seconds", "best", "files", "run"} and set(note["sums"]) == {"log", "record", "evaluation"}
+        guard.Watch.from_json(note["watch"])
+        ok = set(note) == {"sums", "seconds", "best", "files", "run", "watch"} and set(note["sums"]) == {"log", "record", "evaluation"}
         ok = ok and set(best) == {"step", "nll_per_token"} and isinstance(note["run"], dict) and all(len(sums) == 2 for sums in note["sums"].values())
         ok = ok and all(type(number) in (int, float) and 0 <= number <= sys.float_info.max for number in numbers)
         ok = ok and all(type(length) is int and 0 <= length < 1 << 53 for length in lengths)
-    except (LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError, ValueError):
         ok = False
     if not ok:
         raise ValueError(f"the checkpoint's note is not one of this program: {text[:60]!r}")

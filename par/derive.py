@@ -37,11 +37,11 @@ def derive(pi: np.ndarray, blocks: str, rule: str = "argmax", search_run: str = 
     return Architecture(chosen, rule, search_run, tuple(map(tuple, pi.tolist())), seeds)
 
 
-def doubts(chosen: Architecture, blocks: str, step: int, total_steps: int) -> list[str]:
-    """Why the architecture derived from the search `blocks` at `step` of `total_steps` may not be what one wants, a line each."""
+def doubts(chosen: Architecture, blocks: str, step: int, last_step: int) -> list[str]:
+    """Why the architecture derived from the search `blocks` at `step`, where `last_step` ends it, may not be what one wants, a line each."""
     lines = []
-    if step < total_steps:
-        lines.append(f"the search has not ended: step {step:,} of {total_steps:,}")
+    if step < last_step:
+        lines.append(f"the search has not ended: step {step:,} of {last_step:,}")
     open_blocks = [str(b) for b, (kind, row) in enumerate(zip(blocks, chosen.pi), 1) if kind == "s" and max(row) < DECIDED]
     if open_blocks:
         lines.append(f"not decided: the likeliest kind has a probability below {DECIDED} in block {', '.join(open_blocks)}")

@@ -111,6 +111,7 @@ class Run:
     seed: int
     data: Path  # as in config.json; a relative one is resolved against the run directory
     rows: Rows
+    last_step: int  # that ends the run: total_steps, or fewer if it ended early
 
     def require_search(self, purpose: str) -> None:
         """Raises: UsageError, ending with `purpose`, if no block is stochastic; what `require_rows` raises."""
@@ -136,7 +137,7 @@ def read_run(directory: Path) -> Run:
     rows = read(directory / "history.jsonl")
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
-    return Run(directory.resolve().name, blocks, config.total_steps, config.training.seed, data, rows)
+    return Run(directory.resolve().name, blocks, config.total_steps, config.training.seed, data, rows, runs.last_step(directory, config))
 
 
 def table(rows: Rows) -> list[str]:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import __version__, files, metrics
+from par import __version__, files, guard, metrics
 from par.architecture import KINDS, NAMES
 from par.history import History
 from par.learner import Learner
@@ -51,25 +51,36 @@ class RunLogs:
         """Appends a line to training_log.log."""
         files.append_text(self._log_path, line + "\n")
 
-    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str) -> None:
-        """The line of every log interval; the rate is the mean of the run so far."""
+    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str, figures: dict[str, float]) -> None:
+        """The line of every log interval; the rate is the mean of the run so far. figures: the guard's of a search."""
+        seen = f" {guard.text(figures)}" if figures else ""
         self.text(
             f"step {position['step']}/{total} epoch {position['epoch']} lr {position['learning_rate']:.3e} tau {position['tau']:.3f} "
-            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest}"
+            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest}{seen}"
         )
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
 
-    def train_row(self, row: dict[str, Any]) -> None:
-        """A row of the history, and the same figures for TensorBoard: schedules, loss, pi and its entropy (nats) by block."""
+    def epoch_line(self, step: int, epoch: int, figures: dict[str, float], stable_share: float) -> None:
+        """What the guard saw at the end of an epoch; stable_share: of the blocks whose likeliest kind has not changed since the epoch before."""
+        self.text(f"step {step} end of epoch {epoch}: {guard.text(figures)} stable {stable_share:.0%}")
+        self._scalars("train", step, {"argmax/stable_share": stable_share})
+
+    def gap_line(self, step: int, gap: dict[str, float]) -> None:
+        """What discretisation costs (par.metrics.gap)."""
+        self.text("step {} gap (argmax - soft) nll {:+.4f} perplexity per word x {:.4f}".format(step, *gap.values()))
+        self._scalars("valid", step, {f"gap/{name}": value for name, value in metrics.finite(gap).items() if value is not None})
+
+    def train_row(self, row: dict[str, Any], figures: dict[str, float]) -> None:
+        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy (nats) by block, the guard's figures."""
         self._history.append("train", **row)
         pi = np.asarray(row["pi"])
-        values = {f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")}
+        values = figures | {f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")}
         values["loss/nll_per_token"] = row["nll_per_token"]
         values["perplexity/per_token"] = np.exp(min(row["nll_per_token"], 700))
         for block, probabilities in enumerate(pi, 1):
             if probabilities.max() < 1.0:
                 values |= {f"pi_block_{block:02d}/{NAMES[kind]}": probability for kind, probability in zip(KINDS, probabilities)}
-                values[f"entropy/block_{block:02d}"] = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)))
+                values[f"entropy/block_{block:02d}"] = guard.entropy(probabilities)
         self._scalars("train", row["step"], values)
 
     def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float], **training: float) -> None:

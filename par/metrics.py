@@ -27,6 +27,13 @@ def figures(nll_sum: float, scored: float, tokens: int, words: int, characters: 
     }
 
 
+def gap(soft: dict[str, float], argmax: dict[str, float]) -> dict[str, float]:
+    """What discretisation costs, from the `figures` of the mixture and of its argmax: the difference of nll (nats) per token, and by what factor
+    perplexity per word grows. Infinite where that overflows."""
+    more = argmax["nll_per_token"] - soft["nll_per_token"]
+    return {"nll_per_token": more, "perplexity_per_word_ratio": perplexity(more * soft["tokens"] / soft["words"])}
+
+
 def finite(scores: dict[str, float]) -> dict[str, float | None]:
     """The same figures with None in the place of an overflow: what JSON can hold."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}

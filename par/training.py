@@ -8,6 +8,7 @@ A run that was stopped and continued equals one that was not: the position in th
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import derive, evaluation, files, metrics, records
+from par import derive, evaluation, files, guard, metrics, records
 from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
@@ -42,10 +43,17 @@ class Trainer:
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
         sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
-        empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity()}
+        empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity(), "watch": guard.Watch().to_json()}
         self.note: dict[str, Any] = self.checkpoints.restore(warn=announce) or empty
         self.step = int(self.learner.step.numpy())
+        self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train: all steps are made, or the search has settled (--stop_when_stable)."""
+        search = self.config.search
+        return self.step == self.total or self.watch.has_settled(search.stop_when_stable, search.stable_share)
 
     def run(self, progress: Callable[[int, str], None] = lambda steps, text: None, should_stop: Callable[[int], bool] = lambda step: False) -> None:
         """Trains to the end of the run.
@@ -56,7 +64,7 @@ class Trainer:
         if self.step == 0:
             self.logs.begin(self.config, self.learner)
         with _signals() as received:
-            while self.step < self.total:
+            while not self.ended:
                 windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
                 if self.step % self.per_epoch == 0:
                     self.learner.empty_memories()
@@ -68,7 +76,7 @@ class Trainer:
                     stop = bool(received) or should_stop(self.step)
                     if stop or self.step == end or self.step % self.logging.save_every == 0:
                         self._save()
-                    if stop and self.step < self.total:
+                    if stop and not self.ended:
                         reason = signal.Signals(received[0]).name if received else "request"
                         raise StoppedError(f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the same command continues")
         self._finish()
@@ -92,9 +100,11 @@ class Trainer:
         mean = float(rows[-1][0] / rows[-1][1])
         search = f" tau {float(self.learner.tau(self.step - 1)):.2f} {self._likeliest()}" if self.learner.logits else ""
         progress(count, f"ppl {metrics.perplexity(mean):.1f}{search}")
-        if self.step % self.record_every == 0 or self.step == self.total:
+        if self.learner.logits and self.step % self.per_epoch == 0:
+            self._look()
+        if self.step % self.record_every == 0 or self.ended:
             self._record(self._take("record"))
-        if self.step % self.logging.log_every == 0 or self.step == self.total:
+        if self.step % self.logging.log_every == 0 or self.ended:
             self._log_line(self._take("log"))
 
     def _take(self, name: str) -> float:
@@ -105,6 +115,29 @@ class Trainer:
 
     def _likeliest(self) -> str:
         return derive.argmax(self.learner.pi)
+
+    def _look(self) -> None:
+        """The guard at the end of an epoch: whether the search has settled, collapsed, or never moved."""
+        search, epoch, blocks, pi = self.config.search, self.step // self.per_epoch, self.config.architecture.blocks, self.learner.pi
+        if self.step > search.arch_warmup:
+            self.watch = self.watch.after_epoch(derive.argmax(guard.stochastic(pi, blocks)))
+        self.logs.epoch_line(self.step, epoch, self._figures(), self.watch.share())
+        found = guard.warnings(pi, blocks, (self.step - search.arch_warmup) / (self.total - search.arch_warmup))
+        for name in sorted(found.keys() - set(self.watch.warned)):
+            self._say(f"warning: epoch {epoch}: {found[name]}")
+            self.watch = dataclasses.replace(self.watch, warned=(*self.watch.warned, name))
+        self.note["watch"] = self.watch.to_json()
+        if self.ended and self.step < self.total:
+            share, epochs = self.watch.share(search.stop_when_stable), search.stop_when_stable
+            self._say(f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind has not changed for {epochs} "
+                      f"epoch{'s' * (epochs > 1)} in {share:.0%} of the stochastic blocks (--stop_when_stable={epochs})")  # fmt: skip
+
+    def _say(self, line: str) -> None:
+        self.logs.text(line)
+        self.announce(line)
+
+    def _figures(self) -> dict[str, float]:
+        return guard.figures(self.learner.pi, self.config.architecture.blocks)
 
     def _position(self) -> dict[str, Any]:
         """Schedules at the last update made."""
@@ -119,20 +152,24 @@ class Trainer:
         }
 
     def _record(self, nll: float) -> None:
-        self.logs.train_row(self._position() | {"nll_per_token": nll, "pi": self.learner.pi.tolist(), "seconds": round(self.note["seconds"], 3)})
+        row = self._position() | {"nll_per_token": nll, "pi": self.learner.pi.tolist(), "seconds": round(self.note["seconds"], 3)}
+        self.logs.train_row(row, self._figures())
 
     def _log_line(self, nll: float) -> None:
         rate = self.step * self.config.data.batch_size * self.config.data.seq_len / max(self.note["seconds"], 1e-9)
-        self.logs.line(self._position(), self.total, nll, rate, self._likeliest())
+        self.logs.line(self._position(), self.total, nll, rate, self._likeliest(), self._figures())
 
     def _evaluate(self) -> None:
         so_far = {"train_nll_per_token": self._take("evaluation"), "seconds": round(self.note["seconds"], 3)}
+        by_way = {}
         for way in evaluation.ways(self.learner):
-            scores = evaluation.score(self.learner, self.data_dir, self.manifest, "valid", way)
+            scores = by_way[way] = evaluation.score(self.learner, self.data_dir, self.manifest, "valid", way)
             self.logs.valid_row(self._position(), way, scores, **so_far)
             if way != "argmax" and (self.note["best"] is None or scores["nll_per_token"] < self.note["best"]["nll_per_token"]):
                 self.note["best"] = {"step": self.step, "nll_per_token": scores["nll_per_token"]}
                 self._save("best")
+        if len(by_way) > 1:
+            self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
     def _save(self, which: str = "last") -> None:
         self.note["files"] = self.logs.lengths()

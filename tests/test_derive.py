@@ -154,3 +154,13 @@ def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
     done = run_tool("derive", f"--run={run}")
     assert done.code == 0 and done.out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000)\n")
     assert done.err == "warning: the search has not ended: step 21 of 1,000\n"
+
+
+def test_a_search_that_settled_early_is_derived_without_a_warning(tmp_path, capsys):
+    run = make_run(tmp_path / "early", "ss", [DECIDED] * 3)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}))
+    (run / "summary.json").write_text('{"step": 21}')
+    assert tool.main([f"--run={run}"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000, where it had settled)\n")

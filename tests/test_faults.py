@@ -643,6 +643,7 @@ NOTES = {
     "a length of text": {"files": {"history.jsonl": "12"}},
     "endless seconds": {"seconds": 10**400},
     "lists": {"best": [1, 2]},
+    "a watch over other kinds": {"watch": {"choice": "x", "unchanged": [1], "warned": []}},
 }
 
 

@@ -116,6 +116,22 @@ def test_a_run_is_read_with_what_explains_it(tmp_path):
     assert run.pi().shape == (4, 3, 3) and np.allclose(run.pi()[0], [[1 / 3] * 3, [1, 0, 0], [1 / 3] * 3])
 
 
+def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
+    directory = make_run(tmp_path / "run", "ss", count=4)
+    assert history.read_run(directory).last_step == 28
+    (directory / "summary.json").write_text('{"step": 21}')
+    run = history.read_run(directory)
+    assert (run.last_step, run.total_steps) == (21, 28)
+
+
+@pytest.mark.parametrize("step", ["29", "0", "-7", "true", "21.0", "null", '"21"'])
+def test_a_summary_without_a_step_of_the_run_is_refused(step, tmp_path):
+    directory = make_run(tmp_path / "run", "ss", count=4)
+    (directory / "summary.json").write_text(f'{{"step": {step}}}')
+    with pytest.raises(DataError, match=r"summary .*summary\.json must have a step from 1 to 28, but has "):
+        history.read_run(directory)
+
+
 @pytest.mark.parametrize(
     "change",
     [

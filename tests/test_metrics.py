@@ -51,3 +51,11 @@ def test_perplexity_is_the_exponential_as_far_as_it_goes(nll, expected):
 
 def test_a_loss_that_is_no_number_does_not_become_one():
     assert math.isnan(metrics.perplexity(math.nan))
+
+
+def test_the_gap_is_the_difference_of_nll_and_the_ratio_of_perplexities_per_word():
+    soft, argmax = (metrics.figures(nll, 99, 100, 70, 400, 410) for nll in (300.0, 320.0))
+    gap = metrics.gap(soft, argmax)
+    assert gap["nll_per_token"] == pytest.approx(20 / 99)
+    assert gap["perplexity_per_word_ratio"] == pytest.approx(argmax["perplexity_per_word"] / soft["perplexity_per_word"]) and gap["nll_per_token"] > 0
+    assert metrics.gap(soft, metrics.figures(1e6, 99, 100, 70, 400, 410))["perplexity_per_word_ratio"] == math.inf

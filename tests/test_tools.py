@@ -65,6 +65,17 @@ def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool)
     assert again.out == first.out.replace("done: 186", "already done: 186")
 
 
+@pytest.mark.slow
+def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data_dir, run_tool):
+    flags = ("--architecture=sd", *NETWORK, "--epochs=9", "--stop_when_stable=1", "--arch_lr=0.03")
+    command = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
+    first, again, printed = run_tool("train", *command), run_tool("train", *command), run_tool("train", *command, "--json")
+    steps = json.loads(printed.out)["steps"]
+    assert 186 <= steps < 837 and "\nended after epoch " in first.err and again.err == ""
+    assert first.out.endswith(f"done: {steps} steps of 837, where the search had settled; run: {tmp_path / 'run'}\n")
+    assert again.out == first.out.replace("done:", "already done:")
+
+
 def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
     run_dir, _ = search
     named = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--print_run")

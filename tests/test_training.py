@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from par import evaluation, history, manifest
+from par import evaluation, history, manifest, runs
 from par.errors import DataError, DivergedError, ResourceError, StoppedError
 from small import small_config, small_data, trainer
 
@@ -75,6 +75,80 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
     assert RATES.sub("", log) == RATES.sub("", whole_log)
     for name in ("train", "valid"):
         assert scalars_of(run_dir, name) == scalars_of(uninterrupted.run_dir, name)
+
+
+SEARCHES = {
+    "bilevel": {"bilevel": True, "arch_warmup": 25, "epochs": 2},
+    "warm-up": {"arch_warmup": 25, "epochs": 1},
+    "settles": {"stop_when_stable": 1, "epochs": 5},
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, data_dir, kind):
+    config = small_config(data_dir, "ssd", **SEARCHES[kind])
+    whole = trainer(tmp_path / "whole", config, data_dir, record_every=7, save_every=1000)
+    whole.run()
+    with pytest.raises(StoppedError):
+        trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000).run(should_stop=lambda step: step >= 47)
+    last = trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000)
+    last.run()
+    expected, found = weights_of(whole), weights_of(last)
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+    log, whole_log = ((tmp_path / name / "training_log.log").read_text() for name in ("run", "whole"))
+    assert RATES.sub("", log) == RATES.sub("", whole_log)
+    assert (last.step, last.watch) == (whole.step, whole.watch) and (whole.step < config.total_steps) == (kind == "settles")
+
+
+def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_path, data_dir):
+    config = small_config(data_dir, "sd", epochs=9, stop_when_stable=1)
+    run = trainer(tmp_path / "run", config, data_dir, record_every=1000, log_every=1000)
+    run.run()
+    epoch = run.step // 93
+    assert run.step % 93 == 0 and 2 <= epoch < 9
+    said = f"ended after epoch {epoch} of 9: the likeliest kind has not changed for 1 epoch in 100% of the stochastic blocks (--stop_when_stable=1)"
+    assert run.announced[-1] == said and (tmp_path / "run" / "training_log.log").read_text().count(said) == 1
+    rows = history.read(tmp_path / "run" / "history.jsonl")
+    assert [row["step"] for row in rows["train"]] == [run.step] == [rows["valid"][-1]["step"]]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["step"] == run.step
+    assert (tmp_path / "run" / "checkpoints" / f"ckpt-{run.step}.index").is_file() and runs.finished(tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()  # as if killed just before it was written
+    before = (tmp_path / "run" / "history.jsonl").read_bytes()
+    again = trainer(tmp_path / "run", config, data_dir)
+    again.run()
+    assert again.step == run.step and again.announced == [] and runs.finished(tmp_path / "run")
+    assert (tmp_path / "run" / "history.jsonl").read_bytes() == before
+
+
+def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninterrupted):
+    train, valid = (scalars_of(uninterrupted.run_dir, name) for name in ("train", "valid"))
+    assert [step for step, _ in train["argmax/stable_share"]] == [93, 186] and train["argmax/stable_share"][0][1] == 0
+    last = {tag: rows[-1][1] for tag, rows in train.items()}
+    assert sum(last[f"argmax/{kind}"] for kind in ("Attention", "Dense", "Identity")) == 2
+    assert last["entropy/mean"] == pytest.approx((last["entropy/block_01"] + last["entropy/block_02"]) / 2, rel=1e-5)
+    assert last["entropy/normalised"] == pytest.approx(last["entropy/mean"] / np.log(3), rel=1e-5)
+    soft, argmax = ({row["step"]: row for row in history.read(uninterrupted.run_dir / "history.jsonl")["valid"] if row["evaluate_as"] == way}
+                    for way in ("soft", "argmax"))  # fmt: skip
+    for step, gap in valid["gap/nll_per_token"]:
+        assert gap == pytest.approx(argmax[step]["nll_per_token"] - soft[step]["nll_per_token"], abs=1e-5)
+    for step, ratio in valid["gap/perplexity_per_word_ratio"]:
+        assert ratio == pytest.approx(argmax[step]["perplexity_per_word"] / soft[step]["perplexity_per_word"], rel=1e-5)
+    log = (uninterrupted.run_dir / "training_log.log").read_text()
+    assert re.search(r"^step 93 end of epoch 1: \da \dd \di entropy \d\.\d{3} \(\d+%\) stable 0%$", log, re.M)
+    assert re.search(r"^step 186 gap \(argmax - soft\) nll [+-]\d\.\d{4} perplexity per word x \d\.\d{4}$", log, re.M)
+
+
+def test_a_warning_of_the_guard_is_said_once(tmp_path, data_dir):
+    run = trainer(tmp_path / "run", small_config(data_dir, "sd", epochs=3, arch_lr=1e-6), data_dir)
+    with pytest.raises(StoppedError):
+        run.run(should_stop=lambda step: step >= 190)
+    again = trainer(tmp_path / "run", run.config, data_dir)
+    again.run()
+    assert run.announced == ["warning: epoch 1: nothing moves: no probability is further than 0.000 from 1/3: raise --arch_lr"]
+    assert again.announced == [] and (tmp_path / "run" / "training_log.log").read_text().count("warning:") == 1
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):

@@ -34,7 +34,7 @@ def _work(values: common.Flags) -> None:
     chosen = derive.derive(run.pi()[-1], run.blocks, values.rule, run.name, (run.seed,))
     path = Path(values.output or Path(values.run) / "architecture.json")
     chosen.save(path)
-    warnings = derive.doubts(chosen, run.blocks, step, run.total_steps)
+    warnings = derive.doubts(chosen, run.blocks, step, run.last_step)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     following = _next_command(Path(values.run), run.data, path)
@@ -43,7 +43,8 @@ def _work(values: common.Flags) -> None:
         facts |= {"step": step, "total_steps": run.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
         print(json.dumps(facts | {"warnings": warnings, "next": following}))
         return
-    print(f"architecture: {chosen.blocks} (from {run.blocks}, {values.rule} of pi at step {step:,} of {run.total_steps:,})\n")
+    early = ", where it had settled" if step == run.last_step < run.total_steps else ""
+    print(f"architecture: {chosen.blocks} (from {run.blocks}, {values.rule} of pi at step {step:,} of {run.total_steps:,}{early})\n")
     print("\n".join(derive.pi_lines(chosen, run.blocks)))
     print(f"\nwritten: {path}\nnext:    {following}")
 

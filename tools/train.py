@@ -148,13 +148,15 @@ def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: 
     rows = history.read(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
         raise DataError(f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run to start over")
+    steps = runs.last_step(run_dir, config)
     if values.json:
         last = {row["evaluate_as"]: row for row in rows["valid"][-2:]}
         seconds = rows["train"][-1]["seconds"]
-        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": config.total_steps, "seconds": seconds, "valid": last}))
+        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": steps, "seconds": seconds, "valid": last}))
         return 0
     print("\n".join(history.table(rows)))
-    print(f"{state}: {config.total_steps} steps; run: {run_dir}")
+    early = f" of {config.total_steps}, where the search had settled" if steps < config.total_steps else ""
+    print(f"{state}: {steps} steps{early}; run: {run_dir}")
     return 0
 
 
