@@ -8,6 +8,10 @@ A fixed block is the case of one branch with weight 1; par.supernet has the mixt
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -17,6 +21,13 @@ from par.initial import Initial
 from par.phase import Phase, dropout
 
 EPSILON = 1e-6
+
+
+class Mixture(NamedTuple):
+    """How stochastic blocks add up their kinds, in the order of par.architecture.KINDS."""
+
+    weights: tf.Tensor  # [number of stochastic blocks, O], or [O] for one block
+    needed: tf.Tensor | None  # bool, of the same shape: a kind that is not needed has weight 0 and is not computed; None: all are
 
 
 class Norm(keras.layers.Layer):
@@ -78,20 +89,33 @@ class Block(keras.layers.Layer):
         """Whether the block needs a memory."""
         return "a" in self.kinds
 
-    def call(self, x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: tf.Tensor | None, phase: Phase) -> tf.Tensor:
+    def call(self, x: tf.Tensor, memory: tf.Tensor | None, window: Window, mixture: Mixture | None, phase: Phase) -> tf.Tensor:
         """One window through the block.
 
         x: [B, T, D]; memory: [B, M, D], raw inputs of this block for the M tokens before, None if it does not attend;
-        weights: [O] of a stochastic block in the order of par.architecture.KINDS, None for a fixed one. Returns [B, T, D].
+        mixture: weights [O] of a stochastic block, and which kinds are needed; None for a fixed one. Returns [B, T, D].
         """
         if not self.kinds:
             return x
-        w = [1.0] * len(self.kinds) + [0.0] if weights is None else tf.unstack(weights)
+        if mixture is None:
+            return self._sum(range(len(self.kinds)), x, memory, window, None, phase)
+        weights = tf.unstack(mixture.weights)
+        if mixture.needed is None:
+            return self._sum(range(len(self.kinds)), x, memory, window, weights, phase)
+        # One graph for every set of kinds; the step's own is run.
+        sets = [[o for o in range(len(self.kinds)) if number >> o & 1] for number in range(2 ** len(self.kinds))]
+        number = tf.reduce_sum(tf.cast(mixture.needed[: len(self.kinds)], tf.int32) * [2**o for o in range(len(self.kinds))])
+        return tf.switch_case(number, [functools.partial(self._sum, chosen, x, memory, window, weights, phase) for chosen in sets])
+
+    def _sum(self, chosen: Sequence[int], x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: list | None, phase: Phase) -> tf.Tensor:
+        """The block of its `chosen` branches, by number: the others have weight 0. weights: one scalar a kind, None for one branch alone."""
         if self.pre:
+            if not chosen:
+                return tf.identity(x)
             normed = self.norms[0](x)
-            past = self.norms[0](memory) if self.attends else None
-            outputs = [f(normed, past, window=window) for f in self.branches]
-            mixed = outputs[0] if weights is None else tf.add_n([w_o * out for w_o, out in zip(w, outputs)])
+            past = self.norms[0](memory) if 0 in chosen and self.attends else None
+            outputs = [self.branches[o](normed, past, window=window) for o in chosen]
+            mixed = outputs[0] if weights is None else tf.add_n([weights[o] * out for o, out in zip(chosen, outputs)])
             return x + dropout(mixed, self.dropout_rate, phase, self.place)
-        outputs = [norm(x + dropout(f(x, memory, window=window), self.dropout_rate, phase, self.place)) for f, norm in zip(self.branches, self.norms)]
-        return outputs[0] if weights is None else tf.add_n([w_o * out for w_o, out in zip(w, [*outputs, x])])
+        outputs = [self.norms[o](x + dropout(self.branches[o](x, memory, window=window), self.dropout_rate, phase, self.place)) for o in chosen]
+        return outputs[0] if weights is None else tf.add_n([*(weights[o] * out for o, out in zip(chosen, outputs)), weights[-1] * x])

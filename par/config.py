@@ -184,8 +184,20 @@ class SearchConfig(Group):
     """How stochastic blocks choose. Without effect on a network that has none."""
 
     sampling: str = setting(
-        "soft", "soft: mixture of all kinds; straight_through: one kind forward, all backward", choices=("soft", "straight_through")
+        "soft",
+        "soft: mixture of all kinds; straight_through: one kind forward, all backward; single_path: one kind, and only that is computed",
+        choices=("soft", "straight_through", "single_path"),
     )
+    paths: int = setting(
+        2,
+        "single_path: paths a step whose losses teach the logits, the first also the weights; 1: the logits learn through its weight (GDAS)",
+        minimum=1,
+        maximum=64,
+    )
+    prune_below: float = setting(
+        0.0, "a kind whose probability has stayed below this leaves the search and is no longer computed; 0: none", minimum=0.0, maximum=0.33
+    )
+    prune_patience: int = setting(100, "steps for which the probability must have stayed below", minimum=1, maximum=1 << 30)
     tau_start: float = setting(1.0, "Gumbel-Softmax temperature at the first step", minimum=1e-3, maximum=1e3)
     tau_end: float = setting(0.1, "temperature at the last step", minimum=1e-3, maximum=1e3)
     tau_schedule: str = setting("exponential", "shape of the annealing", choices=("exponential", "linear", "cosine"))

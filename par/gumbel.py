@@ -27,3 +27,20 @@ def one_hot(weight: tf.Tensor) -> tf.Tensor:
 def straight_through(weight: tf.Tensor) -> tf.Tensor:
     """[..., O] one-hot forward, the gradient of the relaxed weight backward (section 2.2)."""
     return weight + tf.stop_gradient(one_hot(weight) - weight)
+
+
+def single_path(weight: tf.Tensor) -> tf.Tensor:
+    """[..., O] one-hot forward; backward, the chosen option alone: its weight is 1 + w - stop_gradient(w) (Dong & Yang 2019, equation 5)."""
+    return one_hot(weight) * (1.0 + (weight - tf.stop_gradient(weight)))
+
+
+def leave_one_out(losses: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
+    """Gradient of the expected loss E[loss(sample)] with respect to the logits that P >= 2 independent one-hot samples were drawn from.
+
+    losses: [P]; samples: [P, ..., O] -> [..., O]. REINFORCE in which every sample has the mean loss of the others as its baseline (Kool et al. 2019,
+    "Buy 4 REINFORCE samples, get a baseline for free!"): 1/P Σ_p (L_p - mean_(q≠p) L_q) ∇log p(s_p). Unbiased. ∇log p(s) = s - pi, and the
+    differences of the losses add up to 0, so pi drops out.
+    """
+    centred = losses - losses[0]  # first, so that the differences add up to 0 where they are as small as a loss' last digits
+    centred -= tf.reduce_mean(centred)
+    return tf.tensordot(centred, samples, axes=1) / tf.cast(tf.shape(losses)[0] - 1, samples.dtype)

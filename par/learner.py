@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import bilevel, optimizers, schedules
+from par import bilevel, gumbel, optimizers, schedules, supernet
 from par.objectives import OBJECTIVES
 from par.phase import EVALUATION, Phase
 from par.runs import RunConfig
@@ -38,6 +39,8 @@ class Learner:
                 training.optimizer, lambda: training.max_lr * self._shares(self.step)[0], training.weight_decay, self.weights
             )
             self.logits_optimizer = _optimizer("adamw", lambda: search.arch_lr * self._shares(self.step)[1], search.arch_weight_decay, self.logits)
+            pruning = self.logits and search.prune_below
+            self._below = tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False) if pruning else None  # see supernet.prune
             empty = self.objective.trunk.empty_memories(config.data.batch_size)
             self._memories = Memories(*(tf.Variable(tensor, trainable=False) for tensor in empty))
         self._evaluation_graphs: dict[tuple, Any] = {}
@@ -46,7 +49,9 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint must hold, by name; each optimizer by itself."""
         own = {"weight_optimizer": self.weight_optimizer, "step": self.step, "memory": self._memories.hidden, "memory_valid": self._memories.valid}
-        return {**self.objective.layers, **own, **({"logits_optimizer": self.logits_optimizer} if self.logits else {})}
+        own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
+        own |= {} if self._below is None else {"below": self._below}
+        return {**self.objective.layers, **own}
 
     @property
     def pi(self) -> np.ndarray:
@@ -104,26 +109,60 @@ class Learner:
         phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step))
         batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
+        nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
+        gradients = of_weights or of_logits
+        norm = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
+        if of_weights:
+            if self.config.training.clip_norm:
+                of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
+            self.weight_optimizer.apply_gradients(zip(of_weights, self.weights))
+        if of_logits:
+            self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
+            self._prune()
+        for variable, value in zip(self._memories, after):
+            variable.assign(value)
+        self.step.assign_add(1)
+        return tf.stack([nll, weight, norm])
+
+    def gradients(
+        self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
+    ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
+        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the weights', the logits'; [] for whom it is no turn."""
+        search = self.config.search
         weights, logits = self.weights if turn.weights else [], self.logits if turn.logits else []
-        learning = [v.value for v in (*weights, *logits)]
+        by_losses = bool(logits) and search.sampling == "single_path" and search.paths > 1
+        learning = [v.value for v in (*weights, *([] if by_losses else logits))]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(learning)
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
             loss = nll / tf.maximum(weight, 1.0)
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, learning)]
-        of_weights, of_logits = gradients[: len(weights)], gradients[len(weights) :]
-        norm = tf.linalg.global_norm(of_weights or of_logits) if gradients else tf.constant(0.0)
-        if weights:
-            if self.config.training.clip_norm:
-                of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
-            self.weight_optimizer.apply_gradients(zip(of_weights, weights))
-        if logits:
-            self.logits_optimizer.apply_gradients(zip(of_logits, logits))
-        for variable, value in zip(self._memories, after):
-            variable.assign(value)
-        self.step.assign_add(1)
-        return tf.stack([nll, weight, norm])
+        of_logits = [self._paths_gradient(batch, memories, phase, loss)] if by_losses else gradients[len(weights) :]
+        return nll, weight, after, gradients[: len(weights)], of_logits
+
+    def _prune(self) -> None:
+        if self._below is not None:
+            alpha, below = supernet.prune(self.logits[0].value, self._below, self.config.search)
+            self.logits[0].assign(alpha)
+            self._below.assign(below)
+
+    def _paths_gradient(self, batch: Any, memories: Memories, phase: Phase, loss: tf.Tensor) -> tf.Tensor:
+        """Gradient of the logits [number of stochastic blocks, O] from the losses of further paths on the same window; `loss` is the first's.
+
+        A path that is the first one again is not computed: where the search has decided, a step costs no more than one path.
+        """
+        samples, losses = [self.objective.trunk.sample(phase).weights], [loss]
+        for path in range(1, self.config.search.paths):
+            other = dataclasses.replace(phase, path=path)
+            samples.append(self.objective.trunk.sample(other).weights)
+
+            def score(other: Phase = other) -> tf.Tensor:
+                nll, weight, _, _ = self.objective.loss(batch, memories, other)
+                return nll / tf.maximum(weight, 1.0)
+
+            losses.append(tf.cond(tf.reduce_all(samples[0] == samples[-1]), lambda: loss, score))
+        return gumbel.leave_one_out(tf.stack(losses), tf.stack(samples))
 
     def evaluate(
         self,
@@ -152,7 +191,7 @@ class Learner:
         key = (phase, *map(tuple, shapes))
         if key not in self._evaluation_graphs:
 
-            @tf.function
+            @tf.function(autograph=False)
             def step(window: tf.Tensor, memories: Memories) -> Any:
                 def score(window: tf.Tensor, memories: Memories) -> Any:
                     nll, weight, _, after = self.objective.loss(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)), memories, phase)

@@ -19,6 +19,7 @@ class Phase:
     seed: int = 0
     step: Any = 0  # scalar int64 tensor in training
     tau: Any = 1.0  # Gumbel-Softmax temperature in training
+    path: int = 0  # which of the step's independent samples of the architecture
     argmax: bool = False  # evaluation: every stochastic block is its likeliest kind, instead of the mixture softmax(alpha)
 
     def seed_of(self, place: int) -> tf.Tensor:

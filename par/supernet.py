@@ -6,12 +6,14 @@ import tensorflow as tf
 
 from par import gumbel
 from par.architecture import KINDS
-from par.blocks import Block
-from par.config import ModelConfig
+from par.blocks import Block, Mixture
+from par.config import ModelConfig, SearchConfig
 from par.initial import Initial
 from par.phase import Phase
 
 NOISE_PLACE = 0  # place 0 of the random numbers is the Gumbel noise; dropout has 1 (embedding) and up (blocks)
+PATH_PLACES = 32_768  # the noise of further paths of a step, beyond every block's place and below the objective's
+PRUNED = -1e4  # logit of a kind that is out of the search: its probability is exactly 0
 
 
 class StochasticBlock(Block):
@@ -21,14 +23,33 @@ class StochasticBlock(Block):
         super().__init__(KINDS.replace("i", ""), config, initial, place)
 
 
-def mixture(alpha: tf.Tensor, sampling: str, phase: Phase) -> tf.Tensor:
-    """Mixture weights of all stochastic blocks for one pass.
+def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
+    """Mixture of all stochastic blocks for one pass.
 
-    alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block and step: `soft` relaxes it with the
-    temperature tau, `straight_through` makes it one-hot forward. Evaluation draws nothing: softmax(alpha), or its argmax.
+    alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block, step and path: `soft` relaxes it with the
+    temperature tau, `straight_through` makes it one-hot forward, `single_path` also backward. Evaluation draws nothing: softmax(alpha), or its
+    argmax. With several paths a step, single_path hands no gradient to alpha: `gumbel.leave_one_out` has it.
     """
+    weights = _weights(alpha, search, phase)
+    if phase.argmax or (phase.training and search.sampling == "single_path"):
+        return Mixture(weights, weights > 0)
+    return Mixture(weights, tf.nn.softmax(alpha) > 0 if search.prune_below else None)
+
+
+def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
     if phase.training:
-        noise = gumbel.gumbel_noise(phase.seed_of(NOISE_PLACE), alpha.shape)
+        noise = gumbel.gumbel_noise(phase.seed_of(PATH_PLACES + phase.path if phase.path else NOISE_PLACE), alpha.shape)
         weight = gumbel.relaxed_one_hot(alpha, noise, phase.tau)
-        return gumbel.straight_through(weight) if sampling == "straight_through" else weight
+        single = gumbel.single_path if search.paths == 1 else gumbel.one_hot
+        return {"soft": tf.identity, "straight_through": gumbel.straight_through, "single_path": single}[search.sampling](weight)
     return gumbel.one_hot(alpha) if phase.argmax else tf.nn.softmax(alpha)
+
+
+def prune(alpha: tf.Tensor, below: tf.Tensor, search: SearchConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes kinds out of the search for good (anneal and prune; Noy et al. 2019, arXiv 1904.04123).
+
+    alpha: [number of stochastic blocks, O] logits after a step; below: [same] int32, for how many steps in a row the probability has been below
+    prune_below. Returns both after this step; the logit of a kind that is out is PRUNED. The likeliest kind of a block always stays.
+    """
+    below = tf.where(tf.nn.softmax(alpha) < search.prune_below, below + 1, 0)
+    return tf.where(below >= search.prune_patience, PRUNED, alpha), below

@@ -14,7 +14,7 @@ import tensorflow as tf
 from par import positions, supernet
 from par.architecture import KINDS, Architecture, pi_table
 from par.attention import Window
-from par.blocks import Block, Norm
+from par.blocks import Block, Mixture, Norm
 from par.config import ModelConfig, SearchConfig
 from par.initial import Initial
 from par.phase import EVALUATION, Phase, dropout
@@ -34,7 +34,7 @@ class Transformer(keras.layers.Layer):
 
     def __init__(self, architecture: Architecture, config: ModelConfig, search: SearchConfig, vocab_size: int, seed: int):
         super().__init__()
-        self.architecture, self.config, self.sampling = architecture, config, search.sampling
+        self.architecture, self.config, self.search = architecture, config, search
         initial = Initial(seed, config.init_std)
         self.embedding = self.add_weight(name="embedding", shape=(vocab_size, config.d_model), initializer=initial.normal())
         self.blocks = []
@@ -63,6 +63,10 @@ class Transformer(keras.layers.Layer):
         odds = np.exp(alpha - alpha.max(axis=-1, keepdims=True))
         return pi_table(self.architecture.blocks, odds / odds.sum(axis=-1, keepdims=True))
 
+    def sample(self, phase: Phase) -> Mixture:
+        """How the stochastic blocks add up their kinds in a pass of this phase; always the same for the same phase."""
+        return supernet.mixture(tf.convert_to_tensor(self.alpha), self.search, phase)
+
     def empty_memories(self, batch_size: int, mem_len: int | None = None) -> Memories:
         """Memories that hold no token yet, for B = batch_size rows. mem_len may differ from training's."""
         attending = sum(block.attends for block in self.blocks)
@@ -78,7 +82,7 @@ class Transformer(keras.layers.Layer):
         """
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
         window = self._window(seq_len, mem_len, visibility, same_length, memories.valid)
-        weights = iter(() if self.alpha is None else tf.unstack(supernet.mixture(tf.convert_to_tensor(self.alpha), self.sampling, phase)))
+        mixtures = iter(self._mixtures(phase))
         pasts, kept = iter(tf.unstack(memories.hidden)), []
         x = tf.gather(self.embedding, tokens) * self.config.d_model**0.5
         x = dropout(x, self.config.dropout_rate, phase, EMBEDDING_PLACE)
@@ -86,10 +90,17 @@ class Transformer(keras.layers.Layer):
             past = next(pasts) if block.attends else None
             if block.attends:
                 kept.append(tf.stop_gradient(_newest(past, x, mem_len)))
-            x = block(x, past, window=window, weights=next(weights) if kind == "s" else None, phase=phase)
+            x = block(x, past, window=window, mixture=next(mixtures) if kind == "s" else None, phase=phase)
         hidden = tf.stack(kept) if kept else memories.hidden
         after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
         return (x if self.final_norm is None else self.final_norm(x)), after
+
+    def _mixtures(self, phase: Phase) -> list[Mixture]:
+        """One for each stochastic block."""
+        if self.alpha is None:
+            return []
+        weights, needed = (part if part is None else tf.unstack(part) for part in self.sample(phase))
+        return [Mixture(*pair) for pair in zip(weights, needed or [None] * len(weights))]
 
     def _window(self, seq_len: int, mem_len: int, visibility: str, same_length: bool, valid: tf.Tensor) -> Window:
         codes = positions.sinusoids(positions.distances(seq_len, mem_len, visibility), self.config.d_model)

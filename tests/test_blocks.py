@@ -9,7 +9,7 @@ import tensorflow as tf
 from naive import attention as naive
 from par import positions
 from par.attention import Window
-from par.blocks import Block, Dense, Norm
+from par.blocks import Block, Dense, Mixture, Norm
 from par.config import ModelConfig
 from par.initial import Initial
 from par.phase import EVALUATION, Phase
@@ -46,9 +46,10 @@ def window(mem_len: int = M) -> Window:
     return Window(codes, positions.attention_mask(positions.visible(T, mem_len, "causal"), valid))
 
 
-def run(layer: Block, x, memory=None, weights=None, phase: Phase = EVALUATION) -> np.ndarray:
+def run(layer: Block, x, memory=None, weights=None, phase: Phase = EVALUATION, needed=None) -> np.ndarray:
     mem_len = M if memory is None else memory.shape[1]
-    return layer(x, memory, window=window(mem_len), weights=weights, phase=phase).numpy()
+    mixture = None if weights is None else Mixture(tf.constant(weights, tf.float32), needed)
+    return layer(x, memory, window=window(mem_len), mixture=mixture, phase=phase).numpy()
 
 
 def naive_norm(x: np.ndarray, norm: Norm) -> np.ndarray:
@@ -156,5 +157,21 @@ def test_a_block_that_attends_works_without_memory(norm):
     layer, (x, memory) = block("a", norm), inputs(0)
     longer = tf.random.stateless_normal([B, M, D], [1, 2])
     seen = Window(window().codes, positions.attention_mask(positions.visible(T, M, "causal"), tf.constant([0, 0, 0])))
-    expected = layer(x, longer, window=seen, weights=None, phase=EVALUATION)
+    expected = layer(x, longer, window=seen, mixture=None, phase=EVALUATION)
     np.testing.assert_allclose(run(layer, x, memory), expected, rtol=1e-4, atol=1e-5)
+
+
+@each_norm
+@pytest.mark.parametrize("phase", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+@pytest.mark.parametrize("weights", [[0.7, 0, 0], [0, 0.6, 0.3], [0, 0, 1.0], [0.5, 0.2, 0.3], [0, 0, 0]], ids=str)
+def test_a_kind_that_is_not_needed_is_not_computed_and_adds_nothing(weights, phase, norm):
+    layer, (x, memory) = block("s", norm), inputs()
+    expected = run(layer, x, memory, weights, phase)
+    for weight, branch, branch_norm in zip(weights, layer.branches, layer.norms if norm == "post" else [None, None]):
+        if weight == 0:  # not a number, wherever it is computed: 0 times it would be none either
+            for variable in (*branch.weights, *(branch_norm.weights if branch_norm else [])):
+                variable.assign(np.full(variable.shape, np.nan))
+    needed = tf.constant(weights) != 0
+    np.testing.assert_allclose(run(layer, x, memory, weights, phase, needed), expected, rtol=1e-5, atol=1e-6)
+    graph = tf.function(lambda needed: layer(x, memory, window=window(), mixture=Mixture(tf.constant(weights, tf.float32), needed), phase=phase))
+    np.testing.assert_allclose(graph(needed), expected, rtol=1e-5, atol=1e-6)

@@ -15,7 +15,7 @@ from par import positions
 from par.adaptive_softmax import AdaptiveSoftmax
 from par.architecture import Architecture
 from par.attention import RelativeAttention, Window
-from par.blocks import Block, Dense, Norm
+from par.blocks import Block, Dense, Mixture, Norm
 from par.config import ModelConfig, SearchConfig
 from par.initial import Initial
 from par.objectives import OBJECTIVES
@@ -76,7 +76,7 @@ def trunk_case(blocks: str, norm: str, sampling: str = "soft") -> Case:
     return Case(
         lambda seed: trunk(blocks, norm, sampling, seed),
         lambda made, phase: [made(tokens(), memories_of(made), phase=phase)[0]],
-        steps=7 if sampling == "straight_through" else 1,  # a step teaches the branches that it has chosen
+        steps=1 if sampling == "soft" else 7,  # a step teaches the branches that it has chosen
     )
 
 
@@ -85,8 +85,8 @@ def block_case(kinds: str, norm: str) -> Case:
         return StochasticBlock(config(norm), Initial(seed, 0.3), 4) if kinds == "s" else Block(kinds, config(norm), Initial(seed, 0.3), 4)
 
     def call(made: Block, phase: Phase) -> list[tf.Tensor]:
-        weights = tf.constant([0.5, 0.3, 0.2]) if kinds == "s" else None
-        return [made(normal(B, T, D), normal(B, M, D) if made.attends else None, window=window(), weights=weights, phase=phase)]
+        mixture = Mixture(tf.constant([0.5, 0.3, 0.2]), None) if kinds == "s" else None
+        return [made(normal(B, T, D), normal(B, M, D) if made.attends else None, window=window(), mixture=mixture, phase=phase)]
 
     return Case(make, call)
 

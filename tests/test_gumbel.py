@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -102,3 +103,47 @@ def test_straight_through_has_the_gradient_of_the_relaxed_sample():
     expected = weight * (of - (weight * of).numpy().sum(axis=-1, keepdims=True)) / 0.8  # the derivative of a softmax
     np.testing.assert_allclose(gradients[0], expected, atol=1e-5)
     assert np.abs(gradients[0]).min() > 0.01
+
+
+def test_a_single_path_is_exactly_one_hot_forward_and_has_the_gradient_of_the_chosen_weight_alone():
+    noise, of = gumbel.gumbel_noise(SEED, [2, 3]), np.array([[2.0, -3.0, 5.0], [7.0, -11.0, 13.0]], np.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(ALPHA)
+        weight = gumbel.relaxed_one_hot(ALPHA, noise, 0.8)
+        path = gumbel.single_path(weight)
+        loss = tf.reduce_sum(of * path)
+    chosen = gumbel.one_hot(weight).numpy()
+    np.testing.assert_array_equal(path, chosen)
+    w, of_chosen = weight.numpy(), chosen * of
+    expected = w * (of_chosen - (w * of_chosen).sum(axis=-1, keepdims=True)) / 0.8
+    np.testing.assert_allclose(tape.gradient(loss, ALPHA), expected, atol=1e-5)
+    assert np.abs(expected).min() > 1e-3
+
+
+def all_paths() -> np.ndarray:
+    """[9, 2, 3] every one-hot sample of two blocks."""
+    return np.array([[np.eye(3)[a], np.eye(3)[b]] for a in range(3) for b in range(3)], np.float32)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_gradient_of_several_paths_is_that_of_the_expected_loss_on_average(count):
+    paths, losses = all_paths(), np.random.default_rng(3).normal(5.0, 1.0, 9).astype(np.float32)
+    probability = np.array([np.prod((PI * path).sum(axis=-1)) for path in paths])
+    with tf.GradientTape() as tape:
+        tape.watch(ALPHA)
+        log_pi = tf.nn.log_softmax(ALPHA)
+        exact = tf.reduce_sum(tf.exp(tf.reduce_sum(log_pi * paths, axis=[1, 2])) * losses)
+    mean = np.zeros([2, 3])
+    for drawn in itertools.product(range(9), repeat=count):
+        estimate = gumbel.leave_one_out(tf.constant(losses[list(drawn)]), tf.constant(paths[list(drawn)]))
+        mean += np.prod(probability[list(drawn)]) * estimate.numpy()
+    np.testing.assert_allclose(mean, tape.gradient(exact, ALPHA), atol=1e-4)
+    assert np.abs(mean).max() > 0.05
+
+
+def test_paths_that_are_equal_teach_nothing_and_two_teach_half_their_difference():
+    a, b = all_paths()[1], all_paths()[5]
+    np.testing.assert_array_equal(gumbel.leave_one_out(tf.constant([5.0, 5.0]), tf.constant([a, a])), np.zeros([2, 3]))
+    np.testing.assert_allclose(gumbel.leave_one_out(tf.constant([5.0, 3.0]), tf.constant([a, b])), (5.0 - 3.0) / 2 * (a - b))
+    last_digit = np.array([5.0, np.nextafter(np.float32(5.0), np.float32(6.0))], np.float32)
+    assert not gumbel.leave_one_out(tf.constant(last_digit), tf.constant([a, a])).numpy().any()  # where both chose alike, rounding adds nothing

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from par import manifest, records
 from par.learner import Learner
+from par.phase import Phase
 from small import small_config, small_data
 
 
@@ -55,3 +56,29 @@ def test_logits_learn_at_a_rate_of_their_own(data_dir, schedule, expected):
 def test_training_counts_the_targets_and_not_the_windows_overlap(data_dir):
     _, rows = trained(data_dir, 3)
     np.testing.assert_array_equal(rows[:, 1], 4 * 8)
+
+
+@pytest.mark.parametrize("paths", [2, 3])
+def test_the_logits_of_single_paths_learn_from_the_differences_of_the_paths_losses(data_dir, paths):
+    learner = Learner(small_config(data_dir, "sssa", sampling="single_path", paths=paths, max_lr=0.0, init_std=0.3))
+    window = next(iter(records.dataset(data_dir, manifest.load(data_dir), "train")))
+    memories, losses, samples = learner.objective.trunk.empty_memories(4), [], []
+    for path in range(paths):
+        phase = Phase(training=True, seed=0, step=tf.constant(0, tf.int64), tau=learner.tau(0), path=path)
+        nll, weight, _, _ = learner.objective.loss(learner.objective.prepare(window), memories, phase)
+        losses.append(float(nll / weight))
+        samples.append(learner.objective.trunk.sample(phase).weights.numpy())
+    assert len(np.unique(samples, axis=0)) == paths and len(set(losses)) == paths
+    row = learner.train(iter([window]), tf.constant(1)).numpy()[0]
+    assert row[0] / row[1] == pytest.approx(losses[0], rel=1e-5)  # the first path is the one that is trained, and logged
+    gradient = sum((loss - np.mean(losses)) * sample for loss, sample in zip(losses, samples)) / (paths - 1)
+    np.testing.assert_allclose(learner.logits[0].numpy(), -0.03 * np.sign(gradient), rtol=1e-2)  # Adam's first update
+
+
+def test_what_is_pruned_is_counted_step_by_step(data_dir):
+    learner, _ = trained(data_dir, 5, prune_below=0.3, prune_patience=9, arch_lr=0.5)
+    below = learner.state["below"].numpy()
+    assert below.max() in (4, 5) and not (learner.logits[0].numpy() < -1e3).any()
+    learner, _ = trained(data_dir, 30, prune_below=0.3, prune_patience=9, arch_lr=0.5)
+    np.testing.assert_array_equal(learner.pi[0] == 0, learner.state["below"].numpy()[0] >= 9)
+    assert (learner.pi[0] == 0).any() and learner.pi.sum() == pytest.approx(2)

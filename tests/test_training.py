@@ -80,6 +80,9 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
 SEARCHES = {
     "bilevel": {"bilevel": True, "arch_warmup": 25, "epochs": 2},
     "warm-up": {"arch_warmup": 25, "epochs": 1},
+    "single path": {"sampling": "single_path", "epochs": 1},
+    "single path, bilevel": {"sampling": "single_path", "bilevel": True, "epochs": 1},
+    "pruned": {"prune_below": 0.2, "prune_patience": 7, "arch_lr": 0.1, "epochs": 1},
     "settles": {"stop_when_stable": 1, "epochs": 5},
 }
 
@@ -101,6 +104,7 @@ def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, dat
     log, whole_log = ((tmp_path / name / "training_log.log").read_text() for name in ("run", "whole"))
     assert RATES.sub("", log) == RATES.sub("", whole_log)
     assert (last.step, last.watch) == (whole.step, whole.watch) and (whole.step < config.total_steps) == (kind == "settles")
+    assert (whole.learner.pi[:2] == 0).any() == (kind == "pruned")
 
 
 def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_path, data_dir):

@@ -136,7 +136,7 @@ def test_a_memory_holds_the_newest_raw_inputs_of_its_block_in_order(norm):
     for mine, theirs in zip(dense_alone.blocks[0].weights, trunk.blocks[0].weights):
         mine.assign(theirs)
     embedded = tf.gather(trunk.embedding, tokens) * D**0.5
-    expected = dense_alone.blocks[0](embedded, None, window=None, weights=None, phase=Phase())
+    expected = dense_alone.blocks[0](embedded, None, window=None, mixture=None, phase=Phase())
     same(after.hidden[0], expected[:, -M:])
 
 
