@@ -21,7 +21,7 @@ LAYERS = (
     "report export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost", LAYERS[4])).split()
+WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost latency", LAYERS[4])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 

@@ -1,0 +1,178 @@
+"""What a network takes in milliseconds: a table of one device for one shape, and the cost of any blocks by it.
+
+The latency of a network is the constant (everything that is no block: embedding, softmax, final norm, the update of their weights) plus the sum
+over its blocks. tools/measure_latency.py makes the table; a search that has one can hold its expected latency to a target (par.latency_penalty).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from par import files
+from par.architecture import KINDS
+from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig
+from par.errors import DataError, UsageError
+
+SCHEMA = 1
+WHAT = ("inference", "training_step")  # a window of T tokens with memory and its nll; one update of all weights
+PARTS = ("constant", *KINDS)
+MAX_BYTES = 1 << 16  # a table has about 2 kB
+MAX_MILLISECONDS = 1e9
+MAX_REPEATS = 1_000_000
+
+
+def expected_latency(pi: np.ndarray, block_ms: np.ndarray, constant: float) -> float:
+    """constant + Σ_l Σ_o pi_lo ms_o, milliseconds (Latifi et al. 2022, arXiv 2208.14580): what blocks drawn from pi take in the mean.
+
+    pi: [L, O], rows are distributions, one-hot where a block is fixed; block_ms: [O] in the order of par.architecture.KINDS.
+    """
+    return float(constant + np.sum(np.asarray(pi, np.float64).reshape(-1, len(KINDS)) @ np.asarray(block_ms, np.float64)))
+
+
+class Costs(NamedTuple):
+    """Milliseconds of each kind of block, in the order of KINDS, and of everything else."""
+
+    attention: float
+    dense: float
+    identity: float
+    constant: float
+
+    @property
+    def block_ms(self) -> np.ndarray:
+        """[O] milliseconds of a block of each kind."""
+        return np.array(self[: len(KINDS)], np.float64)
+
+    def of(self, blocks: str) -> float:
+        """Milliseconds of a network of fixed blocks. Raises: UsageError if a block is stochastic: what it takes hangs on pi."""
+        if set(blocks) - set(KINDS):
+            raise UsageError(f"blocks must be letters of {KINDS} to have a latency, but are {blocks[:60]!r}")
+        return float(self.constant + sum(blocks.count(kind) * ms for kind, ms in zip(KINDS, self)))
+
+    def expected(self, pi: np.ndarray) -> float:
+        """Milliseconds of a network of blocks drawn from pi [L, O]."""
+        return expected_latency(pi, self.block_ms, self.constant)
+
+    def interleaved(self, depth: int) -> float:
+        """Milliseconds of the interleaved network of `depth` blocks: what shares and targets refer to."""
+        return self.of(interleaved(depth))
+
+    def share(self, blocks: str) -> float:
+        """Latency of fixed blocks as a share of the interleaved network's of the same depth."""
+        return self.of(blocks) / self.interleaved(len(blocks))
+
+    def figures(self, blocks: str) -> dict[str, Any]:
+        """What is reported of a network of fixed blocks."""
+        return {"milliseconds": self.of(blocks), "interleaved_milliseconds": self.interleaved(len(blocks)), "share": self.share(blocks)}
+
+    def line(self, blocks: str, what: str) -> str:
+        """The same in a line."""
+        reference = f"{self.share(blocks):.1%} of the {self.interleaved(len(blocks)):.2f} ms of {interleaved(len(blocks))[:40]}"
+        return f"latency: {self.of(blocks):.2f} ms {what.replace('_', ' ')}, {reference}"
+
+
+def interleaved(depth: int) -> str:
+    """The blocks of the interleaved Transformer-XL: attention, dense, attention, ..."""
+    return ("ad" * depth)[:depth]
+
+
+class Spread(NamedTuple):
+    """Milliseconds over the repeats of a measurement."""
+
+    milliseconds: float  # median
+    low: float  # least
+    high: float  # most
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyTable:
+    """Milliseconds of every part of a network (PARTS) on one device at one shape, for each of WHAT."""
+
+    device: dict[str, Any]
+    model: ModelConfig
+    vocab_size: int
+    batch_size: int
+    seq_len: int
+    repeats: int
+    training_step: dict[str, Spread]
+    inference: dict[str, Spread]
+
+    def costs(self, what: str) -> Costs:
+        """The medians. Raises: UsageError unless `what` is one of WHAT."""
+        if what not in WHAT:
+            raise UsageError(f"a latency is one of {', '.join(WHAT)}, but is {what!r}")
+        parts = getattr(self, what)
+        return Costs(*(parts[kind].milliseconds for kind in KINDS), parts["constant"].milliseconds)
+
+    def of(self, blocks: str, what: str) -> float:
+        """Milliseconds of a network of fixed blocks."""
+        return self.costs(what).of(blocks)
+
+    def expected(self, pi: np.ndarray, what: str) -> float:
+        """Milliseconds of a network of blocks drawn from pi [L, O]."""
+        return self.costs(what).expected(pi)
+
+    def check_fits(self, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int, path: Path | str) -> None:
+        """Raises: DataError, with both values, if the table was measured at another shape."""
+        there = {"vocab_size": self.vocab_size, "batch_size": self.batch_size, "seq_len": self.seq_len, **self.model.to_json()}
+        here = {"vocab_size": vocab_size, "batch_size": batch_size, "seq_len": seq_len, **model.to_json()}
+        if changed := [f"{name} {there[name]} there, {value} here" for name, value in here.items() if there[name] != value]:
+            raise DataError(f"latency table {path} is for another shape ({'; '.join(changed)}): measure this one with tools/measure_latency.py")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file."""
+        sizes = {"vocab_size": self.vocab_size, "batch_size": self.batch_size, "seq_len": self.seq_len, "repeats": self.repeats}
+        parts = {what: {part: getattr(self, what)[part]._asdict() for part in PARTS} for what in WHAT}
+        return {"schema": SCHEMA, "device": self.device, "model": self.model.to_json(), **sizes, **parts}
+
+    @classmethod
+    def from_json(cls, value: Any) -> LatencyTable:
+        """Inverse of `to_json`. Raises: UsageError unless every field has the right type and a value that a measurement can have."""
+        keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
+        if not isinstance(value, dict) or set(value) != keys or value["schema"] != SCHEMA:
+            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(keys))}")
+        if not isinstance(value["device"], dict):
+            raise UsageError("device must be a JSON object")
+        bounds = {"vocab_size": MAX_VOCAB_SIZE, "repeats": MAX_REPEATS} | {name: DataConfig.maximum(name) for name in ("batch_size", "seq_len")}
+        for name, most in bounds.items():
+            if type(value[name]) is not int or not 1 <= value[name] <= most:
+                raise UsageError(f"{name} must be an integer from 1 to {most}, but is {str(value[name])[:60]!r}")
+        model = ModelConfig.from_json(value["model"])
+        model.check_vocabulary(value["vocab_size"])
+        parts = {what: _parts(what, value[what]) for what in WHAT}
+        return cls(value["device"], model, **{name: value[name] for name in bounds}, **parts)
+
+    def save(self, path: Path | str) -> None:
+        """Writes the table."""
+        files.write_json(Path(path), self.to_json())
+
+
+def _parts(what: str, value: Any) -> dict[str, Spread]:
+    """Raises: UsageError unless `value` has the milliseconds of every part; a block may take nothing, what is no block takes some."""
+    if not isinstance(value, dict) or set(value) != set(PARTS):
+        raise UsageError(f"{what} must have the keys {', '.join(PARTS)}")
+    for part, figures in value.items():
+        ok = isinstance(figures, dict) and set(figures) == set(Spread._fields) and all(type(ms) in (int, float) for ms in figures.values())
+        if not ok or not 0 <= figures["low"] <= figures["milliseconds"] <= figures["high"] <= MAX_MILLISECONDS:
+            raise UsageError(f"{what} of {part} must be milliseconds, 0 <= low <= milliseconds <= high <= {MAX_MILLISECONDS:.0e}")
+    if not value["constant"]["milliseconds"] > 0:
+        raise UsageError(f"{what} of constant must be above 0 milliseconds")
+    return {part: Spread(**{name: float(ms) for name, ms in value[part].items()}) for part in PARTS}
+
+
+def load(path: Path | str) -> LatencyTable:
+    """Reads a table. Raises: DataError if it is missing, damaged, or none."""
+    value = files.read_json(Path(path), "latency table", MAX_BYTES)
+    try:
+        return LatencyTable.from_json(value)
+    except UsageError as error:
+        raise DataError(f"latency table {path} is not valid: {error}") from None
+
+
+def costs_of(latency_ms: Sequence[float]) -> Costs | None:
+    """The costs that a run's settings hold (SearchConfig.latency_ms), None if it has none."""
+    return Costs(*latency_ms) if latency_ms else None
