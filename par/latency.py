@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from par import files
-from par.architecture import KINDS
+from par.architecture import KINDS, Architecture
 from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig
 from par.errors import DataError, UsageError
 
@@ -27,7 +27,7 @@ MAX_REPEATS = 1_000_000
 
 
 def expected_latency(pi: np.ndarray, block_ms: np.ndarray, constant: float) -> float:
-    """constant + Σ_l Σ_o pi_lo ms_o, milliseconds (Latifi et al. 2022, arXiv 2208.14580): what blocks drawn from pi take in the mean.
+    """constant + Σ_l Σ_o pi_lo ms_o, milliseconds: what blocks drawn from pi take in the mean (Latifi et al. 2022, arXiv 2208.14580).
 
     pi: [L, O], rows are distributions, one-hot where a block is fixed; block_ms: [O] in the order of par.architecture.KINDS.
     """
@@ -71,8 +71,14 @@ class Costs(NamedTuple):
 
     def line(self, blocks: str, what: str) -> str:
         """The same in a line."""
-        reference = f"{self.share(blocks):.1%} of the {self.interleaved(len(blocks)):.2f} ms of {interleaved(len(blocks))[:40]}"
-        return f"latency: {self.of(blocks):.2f} ms {what.replace('_', ' ')}, {reference}"
+        names = [Architecture(each).short for each in (blocks, interleaved(len(blocks)))]
+        reference = f"{self.share(blocks):.1%} of the {self.interleaved(len(blocks)):.2f} ms of {names[1]}"
+        return f"latency of {names[0]}: {self.of(blocks):.2f} ms {what.replace('_', ' ')}, {reference}"
+
+    def outlook(self, pi: np.ndarray, likeliest: str) -> dict[str, float]:
+        """How a search stands: milliseconds and shares of the interleaved network, expected under pi [L, O] and of its likeliest blocks."""
+        reference, milliseconds = self.interleaved(len(likeliest)), {"expected": self.expected(pi), "argmax": self.of(likeliest)}
+        return {f"{name}_ms": ms for name, ms in milliseconds.items()} | {f"{name}_share": ms / reference for name, ms in milliseconds.items()}
 
 
 def interleaved(depth: int) -> str:
@@ -81,11 +87,11 @@ def interleaved(depth: int) -> str:
 
 
 class Spread(NamedTuple):
-    """Milliseconds over the repeats of a measurement."""
+    """Milliseconds by the rounds of a measurement."""
 
     milliseconds: float  # median
-    low: float  # least
-    high: float  # most
+    low: float  # the least of a round
+    high: float  # the most
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,15 +22,15 @@ def zipf_counts(vocab_size: int) -> np.ndarray:
     return 1.0 / (np.arange(vocab_size) + 2.7)
 
 
-def synthetic_tokens(vocab_size: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Independent Zipf-distributed ids, int32."""
-    weights = zipf_counts(vocab_size)
+def synthetic_tokens(vocab_size: int, shape: tuple[int, ...], seed: int = 0, counts: np.ndarray | None = None) -> np.ndarray:
+    """Independent ids, int32, that occur as `counts` [V] says; Zipf-distributed without."""
+    weights = zipf_counts(vocab_size) if counts is None else np.asarray(counts, np.float64)
     return np.random.default_rng(seed).choice(vocab_size, p=weights / weights.sum(), size=shape).astype(np.int32)
 
 
-def synthetic_windows(config: RunConfig, steps: int, seed: int = 0) -> tf.data.Dataset:
-    """`steps` windows [B, T+1] of independent Zipf-distributed ids, repeated for ever."""
-    tokens = synthetic_tokens(config.data.vocab_size, (steps, config.data.batch_size, config.data.seq_len + 1), seed)
+def synthetic_windows(config: RunConfig, steps: int, seed: int = 0, counts: np.ndarray | None = None) -> tf.data.Dataset:
+    """`steps` windows [B, T+1] of `synthetic_tokens`, repeated for ever."""
+    tokens = synthetic_tokens(config.data.vocab_size, (steps, config.data.batch_size, config.data.seq_len + 1), seed, counts)
     return tf.data.Dataset.from_tensor_slices(tokens).repeat().prefetch(tf.data.AUTOTUNE)
 
 
@@ -66,12 +66,13 @@ def dry_run(config: RunConfig, counts: Sequence[float], steps: int = 5) -> dict[
 
 
 class TimedTraining:
-    """A learner that trains on synthetic tokens, ready to be timed again and again."""
+    """A learner that trains on synthetic tokens that occur as `counts` [V] says (default: Zipf's), ready to be timed again and again."""
 
-    def __init__(self, config: RunConfig, steps: int):
+    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None):
         self.config, self.steps = config, steps
+        self.counts = zipf_counts(config.data.vocab_size) if counts is None else counts
         self.learner = Learner(config)
-        self._windows = iter(synthetic_windows(config, steps))
+        self._windows = iter(synthetic_windows(config, steps, counts=self.counts))
         self.run()  # traces, and warms up
 
     def run(self) -> float:
@@ -84,5 +85,4 @@ class TimedTraining:
     def flops(self) -> float:
         """Model FLOPs of one training step on these tokens."""
         data = self.config.data
-        counts = zipf_counts(data.vocab_size)
-        return cost.training_flops(self.config.architecture.blocks, self.config.model, data.batch_size, data.seq_len, counts.tolist())
+        return cost.training_flops(self.config.architecture.blocks, self.config.model, data.batch_size, data.seq_len, self.counts.tolist())

@@ -63,7 +63,7 @@ def test_shares_are_of_the_interleaved_network_of_the_same_depth(depth, blocks):
 
 def test_figures_and_line_say_the_same():
     assert INFERENCE.figures("di") == {"milliseconds": 5.875, "interleaved_milliseconds": 7.75, "share": 5.875 / 7.75}
-    assert INFERENCE.line("di", "training_step") == "latency: 5.88 ms training step, 75.8% of the 7.75 ms of ad"
+    assert INFERENCE.line("di", "training_step") == "latency of di: 5.88 ms training step, 75.8% of the 7.75 ms of ad"
 
 
 def test_a_stochastic_block_has_no_latency_of_its_own():

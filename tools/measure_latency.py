@@ -1,0 +1,132 @@
+"""Measures what each kind of block takes on this machine, in a training step and in inference, and what everything else takes: the latency table.
+
+    python tools/measure_latency.py --run=logs/RUN                               at the shape of a run, to logs/RUN/latency.json
+    python tools/measure_latency.py --data=data/python-docs --recipe=quick       at the shape of these settings, to logs/python-docs-latency.json
+
+The latency of a network is the constant plus the sum over its blocks. Whole networks of few, many and no blocks of a kind are timed in turn, in
+every round; a part is what fits their medians best (least squares, never below 0), with the least and the most that single rounds say. Prints the
+table, and how well it predicts two networks of the run's depth that were timed in the same rounds. The table is about fixed networks: the blocks of a
+SuperNet cost more. `train --latency_table=FILE --target_latency=0.65` searches by it. A training step is one update; inference is a window of
+batch_size x seq_len tokens with memory, and its nll.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags
+
+from par import files, latency, records, runs
+from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
+from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par.errors import UsageError
+from par.progress import announce
+from par.tools import common
+
+if TYPE_CHECKING:
+    from par.latency_timing import Check
+
+UPDATE = ("optimizer", "weight_decay", "clip_norm", "seed")
+MOST_ERROR = 0.1  # beyond it a table is no ground to choose networks by
+FLAGS = (
+    common.Flags(__doc__)
+    .own(
+        "What",
+        (flags.DEFINE_string, "run", None, "a run, whose settings are the shape: a directory that tools/train.py made"),
+        (flags.DEFINE_string, "data", None, "else a directory that tools/build_data.py made, with the settings below"),
+        (flags.DEFINE_string, "recipe", "", "with --data: named settings from tools/recipes/ or a .flags file; the command line wins"),
+        (flags.DEFINE_integer, "num_blocks", 6, "with --data: depth of the networks that the table is for"),
+        (flags.DEFINE_integer, "repeats", 7, "rounds over all networks"),
+        (flags.DEFINE_integer, "steps", 5, "training steps, and windows of inference, of one timing: the fastest counts"),
+        (flags.DEFINE_string, "output", None, "the file to write; default RUN/latency.json, or logs/NAME-latency.json for a data set"),
+        (flags.DEFINE_bool, "json", False, "print one JSON line"),
+    )
+    .group(ModelConfig, "Network (with --data)")
+    .group(TrainingConfig, "Update (with --data)", only=UPDATE)
+)
+
+
+def _work(values: common.Flags) -> None:
+    if min(values.repeats, values.steps) < 1 or values.repeats > latency.MAX_REPEATS:
+        raise UsageError(f"repeats and steps must be at least 1, but are {values.repeats} and {values.steps}")
+    config, counts = _of_run(values) if values.run else _of_data(values)
+    path = Path(values.output or (Path(values.run) / "latency.json" if values.run else f"logs/{config.data.name}-latency.json"))
+    files.check_writable(path)
+    common.start_tensorflow()
+    from par import latency_timing, softmax_timing
+
+    if not values.run and values.word(ModelConfig, "cutoffs") == "auto":
+        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
+        config = config.with_cutoffs(found.cutoffs)
+    table, checks = latency_timing.measure(config, counts, values.repeats, values.steps)
+    table.save(path)
+    if values.json:
+        print(files.canonical_json({"path": str(path), "table": table.to_json(), "checks": [{**c._asdict(), "error": c.error} for c in checks]}))
+    else:
+        print("\n".join([*_lines(table), "", *_check_lines(checks), "", f"written: {path}"]))
+    if (worst := max(checks, key=lambda check: abs(check.error))) and abs(worst.error) > MOST_ERROR:
+        what = worst.what.replace("_", " ")
+        announce(
+            f"warning: the table misses the {what} of {worst.blocks} by {worst.error:+.1%}: measure on a quieter machine, or with more --repeats"
+        )
+
+
+def _of_run(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray | None]:
+    """The configuration of --run, and the counts [V] of its data, None where that is gone."""
+    names = ["data", "recipe", "num_blocks", *ModelConfig().to_json(), *UPDATE]
+    if given := [name for name in names if values[name].present]:
+        raise UsageError(f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with settings")
+    config, data_dir = runs.load(common.required_dir(values.run, "run", "config.json"))
+    if (data_dir / "manifest.json").is_file() and (manifest := records.load(data_dir)).vocab_size == config.data.vocab_size:
+        return config, records.read_counts(data_dir, manifest)
+    announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
+    return config, None
+
+
+def _of_data(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray]:
+    """The configuration that --data and the settings say, and the counts [V] of the data."""
+    if not values.data:
+        raise UsageError("give --run=DIR, or --data=DIR with settings; see --help")
+    data_dir = common.required_dir(values.data, "data", "manifest.json")
+    manifest = records.load(data_dir)
+    if not 1 <= values.num_blocks <= MAX_BLOCKS:
+        raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {values.num_blocks}")
+    model = values.read(ModelConfig, **({"cutoffs": ()} if values.word(ModelConfig, "cutoffs") == "auto" else {}))
+    model.check_vocabulary(manifest.vocab_size, "; --cutoffs=none for plain softmax")
+    blocks = Architecture(KINDS[0] * values.num_blocks)
+    config = runs.RunConfig(blocks, model, SearchConfig(), values.read(TrainingConfig), runs.DataIdentity.of(manifest))
+    return config, records.read_counts(data_dir, manifest)
+
+
+def _lines(table: latency.LatencyTable) -> list[str]:
+    """The table for people."""
+    heads = "".join(f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}" for what in latency.WHAT)
+    model, windows = table.model, f"windows of {table.batch_size} x {table.seq_len} tokens, {table.vocab_size:,} ids"
+    lines = [f"width {model.d_model}, dense {model.d_ffn}, memory {model.mem_len}, {windows}", "", f"{'part':<11}{heads}"]
+    for part in latency.PARTS:
+        spreads = [getattr(table, what)[part] for what in latency.WHAT]
+        figures = "".join(f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}" for spread in spreads)
+        lines.append(f"{NAMES.get(part, part).lower():<11}{figures}")
+    return [*lines, f"medians of {table.repeats} rounds, and what single rounds say; constant: all that is no block, such as embedding and softmax"]
+
+
+def _check_lines(checks: list[Check]) -> list[str]:
+    """Predicted against measured."""
+    width = max(len("network"), *(len(Architecture(check.blocks).short) for check in checks))
+    lines = [f"{'network':<{width}}  {'':<14}{'predicted ms':>14}{'measured ms':>13}{'error':>8}"]
+    for check in checks:
+        figures = f"{check.predicted_ms:>14.3f}{check.measured_ms:>13.3f}{check.error:>+8.1%}"
+        lines.append(f"{Architecture(check.blocks).short:<{width}}  {check.what.replace('_', ' '):<14}{figures}")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; `argv` without the program's name. Returns the exit code."""
+    return common.run(FLAGS, _work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
