@@ -211,6 +211,20 @@ class SearchConfig(Group):
         0, "end when the likeliest kind has not changed for so many epochs in a stable_share of the blocks; 0: never", minimum=0, maximum=1_000_000
     )
     stable_share: float = setting(1.0, "stop_when_stable: share of the stochastic blocks that must not have changed", minimum=0.0, maximum=1.0)
+    target_latency: float = setting(
+        0.0,
+        "expected latency above this share of the interleaved network's of the same depth costs; needs --latency_table; 0: no target",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    latency_weight: float = setting(1.0, "nats a token that a latency of twice the target costs", minimum=0.0, maximum=1e3)
+    latency_of: str = setting("inference", "which latency of the table counts", choices=("inference", "training_step"))
+    latency_ms: tuple[float, ...] = setting(
+        (),
+        "milliseconds of an attention, a dense and an identity block and of everything else; --latency_table fills them in",
+        minimum=0.0,
+        maximum=1e9,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,6 +232,10 @@ class SearchConfig(Group):
             raise UsageError(f"arch_fraction must lie between 0 and 1, but is {self.arch_fraction}")
         if self.stable_share == 0:
             raise UsageError(f"stable_share must be above 0, but is {self.stable_share}")
+        if self.latency_ms and (len(self.latency_ms) != 4 or not self.latency_ms[-1] > 0):
+            raise UsageError(f"latency_ms must be four numbers, attention, dense, identity, the rest (above 0), but are {list(self.latency_ms)}")
+        if self.target_latency and not self.latency_ms:
+            raise UsageError(f"target_latency {self.target_latency} needs --latency_table=FILE, which tools/measure_latency.py makes")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,6 +81,11 @@ class Costs(NamedTuple):
         return {f"{name}_ms": ms for name, ms in milliseconds.items()} | {f"{name}_share": ms / reference for name, ms in milliseconds.items()}
 
 
+def text(outlook: dict[str, float]) -> str:
+    """`Costs.outlook` for a line of the log."""
+    return "latency {expected_ms:.3f} ms expected ({expected_share:.1%} of interleaved, argmax {argmax_share:.1%})".format(**outlook)
+
+
 def interleaved(depth: int) -> str:
     """The blocks of the interleaved Transformer-XL: attention, dense, attention, ..."""
     return ("ad" * depth)[:depth]

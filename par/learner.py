@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import bilevel, gumbel, optimizers, schedules, supernet
+from par import bilevel, gumbel, latency_penalty, optimizers, schedules, supernet
 from par.objectives import OBJECTIVES
 from par.phase import EVALUATION, Phase
 from par.runs import RunConfig
@@ -33,6 +33,7 @@ class Learner:
             )
             self.logits = self.objective.trunk.logits
             self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]
+            self._latency_penalty = latency_penalty.of_search(config.architecture.blocks, search)
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             # By the run's step and not by an optimizer's own count, which leaves out the steps that are not its turn.
             self.weight_optimizer = _optimizer(
@@ -139,7 +140,16 @@ class Learner:
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, learning)]
         of_logits = [self._paths_gradient(batch, memories, phase, loss)] if by_losses else gradients[len(weights) :]
+        if self._latency_penalty and of_logits:
+            of_logits = [g + of_latency for g, of_latency in zip(of_logits, self._latency_gradient())]
         return nll, weight, after, gradients[: len(weights)], of_logits
+
+    def _latency_gradient(self) -> list[tf.Tensor]:
+        values = [v.value for v in self.logits]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            term = self._latency_penalty(self.logits)
+        return tape.gradient(term, values)
 
     def _prune(self) -> None:
         if self._below is not None:

@@ -51,12 +51,11 @@ class RunLogs:
         """Appends a line to training_log.log."""
         files.append_text(self._log_path, line + "\n")
 
-    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str, figures: dict[str, float]) -> None:
-        """The line of every log interval; the rate is the mean of the run so far. figures: the guard's of a search."""
-        seen = f" {guard.text(figures)}" if figures else ""
+    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str, seen: str) -> None:
+        """The line of every log interval; the rate is the mean of the run so far. seen: what there is to say of a search."""
         self.text(
             f"step {position['step']}/{total} epoch {position['epoch']} lr {position['learning_rate']:.3e} tau {position['tau']:.3f} "
-            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest}{seen}"
+            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}".rstrip()
         )
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
 
@@ -71,7 +70,7 @@ class RunLogs:
         self._scalars("valid", step, {f"gap/{name}": value for name, value in metrics.finite(gap).items() if value is not None})
 
     def train_row(self, row: dict[str, Any], figures: dict[str, float]) -> None:
-        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy (nats) by block, the guard's figures."""
+        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy (nats) by block; and `figures` by tag."""
         self._history.append("train", **row)
         pi = np.asarray(row["pi"])
         values = figures | {f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import derive, evaluation, files, guard, metrics, records
+from par import derive, evaluation, files, guard, latency, metrics, records
 from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
@@ -40,6 +40,7 @@ class Trainer:
         self.record_every = logging.record_every or max(1, self.total // 100)
         check_settings(run_dir / "checkpoints", config)
         self.learner = Learner(config)
+        self.costs = latency.costs_of(config.search.latency_ms) if self.learner.logits else None
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
         sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
@@ -139,6 +140,10 @@ class Trainer:
     def _figures(self) -> dict[str, float]:
         return guard.figures(self.learner.pi, self.config.architecture.blocks)
 
+    def _latency(self) -> dict[str, float]:
+        """How the search stands by the run's latencies; {} without."""
+        return self.costs.outlook(self.learner.pi, self._likeliest()) if self.costs else {}
+
     def _position(self) -> dict[str, Any]:
         """Schedules at the last update made."""
         last = max(self.step - 1, 0)
@@ -153,11 +158,13 @@ class Trainer:
 
     def _record(self, nll: float) -> None:
         row = self._position() | {"nll_per_token": nll, "pi": self.learner.pi.tolist(), "seconds": round(self.note["seconds"], 3)}
-        self.logs.train_row(row, self._figures())
+        self.logs.train_row(row, self._figures() | {f"latency/{name}": value for name, value in self._latency().items()})
 
     def _log_line(self, nll: float) -> None:
         rate = self.step * self.config.data.batch_size * self.config.data.seq_len / max(self.note["seconds"], 1e-9)
-        self.logs.line(self._position(), self.total, nll, rate, self._likeliest(), self._figures())
+        seen = [guard.text(self._figures())] if self.learner.logits else []
+        seen += [latency.text(self._latency())] if self.costs else []
+        self.logs.line(self._position(), self.total, nll, rate, self._likeliest(), " ".join(seen))
 
     def _evaluate(self) -> None:
         so_far = {"train_nll_per_token": self._take("evaluation"), "seconds": round(self.note["seconds"], 3)}

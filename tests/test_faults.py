@@ -24,7 +24,7 @@ from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
 from conftest import ROOT, Finished
 from faults import SmallDisk, limited, measured, small_disk, why_no_small_disk
-from par import checkpoints, files, manifest
+from par import checkpoints, files, latency, manifest, runs
 from par.architecture import Architecture
 from par.errors import ResourceError, StoppedError
 from par.learner import Learner
@@ -553,12 +553,15 @@ LARGEST = 350 * MEGABYTE  # Python with NumPy, matplotlib and what is read; a fi
 def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(tmp_path, finished, run_tool, fault):
     data, new = finished.parent / "data", finished.parent / "new"
     Architecture("ad").save(finished / "architecture.json")
+    spread = dict.fromkeys(latency.PARTS, latency.Spread(1.0, 1.0, 1.0))
+    latency.LatencyTable({}, runs.load(finished)[0].model, 40, 4, 8, 1, spread, spread).save(finished / "latency.json")
     training = (f"--data={data}", f"--run={new}")
     places = (
         (finished / "config.json", "derive", (f"--run={finished}",)),
         (data / "manifest.json", "train", training),
         (finished / "architecture.json", "train", (*training, f"--architecture={finished}/architecture.json")),
         (finished / "history.jsonl", "plot_pi", (f"--run={finished}",)),
+        (finished / "latency.json", "train", (*training, f"--latency_table={finished}/latency.json")),
     )
     for path, tool, flags in places:
         sound = path.read_bytes()

@@ -15,9 +15,9 @@ LAYERS = (
     "errors files progress config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
-    "optimizers schedules bilevel metrics cost latency",
+    "optimizers schedules bilevel metrics cost latency latency_penalty",
     "runs derive history plots guard",
-    "checkpoints learner evaluation timing softmax_timing logs training",
+    "checkpoints learner evaluation timing softmax_timing latency_timing logs training",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

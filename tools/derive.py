@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par import derive, history
+from par import derive, history, latency, runs
 from par.tools import common
 
 FLAGS = common.Flags(__doc__).own(
@@ -37,15 +37,20 @@ def _work(values: common.Flags) -> None:
     warnings = derive.doubts(chosen, run.blocks, step, run.last_step)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
+    search = runs.load(Path(values.run))[0].search
+    costs = latency.costs_of(search.latency_ms)
     following = _next_command(Path(values.run), run.data, path)
     if values.json:
         facts = {"architecture": chosen.blocks, "path": str(path), "rule": chosen.rule, "search_run": run.name, "search": run.blocks}
         facts |= {"step": step, "total_steps": run.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
+        facts |= {"latency": costs.figures(chosen.blocks)} if costs else {}
         print(json.dumps(facts | {"warnings": warnings, "next": following}))
         return
     early = ", where it had settled" if step == run.last_step < run.total_steps else ""
     print(f"architecture: {chosen.blocks} (from {run.blocks}, {values.rule} of pi at step {step:,} of {run.total_steps:,}{early})\n")
     print("\n".join(derive.pi_lines(chosen, run.blocks)))
+    if costs:
+        print(f"\n{costs.line(chosen.blocks, search.latency_of)}")
     print(f"\nwritten: {path}\nnext:    {following}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par import architecture, files, history, records, runs
+from par import architecture, derive, files, history, latency, records, runs
 from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
 from par.progress import Progress, announce
@@ -30,6 +30,7 @@ FLAGS = (
         (flags.DEFINE_integer, "num_blocks", 6, "short for --architecture=Ns; without effect beside --architecture"),
         (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
         (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
+        (flags.DEFINE_string, "latency_table", None, "table of tools/measure_latency.py at this shape: fills --latency_ms, which the run keeps"),
         (flags.DEFINE_bool, "print_run", False, "print the run directory that these flags name, and do nothing"),
         (flags.DEFINE_bool, "dry_run", False, "print parameters, FLOPs, memory and the estimated time, and do nothing"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
@@ -51,9 +52,20 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
     name = Path(values.recipe).stem if values.recipe else "custom"
-    config = runs.RunConfig(blocks, model, values.read(SearchConfig), values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
+    table = {"latency_ms": latency.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
+    search = values.read(SearchConfig, **table)
+    config = runs.RunConfig(blocks, model, search, values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
+    if not _auto(values):
+        _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(**settled)
+
+
+def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
+    """Raises: DataError, with both values, if the latency table is for another shape."""
+    if values.latency_table:
+        data = config.data
+        latency.load(values.latency_table).check_fits(config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
 
 
 def _auto(values: common.Flags) -> bool:
@@ -121,6 +133,8 @@ def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir
     from par import logs
     from par.training import Trainer
 
+    _check_table(values, config)  # cutoffs that were to be found are found
+
     if not (run_dir / "config.json").is_file():
         _write_flags(config, logging, data_dir, run_dir)
         config.save(run_dir, data_dir)
@@ -149,12 +163,15 @@ def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: 
     if not rows["train"] or not rows["valid"]:
         raise DataError(f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run to start over")
     steps = runs.last_step(run_dir, config)
+    costs, likeliest = latency.costs_of(config.search.latency_ms), derive.argmax(rows["train"][-1]["pi"])
     if values.json:
         last = {row["evaluate_as"]: row for row in rows["valid"][-2:]}
-        seconds = rows["train"][-1]["seconds"]
-        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": steps, "seconds": seconds, "valid": last}))
+        facts = {"seconds": rows["train"][-1]["seconds"], "valid": last} | ({"latency": costs.figures(likeliest)} if costs else {})
+        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": steps, **facts}))
         return 0
     print("\n".join(history.table(rows)))
+    if costs:
+        print(costs.line(likeliest, config.search.latency_of))
     early = f" of {config.total_steps}, where the search had settled" if steps < config.total_steps else ""
     print(f"{state}: {steps} steps{early}; run: {run_dir}")
     return 0
