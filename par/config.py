@@ -217,7 +217,7 @@ class SearchConfig(Group):
         minimum=0.0,
         maximum=10.0,
     )
-    latency_weight: float = setting(1.0, "nats a token that a latency of twice the target costs", minimum=0.0, maximum=1e3)
+    latency_weight: float = setting(0.3, "nats a token that a latency of twice the target costs", minimum=0.0, maximum=1e3)
     latency_of: str = setting("inference", "which latency of the table counts", choices=("inference", "training_step"))
     latency_ms: tuple[float, ...] = setting(
         (),
