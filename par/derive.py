@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from par.architecture import KINDS, NAMES, Architecture
+from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.errors import UsageError
 
 DECIDED = 0.5  # below it, the other kinds together are likelier than the chosen one
@@ -16,6 +16,56 @@ def argmax(pi: np.ndarray) -> str:
     """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before dense before attention."""
     pi = np.asarray(pi)
     return "".join(KINDS[len(KINDS) - 1 - int(column)] for column in pi[:, ::-1].argmax(axis=1))
+
+
+def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What several searches say together, from the pi of each, pis [R, L, O]: the arithmetic mean [L, O], and agreement [L].
+
+    agreement[l] counts the searches whose own likeliest kind of block l is that of the mean.
+    Raises: UsageError unless pis has three axes and one search at least.
+    """
+    pis = np.asarray(pis, np.float64)
+    if pis.ndim != 3 or not len(pis):
+        raise UsageError(f"pis must have shape [searches, blocks, {len(KINDS)}], with one search at least, but has {pis.shape}")
+    mean = pis.mean(axis=0)
+    return mean, np.sum([[own == kind for own, kind in zip(argmax(pi), argmax(mean))] for pi in pis], axis=0)
+
+
+def paper(num_blocks: int) -> str:
+    """The heuristic of the PAR paper (Mandava et al. 2020): one attention block in five, evenly spaced over the first two thirds, dense elsewhere.
+
+    The n = max(1, round(L/5)) attention blocks lie at floor(k * (2L/3) / n), k = 0 .. n-1. L = 32 gives n = 6 where the interleaved network has 16:
+    62.5 % fewer, and the paper's abstract says 63 %. The rounding and the places are this program's.
+    Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS.
+    """
+    _check_count(num_blocks)
+    attention = max(1, round(num_blocks / 5))
+    places = {2 * num_blocks * k // (3 * attention) for k in range(attention)}
+    return "".join("a" if block in places else "d" for block in range(num_blocks))
+
+
+def interleaved(num_blocks: int) -> str:
+    """Transformer-XL's order: attention and dense in turn, attention first. Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS."""
+    _check_count(num_blocks)
+    return ("ad" * num_blocks)[:num_blocks]
+
+
+def sandwich(num_blocks: int, coefficient: int | None = None) -> str:
+    """The sandwich of Press et al. 2020 (arXiv 1911.03864): k attention blocks, an interleaved middle, k dense ones; the counts of `interleaved`.
+
+    coefficient: k, 0 (interleaved) to L // 2 (all attention first); by default 3L/16 rounded, the share of the paper's best on WikiText-103
+    (k = 6 of 16 pairs). Raises: UsageError for another num_blocks or coefficient.
+    """
+    _check_count(num_blocks)
+    k = (3 * num_blocks + 8) // 16 if coefficient is None else coefficient
+    if not 0 <= k <= num_blocks // 2:
+        raise UsageError(f"coefficient must be from 0 to {num_blocks // 2}, half of the {num_blocks} blocks, but is {k}")
+    return "a" * k + ("ad" * num_blocks)[: num_blocks - 2 * k] + "d" * k
+
+
+def _check_count(num_blocks: int) -> None:
+    if not 1 <= num_blocks <= MAX_BLOCKS:
+        raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}")
 
 
 RULES: dict[str, Callable[[np.ndarray], str]] = {"argmax": argmax}

@@ -31,6 +31,85 @@ def test_a_tie_goes_to_the_cheaper_kind(row, kind):
     assert derive.argmax(np.array([row])) == kind
 
 
+def test_the_consensus_is_the_argmax_of_the_mean_and_not_the_vote():
+    pis = [[[0.34, 0.33, 0.33]], [[0.34, 0.33, 0.33]], [[0.1, 0.9, 0.0]]]  # two of three vote for attention, each by a hair
+    mean, agreement = derive.consensus(pis)
+    assert np.allclose(mean, [[0.26, 0.52, 0.22]], rtol=1e-12) and derive.argmax(mean) == "d" and agreement.tolist() == [1]
+
+
+def test_agreement_counts_the_searches_that_chose_the_kind_of_the_mean_block_by_block():
+    a, d, i = np.eye(3) * 0.7 + 0.1
+    pis = np.array([[a, d, i, a, i], [a, d, d, a, i], [a, i, d, d, i], [a, d, d, d, i], [a, d, i, i, i], [a, d, d, a, i], [a, a, d, i, i]])
+    mean, agreement = derive.consensus(pis)
+    assert mean.shape == (5, 3) and np.allclose(mean.sum(axis=1), 1)
+    assert derive.argmax(mean) == "addai" and agreement.tolist() == [7, 5, 5, 3, 7]
+
+
+def test_the_consensus_of_one_search_is_that_search():
+    pi = np.random.default_rng(3).dirichlet(np.ones(3), 5)
+    mean, agreement = derive.consensus([pi])
+    assert np.array_equal(mean, pi) and agreement.tolist() == [1] * 5
+
+
+@pytest.mark.parametrize("pis", [DECIDED, np.zeros((0, 2, 3))], ids=["one table", "none"])
+def test_a_consensus_of_no_searches_is_refused(pis):
+    with pytest.raises(UsageError, match=r"pis must have shape \[searches, blocks, 3\], with one search at least"):
+        derive.consensus(pis)
+
+
+PATTERNS = {  # blocks: (the paper's rule, interleaved, sandwich)
+    1: ("a", "a", "a"),
+    2: ("ad", "ad", "ad"),
+    5: ("adddd", "adada", "aadad"),
+    6: ("addddd", "adadad", "aadadd"),
+    8: ("adaddddd", "adadadad", "aaadaddd"),
+    12: ("adddaddddddd", "adadadadadad", "aaadadadaddd"),
+    16: ("addadddadddddddd", "adadadadadadadad", "aaaadadadadadddd"),
+    32: ("addadddaddadddaddadddddddddddddd", "ad" * 16, "aaaaaaadadadadadadadadadaddddddd"),
+}
+
+
+@pytest.mark.parametrize(("count", "expected"), PATTERNS.items(), ids=str)
+def test_the_named_patterns_in_literal_strings(count, expected):
+    assert (derive.paper(count), derive.interleaved(count), derive.sandwich(count)) == expected
+
+
+def test_the_papers_rule_has_one_attention_in_five_evenly_in_the_first_two_thirds():
+    for count in range(1, 1025):
+        places = [place for place, kind in enumerate(derive.paper(count)) if kind == "a"]
+        gaps = np.diff(places)
+        assert len(places) == max(1, round(count / 5)) and places[0] == 0 and places[-1] < 2 * count / 3
+        assert not len(gaps) or gaps.max() - gaps.min() <= 1
+        assert len(gaps) < 2 or 2 * count / 3 - places[-1] <= gaps.max() + 1  # and it fills them
+        assert set(derive.paper(count)) <= set("ad") and len(derive.paper(count)) == count
+
+
+def test_thirty_two_blocks_have_the_papers_63_percent_fewer_attention_blocks():
+    assert round(100 * (1 - derive.paper(32).count("a") / derive.interleaved(32).count("a")), 1) == 62.5
+
+
+def test_a_sandwich_is_attention_an_interleaved_middle_and_dense_with_the_counts_of_interleaved():
+    for count in range(1, 40):
+        for k in range(count // 2 + 1):
+            blocks = derive.sandwich(count, k)
+            assert sorted(blocks) == sorted(derive.interleaved(count))
+            assert blocks[:k] == "a" * k and blocks[count - k :] == "d" * k and blocks[k : count - k] == derive.interleaved(count)[: count - 2 * k]
+    assert derive.sandwich(7, 0) == derive.interleaved(7) and derive.sandwich(6, 3) == "aaaddd"
+
+
+@pytest.mark.parametrize("rule", [derive.paper, derive.interleaved, derive.sandwich], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("count", [0, -3, 1025])
+def test_patterns_of_no_blocks_or_too_many_are_refused(rule, count):
+    with pytest.raises(UsageError, match=f"num_blocks must be from 1 to 1024, but is {count}"):
+        rule(count)
+
+
+@pytest.mark.parametrize("coefficient", [-1, 4])
+def test_a_sandwich_that_has_no_middle_left_is_refused(coefficient):
+    with pytest.raises(UsageError, match=f"coefficient must be from 0 to 3, half of the 6 blocks, but is {coefficient}"):
+        derive.sandwich(6, coefficient)
+
+
 def test_fixed_blocks_keep_their_kind_whatever_pi_says():
     towards_dense = np.tile([0.1, 0.8, 0.1], (5, 1))
     assert derive.derive(towards_dense, "asisd").blocks == "adidd"
