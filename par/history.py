@@ -137,7 +137,7 @@ def read_run(directory: Path) -> Run:
     rows = read(directory / "history.jsonl")
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
-    return Run(directory.resolve().name, blocks, config.total_steps, config.training.seed, data, rows, runs.last_step(directory, config))
+    return Run(runs.name_of(directory), blocks, config.total_steps, config.training.seed, data, rows, runs.last_step(directory, config))
 
 
 def table(rows: Rows) -> list[str]:

@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import typing
 from collections.abc import Iterator
@@ -82,6 +83,10 @@ class RunConfig:
         """The same with other cutoffs."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
 
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same with another seed. Raises: UsageError if the seed is out of its bounds."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
+
     def identity(self) -> dict[str, Any]:
         """The part that may not change when a run is continued, as flat `group.name: value` pairs."""
         groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
@@ -90,14 +95,16 @@ class RunConfig:
         flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
 
-    def default_name(self, **settled: str) -> str:
-        """Data, architecture, recipe, seed, and a short hash of the configuration.
+    def default_name(self, all_seeds: bool = False, **settled: str) -> str:
+        """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds, the one name for whatever seeds.
 
         settled: model settings that were typed as a word, which names the run whatever numbers the word comes to.
         """
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
+        if all_seeds:
+            del identity["training.seed"]
         digest = hashlib.sha256(files.canonical_json(identity).encode()).hexdigest()[:8]
-        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-seed{self.training.seed}-{digest}"
+        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
         """Writes config.json. The data's path is kept relative to the run, so that both can be moved together."""
@@ -170,6 +177,12 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What must not have changed but has, one `name: old -> new` each."""
     before, after = old.identity(), new.identity()
     return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
+
+
+def name_of(run_dir: Path) -> str:
+    """A run's name: its directory's, and before it the group's where it is one of several seeds."""
+    path = Path(run_dir).resolve()
+    return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
 
 
 def finished(run_dir: Path) -> bool:

@@ -12,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files progress config architecture",
+    "errors files progress apart config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules bilevel metrics cost latency latency_penalty",
-    "runs derive history plots guard",
+    "runs derive history seeds plots guard",
     "checkpoints learner evaluation timing softmax_timing latency_timing logs training",
     "report export",
 )

@@ -3,21 +3,25 @@
     python tools/train.py --data=data/python-docs --recipe=quick                                search among 6 stochastic blocks
     python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid          train a fixed network
     python tools/train.py --data=... --architecture=logs/RUN/architecture.json                  train what a search found
+    python tools/train.py --data=... --num_seeds=6                                              the same six times, seed by seed
 
 Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the table of iterations and the run's path.
-The same command again continues a run, or says that it is done.
+The same command again continues a run, or says that it is done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the
+table is one of the seeds, with their mean and spread; more seeds can be added later.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
 
-from par import architecture, derive, files, history, latency, records, runs
+from par import apart, architecture, derive, files, history, latency, records, runs, seeds
 from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
-from par.errors import DataError, UsageError
+from par.errors import DataError, StoppedError, UsageError
 from par.progress import Progress, announce
 from par.tools import common
 
@@ -28,6 +32,12 @@ FLAGS = (
         (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
         (flags.DEFINE_string, "architecture", "", "blocks such as adadad, 6s, 4a2d, 3(ad), or the path of an architecture.json"),
         (flags.DEFINE_integer, "num_blocks", 6, "short for --architecture=Ns; without effect beside --architecture"),
+        (
+            flags.DEFINE_integer,
+            "num_seeds",
+            None,
+            "train --seed and the seeds above it, so many in all, each in a directory of its own below the run's",
+        ),
         (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
         (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
         (flags.DEFINE_string, "latency_table", None, "table of tools/measure_latency.py at this shape: fills --latency_ms, which the run keeps"),
@@ -58,7 +68,7 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     if not _auto(values):
         _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
-    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(**settled)
+    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
 
 
 def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
@@ -83,37 +93,80 @@ def _work(values: common.Flags) -> int:
     if values.print_run:
         print(run_dir)
         return 0
-    if not values.dry_run and _is_done(_kept(values, config, run_dir), run_dir):
+    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None)
+    if values.num_seeds is not None:
+        return _work_of_seeds(values, config, run_dir, job)
+    if not values.dry_run and _is_done(job.kept(config, run_dir), run_dir):
         return _report(values, config, run_dir, "already done")
-    common.start_tensorflow()
-    records.verify(data_dir, records.load(data_dir))
     if values.dry_run:
-        return _dry_run(values, _settled(values, config, data_dir, run_dir), data_dir)
-    with runs.locked(run_dir):
-        config = _kept(values, config, run_dir)
-        if not _is_done(config, run_dir):  # another process may have worked in it since
-            config = _settled(values, config, data_dir, run_dir)
-            _train(values, config, data_dir, run_dir, logging)
+        return _dry_run(values, config, run_dir, job)
+    job.train(config, run_dir)
     return _report(values, config, run_dir, "done")
 
 
-def _kept(values: common.Flags, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
-    """With --cutoffs=auto, a run that exists keeps its cutoffs: timing the machine again could find others."""
-    if not _auto(values) or not (run_dir / "config.json").is_file():
-        return config
-    return config.with_cutoffs(runs.load(run_dir)[0].model.cutoffs)
+def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, job: _Job) -> int:
+    """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after others must equal one trained alone."""
+    planned = seeds.planned(group, job.kept(config, group), values.num_seeds)
+    done = {path: _is_done(job.kept(own, path), path) for path, own in planned.items()}
+    if values.dry_run:
+        return _dry_run(values, config, group, job)
+    try:
+        for path, own in planned.items():
+            if done[path] and not all(done.values()):
+                announce(f"already done: {path}")
+            elif not done[path] and (code := apart.run(_train_apart, job, own, path)):
+                return code  # the process has said why
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted between two seeds: the same command continues") from None
+    return _report_seeds(values, group, {path: "already done" if done[path] else "done" for path in planned})
 
 
-def _settled(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path) -> runs.RunConfig:
-    """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
-    if not _auto(values) or (run_dir / "config.json").is_file():
-        return _kept(values, config, run_dir)
-    from par import softmax_timing
+def _train_apart(asked_to_stop: Callable[[], bool], job: _Job, config: runs.RunConfig, run_dir: Path) -> int:
+    """Trains one seed in a process of its own. Returns the exit code."""
+    return common.run(common.Flags(""), lambda _: job.train(config, run_dir, lambda step: asked_to_stop()), [])
 
-    counts = records.read_counts(data_dir, records.load(data_dir))
-    found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
-    announce(f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax")
-    return config.with_cutoffs(found.cutoffs)
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What the runs of one command share."""
+
+    data_dir: Path
+    logging: LoggingConfig
+    auto: bool  # the cutoffs are to be found
+    group: Path | None  # of several seeds
+
+    def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> None:
+        """Trains a run to its end, or goes on with it."""
+        common.start_tensorflow()
+        records.verify(self.data_dir, records.load(self.data_dir))
+        with runs.locked(run_dir):
+            config = self.kept(config, run_dir)
+            if not _is_done(config, run_dir):  # another process may have worked in it since
+                config = self.settled(config, run_dir)
+                _train(config, self.data_dir, run_dir, self.logging, should_stop)
+
+    def _made(self, run_dir: Path) -> Path | None:
+        """The run if it exists, else one of the same settings: of another seed."""
+        others = seeds.found(self.group).values() if self.group else ()
+        return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
+
+    def kept(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
+        """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them: timing the machine again could find others."""
+        made = self._made(run_dir) if self.auto else None
+        return config.with_cutoffs(runs.load(made)[0].model.cutoffs) if made else config
+
+    def settled(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
+        """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
+        if not self.auto or self._made(run_dir):
+            return self.kept(config, run_dir)
+        from par import softmax_timing
+
+        counts = records.read_counts(self.data_dir, records.load(self.data_dir))
+        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
+        announce(
+            f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax"
+        )
+        return config.with_cutoffs(found.cutoffs)
 
 
 def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
@@ -123,13 +176,15 @@ def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
         if changed := runs.differences(old, config):
             raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
         return runs.finished(run_dir)
+    if seeds.found(run_dir):
+        raise UsageError(f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.found(run_dir))} or more, or give another --run=DIR")
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
     if run_dir.is_dir() and any(path.name not in own and not path.name.startswith(".") for path in run_dir.iterdir()):
         raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
     return False
 
 
-def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig) -> None:
+def _train(config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig, should_stop: Callable[[int], bool]) -> None:
     from par import logs
     from par.training import Trainer
 
@@ -143,7 +198,7 @@ def _train(values: common.Flags, config: runs.RunConfig, data_dir: Path, run_dir
     verb = "continuing" if trainer.step else "training"
     announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
     with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
-        trainer.run(progress)
+        trainer.run(progress, should_stop)
 
 
 def _write_flags(config: runs.RunConfig, logging: LoggingConfig, data_dir: Path, run_dir: Path) -> None:
@@ -177,10 +232,29 @@ def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: 
     return 0
 
 
-def _dry_run(values: common.Flags, config: runs.RunConfig, data_dir: Path) -> int:
+def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) -> int:
+    results = [seeds.result(history.read_run(path)) for path in states]
+    state = "done" if "done" in states.values() else "already done"
+    if values.json:
+        listed = [{"run": str(path), "state": own} | result for (path, own), result in zip(states.items(), results)]
+        print(files.canonical_json({"run": str(group), "state": state, "seeds": listed} | seeds.together(results)))
+        return 0
+    print("\n".join(seeds.table(results)))
+    print(f"{state}: {len(results)} seed{'s' * (len(results) > 1)}; run: {group}; spread: standard deviation")
+    return 0
+
+
+def _dry_run(values: common.Flags, config: runs.RunConfig, run_dir: Path, job: _Job) -> int:
+    common.start_tensorflow()
     from par import timing
 
-    figures = timing.dry_run(config, records.read_counts(data_dir, records.load(data_dir)).tolist())
+    manifest = records.load(job.data_dir)
+    records.verify(job.data_dir, manifest)
+    figures = timing.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist())
+    if values.num_seeds is not None:
+        figures |= {"num_seeds": values.num_seeds} | {
+            name: round(figures[name] * values.num_seeds, 1) for name in ("total_steps", "estimated_seconds")
+        }
     if values.json:
         print(files.canonical_json(figures))
     else:
