@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -68,7 +68,8 @@ def _check_count(num_blocks: int) -> None:
         raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}")
 
 
-RULES: dict[str, Callable[[np.ndarray], str]] = {"argmax": argmax}
+RULES: dict[str, Callable[[np.ndarray], str]] = {"argmax": argmax, "consensus": argmax}  # from pi [L, O]: of one search, or the mean of several
+PATTERNS: dict[str, Callable[[int], str]] = {"paper": paper}  # from the number of blocks alone
 
 
 def derive(pi: np.ndarray, blocks: str, rule: str = "argmax", search_run: str = "", seeds: tuple[int, ...] = ()) -> Architecture:
@@ -87,11 +88,17 @@ def derive(pi: np.ndarray, blocks: str, rule: str = "argmax", search_run: str = 
     return Architecture(chosen, rule, search_run, tuple(map(tuple, pi.tolist())), seeds)
 
 
-def doubts(chosen: Architecture, blocks: str, step: int, last_step: int) -> list[str]:
+def disagreement(agreement: Sequence[int], num_searches: int) -> list[str]:
+    """A line that names the blocks whose kind fewer than half of the searches chose. agreement: [L], see `consensus`."""
+    blocks = [str(block) for block, count in enumerate(agreement, 1) if 2 * count < num_searches]
+    return [f"fewer than half of the {num_searches} seeds chose the kind of block {', '.join(blocks)}"] if blocks else []
+
+
+def doubts(chosen: Architecture, blocks: str, step: int, last_step: int, who: str = "the search") -> list[str]:
     """Why the architecture derived from the search `blocks` at `step`, where `last_step` ends it, may not be what one wants, a line each."""
     lines = []
     if step < last_step:
-        lines.append(f"the search has not ended: step {step:,} of {last_step:,}")
+        lines.append(f"{who} has not ended: step {step:,} of {last_step:,}")
     open_blocks = [str(b) for b, (kind, row) in enumerate(zip(blocks, chosen.pi), 1) if kind == "s" and max(row) < DECIDED]
     if open_blocks:
         lines.append(f"not decided: the likeliest kind has a probability below {DECIDED} in block {', '.join(open_blocks)}")
@@ -102,10 +109,11 @@ def doubts(chosen: Architecture, blocks: str, step: int, last_step: int) -> list
     return lines
 
 
-def pi_lines(chosen: Architecture, blocks: str) -> list[str]:
-    """pi as a table, one line a block: the chosen kind marked with a star, fixed blocks named."""
-    lines = ["block  " + "".join(f"{NAMES[kind]:<11}" for kind in KINDS).rstrip()]
-    for number, (kind, letter, row) in enumerate(zip(blocks, chosen.blocks, chosen.pi), 1):
+def pi_lines(chosen: Architecture, blocks: str, agreement: Sequence[int] = ()) -> list[str]:
+    """pi as a table, one line a block: the chosen kind marked with a star, fixed blocks named; of a consensus, how many seeds chose that kind."""
+    counts = [f"{count} of {len(chosen.seeds)}" for count in agreement] or [""] * len(blocks)
+    lines = ["block  " + ("".join(f"{NAMES[kind]:<11}" for kind in KINDS) + ("agree" if agreement else "")).rstrip()]
+    for number, (kind, letter, row, count) in enumerate(zip(blocks, chosen.blocks, chosen.pi, counts), 1):
         cells = "".join(f"{f'{p:.3f}' + ('*' if KINDS[o] == letter else ''):<11}" for o, p in enumerate(row))
-        lines.append(f"{number:>5}  {cells.rstrip()}{'' if kind == 's' else '  (fixed)'}")
+        lines.append(f"{number:>5}  {(cells + count).rstrip()}{'' if kind == 's' else '  (fixed)'}")
     return lines

@@ -18,7 +18,9 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
@@ -72,13 +74,7 @@ class HeatMap:
             box = (left / width, bottom * scale / self.size[1], cell * count / width, height * len(KINDS) * scale / self.size[1])
             self.axes = figure.add_axes(box, xlim=(0, count), ylim=(len(KINDS), 0), xlabel="block")
             self._frame_axes(count)
-            legend = figure.add_axes((1 - (right - 16) / width, box[1], 14 / width, box[3]))
-            legend.imshow(_index(np.linspace(1, 0, 128))[:, None], cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, 1, 0, 1))
-            legend.set(xticks=[], yticks=[0, 1], ylabel="probability")
-            legend.yaxis.tick_right()
-            legend.yaxis.set_label_position("right")
-            legend.tick_params(length=0, pad=2)
-            legend.spines[:].set_visible(False)
+            _probability_legend(figure, (1 - (right - 16) / width, box[1], 14 / width, box[3]), "gray")
             self.canvas.draw()
             self.still = self.canvas.copy_from_bbox(figure.bbox)
             self.cells = self.axes.pcolormesh(np.zeros((len(KINDS), count)), cmap="gray", vmin=0, vmax=255, edgecolor=_grey(PAGE), linewidth=1.4)
@@ -237,6 +233,59 @@ def curves(path: Path, run: Run) -> None:
         _step_axis(small[-1], steps)
         figure.align_ylabels()
         _save(figure, path)
+
+
+def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
+    """Writes what several searches of the same `blocks` say together, pis [R, L, O]: the mean pi as a heat map, in each cell how many seeds chose
+    that kind (in the chosen kind's, bold), and below it a row a seed with its own choices; a seed that chose otherwise than all together stands out.
+    """
+    mean, _ = derive.consensus(pis)
+    chosen, choices, count = derive.argmax(mean), [derive.argmax(pi) for pi in pis], len(blocks)
+    cell, height, row = int(np.clip(600 // count, 30, 130)), 44, 22  # pixels at 100 dpi
+    left, right, top, gap, bottom = 82, 62, 40, 22, 46
+    width, rows = left + cell * count + right, len(seeds) + 1
+    whole = top + height * len(KINDS) + gap + row * rows + bottom
+    with _style():
+        figure = Figure((width / 100, whole / 100), dpi=200 if 4 * width * whole < MAX_PIXELS else 100, facecolor="white")
+        upper = figure.add_axes((left / width, 1 - (top + height * len(KINDS)) / whole, cell * count / width, height * len(KINDS) / whole))
+        lower = figure.add_axes((left / width, bottom / whole, cell * count / width, row * rows / whole))
+        index, colours = _index(mean.T), ListedColormap(ramp() / 255)
+        upper.pcolormesh(index, cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=1.4)
+        for block, (letter, best) in enumerate(zip(blocks, chosen)):
+            for option, kind in enumerate(KINDS):
+                text = sum(own[block] == kind for own in choices) if letter == "s" else "fixed" if kind == best and cell >= 42 else 0
+                colour, weight = "white" if index[option, block] < LIGHT_TEXT_BELOW else "black", "bold" if kind == best else "normal"
+                if text:
+                    upper.text(block + 0.5, option + 0.5, text, color=colour, ha="center", va="center", weight=weight, fontsize=min(10, cell / 3.8))
+        for line, (own, shown) in enumerate([(chosen, "bold"), *((own, "normal") for own in choices)]):
+            for block, kind in enumerate(own):
+                odd = kind != chosen[block]
+                lower.add_patch(
+                    Rectangle((block, line), 1, 1, facecolor=COLOURS[kind], alpha=1 if odd or not line else 0.3, edgecolor="white", lw=1.4)
+                )
+                colour = "white" if (odd or not line) and kind != "a" else "black"  # on the orange, white would be too faint
+                lower.text(block + 0.5, line + 0.5, kind, color=colour, ha="center", va="center", weight="bold" if odd else shown, fontsize=8)
+        upper.set(xlim=(0, count), ylim=(len(KINDS), 0), xticks=[])
+        upper.set_yticks(np.arange(len(KINDS)) + 0.5, [NAMES[kind] for kind in KINDS])
+        figure.text(12 / width, 1 - top / 2 / whole, f"mean pi; how many of {len(seeds)} chose it", va="center", fontsize=9)
+        lower.set(xlim=(0, count), ylim=(rows, 0), xlabel="block")
+        lower.set_xticks(np.arange(count) + 0.5, [str(block) for block in range(1, count + 1)])
+        lower.set_yticks(np.arange(rows) + 0.5, ["consensus", *(f"seed {seed}" for seed in seeds)])
+        for axes in (upper, lower):
+            axes.tick_params(length=0, pad=4)
+            axes.spines[:].set_visible(False)
+        _probability_legend(figure, (1 - (right - 16) / width, upper.get_position().y0, 14 / width, upper.get_position().height), colours)
+        _save(figure, path)
+
+
+def _probability_legend(figure: Figure, box: tuple[float, float, float, float], colours: str | Colormap) -> None:
+    axes = figure.add_axes(box)
+    axes.imshow(_index(np.linspace(1, 0, 128))[:, None], cmap=colours, vmin=0, vmax=255, aspect="auto", extent=(0, 1, 0, 1))
+    axes.set(xticks=[], yticks=[0, 1], ylabel="probability")
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    axes.tick_params(length=0, pad=2)
+    axes.spines[:].set_visible(False)
 
 
 def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from par import derive, history, metrics, runs
 from par.errors import DataError, UsageError
 
-MAX_SEEDS = 1000
+MAX_SEEDS = 100
 FIGURES = ("nll_per_token", *metrics.COMPARED)
 
 

@@ -124,7 +124,7 @@ def test_what_was_derived_says_where_it_came_from():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((DECIDED, "ss", "best"), "rule must be one of argmax, but is 'best'"),
+        ((DECIDED, "ss", "best"), "rule must be one of argmax, consensus, but is 'best'"),
         ((DECIDED, "ad"), "must have a stochastic one"),
         ((DECIDED, "sss"), r"pi must have shape \(3, 3\) for the blocks 'sss', but has \(2, 3\)"),
         (([[0.5, 0.5]] * 2, "ss"), r"but has \(2, 2\)"),
@@ -207,7 +207,7 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
             1,
             "error: run fixed has no stochastic block (architecture ad): there is nothing to derive; a search is a run of tools/train.py",
         ),
-        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax>; see --help"),
+        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax|consensus|paper>; see --help"),
         (["--run=search", "--output=search"], 1, "error: search: Is a directory"),
         (["--run=search", "--output=search/config.json/x.json"], 1, "error: search/config.json"),
     ],

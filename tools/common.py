@@ -275,10 +275,18 @@ def command(tool: str, **named: Any) -> str:
 
 
 def required_dir(path: str | None, flag: str, artefact: str) -> Path:
-    """The directory that a flag names. Raises: UsageError if the flag is missing, DataError if the directory lacks `artefact`."""
+    """The directory that a flag names. Raises: UsageError if the flag is missing or several runs are given for one, DataError if the directory
+    lacks `artefact`."""
     if not path:
         raise UsageError(f"--{flag}=DIR is required; see --help")
     if not (Path(path) / artefact).is_file():
+        from par import seeds  # NumPy comes with it, which --help and most commands' refusals can do without
+
+        if several := seeds.found(Path(path)) if artefact == "config.json" else {}:
+            first = next(iter(several.values()))
+            raise UsageError(
+                f"--{flag}={path} holds {len(several)} seeds: give one of them, such as {first}; derive --rule=consensus --plot takes all together"
+            )
         maker = "build_data" if artefact == "manifest.json" else "train"
         raise DataError(f"--{flag}={path} has no {artefact}: give a directory that tools/{maker}.py made")
     return Path(path)
