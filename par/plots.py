@@ -267,7 +267,7 @@ def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) ->
                 lower.text(block + 0.5, line + 0.5, kind, color=colour, ha="center", va="center", weight="bold" if odd else shown, fontsize=8)
         upper.set(xlim=(0, count), ylim=(len(KINDS), 0), xticks=[])
         upper.set_yticks(np.arange(len(KINDS)) + 0.5, [NAMES[kind] for kind in KINDS])
-        figure.text(12 / width, 1 - top / 2 / whole, f"mean pi; how many of {len(seeds)} chose it", va="center", fontsize=9)
+        figure.text(12 / width, 1 - top / 2 / whole, f"mean pi; how many of {len(seeds)} seeds chose it", va="center", fontsize=9)
         lower.set(xlim=(0, count), ylim=(rows, 0), xlabel="block")
         lower.set_xticks(np.arange(count) + 0.5, [str(block) for block in range(1, count + 1)])
         lower.set_yticks(np.arange(rows) + 0.5, ["consensus", *(f"seed {seed}" for seed in seeds)])

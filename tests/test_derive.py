@@ -243,3 +243,132 @@ def test_a_search_that_settled_early_is_derived_without_a_warning(tmp_path, caps
     assert tool.main([f"--run={run}"]) == 0
     out, err = capsys.readouterr()
     assert err == "" and out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000, where it had settled)\n")
+
+
+def make_group(directory, *pis, blocks="ss"):
+    """Runs seed0, seed1, ... that ended with the given pi."""
+    for seed, pi in enumerate(pis):
+        make_run(directory / f"seed{seed}", blocks, [[[1 / 3] * 3] * len(blocks), pi], seed=seed)
+    return directory
+
+
+AD, DD, DA = [[0.7, 0.2, 0.1], [0.1, 0.7, 0.2]], [[0.1, 0.8, 0.1], [0.3, 0.6, 0.1]], [[0.2, 0.8, 0.0], [0.7, 0.1, 0.2]]
+
+
+def test_the_command_derives_the_consensus_of_seeds_and_writes_all_seeds(tmp_path, capsys, monkeypatch):
+    make_group(tmp_path / "logs" / "group", AD, DD, AD, DA)
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(["--run=logs/group", "--rule=consensus"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "architecture: dd (from ss, argmax of the mean pi of 4 seeds at step 14 of 14)",
+        "",
+        "block  Attention  Dense      Identity   agree",
+        "    1  0.425      0.500*     0.075      2 of 4",
+        "    2  0.300      0.525*     0.175      3 of 4",
+        "",
+        "written: logs/group/architecture.json",
+        "next:    python tools/train.py --flagfile=logs/group/seed0/flags.txt --data=logs/data/words "
+        "--architecture=logs/group/architecture.json --run=logs/group-derived",
+    ]
+    assert err == "warning: no block is attention: a prediction knows the last token alone\n"
+    written = architecture.load(tmp_path / "logs" / "group" / "architecture.json")
+    assert (written.blocks, written.rule, written.search_run, written.seeds) == ("dd", "consensus", "group", (0, 1, 2, 3))
+    assert np.allclose(written.pi, np.mean([AD, DD, AD, DA], axis=0), rtol=1e-12)
+
+
+def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(tmp_path, capsys):
+    a, d, i = [0.5, 0.3, 0.2], [0.3, 0.5, 0.2], [0.0, 0.1, 0.9]
+    group = make_group(tmp_path / "group", [a, a], [a, i], [d, a], [i, i])
+    (group / "seed1" / "history.jsonl").unlink()  # begun, but nothing is recorded
+    for seed in range(4):  # none of them has ended
+        config = json.loads((group / f"seed{seed}" / "config.json").read_text())
+        text = json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 20}, "total_steps": 20})
+        (group / f"seed{seed}" / "config.json").write_text(text)
+    assert tool.main([f"--run={group}", "--rule=consensus", "--json"]) == 0
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
+    assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == ("ii", [0, 2, 3], [1, 1], 14)
+    assert printed["warnings"] == [
+        "seed 1 is left out: it has recorded no step yet",
+        "seed 0 has not ended: step 14 of 20",
+        "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
+        "every block is identity: a prediction knows the last token alone",
+        "fewer than half of the 3 seeds chose the kind of block 1, 2",
+    ]
+    assert err.splitlines() == [f"warning: {line}" for line in printed["warnings"]]
+
+
+@pytest.mark.parametrize(("agreement", "said"), [([2, 4], []), ([1, 2], ["1"]), ([1, 1], ["1, 2"])])
+def test_half_of_the_seeds_is_enough_and_fewer_is_not(agreement, said):
+    assert derive.disagreement(agreement, 4) == [f"fewer than half of the 4 seeds chose the kind of block {blocks}" for blocks in said]
+
+
+def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_from_a_flag(tmp_path, capsys, monkeypatch):
+    make_run(tmp_path / "one", "ssssdsssss")
+    make_group(tmp_path / "group", AD * 5, DA * 5, blocks="s" * 10)
+    (tmp_path / "one" / "history.jsonl").unlink()
+    monkeypatch.chdir(tmp_path)
+    for name, flags in (("one", "one/flags.txt"), ("group", "group/seed0/flags.txt")):
+        assert tool.main([f"--run={name}", "--rule=paper"]) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        assert err == "" and lines[:3] == ["architecture: addadddddd (rule paper, 10 blocks)", "", f"written: {name}/architecture.json"]
+        assert f" --flagfile={flags} " in lines[3] and lines[3].endswith(f" --architecture={name}/architecture.json --run={name}-derived")
+        assert architecture.load(tmp_path / name / "architecture.json") == Architecture("addadddddd", "paper")
+    before = sorted(tmp_path.rglob("*"))
+    assert tool.main(["--num_blocks=12", "--rule=paper"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "architecture: adddaddddddd (rule paper, 12 blocks)", "", "next:    python tools/train.py --architecture=adddaddddddd",
+    ]  # fmt: skip
+    assert sorted(tmp_path.rglob("*")) == before
+    assert tool.main(["--num_blocks=12", "--rule=paper", "--output=x/paper.json", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"architecture": "adddaddddddd", "path": "x/paper.json", "rule": "paper"} | {
+        "next": "python tools/train.py --architecture=x/paper.json"
+    }
+    assert architecture.load(tmp_path / "x" / "paper.json").blocks == "adddaddddddd"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--run=group"], 1, "error: --run=group holds 2 seeds: give one of them, such as group/seed0; derive --rule=consensus --plot takes all"),
+        (["--run=group/seed0", "--rule=consensus"], 1, "error: --run=group/seed0 is a single run: --rule=consensus needs the directory of several"),
+        (["--run=empty", "--rule=consensus"], 3, "error: empty holds no seeds: give a directory that tools/train.py --num_seeds=N made"),
+        (["--run=fixed", "--rule=consensus"], 1, "error: run fixed/seed0 has no stochastic block (architecture ad)"),
+        (["--rule=consensus"], 1, "error: --run=DIR is required"),
+        (["--rule=paper"], 1, "error: --rule=paper needs either --run=DIR or --num_blocks=N"),
+        (["--rule=paper", "--run=group", "--num_blocks=3"], 1, "error: --rule=paper needs either --run=DIR or --num_blocks=N"),
+        (["--rule=paper", "--num_blocks=0"], 1, "error: num_blocks must be from 1 to 1024, but is 0"),
+        (["--rule=paper", "--run=empty"], 3, "error: --run=empty has no config.json"),
+        (["--num_blocks=3"], 1, "error: --num_blocks=3 goes with --rule=paper, but --rule=argmax needs a search: give --run=DIR"),
+        (["--run=group/seed0", "--plot"], 1, "error: --plot draws --rule=consensus, but the rule is argmax: tools/plot_pi.py draws a single run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_one_line_and_changes_nothing(arguments, code, said, tmp_path, capsys, monkeypatch):
+    make_group(tmp_path / "group", AD, DD)
+    make_group(tmp_path / "fixed", np.eye(3)[:2].tolist(), blocks="ad")
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(said) and err.count("\n") == 1, err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_seed_of_several_is_derived_like_any_run_and_named_with_its_group(tmp_path, capsys):
+    group = make_group(tmp_path / "group", AD, DD)
+    assert tool.main([f"--run={group}/seed1", "--output", str(tmp_path / "out.json")]) == 0
+    written = architecture.load(tmp_path / "out.json")
+    assert (written.blocks, written.rule, written.search_run, written.seeds) == ("dd", "argmax", "group/seed1", (1,))
+
+
+def test_the_consensus_is_drawn_where_the_command_says(tmp_path, capsys, monkeypatch):
+    make_group(tmp_path / "group", AD, DD, AD)
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(["--run=group", "--rule=consensus", "--plot"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("drawn:   group/plots/consensus.png: ") and lines[-2].endswith(" kB")
+    assert [path.name for path in (tmp_path / "group" / "plots").iterdir()] == ["consensus.png"]

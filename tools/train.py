@@ -65,14 +65,15 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     table = {"latency_ms": latency.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
     search = values.read(SearchConfig, **table)
     config = runs.RunConfig(blocks, model, search, values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
-    if not _auto(values):
-        _check_table(values, config)
+    _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
 
 
 def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
-    """Raises: DataError, with both values, if the latency table is for another shape."""
+    """Raises: DataError, with both values, if the latency table is for another shape; UsageError where the shape is still to be found."""
+    if values.latency_table and _auto(values):
+        raise UsageError("latency_table was measured with certain cutoffs, and cutoffs=auto may find others: give the table's own --cutoffs")
     if values.latency_table:
         data = config.data
         latency.load(values.latency_table).check_fits(config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
@@ -187,8 +188,6 @@ def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
 def _train(config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig, should_stop: Callable[[int], bool]) -> None:
     from par import logs
     from par.training import Trainer
-
-    _check_table(values, config)  # cutoffs that were to be found are found
 
     if not (run_dir / "config.json").is_file():
         _write_flags(config, logging, data_dir, run_dir)
