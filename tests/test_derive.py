@@ -279,7 +279,8 @@ def test_the_command_derives_the_consensus_of_seeds_and_writes_all_seeds(tmp_pat
 
 def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(tmp_path, capsys):
     a, d, i = [0.5, 0.3, 0.2], [0.3, 0.5, 0.2], [0.0, 0.1, 0.9]
-    group = make_group(tmp_path / "group", [a, a], [a, i], [d, a], [i, i])
+    group = make_group(tmp_path / "group", [a, a], [a, i], [d, a])
+    make_run(group / "seed3", "ss", [[i, i]], seed=3)  # only half as far
     (group / "seed1" / "history.jsonl").unlink()  # begun, but nothing is recorded
     for seed in range(4):  # none of them has ended
         config = json.loads((group / f"seed{seed}" / "config.json").read_text())
@@ -288,10 +289,10 @@ def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(t
     assert tool.main([f"--run={group}", "--rule=consensus", "--json"]) == 0
     out, err = capsys.readouterr()
     printed = json.loads(out)
-    assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == ("ii", [0, 2, 3], [1, 1], 14)
+    assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == ("ii", [0, 2, 3], [1, 1], 7)
     assert printed["warnings"] == [
         "seed 1 is left out: it has recorded no step yet",
-        "seed 0 has not ended: step 14 of 20",
+        "seed 3 has not ended: step 7 of 20",
         "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
         "every block is identity: a prediction knows the last token alone",
         "fewer than half of the 3 seeds chose the kind of block 1, 2",

@@ -238,8 +238,7 @@ def test_a_dry_run_multiplies_the_work_by_the_seeds(tmp_path, data_dir, run_tool
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-@pytest.mark.parametrize("whole_group", [False, True], ids=["one process", "all processes"])
+@pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)], ids=["TERM to one", "INT to all"])
 def test_a_signal_saves_the_seed_at_work_and_the_same_command_continues(tmp_path, group, data_dir, run_tool, number, whole_group):
     path = tmp_path / "group"
     flags = (f"--data={data_dir}", *NETWORK, f"--run={path}", "--num_seeds=2", "--epochs=60", "--record_every=10")
