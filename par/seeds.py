@@ -28,7 +28,7 @@ def found(group: Path) -> dict[int, Path]:
     """The runs of a group by seed, in ascending order; {} if the directory is none."""
     group = Path(group)
     names = [path.name for path in group.iterdir()] if group.is_dir() else []
-    seeds = sorted(int(match[1]) for match in (re.fullmatch(r"seed(0|[1-9][0-9]{0,9})", name) for name in names) if match)
+    seeds = sorted(int(match[1]) for match in (re.fullmatch(r"seed([0-9]{1,10})", name) for name in names) if match)
     return {seed: directory(group, seed) for seed in seeds if (directory(group, seed) / "config.json").is_file()}
 
 

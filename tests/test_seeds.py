@@ -52,11 +52,11 @@ def test_the_seeds_are_the_first_and_those_above_it_each_in_its_directory(tmp_pa
 
 
 def test_only_directories_named_after_a_seed_that_hold_a_run_are_seeds(tmp_path):
-    for name in ("seed10", "seed2", "seed02", "seed3-derived", "other", "seed"):
+    for name in ("seed10", "seed2147483647", "seed2", "seed07", "seed3-derived", "other", "seed"):
         make_run(tmp_path / name)
     (tmp_path / "seed5").mkdir()
     (tmp_path / "seed6").touch()
-    assert list(seeds.found(tmp_path).items()) == [(2, tmp_path / "seed2"), (10, tmp_path / "seed10")]
+    assert list(seeds.found(tmp_path).items()) == [(seed, tmp_path / f"seed{seed}") for seed in (2, 10, 2147483647)]
     assert seeds.found(tmp_path / "nowhere") == {} == seeds.found(tmp_path / "seed6")
 
 
