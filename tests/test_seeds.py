@@ -127,6 +127,13 @@ def test_a_fixed_network_has_one_score_and_nothing_to_decide_and_one_seed_no_spr
     ]
 
 
+def test_the_least_decided_block_is_the_one_whose_likeliest_kind_is_least_probable(tmp_path):
+    path = recorded(tmp_path, 0, "sds", pi=((0.9, 0.05, 0.05), (0, 1, 0), (0.2, 0.2, 0.6)))
+    assert (seeds.result(history.read_run(path))["least_decided"], seeds.result(history.read_run(path))["blocks"]) == (0.6, "adi")
+    fixed = recorded(tmp_path, 1, "ad", pi=((1, 0, 0), (0, 1, 0)))
+    assert seeds.result(history.read_run(fixed))["least_decided"] is None
+
+
 def test_a_score_that_overflowed_has_no_mean(tmp_path):
     for seed, word in ((0, 5.0), (1, None)):
         path = recorded(tmp_path, seed, "ad", pi=((1, 0, 0), (0, 1, 0)))
