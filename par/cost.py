@@ -1,4 +1,4 @@
-"""What a network costs: FLOPs of its matrix products as pure functions of the shape.
+"""What a network costs: FLOPs of its matrix products, and weights, as pure functions of the shape.
 
 Multiplications and additions count as one FLOP each. A training step counts three forward passes: the backward pass has two products
 for each one of the forward pass. A stochastic block computes all its branches.
@@ -44,3 +44,11 @@ def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int
 def training_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
     """FLOPs of one training step."""
     return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
+
+
+def block_parameters(blocks: str, model: ModelConfig) -> int:
+    """Weights of the blocks of any string, their norms included; embedding, softmax and final norm are the same for all strings and left out."""
+    d, f, norm = model.d_model, model.d_ffn, 2 * model.d_model
+    attention, dense = 5 * d * d + 2 * d + norm, 2 * d * f + f + d + norm
+    of_kind = {"a": attention, "d": dense, "i": 0, "s": attention + dense - (norm if model.norm == "pre" else 0)}
+    return sum(of_kind[kind] for kind in blocks)

@@ -22,11 +22,13 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from par import derive, files
 from par.architecture import KINDS, NAMES
 from par.cutoffs import prefix_shares
+from par.findings import Point
 from par.history import Run
 
 PAGE, LIGHTEST, DARKEST, INK, CLEAR = 255, 238, 48, 1, 0  # palette indices: the page, a cell of probability 0, one of probability 1, text, unchanged
@@ -35,6 +37,8 @@ LIGHT_TEXT_BELOW = 126  # cells with a smaller index carry white text: there its
 HOLD = 200  # centiseconds that the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
 COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}  # Okabe and Ito's, told apart by colour-blind readers
+NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "random": ("#6e6e6e", "o", 5)}  # colour, marker, size
+OFF_SCALE = 1.3
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
 
@@ -303,6 +307,72 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
             text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
             axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
         _save(figure, path)
+
+
+def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
+    """Writes the networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
+
+    A network worse than OFF_SCALE of the best is drawn on the upper edge, its perplexity beside its name.
+    """
+    edge = OFF_SCALE * min(point.y[0] for point in points)
+    inside = [point.y[0] <= edge for point in points]
+    with _style():
+        figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word, mean and 95 % interval")
+        labels = {kind: kind for kind in NETWORKS}  # each once
+        for point, on in zip(points, inside):
+            colour, marker, size = NETWORKS[point.kind]
+            y, errors = (point.y[0], _errors(point.y)) if on else (edge, None)
+            style = {"fmt": marker if on else "^", "color": colour, "ms": size, "lw": 1.0, "capsize": 2, "mec": "white", "mew": 0.6}
+            axes.errorbar(point.x[0], y, xerr=_errors(point.x), yerr=errors, **style, label=labels.pop(point.kind, None) if on else None, zorder=3)
+        shown = [(point.x[0], point.y[0]) for point, on in zip(points, inside) if on]
+        front = sorted((x, y) for x, y in shown if not any(u <= x and v <= y and (u, v) != (x, y) for u, v in shown))
+        steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
+        axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
+        axes.margins(0.14, 0.1)
+        figure.legend(loc="outside upper center", ncols=4)
+        canvas.draw()  # fixes where everything is
+        places = [(point.x[0], point.y[0] if on else edge) for point, on in zip(points, inside)]
+        names = [point.name if on else f"{point.name} ({point.y[0]:,.0f})" for point, on in zip(points, inside)]
+        _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points])
+        _save(figure, path)
+
+
+def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]] | None:
+    """[[below], [above]] of a value and its interval, None where there is none."""
+    middle, low, high = value
+    return None if low is None or high is None else [[middle - low], [high - middle]]
+
+
+def _name_points(axes: Axes, canvas: FigureCanvasAgg, places: list[tuple[float, float]], names: list[str], colours: list[str]) -> None:
+    """Writes each name near its point, where it hides least of the points and of the names before it; a thin line leads to a distant one."""
+    pixels, back = axes.transData.transform(places), axes.transData.inverted()
+    scale = canvas.figure.dpi / 72
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
+    ways = [(radius, math.radians(angle)) for radius in (9, 16, 26, 38, 52) for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)]
+    for place, (x, y), name, colour in zip(places, pixels, names, colours):
+        text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline")
+        size = text.get_window_extent(canvas.get_renderer())
+        tried = []
+        for radius, angle in ways:
+            left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
+            box = Bbox.from_bounds(left, y + radius * scale * math.sin(angle) - size.height / 2, size.width, size.height)
+            hidden = sum(_overlap(box, other) for other in taken) + size.width * size.height - _overlap(box, axes.bbox)
+            tried.append((hidden, radius, box))
+        hidden, radius, box = min(tried, key=lambda attempt: attempt[:2])
+        taken.append(box)
+        text.set_position(back.transform((box.x0, (box.y0 + box.y1) / 2)))
+        text.set_in_layout(False)
+        if radius > 16:
+            end = back.transform((np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)))
+            axes.plot(*zip(place, end), color=colour, lw=0.5, alpha=0.6, zorder=2, scalex=False, scaley=False)
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    """Area that two boxes share, in pixels."""
+    width, height = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(0.0, width) * max(0.0, height)
 
 
 def _perplexity_axis(loss: Axes) -> None:

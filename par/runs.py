@@ -20,7 +20,7 @@ from typing import Any
 
 from par import __version__, files
 from par.architecture import Architecture
-from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.config import NONE, DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
 from par.manifest import Manifest
 
@@ -122,6 +122,17 @@ class RunConfig:
             "total_steps": self.total_steps,
         }
         files.write_json(run_dir / "config.json", value)
+
+    def write_flags(self, run_dir: Path, data_dir: Path, logging: LoggingConfig) -> None:
+        """Writes flags.txt: a flagfile that repeats the run from the directory where it was started."""
+        lines = [f"--data={data_dir}", f"--architecture={self.architecture.blocks}", f"--run={run_dir}"]
+        for group in (self.model, self.search, self.training, logging):
+            for name, value in group.to_json().items():
+                items = value if isinstance(value, list) else [value]
+                if NONE in group.words(name):
+                    items = items or [NONE]  # else a recipe beside this file would bring its own
+                lines += [f"--{name}={item}" for item in items]
+        files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
 
 
 def load(run_dir: Path) -> tuple[RunConfig, Path]:

@@ -49,6 +49,7 @@ class Trainer:
         self.step = int(self.learner.step.numpy())
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
+        self.received: list[int] = []  # signals while it ran: one in the last steps does not stop this run, but whoever has more to do
 
     @property
     def ended(self) -> bool:
@@ -65,6 +66,7 @@ class Trainer:
         if self.step == 0:
             self.logs.begin(self.config, self.learner)
         with _signals() as received:
+            self.received = received
             while not self.ended:
                 windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
                 if self.step % self.per_epoch == 0:

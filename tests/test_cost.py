@@ -103,3 +103,11 @@ def test_a_hand_count_of_one_attention_block():
     tiny = ModelConfig(d_model=2, num_heads=1, mem_len=1, d_ffn=3)
     assert cost.attention_flops(tiny, 1, 1) == 2 * (4 + 8 + 8 + 8 + 4 + 4 + 4 + 4)
     assert cost.dense_flops(tiny, 1, 1) == 2 * (2 * 3 + 3 * 2)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("blocks", ["a", "d", "i", "s", "aadisd"])
+def test_the_blocks_of_a_network_have_as_many_weights_as_counted(blocks, norm):
+    trunk = Transformer(Architecture(blocks), model(norm=norm), SearchConfig(), V, seed=1)
+    weights = sum(int(np.prod(v.shape)) for v in trunk.trainable_variables if v is not trunk.embedding and all(v is not a for a in trunk.logits))
+    assert cost.block_parameters(blocks, model(norm=norm)) == weights - (2 * D if norm == "pre" else 0)

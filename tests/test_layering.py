@@ -16,8 +16,8 @@ LAYERS = (
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
     "optimizers schedules bilevel metrics cost latency latency_penalty",
-    "runs derive history seeds plots guard",
-    "checkpoints learner evaluation timing softmax_timing latency_timing logs training",
+    "runs derive history seeds opponents student compare plan findings plots guard",
+    "checkpoints learner evaluation timing softmax_timing latency_timing logs training comparison",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

@@ -41,11 +41,14 @@ class Flags(flags.FlagValues):
         self.__dict__["doc"] = doc
         self.__dict__["sections"] = []
 
-    def group(self, cls: type[config.Group], title: str, only: Sequence[str] = ()) -> Flags:
-        """Adds a flag for every setting of a group, or for those named, with the setting's default, reason and choices."""
+    def group(self, cls: type[config.Group], title: str, only: Sequence[str] = (), inherited: bool = False) -> Flags:
+        """Adds a flag for every setting of a group, or for those named, with the setting's default, reason and choices.
+
+        inherited: there is no default, as the settings come from a run; `given` has those that were typed.
+        """
         chosen = [(field, kind) for field, kind in config.fields(cls) if not only or field.name in only]
         for field, kind in chosen:
-            _define(self, field, kind)
+            _define(self, field, kind, None if inherited else field.default)
         self.sections.append((title, [field.name for field, _ in chosen]))
         return self
 
@@ -54,6 +57,10 @@ class Flags(flags.FlagValues):
         fields = [field for field, _ in config.fields(cls) if field.name in self]
         values = {field.name: () if self.word(cls, field.name) == config.NONE else getattr(self, field.name) for field in fields} | given
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def given(self, cls: type[config.Group]) -> dict[str, Any]:
+        """The inherited settings of a group that were typed, by name."""
+        return {field.name: value for field, _ in config.fields(cls) if field.name in self and (value := getattr(self, field.name)) is not None}
 
     def word(self, cls: type[config.Group], name: str) -> str | None:
         """The word that a setting's flag was given in place of numbers. Raises: UsageError for a word beside anything else."""
@@ -111,8 +118,8 @@ class _IntegerOr(flags.IntegerParser):
         return argument if argument in self._words else super().parse(argument)
 
 
-def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> None:
-    name, default, text = field.name, field.default, field.metadata["reason"]
+def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type, default: Any) -> None:
+    name, text = field.name, field.metadata["reason"]
     item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
     if field.metadata["choices"]:
         flags.DEFINE_enum(name, default, list(field.metadata["choices"]), text, flag_values=values)
@@ -120,10 +127,10 @@ def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type) -> N
         define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[kind]
         define(name, default, text, flag_values=values)
     elif words := field.metadata["words"]:
-        flags.DEFINE_multi(_IntegerOr(words), flags.ArgumentSerializer(), name, list(default), text, flag_values=values)
+        flags.DEFINE_multi(_IntegerOr(words), flags.ArgumentSerializer(), name, None if default is None else list(default), text, flag_values=values)
     else:
         define = {str: flags.DEFINE_multi_string, int: flags.DEFINE_multi_integer, float: flags.DEFINE_multi_float}[item]
-        define(name, list(default), text, flag_values=values)
+        define(name, None if default is None else list(default), text, flag_values=values)
 
 
 def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:

@@ -190,7 +190,7 @@ def _train(config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: Loggi
     from par.training import Trainer
 
     if not (run_dir / "config.json").is_file():
-        _write_flags(config, logging, data_dir, run_dir)
+        config.write_flags(run_dir, data_dir, logging)
         config.save(run_dir, data_dir)
     logs.write_environment(run_dir)
     trainer = Trainer(run_dir, config, data_dir, logging, announce)
@@ -198,18 +198,6 @@ def _train(config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: Loggi
     announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
     with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
         trainer.run(progress, should_stop)
-
-
-def _write_flags(config: runs.RunConfig, logging: LoggingConfig, data_dir: Path, run_dir: Path) -> None:
-    """flags.txt: a flagfile that repeats the run from the directory where it was started."""
-    lines = [f"--data={data_dir}", f"--architecture={config.architecture.blocks}", f"--run={run_dir}"]
-    for group in (config.model, config.search, config.training, logging):
-        for name, value in group.to_json().items():
-            items = value if isinstance(value, list) else [value]
-            if NONE in group.words(name):
-                items = items or [NONE]  # else a recipe beside this file would bring its own
-            lines += [f"--{name}={item}" for item in items]
-    files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
 
 
 def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: str) -> int:

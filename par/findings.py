@@ -1,0 +1,106 @@
+"""What a comparison found (`par.compare.report`), as lines for people, as CSV, and as the points of a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any, NamedTuple
+
+from par.compare import share
+from par.latency import WHAT
+from par.opponents import DERIVED
+from par.student import Interval
+
+LONGEST = 16  # blocks of a random network that the picture names by them
+
+
+def lines(found: dict[str, Any], what: str) -> list[str]:
+    """A report for people: a row a network, where the derived one stands, what it saves, whether the goal is met, and the verdict."""
+    unit = "ms by table" if what == "latency" else "in blocks"
+    rows = [("network", "blocks", "parameters", unit, "inference ms", "step ms", "perplexity per word", "bits per byte", "against derived", "time")]
+    rows += [_row(entry, what) for entry in found["networks"]]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    text = ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    text += [
+        "mean and 95 % interval over the seeds; against derived: perplexity per word, paired by seed; ms: medians; time: of training, all seeds",
+        "",
+    ]
+    if rank := found["random"]:
+        gap = f"their mean has {_changed(rank['change'])} perplexity; "
+        none = f"; {rank['without_attention']} of them without attention" if rank["without_attention"] else ""
+        chance = f"a rank that one more random string would reach with probability {rank['chance']:.2f}"
+        text.append(f"random strings: {gap}the derived network is better than {rank['better_than']} of {rank['of']}, {chance}{none}")
+    beside, saved = found["interleaved"]["change"], found["interleaved"]["saving"]
+    if beside:
+        less = "".join(f"{share(saved[name]['mean'])} less latency of {name.replace('_', ' ')}, " for name in WHAT if saved[name])
+        text.append(f"the derived network beside the interleaved one: {less}{_changed(beside)} perplexity")
+    return [*text, found["goal"]["sentence"], f"verdict: {found['verdict']}"]
+
+
+def _row(entry: dict[str, Any], what: str) -> tuple[str, ...]:
+    """The cells of a network."""
+    parameters, cost = entry["parameters"], entry["cost"]
+    latency = [f"{entry['latency'][name]['milliseconds']:.2f}" if entry["latency"] else "-" for name in WHAT]
+    perplexity, bits = (_spread(entry[name], digits) for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4)))
+    against = "" if DERIVED in entry["names"] else _changed(entry["change"]) if entry["change"] else "-"
+    seconds = round(entry["seconds"])
+    time = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    shown = f"{cost:.2f}" if what == "latency" else f"{cost:,.0f}"
+    return (" = ".join(entry["names"]), entry["blocks"], f"{parameters:,}" if parameters else "-", shown, *latency, perplexity, bits, against, time)
+
+
+def csv_text(found: dict[str, Any]) -> str:
+    """The networks of a report as CSV, a line each; empty where nothing is known."""
+    rows = []
+    for entry in found["networks"]:
+        row = {"names": "; ".join(entry["names"])} | {name: entry[name] for name in ("blocks", "cost", "cost_above_derived", "parameters", "seconds")}
+        row |= {f"{name}_{key}": (entry["latency"] or {}).get(name, {}).get(key) for name in WHAT for key in ("milliseconds", "low", "high")}
+        row |= {
+            f"{name}_{key}": (entry[name] or {}).get(key)
+            for name in ("perplexity_per_word", "bits_per_byte", "change")
+            for key in Interval._fields
+        }  # fmt: skip
+        rows.append(row | {"seeds": len(entry["runs"])})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+class Point(NamedTuple):
+    """A network in the picture: its kind (derived, named, random), and on each axis a value and between what it lies, None where that is unknown."""
+
+    name: str
+    kind: str
+    x: tuple[float, float | None, float | None]
+    y: tuple[float, float | None, float | None]
+
+
+def points(found: dict[str, Any]) -> tuple[list[Point], str]:
+    """The networks that are trained and whose perplexity does not overflow, and what x is: latency where it was measured, else parameters."""
+    shown = [entry for entry in found["networks"] if entry["perplexity_per_word"] and entry["perplexity_per_word"]["mean"] is not None]
+    measured = all(entry["latency"] for entry in shown)
+    made = []
+    for entry in shown:
+        kind = "derived" if DERIVED in entry["names"] else "random" if entry["random"] else "named"
+        x = tuple(entry["latency"][WHAT[0]].values()) if measured else (entry["parameters"], None, None)
+        name = entry["blocks"] if entry["random"] and len(entry["blocks"]) <= LONGEST else " = ".join(entry["names"])
+        made.append(Point(name, kind, x, tuple(entry["perplexity_per_word"].values())))
+    return made, "milliseconds of inference, a window: median and quartiles" if measured else "parameters"
+
+
+def _changed(gap: dict[str, float | None]) -> str:
+    """`+1.4 % (+0.3 % to +2.5 %)`."""
+    mean, low, high = gap.values()
+    within = "" if low is None or high is None else f" ({share(low, sign='+')} to {share(high, sign='+')})"
+    return f"{share(math.inf if mean is None else mean, sign='+')}{within}"
+
+
+def _spread(gap: dict[str, float | None] | None, digits: int) -> str:
+    """`777.0 (770.1 to 784.0)`."""
+    if gap is None:
+        return "-"
+    mean, low, high = (math.inf if value is None else value for value in gap.values())
+    return f"{mean:.{digits}f}" + ("" if gap["low"] is None else f" ({low:.{digits}f} to {high:.{digits}f})")
