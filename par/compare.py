@@ -135,6 +135,7 @@ def verdict(networks: Sequence[Network], what: str, tolerance: float, equal: boo
     if not named and not rank:
         return Verdict("open", f"No other network of equal or smaller {what} has been trained: there is no verdict.")
     among = f"better than {rank['better_than']} of {rank['of']} random networks of equal {'' if equal else 'or smaller '}{what}" if rank else ""
+    among += "" if named else f" (no named network is of equal or smaller {what})"
     if named and named[0][1].mean < 0:
         best, gap = named[0]
         better = f"{best.label} is {share(-gap.mean)} better {_at(best.more, what)} ({_range(Interval(*(None if v is None else -v for v in gap)))})"
@@ -163,7 +164,7 @@ def goal(gap: Interval | None, saved: dict[str, float] | None) -> dict[str, Any]
         return {"asked": asked, "met": None, "certain": None, "sentence": f"goal ({asked}): not known yet"}
     met = saved["mean"] >= GOAL_SAVING and gap.mean <= GOAL_RISE
     certain = met and saved["low"] >= GOAL_SAVING and gap.high is not None and gap.high <= GOAL_RISE
-    found = f"{share(saved['mean'])} less latency, perplexity {share(gap.mean, sign='+')} ({_range(gap, '+')})"
+    found = f"{less(saved['mean'], 'latency')}, perplexity {share(gap.mean, sign='+')} ({_range(gap, '+')})"
     return {"asked": asked, "met": met, "certain": certain,
             "sentence": f"goal ({asked}): {'met' if certain else 'met by the means, not for certain' if met else 'not met'}, {found}"}  # fmt: skip
 
@@ -221,6 +222,11 @@ def share(value: float, digits: int = 1, sign: str = "") -> str:
 def _range(gap: Interval, sign: str = "") -> str:
     low, high = sorted((gap.low, gap.high)) if gap.low is not None else (None, None)
     return "one seed, no interval" if low is None else f"95 % interval {share(low, sign=sign)} to {share(high, sign=sign)}"
+
+
+def less(saved: float, what: str) -> str:
+    """`12.3 % less latency`, or more."""
+    return f"{share(abs(saved))} {'less' if saved >= 0 else 'more'} {what}"
 
 
 def _at(more: float, what: str) -> str:

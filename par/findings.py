@@ -7,7 +7,7 @@ import io
 import math
 from typing import Any, NamedTuple
 
-from par.compare import share
+from par.compare import less, share
 from par.latency import WHAT
 from par.opponents import DERIVED
 from par.student import Interval
@@ -27,14 +27,14 @@ def lines(found: dict[str, Any], what: str) -> list[str]:
         "",
     ]
     if rank := found["random"]:
-        gap = f"their mean has {_changed(rank['change'])} perplexity; "
         none = f"; {rank['without_attention']} of them without attention" if rank["without_attention"] else ""
+        place = f"the derived network is better than {rank['better_than']} of {rank['of']}"
         chance = f"a rank that one more random string would reach with probability {rank['chance']:.2f}"
-        text.append(f"random strings: {gap}the derived network is better than {rank['better_than']} of {rank['of']}, {chance}{none}")
+        text.append(f"random strings: perplexity of their mean {_changed(rank['change'])}; {place}, {chance}{none}")
     beside, saved = found["interleaved"]["change"], found["interleaved"]["saving"]
     if beside:
-        less = "".join(f"{share(saved[name]['mean'])} less latency of {name.replace('_', ' ')}, " for name in WHAT if saved[name])
-        text.append(f"the derived network beside the interleaved one: {less}{_changed(beside)} perplexity")
+        time = "".join(f"{less(saved[name]['mean'], name.replace('_', ' '))}, " for name in WHAT if saved[name])
+        text.append(f"the derived network beside the interleaved one: {time}perplexity {_changed(beside)}")
     return [*text, found["goal"]["sentence"], f"verdict: {found['verdict']}"]
 
 

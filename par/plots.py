@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -39,6 +40,7 @@ MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
 COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}  # Okabe and Ito's, told apart by colour-blind readers
 NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "random": ("#6e6e6e", "o", 5)}  # colour, marker, size
 OFF_SCALE = 1.3
+Place = tuple[float, float]
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
 
@@ -312,30 +314,42 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
 def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
     """Writes the networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
 
-    A network worse than OFF_SCALE of the best is drawn on the upper edge, its perplexity beside its name.
+    A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper edge, the figure beside its name. Intervals are cut
+    there, and as far below the best.
     """
-    edge = OFF_SCALE * min(point.y[0] for point in points)
-    inside = [point.y[0] <= edge for point in points]
+    best = min(point.y[0] for point in points)
+    limit = OFF_SCALE * best
+    edge = min(limit, 1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y))
     with _style():
         figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word, mean and 95 % interval")
+        axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval")
         labels = {kind: kind for kind in NETWORKS}  # each once
-        for point, on in zip(points, inside):
+        places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
+        for point, (x, y) in zip(points, places):
             colour, marker, size = NETWORKS[point.kind]
-            y, errors = (point.y[0], _errors(point.y)) if on else (edge, None)
-            style = {"fmt": marker if on else "^", "color": colour, "ms": size, "lw": 1.0, "capsize": 2, "mec": "white", "mew": 0.6}
-            axes.errorbar(point.x[0], y, xerr=_errors(point.x), yerr=errors, **style, label=labels.pop(point.kind, None) if on else None, zorder=3)
-        shown = [(point.x[0], point.y[0]) for point, on in zip(points, inside) if on]
-        front = sorted((x, y) for x, y in shown if not any(u <= x and v <= y and (u, v) != (x, y) for u, v in shown))
+            off = point.y[0] > limit
+            style = {"color": colour, "zorder": 4 if point.kind == "derived" else 3}
+            axes.errorbar(x, y, xerr=_errors(point.x), yerr=None if off else _errors(point.y), fmt="none", lw=0.8, alpha=0.5, capsize=2, **style)
+            axes.plot(
+                x, y, "^" if off else marker, ms=size, mec="white", mew=0.6, ls="", label=None if off else labels.pop(point.kind, None), **style
+            )
+        front = sorted(place for place in places if not any(x <= place[0] and y <= place[1] and (x, y) != place for x, y in places))
         steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
         axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
-        axes.margins(0.14, 0.1)
+        axes.margins(0.12, 0.08)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
         figure.legend(loc="outside upper center", ncols=4)
         canvas.draw()  # fixes where everything is
-        places = [(point.x[0], point.y[0] if on else edge) for point, on in zip(points, inside)]
-        names = [point.name if on else f"{point.name} ({point.y[0]:,.0f})" for point, on in zip(points, inside)]
-        _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points])
+        names = [point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})" for point in points]
+        bars = [(value[1], value[2]) if value[1] is not None else (value[0], value[0]) for point in points for value in (point.x, point.y)]
+        lines = [
+            line
+            for (x, y), across, along in zip(places, bars[::2], bars[1::2])
+            for line in (((across[0], y), (across[1], y)), ((x, along[0]), (x, along[1])))
+        ]
+        _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines)
         _save(figure, path)
 
 
@@ -345,21 +359,24 @@ def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]
     return None if low is None or high is None else [[middle - low], [high - middle]]
 
 
-def _name_points(axes: Axes, canvas: FigureCanvasAgg, places: list[tuple[float, float]], names: list[str], colours: list[str]) -> None:
-    """Writes each name near its point, where it hides least of the points and of the names before it; a thin line leads to a distant one."""
+def _name_points(
+    axes: Axes, canvas: FigureCanvasAgg, places: list[Place], names: list[str], colours: list[str], lines: list[tuple[Place, Place]]
+) -> None:
+    """Writes each name near its point, where it hides least of the points, the lines and the names before it; a thin line leads to a distant one."""
     pixels, back = axes.transData.transform(places), axes.transData.inverted()
     scale = canvas.figure.dpi / 72
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
+    taken += [Bbox(ends).padded(1) for ends in map(axes.transData.transform, lines)]
     ways = [(radius, math.radians(angle)) for radius in (9, 16, 26, 38, 52) for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)]
     for place, (x, y), name, colour in zip(places, pixels, names, colours):
-        text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline")
+        text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline", path_effects=[withStroke(linewidth=2, foreground="white")])
         size = text.get_window_extent(canvas.get_renderer())
         tried = []
         for radius, angle in ways:
             left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
             box = Bbox.from_bounds(left, y + radius * scale * math.sin(angle) - size.height / 2, size.width, size.height)
             hidden = sum(_overlap(box, other) for other in taken) + size.width * size.height - _overlap(box, axes.bbox)
-            tried.append((hidden, radius, box))
+            tried.append((round(hidden), radius, box))
         hidden, radius, box = min(tried, key=lambda attempt: attempt[:2])
         taken.append(box)
         text.set_position(back.transform((box.x0, (box.y0 + box.y1) / 2)))
