@@ -23,6 +23,7 @@ from par.latency import WHAT
 from par.opponents import DERIVED, INTERLEAVED
 from par.student import Interval, interval
 
+OVERFLOWS = 700.0  # nats: e^709.8 is the largest float
 SCORED = ("valid", "test")  # the splits that every run is scored on
 GOAL_SAVING, GOAL_RISE = 0.35, 0.01  # the PAR paper's claim: so much less latency than the interleaved network, perplexity at most so much above
 
@@ -75,10 +76,15 @@ def read_scores(run_dir: Path, split: str) -> dict[str, Any] | None:
     return figures
 
 
+def rise(nll: float) -> float:
+    """e^nll - 1: by what share a perplexity is higher whose nll is higher by so much; infinity where that overflows."""
+    return math.expm1(nll) if nll < OVERFLOWS else math.inf
+
+
 def change(network: Network, base: Network) -> Interval | None:
     """By what share the perplexity per word of a network lies above another's, paired by seed; None if they share no seed."""
     seeds = sorted(set(network.runs) & set(base.runs))
-    return interval([network.runs[s]["nll_per_word"] - base.runs[s]["nll_per_word"] for s in seeds]).map(math.expm1) if seeds else None
+    return interval([network.runs[s]["nll_per_word"] - base.runs[s]["nll_per_word"] for s in seeds]).map(rise) if seeds else None
 
 
 def saving(network: Network, base: Network, what: str = "inference") -> dict[str, float] | None:
@@ -100,7 +106,7 @@ def standing(derived: Network, drawn: Sequence[Network]) -> dict[str, Any] | Non
         return None
     as_good = sum(change(network, derived).mean <= 0 for network in drawn)
     by_seed = {seed: [network.runs[seed]["nll_per_word"] for network in drawn if seed in network.runs] for seed in sorted(derived.runs)}
-    mean = interval([statistics.fmean(nll) - derived.runs[seed]["nll_per_word"] for seed, nll in by_seed.items() if nll]).map(math.expm1)
+    mean = interval([statistics.fmean(nll) - derived.runs[seed]["nll_per_word"] for seed, nll in by_seed.items() if nll]).map(rise)
     facts = {"better_than": len(drawn) - as_good, "of": len(drawn), "without_attention": sum("a" not in network.blocks for network in drawn)}
     return facts | {"chance": (1 + as_good) / (1 + len(drawn)), "change": mean}
 
