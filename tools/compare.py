@@ -95,6 +95,8 @@ def _plan(values: common.Flags) -> Plan:
     if free < values.num_random:
         announce(f"note: of other strings, no more than {free} lie within a tolerance of {values.tolerance}; so many random networks are compared")
     first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
+    for seed in (first, first + values.num_seeds - 1):
+        dataclasses.replace(config.training, seed=seed)  # refuses what is no seed before anything is written
     directory = Path(values.output_dir or f"{str(run_dir).rstrip('/')}-compare")
     return Plan(config, data_dir, directory, draw, networks, free, range(first, first + values.num_seeds))
 
@@ -194,12 +196,15 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
 
 def _head(values: common.Flags, plan: Plan) -> list[str]:
     """What is compared."""
-    several = "s" * (len(plan.seeds) > 1)
-    seeds = f"{len(plan.seeds)} seed{several} ({', '.join(map(str, plan.seeds))})"
+    seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
     cost_of = "any cost" if values.match == "none" else f"{plan.draw.cost.what} within {plan.draw.tolerance:.0%} of the derived network's"
     drawn = sum(each.random for each in plan.networks)
-    strings = f"{drawn} random strings, of the {plan.free:,} others of {len(plan.draw.derived)} blocks and {cost_of}"
-    return [f"{plan.draw.search_run}: {plan.config.training.epochs} epochs, {seeds}, {values.split} split", strings, ""]
+    strings = f"{_several(drawn, 'random string')}, of the {plan.free:,} others of {len(plan.draw.derived)} blocks and {cost_of}"
+    return [f"{plan.draw.search_run}: {_several(plan.config.training.epochs, 'epoch')}, {seeds}, {values.split} split", strings, ""]
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _dry_run(values: common.Flags, plan: Plan) -> int:
