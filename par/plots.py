@@ -312,7 +312,13 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
 
 
 def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
-    """Writes the networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
+    """Writes `scatter_figure`."""
+    with _style():
+        _save(scatter_figure(points, x_label), path)
+
+
+def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
+    """The networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
 
     A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper edge, the figure beside its name. Intervals are cut
     there, and as far below the best.
@@ -334,7 +340,8 @@ def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
             axes.plot(
                 x, y, "^" if off else marker, ms=size, mec="white", mew=0.6, ls="", label=None if off else labels.pop(point.kind, None), **style
             )
-        front = sorted(place for place in places if not any(x <= place[0] and y <= place[1] and (x, y) != place for x, y in places))
+        values = [(point.x[0], point.y[0]) for point in points]
+        front = sorted(place for place, own in zip(places, values) if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values))
         steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
         axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
         axes.margins(0.12, 0.08)
@@ -343,20 +350,25 @@ def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
         figure.legend(loc="outside upper center", ncols=4)
         canvas.draw()  # fixes where everything is
         names = [point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})" for point in points]
-        bars = [(value[1], value[2]) if value[1] is not None else (value[0], value[0]) for point in points for value in (point.x, point.y)]
-        lines = [
-            line
-            for (x, y), across, along in zip(places, bars[::2], bars[1::2])
-            for line in (((across[0], y), (across[1], y)), ((x, along[0]), (x, along[1])))
-        ]
+        lines = [line for place, point in zip(places, points) for line in _bars(place, point)]
         _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines)
-        _save(figure, path)
+    return figure
 
 
 def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]] | None:
     """[[below], [above]] of a value and its interval, None where there is none."""
     middle, low, high = value
     return None if low is None or high is None else [[middle - low], [high - middle]]
+
+
+def _bars(place: Place, point: Point) -> list[tuple[Place, Place]]:
+    """The lines of a point's intervals, as far as it has them."""
+    (x, y), lines = place, []
+    if _errors(point.x):
+        lines.append(((point.x[1], y), (point.x[2], y)))
+    if _errors(point.y) and y == point.y[0]:
+        lines.append(((x, point.y[1]), (x, point.y[2])))
+    return lines
 
 
 def _name_points(
@@ -366,7 +378,7 @@ def _name_points(
     pixels, back = axes.transData.transform(places), axes.transData.inverted()
     scale = canvas.figure.dpi / 72
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
-    taken += [Bbox(ends).padded(1) for ends in map(axes.transData.transform, lines)]
+    taken += [Bbox(axes.transData.transform(ends)).padded(1) for ends in lines]
     ways = [(radius, math.radians(angle)) for radius in (9, 16, 26, 38, 52) for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)]
     for place, (x, y), name, colour in zip(places, pixels, names, colours):
         text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline", path_effects=[withStroke(linewidth=2, foreground="white")])

@@ -63,6 +63,15 @@ def test_a_tool_may_take_some_settings_of_a_group_and_give_others_itself():
     assert values.read(config.ModelConfig, num_heads=3, cutoffs=[]) == config.ModelConfig(d_model=6, num_heads=3)
 
 
+def test_inherited_settings_have_no_default_and_only_what_is_typed_is_given():
+    values = common.Flags("A tool.").group(config.TrainingConfig, "Training", inherited=True).group(config.ModelConfig, "Network", inherited=True)
+    common.run(values, lambda given: None, ["--epochs=5", "--max_lr=0", "--cutoffs=3", "--cutoffs=4"])
+    assert values.given(config.TrainingConfig) == {"epochs": 5, "max_lr": 0.0} and values.given(config.ModelConfig) == {"cutoffs": [3, 4]}
+    assert "(default" not in values.usage() and "--optimizer" in values.usage()
+    common.run(values, lambda given: None, [])
+    assert values.given(config.TrainingConfig) == {} == values.given(config.ModelConfig)
+
+
 def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
     values = parsed("--cutoffs=auto")
     assert (values.cutoffs, values.word(config.ModelConfig, "cutoffs")) == (["auto"], "auto")
