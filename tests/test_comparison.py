@@ -22,6 +22,7 @@ from recorded_run import train_row, write_history
 from small import small_config, small_data
 
 PI = [[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]  # derives da
+SECONDS = 900  # for five trainings, traced anew each, on a busy machine
 FLAGS = ("--num_seeds=1", "--num_random=1", "--match=none", "--repeats=3", "--steps=1")
 
 
@@ -48,7 +49,7 @@ def search(tmp_path, data_dir):
 def compared(tmp_path_factory, data_dir, run_tool):
     """A finished comparison, and what the command printed."""
     run_dir = make_search(tmp_path_factory.mktemp("logs") / "search", data_dir)
-    done = run_tool("compare", f"--run={run_dir}", *FLAGS)
+    done = run_tool("compare", f"--run={run_dir}", *FLAGS, seconds=SECONDS)
     assert done.code == 0, done.err
     return run_dir, done
 
@@ -129,13 +130,13 @@ def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_
     directory = search.parent / "search-compare"
     for kill, code, done in ((signal.SIGKILL, -9, 1), (signal.SIGTERM, 5, 2)):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(1200):
+        for _ in range(10 * SECONDS):
             if len(list(directory.glob("*/history.jsonl"))) > done or process.poll() is not None:
                 break
             time.sleep(0.1)
         in_use = run_tool("compare", f"--run={search}", *FLAGS)
         process.send_signal(kill)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=SECONDS)
         assert (process.returncode, out) == (code, ""), err
         refused(in_use, 1, "is in use by host", f"process {process.pid}")
         assert 1 <= len(scores(directory)) < 5
@@ -143,7 +144,7 @@ def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_
     kept = {path: path.stat().st_mtime_ns for path in directory.glob("*/scores.json")}
     partial = json.loads(run_tool("compare", f"--run={search}", *FLAGS, "--report_only", "--json").out)
     assert sum(len(entry["runs"]) for entry in partial["networks"]) == len(kept) and partial["goal"]["met"] is None
-    last = run_tool("compare", f"--run={search}", *FLAGS)
+    last = run_tool("compare", f"--run={search}", *FLAGS, seconds=SECONDS)
     assert last.code == 0, last.err
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert scores(directory) == scores(compared[0].parent / "search-compare")
