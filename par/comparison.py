@@ -5,21 +5,17 @@ Every run is a directory as tools/train.py leaves it, with scores.json beside: t
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
-from par import evaluation, files, logs, metrics, records, runs, timing
+from par import evaluation, files, latency_timing, logs, metrics, records, runs
 from par.compare import SCORED, scores_path
 from par.config import LoggingConfig
 from par.errors import StoppedError
-from par.latency import WHAT
 from par.progress import Progress
 from par.training import Trainer
 
@@ -36,7 +32,7 @@ def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Calla
             config.save(run_dir, data_dir)
         logs.write_environment(run_dir)
         trainer = Trainer(run_dir, config, data_dir, logging, announce)
-        with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress, _many_graphs():
+        with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
             trainer.run(progress)
         manifest = records.load(data_dir)
         scores = {split: evaluation.score(trainer.learner, data_dir, manifest, split, "fixed") for split in SCORED}
@@ -49,40 +45,7 @@ def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Calla
     gc.collect()
 
 
-def measure(configs: Sequence[runs.RunConfig], repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of each network by its blocks, what of par.latency.WHAT, and round, on synthetic tokens.
-
-    Every round takes all networks in turn, every other one backwards, so that a change of the machine's speed meets all of them. A measurement is
-    the mean of `steps` training steps, or of as many windows of inference with memory: trunk and nll, as evaluation does it.
-    """
-    with _many_graphs():
-        networks = [timing.TimedTraining(config, steps) for config in configs]
-    windows = list(timing.synthetic_windows(configs[0], steps).take(steps))
-
-    def inference(network: timing.TimedTraining) -> float:
-        start = time.perf_counter()
-        network.learner.evaluate(windows)
-        return (time.perf_counter() - start) / steps
-
-    for network in networks:
-        inference(network)  # traces
-    times: dict[str, dict[str, list[float]]] = {config.architecture.blocks: {what: [] for what in WHAT} for config in configs}
-    with Progress("measuring", "round", repeats) as progress:
-        for repeat in range(repeats):
-            for network in networks[:: -1 if repeat % 2 else 1]:
-                for what, seconds in zip(WHAT, (inference(network), 1 / network.run())):
-                    times[network.config.architecture.blocks][what].append(1e3 * seconds)
-            progress(1)
-    return times
-
-
-@contextlib.contextmanager
-def _many_graphs() -> Iterator[None]:
-    """TensorFlow warns where one function becomes many graphs; here each network needs its own."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def measure(configs: Sequence[runs.RunConfig], data_dir: Path, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of each network by its blocks, what of par.latency.WHAT, and round, all networks in turn: see par.latency_timing."""
+    times = latency_timing.rounds(configs, records.read_counts(data_dir, records.load(data_dir)), repeats, steps)
+    return {config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()} for n, config in enumerate(configs)}

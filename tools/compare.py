@@ -66,7 +66,7 @@ FLAGS = (
         (flags.DEFINE_integer, "num_random", 8, "random strings; 19 are the fewest whose best rank has a probability of 0.05"),
         (flags.DEFINE_integer, "random_seed", 0, "seed of the draw"),
         (flags.DEFINE_integer, "repeats", 15, "rounds of measuring all networks in turn, at the end"),
-        (flags.DEFINE_integer, "steps", 5, "windows and training steps of one measurement"),
+        (flags.DEFINE_integer, "steps", 5, "windows and training steps of one measurement, of which the fastest counts"),
     )
     .group(TrainingConfig, "Training (what is not given is as in the search)", only=RECIPE, inherited=True)
 )
@@ -163,7 +163,7 @@ def _measure(values: common.Flags, plan: Plan) -> None:
     from par import comparison
 
     configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
-    plan.write_measured(comparison.measure(configs, values.repeats, values.steps), values.repeats, values.steps)
+    plan.write_measured(comparison.measure(configs, plan.data_dir, values.repeats, values.steps), values.repeats, values.steps)
 
 
 def _report(values: common.Flags, plan: Plan) -> int:
