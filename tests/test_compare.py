@@ -155,6 +155,11 @@ def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain
     assert f"{100 * saved:.0f}.0 % less latency" in found["sentence"]
 
 
+def test_a_saving_that_a_quarter_of_the_rounds_does_not_have_is_not_certain():
+    found = compare.goal(interval([-0.02, -0.021]).map(math.expm1), {"mean": 0.36, "low": 0.34, "high": 0.4})
+    assert (found["met"], found["certain"]) == (True, False)
+
+
 def test_the_goal_is_open_before_anything_is_measured():
     assert compare.goal(None, None)["met"] is None and compare.goal(interval([0.0]), None)["sentence"].endswith("not known yet")
 
@@ -182,6 +187,8 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
     assert "interleaved = sandwich  adadad       1,234" in text and "0:03:00" in text and "+10.5 % (+10.5 % to +10.5 %)" in text
     assert "better than 1 of 1, a rank that one more random string would reach with probability 0.50" in text
     assert "50.0 % less inference, 50.0 % less training step, perplexity -2.1 % (-2.3 % to -1.8 %)" in text
+    longer = [network("derived", "aaddad", [0.0] * 62)]  # minutes
+    assert findings.lines(compare.report(longer, "latency", 0.05, True), "latency")[1].endswith(" 1:02:00")
     assert text.splitlines()[-1].startswith("verdict: The search won: ") and "goal (at least 35 %" in text
 
 
@@ -208,6 +215,8 @@ def test_points_are_latencies_where_they_are_measured_and_parameters_else():
         ("derived", "derived", (6.0, 5.5, 6.5)), ("interleaved = sandwich", "named", (12.0, 11.0, 13.0)), ("dadada", "random", (6.0, 5.5, 6.5))
     ]  # fmt: skip
     assert "milliseconds" in label
+    some = [*whole()[:2], network("sandwich", "aadadd", WORSE)]
+    assert findings.points(compare.report(some, "latency", 0.05, True))[1] == "parameters"  # not all are measured
     made, label = findings.points(compare.report([DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True))
     assert label == "parameters" and [point.x for point in made] == [(1234, None, None)]  # a perplexity that overflows has no point
 
