@@ -248,6 +248,7 @@ class TrainingConfig(Group):
     optimizer: str = setting("adam", "adamw adds decoupled weight decay", choices=("adam", "adamw"))
     weight_decay: float = setting(0.0, "decay of adamw; biases and norms are exempt", minimum=0.0, maximum=10.0)
     clip_norm: float = setting(0.5, "largest global gradient norm of the weights; 0 means no clipping", minimum=0.0)
+    gradient_checkpointing: bool = setting(False, "compute each block again in the backward pass: less memory, more time, last digits apart")
     seed: int = setting(0, "seed of initial weights, Gumbel noise and dropout", minimum=0, maximum=2**31 - 1)
 
     def __post_init__(self) -> None:

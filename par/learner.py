@@ -29,7 +29,9 @@ class Learner:
         with self.strategy.scope():
             self.objective = OBJECTIVES[config.objective](config.model, config.data.vocab_size, training.seed)
             self.objective.build(
-                lambda: Transformer(config.architecture, config.model, search, config.data.vocab_size, training.seed),
+                lambda: Transformer(
+                    config.architecture, config.model, search, config.data.vocab_size, training.seed, training.gradient_checkpointing
+                ),
             )
             self.logits = self.objective.trunk.logits
             self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]

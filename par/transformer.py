@@ -5,6 +5,7 @@ Any string of the block alphabet (par.architecture) becomes a network here; sear
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import keras
@@ -18,6 +19,7 @@ from par.blocks import Block, Mixture, Norm
 from par.config import ModelConfig, SearchConfig
 from par.initial import Initial
 from par.phase import EVALUATION, Phase, dropout
+from par.recompute import recomputed
 
 EMBEDDING_PLACE = 1
 
@@ -32,9 +34,12 @@ class Memories(NamedTuple):
 class Transformer(keras.layers.Layer):
     """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020)."""
 
-    def __init__(self, architecture: Architecture, config: ModelConfig, search: SearchConfig, vocab_size: int, seed: int):
+    def __init__(
+        self, architecture: Architecture, config: ModelConfig, search: SearchConfig, vocab_size: int, seed: int, gradient_checkpointing: bool = False
+    ):
         super().__init__()
         self.architecture, self.config, self.search = architecture, config, search
+        self.gradient_checkpointing = gradient_checkpointing
         initial = Initial(seed, config.init_std)
         self.embedding = self.add_weight(name="embedding", shape=(vocab_size, config.d_model), initializer=initial.normal())
         self.blocks = []
@@ -90,7 +95,8 @@ class Transformer(keras.layers.Layer):
             past = next(pasts) if block.attends else None
             if block.attends:
                 kept.append(tf.stop_gradient(_newest(past, x, mem_len)))
-            x = block(x, past, window=window, mixture=next(mixtures) if kind == "s" else None, phase=phase)
+            call = functools.partial(recomputed, block) if self.gradient_checkpointing and phase.training and block.kinds else block
+            x = call(x, past, window=window, mixture=next(mixtures) if kind == "s" else None, phase=phase)
         hidden = tf.stack(kept) if kept else memories.hidden
         after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
         return (x if self.final_norm is None else self.final_norm(x)), after

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress apart config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
-    "initial phase positions attention blocks adaptive_softmax gumbel supernet transformer objectives",
+    "initial phase positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost latency latency_penalty",
     "runs derive history seeds opponents student compare plan findings plots guard",
     "checkpoints learner evaluation timing softmax_timing latency_timing logs training comparison",
