@@ -175,7 +175,7 @@ def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, b
     for start in range(len(k)):
         flat = rank < start
         for _ in range(TURNS):
-            x = _least_squares(terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat])
+            x = least_squares(terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat])
             floor = max(np.average(times[flat], weights=weights[flat] ** 2) if flat.any() else 0.0, x[0])
             error = weights * np.abs(np.maximum(floor, terms @ x) - times)
             if np.sum(error**2) < best - 1e-9:  # of equals the one with the fewest on the floor
@@ -185,7 +185,7 @@ def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, b
     return Fit(width, *x, timings=len(k), median_error=median, worst_error=worst)
 
 
-def _least_squares(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
+def least_squares(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
     """x >= 0 of least |terms x - values|^2: terms [n, m], values [n] -> [m]. Tries every set of terms, few first: one that adds nothing stays 0."""
     scale = np.linalg.norm(terms, axis=0)
     best, found = np.inf, np.zeros(len(scale))

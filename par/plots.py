@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from par import derive, files
 from par.architecture import KINDS, NAMES
 from par.cutoffs import prefix_shares
 from par.findings import Point
+from par.growth import LETTERS, Fit
 from par.history import Run
 
 PAGE, LIGHTEST, DARKEST, INK, CLEAR = 255, 238, 48, 1, 0  # palette indices: the page, a cell of probability 0, one of probability 1, text, unchanged
@@ -42,6 +43,8 @@ NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "rand
 OFF_SCALE = 1.3
 Place = tuple[float, float]
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
+SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, too
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
 
 
@@ -402,6 +405,27 @@ def _overlap(one: Bbox, other: Bbox) -> float:
     """Area that two boxes share, in pixels."""
     width, height = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
     return max(0.0, width) * max(0.0, height)
+
+
+def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[float]], fits: Mapping[str, Fit]) -> None:
+    """Writes what was measured [n] against what was fitted, a panel for each key of `measured`, which is the label of its axes.
+
+    varied: [n] the letter that a shape varies, "" for the middle of the sweep.
+    """
+    letters = ["", *LETTERS]
+    with _style():
+        figure = Figure((3.9 * len(measured), 3.9), dpi=120, layout="constrained")
+        for axes, (label, values) in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured.items()):
+            fitted = fits[label].fitted
+            ends = 0.85 * min(*values, *fitted), 1.18 * max(*values, *fitted)
+            axes.plot(ends, ends, color="#888888", lw=1.0)
+            for letter, marker, colour in zip(letters, MARKERS, SERIES):
+                chosen = [i for i, other in enumerate(varied) if other == letter]
+                axes.plot([fitted[i] for i in chosen], [values[i] for i in chosen], marker, color=colour, ms=5, label=letter or "middle")
+            axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{label}, fitted", ylabel=f"{label}, measured")
+            axes.set_title(f"R² {fits[label].r_squared:.3f}", loc="left")
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(letters))
+        _save(figure, path)
 
 
 def _perplexity_axis(loss: Axes) -> None:

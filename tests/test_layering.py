@@ -15,13 +15,13 @@ LAYERS = (
     "errors files progress apart config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
-    "optimizers schedules bilevel metrics cost latency latency_penalty",
+    "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs derive history seeds opponents student compare plan findings plots guard",
-    "checkpoints learner evaluation timing softmax_timing latency_timing logs training comparison",
+    "checkpoints learner evaluation timing memory softmax_timing latency_timing logs training comparison",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost latency", LAYERS[4])).split()
+WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost growth latency", LAYERS[4])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from par import derive, history, plots
+from par import derive, growth, history, plots
 from par.findings import Point
 from par.tools import plot_pi as tool
 from recorded_run import drifting_pi, make_run, train_row, valid_row, write_history
@@ -406,3 +406,21 @@ def test_one_network_of_one_seed_and_endless_intervals_are_drawn_without_a_warni
         tmp_path / "wide.png", [Point("x", "derived", (5, 4, 6), (700.0, 0.0, None)), Point("y", "random", (5, 5, 5), (1.0, 1e-9, 1e300))], ""
     )
     assert (tmp_path / "one.png").stat().st_size > 1000 and (tmp_path / "wide.png").stat().st_size > 1000
+
+
+def test_a_growth_plot_has_a_panel_for_each_measure_and_a_mark_for_each_shape(tmp_path):
+    sweep = growth.star({name: [size, 2 * size, 4 * size] for size, name in enumerate(growth.LETTERS.values(), 3)})
+    fits = {"milliseconds": growth.fit([growth.time_terms(shape) for shape in sweep], [10.0 + i for i in range(len(sweep))])}
+    fits["megabytes"] = growth.fit([growth.memory_terms(shape, 2, 50) for shape in sweep], [900.0 + i * i for i in range(len(sweep))])
+    pixels = {}
+    for names in (("milliseconds",), ("milliseconds", "megabytes")):
+        measured = {name: [30.0 * 1.2**i for i in range(len(sweep))] for name in names}
+        path = tmp_path / f"{len(names)}.png"
+        plots.growth(path, list(sweep.values()), measured, {name: fits[name] for name in names})
+        with Image.open(path) as image:
+            pixels[len(names)] = np.asarray(image.convert("RGB")).reshape(-1, 3)
+            assert image.height == 468 and image.width == 468 * len(names)
+    for colour in plots.SERIES[1:]:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        marks = [np.sum(np.all(picture == rgb, axis=1)) for picture in pixels.values()]
+        assert marks[0] > 20 and marks[1] > marks[0], colour

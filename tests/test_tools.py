@@ -327,3 +327,40 @@ def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
         assert 50 < build["peak_memory_megabytes"] < 3000
     refused(run_tool("benchmark", "data", "--megabytes=0"), 1, "megabytes must be at least 1")
     refused(run_tool("benchmark", "data", "--input_text=/dev/null"), 1, "is empty: give a text to repeat")
+
+
+TINY = ("--num_blocks=1", "--batch_size=2", "--seq_len=4", "--mem_len=3", "--d_model=8", "--d_ffn=8", "--vocab_size=20", "--repeats=1")
+
+
+@pytest.mark.slow
+def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, tmp_path):
+    more = ("--num_blocks=2", "--batch_size=8", "--seq_len=8", "--d_model=16", "--d_ffn=32", "--gradient_checkpointing")
+    done = run_tool("benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    middle = {"num_blocks": 1, "batch_size": 2, "seq_len": 4, "mem_len": 3, "d_model": 8, "d_ffn": 8}
+    varied = [{}, {"num_blocks": 2}, {"batch_size": 8}, {"seq_len": 8}, {"d_model": 16}, {"d_ffn": 32}]
+    assert [{name: shape[name] for name in middle} for shape in figures["shapes"]] == [middle | other for other in varied]
+    for name in ("milliseconds", "cpu_milliseconds", "megabytes"):
+        fitted = figures["fits"][name]["fitted"]
+        apart = [shape[name] / value - 1 for shape, value in zip(figures["shapes"], fitted, strict=True)]
+        assert figures["fits"][name]["residuals"] == pytest.approx(apart) and min(shape[name] for shape in figures["shapes"]) > 0
+    assert min(shape["megabytes"] for shape in figures["shapes"]) > 100 and (tmp_path / "growth.png").stat().st_size > 10_000
+    done = run_tool("benchmark", "growth", *TINY, *more, "--nomemory")
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["L", "B", "T", "M", "D", "F", "milliseconds", "fitted", "apart", "CPU", "milliseconds", "fitted", "apart"]
+    assert len(lines) == 10 and lines[7].startswith("milliseconds: ") and " L B T D (D + F)" in lines[7] and "R² " in lines[8]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--d_ffn=0",), "d_model and d_ffn must be at least 1"),
+        (("--mem_len=-1",), "mem_len must be at least 0, but is -1"),
+        (("--d_model=12", "--num_heads=8"), "d_model must be even and a multiple of num_heads"),
+        (TINY, "must make at least 6 shapes, one more than a formula has coefficients, but make 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_benchmark_growth_refuses_in_one_line(run_tool, flags, said):
+    refused(run_tool("benchmark", "growth", *flags), 1, said)

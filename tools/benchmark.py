@@ -4,6 +4,7 @@
     python tools/benchmark.py train --json --steps=100     the same as one JSON line
     python tools/benchmark.py softmax                      plain against adaptive softmax, forward and backward, by vocabulary size
     python tools/benchmark.py data                         how fast a data set is built, beside SentencePiece alone, and its peak memory
+    python tools/benchmark.py growth --plot=growth.png     how a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
 What is compared is timed in turn, again and again, so that a change in the machine's speed meets all of it; the medians are printed. Model
@@ -16,13 +17,14 @@ import dataclasses
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, corpora, corpus, data_speed, files, runs
+from par import architecture, corpora, corpus, data_speed, files, growth, runs
 from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import Progress
@@ -61,6 +63,22 @@ DATA = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "vocab_size", 4000, "vocabulary size V of the unigram tokenizer"),
     (flags.DEFINE_integer, "workers", 0, "processes that encode, 0: one a core"),
     (flags.DEFINE_integer, "repeats", 3, "measurements of SentencePiece alone, before and after each build"),
+    OUTPUT,
+)
+GROWTH = common.Flags(__doc__).own(
+    "growth",
+    (flags.DEFINE_multi_integer, "num_blocks", [2, 1, 4], "blocks L: the middle of the sweep, then what else is tried, all else at its middle"),
+    (flags.DEFINE_multi_integer, "batch_size", [64, 16, 128], "rows B, the middle first"),
+    (flags.DEFINE_multi_integer, "seq_len", [64, 32, 128], "window length T in tokens, the middle first"),
+    (flags.DEFINE_multi_integer, "mem_len", [32, 0, 128], "memory length M in tokens, the middle first"),
+    (flags.DEFINE_multi_integer, "d_model", [128, 64, 256], "model width D, the middle first"),
+    (flags.DEFINE_multi_integer, "d_ffn", [512, 128, 1536], "width F of a dense block, the middle first"),
+    (flags.DEFINE_integer, "num_heads", 4, "attention heads H"),
+    (flags.DEFINE_integer, "vocab_size", 256, "vocabulary size V; small, as embedding and softmax are in the formula's constant"),
+    (flags.DEFINE_bool, "gradient_checkpointing", False, "train so"),
+    (flags.DEFINE_integer, "repeats", 9, "measurements of each shape, in turn; the fastest counts"),
+    (flags.DEFINE_bool, "memory", True, "also train each shape in a process of its own, for its peak memory"),
+    (flags.DEFINE_string, "plot", "", "a PNG of the measured values against the fitted ones"),
     OUTPUT,
 )
 
@@ -191,6 +209,78 @@ def _data(values: common.Flags) -> int:
     return 0
 
 
+def _growth_config(values: common.Flags, shape: growth.Shape) -> runs.RunConfig:
+    data = runs.DataIdentity("synthetic", values.vocab_size, shape.batch_size, shape.seq_len, 10_000, "", "")
+    model = ModelConfig(d_model=shape.d_model, num_heads=values.num_heads, d_ffn=shape.d_ffn, mem_len=shape.mem_len)
+    training = TrainingConfig(gradient_checkpointing=values.gradient_checkpointing)
+    return runs.RunConfig(architecture.parse(f"{shape.num_blocks}s"), model, SearchConfig(), training, data)
+
+
+def _growth(values: common.Flags) -> int:
+    sizes = {name: getattr(values, name) for name in growth.LETTERS.values()}
+    if min(values.repeats, values.vocab_size, *(min(tried) for name, tried in sizes.items() if name != "mem_len")) < 1:
+        raise UsageError("repeats, vocab_size, num_blocks, batch_size, seq_len, d_model and d_ffn must be at least 1")
+    sweep = growth.star(sizes)
+    configs = {shape: _growth_config(values, shape) for shape in sweep}
+    least = len(growth.MEMORY_TERMS) + 1
+    if len(sweep) < least:
+        raise UsageError(f"the sizes must make at least {least} shapes, one more than a formula has coefficients, but make {len(sweep)}")
+    common.start_tensorflow()
+    from par import memory, timing
+
+    with Progress("benchmark", "measurement", len(sweep) * (1 + values.memory + values.repeats)) as progress:
+        taken = {}
+        for shape in sweep if values.memory else ():
+            taken[shape] = memory.of_training(configs[shape], common.start_tensorflow)
+            progress(1, f"{shape}, memory")
+        networks = {}
+        for shape, config in configs.items():
+            networks[shape] = timing.TimedTraining(config, steps=1)
+            progress(1, f"{shape}, start")
+        times: dict[growth.Shape, list[tuple[float, float]]] = {shape: [] for shape in sweep}
+        for _ in range(values.repeats):
+            for shape, network in networks.items():
+                before = time.process_time()
+                rate = network.run()
+                times[shape].append((1e3 / rate, 1e3 * (time.process_time() - before)))
+                progress(1, str(shape))
+    fastest = [map(min, zip(*pairs)) for pairs in times.values()]
+    measured = dict(zip(("milliseconds", "CPU milliseconds"), map(list, zip(*fastest))))
+    fits = {name: growth.fit([growth.time_terms(shape) for shape in sweep], figures) for name, figures in measured.items()}
+    if values.memory:
+        measured["megabytes"] = [found["peak_memory_megabytes"] for found in taken.values()]
+        terms = [growth.memory_terms(shape, values.num_heads, found["parameters"]) for shape, found in taken.items()]
+        fits["megabytes"] = growth.fit(terms, measured["megabytes"])
+    if values.plot:
+        from par import plots
+
+        plots.growth(Path(values.plot), list(sweep.values()), measured, fits)
+    _print_growth(values, sweep, measured, fits)
+    return 0
+
+
+def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured: dict[str, list[float]], fits: dict[str, growth.Fit]) -> None:
+    if values.json:
+        keys = {name: name.lower().replace(" ", "_") for name in measured}
+        shapes = [dataclasses.asdict(shape) | {keys[name]: figures[i] for name, figures in measured.items()} for i, shape in enumerate(sweep)]
+        print(files.canonical_json({"shapes": shapes, "fits": {keys[name]: dataclasses.asdict(found) for name, found in fits.items()}}))
+        return
+    letters = "".join(letter.rjust(6) for letter in growth.LETTERS)
+    print(letters + "".join(f"{name:>18}{'fitted':>10}{'apart':>7}" for name in measured))
+    for i, shape in enumerate(sweep):
+        sizes = "".join(f"{size:>6,}" for size in dataclasses.astuple(shape))
+        print(sizes + "".join(f"{measured[name][i]:>18,.1f}{found.fitted[i]:>10,.1f}{found.residuals[i]:>+7.0%}" for name, found in fits.items()))
+    for name in fits:
+        terms = growth.MEMORY_TERMS if name == "megabytes" else growth.TIME_TERMS
+        formula = " + ".join(f"{value:.3g}{'' if term == '1' else f' {term}'}" for value, term in zip(fits[name].coefficients, terms))
+        print(f"{name}: {formula}; R² {fits[name].r_squared:.4f}, worst {fits[name].worst:.0%} apart")
+    print(f"the fastest of {values.repeats} steps of each shape; least squares of the relative error, no coefficient negative")
+    if values.plot:
+        from par import plots
+
+        print(plots.described(Path(values.plot)))
+
+
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
@@ -198,7 +288,7 @@ class Subject(NamedTuple):
     work: Callable[[common.Flags], int]
 
 
-SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax), "data": Subject(DATA, _data)}
+SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax), "data": Subject(DATA, _data), "growth": Subject(GROWTH, _growth)}
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 
 
