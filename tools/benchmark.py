@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -259,6 +259,11 @@ def _growth(values: common.Flags) -> int:
     return 0
 
 
+def _without_last(sweep: Iterable[growth.Shape], figures: list[float]) -> growth.Fit:
+    """The fit of a time without the products for keys and values."""
+    return growth.fit([growth.time_terms(shape)[:-1] for shape in sweep], figures)
+
+
 def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured: dict[str, list[float]], fits: dict[str, growth.Fit]) -> None:
     if values.json:
         keys = {name: name.lower().replace(" ", "_") for name in measured}
@@ -273,7 +278,8 @@ def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured
     for name in fits:
         terms = growth.MEMORY_TERMS if name == "megabytes" else growth.TIME_TERMS
         formula = " + ".join(f"{value:.3g}{'' if term == '1' else f' {term}'}" for value, term in zip(fits[name].coefficients, terms))
-        print(f"{name}: {formula}; R² {fits[name].r_squared:.4f}, worst {fits[name].worst:.0%} apart")
+        shorter = "" if name == "megabytes" else f"; without the last term R² {_without_last(sweep, measured[name]).r_squared:.4f}"
+        print(f"{name}: {formula}; R² {fits[name].r_squared:.4f}, worst {fits[name].worst:.0%} apart{shorter}")
     print(f"the fastest of {values.repeats} steps of each shape; least squares of the relative error, no coefficient negative")
     if values.plot:
         from par import plots
