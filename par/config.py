@@ -205,6 +205,9 @@ class SearchConfig(Group):
     arch_schedule: str = setting("constant", "constant, or cosine: the same warm-up and decay as the weights", choices=("constant", "cosine"))
     arch_weight_decay: float = setting(0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0)
     arch_warmup: int = setting(0, "steps at first in which the logits rest", minimum=0, maximum=1 << 30)
+    entropy_weight: float = setting(
+        0.0, "loss per nat of pi's entropy, summed over the blocks, that the logits are spared at first; falls to 0", minimum=0.0, maximum=1e3
+    )
     bilevel: bool = setting(False, "the logits learn on held-out steps, from which the weights never learn; else both learn on every step")
     arch_fraction: float = setting(0.2, "bilevel: share of an epoch's steps that is held out, the same ones in every epoch", minimum=0.0, maximum=1.0)
     stop_when_stable: int = setting(

@@ -142,15 +142,23 @@ class Learner:
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, learning)]
         of_logits = [self._paths_gradient(batch, memories, phase, loss)] if by_losses else gradients[len(weights) :]
-        if self._latency_penalty and of_logits:
-            of_logits = [g + of_latency for g, of_latency in zip(of_logits, self._latency_gradient())]
+        if of_logits and self._has_terms:
+            of_logits = [g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))]
         return nll, weight, after, gradients[: len(weights)], of_logits
 
-    def _latency_gradient(self) -> list[tf.Tensor]:
-        values = [v.value for v in self.logits]
+    @property
+    def _has_terms(self) -> bool:
+        return self._latency_penalty is not None or self.config.search.entropy_weight > 0
+
+    def _terms_gradient(self, step: tf.Tensor) -> list[tf.Tensor]:
+        """Gradient of the terms of the loss that the logits alone feel: latency above the target costs, entropy spares, less and less."""
+        search, values = self.config.search, [v.value for v in self.logits]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            term = self._latency_penalty(self.logits)
+            left = 1.0 - tf.cast(step, tf.float32) / self.config.total_steps
+            term = -search.entropy_weight * left * supernet.entropy(values[0])
+            if self._latency_penalty:
+                term += self._latency_penalty(self.logits)
         return tape.gradient(term, values)
 
     def _prune(self) -> None:

@@ -53,3 +53,8 @@ def prune(alpha: tf.Tensor, below: tf.Tensor, search: SearchConfig) -> tuple[tf.
     """
     below = tf.where(tf.nn.softmax(alpha) < search.prune_below, below + 1, 0)
     return tf.where(below >= search.prune_patience, PRUNED, alpha), below
+
+
+def entropy(alpha: tf.Tensor) -> tf.Tensor:
+    """Scalar, nats: the entropies of pi = softmax(alpha), summed over the blocks. alpha: [number of stochastic blocks, O] logits."""
+    return -tf.reduce_sum(tf.nn.softmax(alpha) * tf.nn.log_softmax(alpha))

@@ -82,3 +82,19 @@ def test_what_is_pruned_is_counted_step_by_step(data_dir):
     learner, _ = trained(data_dir, 30, prune_below=0.3, prune_patience=9, arch_lr=0.5)
     np.testing.assert_array_equal(learner.pi[0] == 0, learner.state["below"].numpy()[0] >= 9)
     assert (learner.pi[0] == 0).any() and learner.pi.sum() == pytest.approx(2)
+
+
+@pytest.mark.parametrize("is_bilevel", [False, True])
+def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is_bilevel):
+    alpha, moments = np.array([[0.3, -0.5, 1.2]], np.float32), []
+    for weight in (0.0, 2.0):
+        learner = Learner(small_config(data_dir, "sa", entropy_weight=weight, bilevel=is_bilevel))
+        learner.step.assign(141)  # of 186; held out
+        learner.logits[0].assign(alpha)
+        learner.train(iter(records.dataset(data_dir, manifest.load(data_dir), "train")), tf.constant(1))
+        moments.append([[m.numpy() for m in optimizer._momentums] for optimizer in (learner.weight_optimizer, learner.logits_optimizer)])
+    (weights, (plain,)), (weights_too, (spared,)) = moments
+    assert all(np.array_equal(a, b) for a, b in zip(weights, weights_too, strict=True))
+    pi = np.exp(alpha) / np.exp(alpha).sum()
+    slope = -pi * (np.log(pi) - (pi * np.log(pi)).sum())  # of the entropy by alpha, in closed form
+    np.testing.assert_allclose((spared - plain) / (1 - 0.9), -2.0 * (1 - 141 / 186) * slope, rtol=1e-3)
