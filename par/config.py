@@ -213,7 +213,7 @@ class SearchConfig(Group):
     stop_when_stable: int = setting(
         0, "end when the likeliest kind has not changed for so many epochs in a stable_share of the blocks; 0: never", minimum=0, maximum=1_000_000
     )
-    stable_share: float = setting(1.0, "stop_when_stable: share of the stochastic blocks that must not have changed", minimum=0.0, maximum=1.0)
+    stable_share: float = setting(1.0, "stop_when_stable: share of the stochastic blocks that must not have changed", minimum=0.01, maximum=1.0)
     target_latency: float = setting(
         0.0,
         "expected latency above this share of the interleaved network's of the same depth costs; needs --latency_table; 0: no target",
@@ -233,8 +233,6 @@ class SearchConfig(Group):
         super().__post_init__()
         if not 0 < self.arch_fraction < 1:
             raise UsageError(f"arch_fraction must lie between 0 and 1, but is {self.arch_fraction}")
-        if self.stable_share == 0:
-            raise UsageError(f"stable_share must be above 0, but is {self.stable_share}")
         if self.latency_ms and (len(self.latency_ms) != 4 or not self.latency_ms[-1] > 0):
             raise UsageError(f"latency_ms must be four numbers, attention, dense, identity, the rest (above 0), but are {list(self.latency_ms)}")
         if self.target_latency and not self.latency_ms:

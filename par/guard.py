@@ -90,7 +90,7 @@ class Watch:
 
     def has_settled(self, epochs: int, share: float) -> bool:
         """Whether a search that stops after so many epochs of rest in such a share of its blocks ends here; epochs 0: it never does."""
-        return epochs > 0 and bool(self.unchanged) and self.share(epochs) >= share - 1e-9
+        return epochs > 0 and self.share(epochs) >= share - 1e-9
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

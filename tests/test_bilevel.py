@@ -80,7 +80,7 @@ def test_the_turn_of_every_step_is_the_one_that_the_settings_say(is_bilevel, war
         assert turn == (expected[1, int(not out)] if is_bilevel else expected[0, int(late)])
 
 
-@pytest.mark.parametrize("warmup", [0, 7])
+@pytest.mark.parametrize("warmup", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_in_a_step_only_those_whose_turn_it_is_change(data_dir, warmup):
     config = small_config(data_dir, "ssd", bilevel=True, arch_warmup=warmup)
     learner, source = Learner(config), windows(data_dir)
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_is_found_on_a_held_out_step(tmp_path, data_di
     [
         ({"arch_fraction": 0.0}, "arch_fraction must lie between 0 and 1, but is 0.0"),
         ({"arch_fraction": 1.0}, "arch_fraction must lie between 0 and 1, but is 1.0"),
-        ({"stable_share": 0.0}, "stable_share must be above 0, but is 0.0"),
+        ({"stable_share": 0.0}, "stable_share must be at least 0.01, but is 0.0"),
         ({"arch_warmup": 186}, "arch_warmup must be below the run's 186 steps, or no logit learns, but is 186"),
     ],
 )
