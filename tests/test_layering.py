@@ -17,7 +17,7 @@ LAYERS = (
     "initial phase positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs derive history seeds opponents student compare plan findings plots guard",
-    "checkpoints learner evaluation timing memory softmax_timing latency_timing logs training comparison",
+    "checkpoints learner estimators evaluation timing memory softmax_timing latency_timing logs training comparison",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

@@ -5,6 +5,7 @@
     python tools/benchmark.py softmax                      plain against adaptive softmax, forward and backward, by vocabulary size
     python tools/benchmark.py data                         how fast a data set is built, beside SentencePiece alone, and its peak memory
     python tools/benchmark.py growth --plot=growth.png     how a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that
+    python tools/benchmark.py estimators                   how well each sampling estimates the gradient of the logits, by enumeration
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
 What is compared is timed in turn, again and again, so that a change in the machine's speed meets all of it; the medians are printed. Model
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from par import architecture, corpora, corpus, data_speed, files, growth, runs
+from par.architecture import KINDS
 from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import Progress
@@ -79,6 +81,14 @@ GROWTH = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "repeats", 9, "measurements of each shape, in turn; the fastest counts"),
     (flags.DEFINE_bool, "memory", True, "also train each shape in a process of its own, for its peak memory"),
     (flags.DEFINE_string, "plot", "", "a PNG of the measured values against the fitted ones"),
+    OUTPUT,
+)
+
+ESTIMATORS = common.Flags(__doc__).own(
+    "estimators",
+    (flags.DEFINE_integer, "blocks", 2, "stochastic blocks of the small network: 3^blocks paths are enumerated"),
+    (flags.DEFINE_integer, "draws", 1000, "gradients that each way of sampling draws"),
+    (flags.DEFINE_integer, "seed", 0, "seed of the network, the text and the draws"),
     OUTPUT,
 )
 
@@ -287,6 +297,27 @@ def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured
         print(plots.described(Path(values.plot)))
 
 
+def _estimators(values: common.Flags) -> int:
+    if not (1 <= values.blocks <= 5 and values.draws > 1 and values.seed >= 0):
+        raise UsageError(f"blocks must be 1 to 5, draws at least 2, seed at least 0, but are {values.blocks}, {values.draws}, {values.seed}")
+    common.start_tensorflow()
+    from par import estimators
+
+    exact, estimates = estimators.measure(values.blocks, values.draws, values.seed)
+    if values.json:
+        ways = {name: estimate._asdict() for name, estimate in estimates.items()}
+        print(files.canonical_json({"exact": exact.tolist(), "draws": values.draws, "estimates": ways}))
+        return 0
+    print(f"{'':<28}{'bias':>8}{'its error':>11}{'deviation':>11}{'cosine':>8}")
+    for name, estimate in estimates.items():
+        print(f"{name:<28}{estimate.bias:>8.3f}{estimate.error:>11.3f}{estimate.deviation:>11.3f}{estimate.cosine:>8.3f}")
+    print(
+        f"{values.draws:,} draws; norms of mean - exact, of its standard error and of a draw's standard deviation, over that of the exact gradient;"
+    )
+    print("the exact gradient of the expected loss:", " ".join(f"{kind} {value:+.3f}" for row in exact for kind, value in zip(KINDS, row)))
+    return 0
+
+
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
@@ -294,7 +325,13 @@ class Subject(NamedTuple):
     work: Callable[[common.Flags], int]
 
 
-SUBJECTS = {"train": Subject(TRAIN, _train), "softmax": Subject(SOFTMAX, _softmax), "data": Subject(DATA, _data), "growth": Subject(GROWTH, _growth)}
+SUBJECTS = {
+    "train": Subject(TRAIN, _train),
+    "softmax": Subject(SOFTMAX, _softmax),
+    "data": Subject(DATA, _data),
+    "estimators": Subject(ESTIMATORS, _estimators),
+    "growth": Subject(GROWTH, _growth),
+}
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 
 
