@@ -21,15 +21,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from par import derive, files
 from par.architecture import KINDS, NAMES
 from par.cutoffs import prefix_shares
-from par.findings import Point
 from par.growth import LETTERS, Fit
 from par.history import Run
 
@@ -39,9 +36,6 @@ LIGHT_TEXT_BELOW = 126  # cells with a smaller index carry white text: there its
 HOLD = 200  # centiseconds that the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
 COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}  # Okabe and Ito's, told apart by colour-blind readers
-NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "random": ("#6e6e6e", "o", 5)}  # colour, marker, size
-OFF_SCALE = 1.3
-Place = tuple[float, float]
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
 SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, too
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
@@ -77,7 +71,7 @@ class HeatMap:
         width = left + cell * count + right
         self.size = (width * scale, (top + height * len(KINDS) + bottom) * scale)
         dpi = 100 * scale
-        with _style():
+        with style():
             figure = Figure((self.size[0] / dpi, self.size[1] / dpi), dpi=dpi, facecolor=_grey(PAGE))
             self.canvas = FigureCanvasAgg(figure)
             box = (left / width, bottom * scale / self.size[1], cell * count / width, height * len(KINDS) * scale / self.size[1])
@@ -114,7 +108,7 @@ class HeatMap:
             text.set_text(_number(pi[block, kind], self.narrow) if letter == "s" else "" if self.narrow else "fixed")
         self.iteration.set_text(f"iteration {step:,}")
         self.tau.set_text(f"tau {tau:.3f}")
-        with _style():
+        with style():
             for artist in (self.cells, *self.numbers, self.iteration, self.tau):
                 artist.draw(self.canvas.renderer)
         image = Image.fromarray(np.maximum(np.asarray(self.canvas.buffer_rgba())[:, :, 0], INK))
@@ -122,7 +116,7 @@ class HeatMap:
         return image
 
 
-def _style() -> Any:
+def style() -> Any:
     return matplotlib.style.context(["default", STYLE])
 
 
@@ -199,7 +193,7 @@ def pi_over_time(path: Path, run: Run) -> None:
     steps = [row["step"] for row in train]
     columns = min(count, max(3, math.ceil(math.sqrt(1.5 * count))))
     lines = math.ceil(count / columns)
-    with _style():
+    with style():
         figure = Figure((max(4.2, 2.1 * columns + 0.6), 1.45 * lines + 1.9), dpi=120, layout="constrained")
         panels = figure.add_gridspec(lines + 1, columns)
         for block in range(count):
@@ -214,7 +208,7 @@ def pi_over_time(path: Path, run: Run) -> None:
         axes.set_ylim(bottom=0)
         _step_axis(axes, steps)
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(KINDS))
-        _save(figure, path)
+        save(figure, path)
 
 
 def curves(path: Path, run: Run) -> None:
@@ -222,7 +216,7 @@ def curves(path: Path, run: Run) -> None:
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
-    with _style():
+    with style():
         figure = Figure((7.2, 5.6 if search else 4.6), dpi=120, layout="constrained")
         loss, *small = figure.subplots(3 if search else 2, 1, sharex=True, height_ratios=[3, 1, 1][: 3 if search else 2])
         loss.plot(steps, [row["nll_per_token"] for row in train], color="#888888", lw=1.2, label="train", marker=_marker(steps))
@@ -241,7 +235,7 @@ def curves(path: Path, run: Run) -> None:
         small[-1].set_xlabel("iteration")
         _step_axis(small[-1], steps)
         figure.align_ylabels()
-        _save(figure, path)
+        save(figure, path)
 
 
 def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
@@ -254,7 +248,7 @@ def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) ->
     left, right, top, gap, bottom = 82, 62, 40, 22, 46
     width, rows = left + cell * count + right, len(seeds) + 1
     whole = top + height * len(KINDS) + gap + row * rows + bottom
-    with _style():
+    with style():
         figure = Figure((width / 100, whole / 100), dpi=200 if 4 * width * whole < MAX_PIXELS else 100, facecolor="white")
         upper = figure.add_axes((left / width, 1 - (top + height * len(KINDS)) / whole, cell * count / width, height * len(KINDS) / whole))
         lower = figure.add_axes((left / width, bottom / whole, cell * count / width, row * rows / whole))
@@ -284,7 +278,7 @@ def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) ->
             axes.tick_params(length=0, pad=4)
             axes.spines[:].set_visible(False)
         _probability_legend(figure, (1 - (right - 16) / width, upper.get_position().y0, 14 / width, upper.get_position().height), colours)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _probability_legend(figure: Figure, box: tuple[float, float, float, float], colours: str | Colormap) -> None:
@@ -301,7 +295,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
     """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters of the adaptive softmax end."""
     ids = np.flatnonzero(counts)
     shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
-    with _style():
+    with style():
         figure = Figure((7.2, 3.6), dpi=120, layout="constrained")
         axes = figure.add_subplot(xlabel="id + 1", ylabel="count", xscale="log", yscale="log", xlim=(0.9, 1.1 * len(counts)))
         axes.plot(ids + 1, counts[ids], color=COLOURS["d"], marker=".", ms=3, lw=0.8)
@@ -311,100 +305,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
         for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))):
             text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
             axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
-        _save(figure, path)
-
-
-def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
-    """Writes `scatter_figure`."""
-    with _style():
-        _save(scatter_figure(points, x_label), path)
-
-
-def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
-    """The networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
-
-    A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper edge, the figure beside its name. Intervals are cut
-    there, and as far below the best.
-    """
-    best = min(point.y[0] for point in points)
-    limit = OFF_SCALE * best
-    edge = min(limit, 1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y))
-    with _style():
-        figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval")
-        labels = {kind: kind for kind in NETWORKS}  # each once
-        places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
-        for point, (x, y) in zip(points, places):
-            colour, marker, size = NETWORKS[point.kind]
-            off = point.y[0] > limit
-            style = {"color": colour, "zorder": 4 if point.kind == "derived" else 3}
-            axes.errorbar(x, y, xerr=_errors(point.x), yerr=None if off else _errors(point.y), fmt="none", lw=0.8, alpha=0.5, capsize=2, **style)
-            axes.plot(
-                x, y, "^" if off else marker, ms=size, mec="white", mew=0.6, ls="", label=None if off else labels.pop(point.kind, None), **style
-            )
-        values = [(point.x[0], point.y[0]) for point in points]
-        front = sorted(place for place, own in zip(places, values) if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values))
-        steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
-        axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
-        axes.margins(0.12, 0.08)
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
-        figure.legend(loc="outside upper center", ncols=4)
-        canvas.draw()  # fixes where everything is
-        names = [point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})" for point in points]
-        lines = [line for place, point in zip(places, points) for line in _bars(place, point)]
-        _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines)
-    return figure
-
-
-def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]] | None:
-    """[[below], [above]] of a value and its interval, None where there is none."""
-    middle, low, high = value
-    return None if low is None or high is None else [[middle - low], [high - middle]]
-
-
-def _bars(place: Place, point: Point) -> list[tuple[Place, Place]]:
-    """The lines of a point's intervals, as far as it has them."""
-    (x, y), lines = place, []
-    if _errors(point.x):
-        lines.append(((point.x[1], y), (point.x[2], y)))
-    if _errors(point.y) and y == point.y[0]:
-        lines.append(((x, point.y[1]), (x, point.y[2])))
-    return lines
-
-
-def _name_points(
-    axes: Axes, canvas: FigureCanvasAgg, places: list[Place], names: list[str], colours: list[str], lines: list[tuple[Place, Place]]
-) -> None:
-    """Writes each name near its point, where it hides least of the points, the lines and the names before it; a thin line leads to a distant one."""
-    pixels, back = axes.transData.transform(places), axes.transData.inverted()
-    scale = canvas.figure.dpi / 72
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
-    taken += [Bbox(axes.transData.transform(ends)).padded(1) for ends in lines]
-    ways = [(radius, math.radians(angle)) for radius in (9, 16, 26, 38, 52) for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)]
-    for place, (x, y), name, colour in zip(places, pixels, names, colours):
-        text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline", path_effects=[withStroke(linewidth=2, foreground="white")])
-        size = text.get_window_extent(canvas.get_renderer())
-        tried = []
-        for radius, angle in ways:
-            left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
-            box = Bbox.from_bounds(left, y + radius * scale * math.sin(angle) - size.height / 2, size.width, size.height)
-            hidden = sum(_overlap(box, other) for other in taken) + size.width * size.height - _overlap(box, axes.bbox)
-            tried.append((round(hidden), radius, box))
-        hidden, radius, box = min(tried, key=lambda attempt: attempt[:2])
-        taken.append(box)
-        text.set_position(back.transform((box.x0, (box.y0 + box.y1) / 2)))
-        text.set_in_layout(False)
-        if radius > 16:
-            end = back.transform((np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)))
-            axes.plot(*zip(place, end), color=colour, lw=0.5, alpha=0.6, zorder=2, scalex=False, scaley=False)
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    """Area that two boxes share, in pixels."""
-    width, height = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(0.0, width) * max(0.0, height)
+        save(figure, path)
 
 
 def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[float]], fits: Mapping[str, Fit]) -> None:
@@ -413,7 +314,7 @@ def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[fl
     varied: [n] the letter that a shape varies, "" for the middle of the sweep.
     """
     letters = ["", *LETTERS]
-    with _style():
+    with style():
         figure = Figure((3.9 * len(measured), 3.9), dpi=120, layout="constrained")
         for axes, (label, values) in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured.items()):
             fitted = fits[label].fitted
@@ -425,7 +326,7 @@ def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[fl
             axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{label}, fitted", ylabel=f"{label}, measured")
             axes.set_title(f"R² {fits[label].r_squared:.3f}", loc="left")
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(letters))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _perplexity_axis(loss: Axes) -> None:
@@ -450,7 +351,7 @@ def _marker(steps: list[int]) -> str:
     return "." if len(steps) < 20 else ""
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with _written(path) as file:
         FigureCanvasAgg(figure).print_figure(file, format="png")
 

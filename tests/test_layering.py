@@ -16,7 +16,7 @@ LAYERS = (
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
-    "runs derive history seeds opponents student compare plan findings plots guard",
+    "runs derive history seeds opponents student compare plan findings plots front guard",
     "checkpoints learner estimators evaluation timing memory softmax_timing latency_timing logs training comparison",
     "report export",
 )

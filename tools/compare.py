@@ -188,9 +188,9 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
     points, x_label = findings.points(found)
     if not points:
         return [text, directory / "compare.json"]
-    from par import plots  # matplotlib takes a second to load
+    from par import front  # matplotlib takes a second to load
 
-    plots.scatter(picture, points, x_label)
+    front.scatter(picture, points, x_label)
     return [text, directory / "compare.json", picture]
 
 
