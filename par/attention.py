@@ -10,11 +10,7 @@ import tensorflow as tf
 
 from par import positions
 from par.initial import Initial
-
-
-def linear(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """x [..., D] times kernel [D, E] -> [..., E] as one product of two matrices, which is faster than einsum or a batched product."""
-    return tf.reshape(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), [*x.shape[:-1], kernel.shape[1]])
+from par.products import TYPES, add_bias, linear
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +25,12 @@ class RelativeAttention(keras.layers.Layer):
     """A_ij = ((q_i + u)·k_j + (q_i + v)·r_(i-j)) / sqrt(K), softmax over the visible j, then the weighted values through W_o.
 
     Queries come from the window, keys and values from memory and window. No residual, norm or dropout: the block adds them.
+    Matrix products are made in `precision`, the softmax in float32.
     """
 
-    def __init__(self, d_model: int, num_heads: int, initial: Initial):
+    def __init__(self, d_model: int, num_heads: int, initial: Initial, precision: str = "f32"):
         super().__init__()
-        self.num_heads, self.d_head = num_heads, d_model // num_heads
+        self.num_heads, self.d_head, self.type = num_heads, d_model // num_heads, TYPES[precision]
         heads = (num_heads, self.d_head)
         self.query = self.add_weight(name="query", shape=(d_model, d_model), initializer=initial.normal())
         self.key_value = self.add_weight(name="key_value", shape=(d_model, 2 * d_model), initializer=initial.normal())
@@ -45,17 +42,21 @@ class RelativeAttention(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """x [B, T, D], memory [B, M, D] -> [B, T, D]."""
+        x, memory = tf.cast(x, self.type), tf.cast(memory, self.type)
         context = tf.concat([memory, x], axis=1) if memory.shape[1] else x
-        query = self._heads(linear(x, self.query))
-        key, value = map(self._heads, tf.split(linear(context, self.key_value), 2, axis=-1))
-        code = self._heads(linear(tf.constant(window.codes[None], x.dtype), self.position))
-        content = tf.matmul(query + self.content_bias[:, None], key, transpose_b=True)  # bhtk,bhsk->bhts
-        by_distance = tf.matmul(query + self.position_bias[:, None], code, transpose_b=True)  # bhtk,hpk->bhtp
+        scale = self.d_head**-0.5  # of the queries, which are fewer than the logits
+        query = linear(x, self.query * scale)
+        biases = [tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias)]
+        of_content, of_position = (self._heads(add_bias(query, bias)[:, :, None])[0] for bias in biases)
+        key, value = tf.unstack(self._heads(tf.reshape(linear(context, self.key_value), [*context.shape[:2], 2, -1])))
+        code = self._heads(linear(tf.constant(window.codes[None, :, None], self.type), self.position))[0]
+        content = tf.matmul(of_content, key, transpose_b=True)  # bhtk,bhsk->bhts
+        by_distance = tf.matmul(of_position, code, transpose_b=True)  # bhtk,hpk->bhtp
         logits = content + positions.relative_shift(by_distance, context.shape[1])
-        weight = tf.nn.softmax(logits * self.d_head**-0.5 + window.mask)
+        weight = tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), self.type)
         attended = tf.transpose(tf.matmul(weight, value), [0, 2, 1, 3])  # bhts,bhsk->bthk
-        return linear(tf.reshape(attended, x.shape), self.output_kernel)
+        return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
 
     def _heads(self, x: tf.Tensor) -> tf.Tensor:
-        """[B, S, D] -> [B, H, S, K]."""
-        return tf.transpose(tf.reshape(x, [*x.shape[:-1], self.num_heads, self.d_head]), [0, 2, 1, 3])
+        """[B, S, parts, D] -> [parts, B, H, S, K]: all parts in one transposition, and each of them a contiguous piece of it."""
+        return tf.transpose(tf.reshape(x, [*x.shape[:3], self.num_heads, self.d_head]), [2, 0, 3, 1, 4])

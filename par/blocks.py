@@ -15,10 +15,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from par.attention import RelativeAttention, Window, linear
+from par.attention import RelativeAttention, Window
 from par.config import ModelConfig
 from par.initial import Initial
 from par.phase import Phase, dropout
+from par.products import TYPES, add_bias, biased_relu, linear
 
 EPSILON = 1e-6
 
@@ -47,10 +48,11 @@ class Norm(keras.layers.Layer):
 
 
 class Dense(keras.layers.Layer):
-    """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3)."""
+    """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3), its products in `precision`."""
 
-    def __init__(self, d_model: int, d_ffn: int, initial: Initial):
+    def __init__(self, d_model: int, d_ffn: int, initial: Initial, precision: str = "f32"):
         super().__init__()
+        self.type = TYPES[precision]
         self.inner = self.add_weight(name="inner", shape=(d_model, d_ffn), initializer=initial.normal())
         self.inner_bias = self.add_weight(name="inner_bias", shape=(d_ffn,), initializer="zeros")
         self.outer = self.add_weight(name="outer", shape=(d_ffn, d_model), initializer=initial.normal())
@@ -59,15 +61,15 @@ class Dense(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, memory: tf.Tensor | None = None, window: Window | None = None) -> tf.Tensor:
         """x [B, T, D] -> [B, T, D]; memory and window are not used."""
-        inner = tf.nn.relu(tf.nn.bias_add(linear(x, self.inner), self.inner_bias))
-        return tf.nn.bias_add(linear(inner, self.outer), self.outer_bias)
+        inner = biased_relu(linear(tf.cast(x, self.type), self.inner), tf.convert_to_tensor(self.inner_bias))
+        return add_bias(tf.cast(linear(inner, self.outer), tf.float32), tf.convert_to_tensor(self.outer_bias))
 
 
 def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
     """The function f_o of a kind that computes something: `a` or `d`."""
     if kind == "a":
-        return RelativeAttention(config.d_model, config.num_heads, initial)
-    return Dense(config.d_model, config.d_ffn, initial)
+        return RelativeAttention(config.d_model, config.num_heads, initial, config.precision)
+    return Dense(config.d_model, config.d_ffn, initial, config.precision)
 
 
 class Block(keras.layers.Layer):

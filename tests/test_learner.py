@@ -98,3 +98,15 @@ def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is
     pi = np.exp(alpha) / np.exp(alpha).sum()
     slope = -pi * (np.log(pi) - (pi * np.log(pi)).sum())  # of the entropy by alpha, in closed form
     np.testing.assert_allclose((spared - plain) / (1 - 0.9), -2.0 * (1 - 141 / 186) * slope, rtol=1e-3)
+
+
+@pytest.mark.parametrize("blocks", ["sa", "dad"])
+def test_bfloat16_products_learn_as_float32_does_and_keep_weights_moments_and_memories_in_float32(data_dir, blocks):
+    losses = {}
+    for precision in ("f32", "bf16"):
+        learner = Learner(small_config(data_dir, blocks, precision=precision, dropout_rate=0.0, epochs=3))
+        rows = learner.train(iter(records.dataset(data_dir, manifest.load(data_dir), "train").repeat()), tf.constant(200)).numpy()
+        losses[precision] = (rows[:, 0] / rows[:, 1])[-50:].mean()
+        assert {v.dtype for v in (*learner.weights, *learner.weight_optimizer._momentums)} == {"float32"}
+        assert learner.state["memory"].dtype == tf.float32 and rows.dtype == np.float32
+    assert losses["f32"] < 3.3 and losses["bf16"] == pytest.approx(losses["f32"], rel=0.01) and losses["bf16"] != losses["f32"]

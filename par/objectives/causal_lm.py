@@ -11,6 +11,7 @@ from par.adaptive_softmax import AdaptiveSoftmax
 from par.config import ModelConfig
 from par.initial import Initial
 from par.phase import Phase
+from par.products import TYPES
 from par.tokenizer import PAD
 from par.transformer import Memories, Transformer
 
@@ -42,7 +43,7 @@ class CausalLanguageModel:
     def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
         """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
         hidden, memories = self.trunk(batch["tokens"], memories, visibility=self.visibility, phase=phase)
-        flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
+        flat = tf.cast(tf.reshape(hidden, [-1, hidden.shape[-1]]), TYPES[self._config.precision])
         nll = self.head.nll(flat, tf.reshape(batch["targets"], [-1]))
         weights = tf.reshape(batch["weights"], [-1])
         return tf.reduce_sum(nll * weights), tf.reduce_sum(weights), {}, memories
