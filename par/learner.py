@@ -113,12 +113,9 @@ class Learner:
         batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
         nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
-        gradients = of_weights or of_logits
-        norm = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
+        norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
         if of_weights:
-            if self.config.training.clip_norm:
-                of_weights, _ = tf.clip_by_global_norm(of_weights, self.config.training.clip_norm, use_norm=norm)
-            self.weight_optimizer.apply_gradients(zip(of_weights, self.weights))
+            norm = self.update_weights(of_weights)
         if of_logits:
             self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
             self._prune()
@@ -126,6 +123,14 @@ class Learner:
             variable.assign(value)
         self.step.assign_add(1)
         return tf.stack([nll, weight, norm])
+
+    def update_weights(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Clips the gradients of all weights and applies them; returns their global norm before clipping."""
+        norm = tf.linalg.global_norm(gradients)
+        if self.config.training.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.training.clip_norm, use_norm=norm)
+        self.weight_optimizer.apply_gradients(zip(gradients, self.weights))
+        return norm
 
     def gradients(
         self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import cost
+from par import cost, softmax_timing
+from par.architecture import Architecture
 from par.learner import Learner
 from par.runs import RunConfig
 
-PRODUCT_SIZE = 2048
+PRODUCT_SIZE, PRODUCT_PARTS = 2048, 2
+WITHOUT = {"attention": str.maketrans("as", "id"), "dense": str.maketrans("ds", "ia")}  # block strings with one kind's branches taken out
 
 
 def zipf_counts(vocab_size: int) -> np.ndarray:
@@ -35,13 +40,17 @@ def synthetic_windows(config: RunConfig, steps: int, seed: int = 0, counts: np.n
 
 
 def best_product(repeats: int = 8) -> float:
-    """The best matrix product of this moment in FLOP/s, f32: what model FLOPs utilisation divides by."""
+    """The best matrix product of this moment in FLOP/s, f32: what model FLOPs utilisation divides by.
+
+    It is made in parts side by side, so that all cores work on it however many threads one product may take.
+    """
     a = tf.random.stateless_normal((PRODUCT_SIZE, PRODUCT_SIZE), [0, 0])
-    product = tf.function(lambda x: tf.matmul(x, x), autograph=False)
+    product = tf.function(lambda x: [tf.matmul(rows, x) for rows in tf.split(x, PRODUCT_PARTS)], autograph=False)
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
-        product(a).numpy()
+        for part in product(a):
+            part.numpy()
         best = max(best, 2.0 * PRODUCT_SIZE**3 / (time.perf_counter() - start))
     return best
 
@@ -90,8 +99,60 @@ class TimedTraining:
         self.learner.train(self._windows, tf.constant(self.steps)).numpy()
         return self.steps / (time.perf_counter() - start)
 
+    def run_update(self) -> float:
+        """Milliseconds of one update alone: norm, clipping and Adam of all weights, with gradients that do not change."""
+        start = time.perf_counter()
+        self._updates(tf.constant(self.steps)).numpy()
+        return 1e3 * (time.perf_counter() - start) / self.steps
+
+    @functools.cached_property
+    def _updates(self) -> Any:
+        gradients = [tf.random.stateless_normal(weight.shape, [0, number], stddev=1e-3) for number, weight in enumerate(self.learner.weights)]
+
+        @tf.function
+        def updates(count: tf.Tensor) -> tf.Tensor:
+            norm = 0.0
+            for _ in tf.range(count):
+                norm = self.learner.update_weights(gradients)
+            return norm
+
+        updates(tf.constant(self.steps))  # traces, and warms up
+        return updates
+
     @property
     def flops(self) -> float:
         """Model FLOPs of one training step on these tokens."""
         data = self.config.data
         return cost.training_flops(self.config.architecture.blocks, self.config.model, data.batch_size, data.seq_len, self.counts.tolist())
+
+
+class TimedParts:
+    """Where the time of a training step goes: measurements in turn, of which differences of medians are taken.
+
+    Two networks have the branches of one kind taken out. What is computed side by side on several cores counts as what leaving it out saves.
+    """
+
+    def __init__(self, whole: TimedTraining):
+        config, data = whole.config, whole.config.data
+        blocks = {part: config.architecture.blocks.translate(table) for part, table in WITHOUT.items()}
+        fewer = {part: dataclasses.replace(config, architecture=Architecture(kinds)) for part, kinds in blocks.items()}
+        self._networks = {"step": whole} | {part: TimedTraining(other, whole.steps) for part, other in fewer.items()}
+        rows = data.batch_size * data.seq_len
+        self._softmax = softmax_timing.TimedSoftmax(config.model, data.vocab_size, rows).timing(synthetic_tokens(data.vocab_size, (rows,)))
+        self._measured: dict[str, list[float]] = {}
+
+    def run(self) -> None:
+        """One round of measurements."""
+        figures = {"softmax": self._softmax()}
+        for name, network in self._networks.items():
+            figures |= {name: 1e3 / network.run(), f"{name} update": network.run_update()}
+        for name, milliseconds in figures.items():
+            self._measured.setdefault(name, []).append(milliseconds)
+
+    def milliseconds(self) -> dict[str, float]:
+        """Milliseconds of each part, of the rest, and of the whole step: the parts and the rest add up to it."""
+        median = {name: statistics.median(values) for name, values in self._measured.items()}
+        step, update = median["step"], median["step update"]
+        parts = {part: (step - update) - (median[part] - median[f"{part} update"]) for part in WITHOUT}
+        parts |= {"softmax": median["softmax"], "update": update}
+        return parts | {"rest": step - sum(parts.values()), "step": step}

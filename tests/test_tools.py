@@ -259,7 +259,9 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     )
     assert done.code == 0, done.err
     figures = json.loads(done.out)
-    assert [row["network"] for row in figures["networks"]] == ["s soft", "s straight_through", "a"]
+    assert [row["network"] for row in figures["networks"]] == ["s soft", "s straight_through", "s soft bf16", "a"]
+    assert set(figures["parts"]) == {"attention", "dense", "softmax", "update", "rest", "step"}
+    assert sum(figures["parts"].values()) == pytest.approx(2 * figures["parts"]["step"]) and figures["parts"]["step"] > 0
     for row in figures["networks"]:
         utilisation = row["steps_per_second"] * row["gflop_per_step"] / figures["best_product_gflops"]
         assert row["model_flops_utilisation"] == pytest.approx(utilisation, rel=0.01) and 0 < utilisation < 1

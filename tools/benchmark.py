@@ -93,9 +93,19 @@ ESTIMATORS = common.Flags(__doc__).own(
 )
 
 
-def _config(values: common.Flags, blocks: str, sampling: str) -> runs.RunConfig:
+PARTS = {
+    "attention": "the step less that of a network without attention, each less its update",
+    "dense": "the step less that of a network without dense branches, each less its update",
+    "softmax": "timed alone: nll and gradients",
+    "update": "timed alone: gradient norm, clipping and Adam of all weights",
+    "rest": "what is left: embedding, mixture, norms and dropout of a block that both differences keep, input; less what runs side by side",
+    "step": "measured whole, in the same rounds",
+}
+
+
+def _config(values: common.Flags, blocks: str, sampling: str, precision: str = "f32") -> runs.RunConfig:
     data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
-    model = ModelConfig(**BASE_SHAPE | {"mem_len": values.mem_len})
+    model = ModelConfig(**BASE_SHAPE | {"mem_len": values.mem_len, "precision": precision})
     model.check_vocabulary(values.vocab_size)
     return runs.RunConfig(architecture.parse(blocks), model, SearchConfig(sampling=sampling), TrainingConfig(), data)
 
@@ -104,28 +114,36 @@ def _train(values: common.Flags) -> int:
     if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1:
         raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1")
     configs = {f"{values.architecture} {sampling}": _config(values, values.architecture, sampling) for sampling in SearchConfig.choices("sampling")}
+    configs[f"{values.architecture} soft bf16"] = _config(values, values.architecture, "soft", "bf16")
     configs |= {blocks: _config(values, blocks, "soft") for blocks in values.fixed}
     common.start_tensorflow()
     from par import timing
 
     networks = {name: timing.TimedTraining(config, values.steps) for name, config in configs.items()}
+    parts = timing.TimedParts(networks[f"{values.architecture} soft"])
     rates: dict[str, list[float]] = {name: [] for name in networks}
     best = 0.0
-    with Progress("benchmark", "measurement", values.repeats * len(networks)) as progress:
+    with Progress("benchmark", "measurement", values.repeats * (len(networks) + 1)) as progress:
         for _ in range(values.repeats):
             best = max(best, timing.best_product())
             for name, network in networks.items():
                 rates[name].append(network.run())
                 progress(1, name)
+            parts.run()
+            progress(1, "parts")
     results = [_result(name, rates[name], network.flops, best) for name, network in networks.items()]
     if values.json:
-        print(files.canonical_json({"best_product_gflops": round(best / 1e9, 1), "networks": results}))
+        print(files.canonical_json({"best_product_gflops": round(best / 1e9, 1), "networks": results, "parts": parts.milliseconds()}))
         return 0
     print(f"{'network':<24}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'GFLOP/step':>12}{'MFU':>7}")
     for row in results:
         figures = f"{row['steps_per_second']:>9.2f}{row['slowest']:>9.2f}{row['fastest']:>9.2f}{row['gflop_per_step']:>12.2f}"
         print(f"{row['network']:<24}{figures}{row['model_flops_utilisation']:>7.2f}")
     print(f"medians of {values.repeats} measurements of {values.steps} steps; best matrix product {best / 1e9:.0f} GFLOP/s")
+    whole = parts.milliseconds()
+    print(f"\n{'part of ' + values.architecture + ' soft':<24}{'ms':>9}{'share':>9}")
+    for name, milliseconds in whole.items():
+        print(f"{name:<24}{milliseconds:>9.1f}{milliseconds / whole['step']:>9.0%}  {PARTS[name]}")
     return 0
 
 
