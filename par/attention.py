@@ -47,9 +47,9 @@ class RelativeAttention(keras.layers.Layer):
         scale = self.d_head**-0.5  # of the queries, which are fewer than the logits
         query = linear(x, self.query * scale)
         biases = [tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias)]
-        of_content, of_position = (self._heads(add_bias(query, bias)[:, :, None])[0] for bias in biases)
-        key, value = tf.unstack(self._heads(tf.reshape(linear(context, self.key_value), [*context.shape[:2], 2, -1])))
-        code = self._heads(linear(tf.constant(window.codes[None, :, None], self.type), self.position))[0]
+        ((of_content,), (of_position,)) = (self._heads(add_bias(query, bias), 1) for bias in biases)
+        key, value = self._heads(linear(context, self.key_value), 2)
+        (code,) = self._heads(linear(tf.constant(window.codes[None], self.type), self.position), 1)
         content = tf.matmul(of_content, key, transpose_b=True)  # bhtk,bhsk->bhts
         by_distance = tf.matmul(of_position, code, transpose_b=True)  # bhtk,hpk->bhtp
         logits = content + positions.relative_shift(by_distance, context.shape[1])
@@ -57,6 +57,7 @@ class RelativeAttention(keras.layers.Layer):
         attended = tf.transpose(tf.matmul(weight, value), [0, 2, 1, 3])  # bhts,bhsk->bthk
         return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
 
-    def _heads(self, x: tf.Tensor) -> tf.Tensor:
-        """[B, S, parts, D] -> [parts, B, H, S, K]: all parts in one transposition, and each of them a contiguous piece of it."""
-        return tf.transpose(tf.reshape(x, [*x.shape[:3], self.num_heads, self.d_head]), [2, 0, 3, 1, 4])
+    def _heads(self, x: tf.Tensor, parts: int) -> list[tf.Tensor]:
+        """[B, S, parts * D] -> parts of [B, H, S, K]: all in one transposition, and each of them a contiguous piece of it."""
+        split = tf.reshape(x, [*x.shape[:2], parts, self.num_heads, self.d_head])
+        return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
