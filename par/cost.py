@@ -1,14 +1,17 @@
 """What a network costs: FLOPs of its matrix products, and weights, as pure functions of the shape.
 
 Multiplications and additions count as one FLOP each. A training step counts three forward passes: the backward pass has two products
-for each one of the forward pass. A stochastic block computes all its branches.
+for each one of the forward pass. A stochastic block computes all its branches, unless single paths are drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from par.config import ModelConfig
+from par.architecture import KINDS
+from par.config import ModelConfig, SearchConfig
+
+_SOFT = SearchConfig()
 
 
 def attention_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
@@ -34,16 +37,18 @@ def softmax_flops(model: ModelConfig, batch_size: int, seq_len: int, counts: Seq
     return 2.0 * batch_size * seq_len * flops
 
 
-def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
-    """Forward FLOPs of a network of any block string for one window."""
+def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float], computed: float = 1.0) -> float:
+    """Forward FLOPs of a network of any block string for one window; `computed`: share of a stochastic block's kinds that are."""
     attention, dense = attention_flops(model, batch_size, seq_len), dense_flops(model, batch_size, seq_len)
-    of_kind = {"a": attention, "d": dense, "i": 0.0, "s": attention + dense}
+    of_kind = {"a": attention, "d": dense, "i": 0.0, "s": computed * (attention + dense)}
     return sum(of_kind[kind] for kind in blocks) + softmax_flops(model, batch_size, seq_len, counts)
 
 
-def training_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
-    """FLOPs of one training step."""
-    return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
+def training_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float], search: SearchConfig = _SOFT) -> float:
+    """FLOPs of one training step. Of single paths, what is expected at uniform pi; every further path is a forward pass more."""
+    if search.sampling != "single_path" or "s" not in blocks:
+        return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
+    return (2.0 + search.paths) * forward_flops(blocks, model, batch_size, seq_len, counts, computed=1 / len(KINDS))
 
 
 def block_parameters(blocks: str, model: ModelConfig) -> int:

@@ -76,7 +76,9 @@ def dry_run(config: RunConfig, counts: Sequence[float], steps: int = 5) -> dict[
         "architecture": config.architecture.blocks,
         "parameters": trial.learner.parameters,
         "total_steps": config.total_steps,
-        "gflop_per_step": round(cost.training_flops(config.architecture.blocks, config.model, data.batch_size, data.seq_len, counts) / 1e9, 3),
+        "gflop_per_step": round(
+            cost.training_flops(config.architecture.blocks, config.model, data.batch_size, data.seq_len, counts, config.search) / 1e9, 3
+        ),
         "steps_per_second": round(rate, 2),
         "estimated_seconds": round(config.total_steps / rate, 1),
         "peak_memory_megabytes": peak_memory(),
@@ -122,8 +124,8 @@ class TimedTraining:
     @property
     def flops(self) -> float:
         """Model FLOPs of one training step on these tokens."""
-        data = self.config.data
-        return cost.training_flops(self.config.architecture.blocks, self.config.model, data.batch_size, data.seq_len, self.counts.tolist())
+        config, data = self.config, self.config.data
+        return cost.training_flops(config.architecture.blocks, config.model, data.batch_size, data.seq_len, self.counts.tolist(), config.search)
 
 
 class TimedParts:

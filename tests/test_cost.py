@@ -95,7 +95,8 @@ def test_training_costs_three_forward_passes():
         return tape.gradient(loss, [weight.value for weight in trunk.weights])
 
     counted = products(step.get_concrete_function(tf.zeros([B, T], tf.int32), *trunk.empty_memories(B)))
-    assert counted == 3 * cost.dense_flops(model(), B, T)
+    of_biases = 2 * B * T * (F + D)  # their gradients are sums over rows, made as products with ones: no model FLOPs
+    assert counted == 3 * cost.dense_flops(model(), B, T) + of_biases
 
 
 def test_a_hand_count_of_one_attention_block():
@@ -111,3 +112,13 @@ def test_the_blocks_of_a_network_have_as_many_weights_as_counted(blocks, norm):
     trunk = Transformer(Architecture(blocks), model(norm=norm), SearchConfig(), V, seed=1)
     weights = sum(int(np.prod(v.shape)) for v in trunk.trainable_variables if v is not trunk.embedding and all(v is not a for a in trunk.logits))
     assert cost.block_parameters(blocks, model(norm=norm)) == weights - (2 * D if norm == "pre" else 0)
+
+
+def test_a_single_path_costs_a_third_of_the_kinds_and_a_forward_pass_for_every_further_path():
+    counts, soft = [1] * V, SearchConfig()
+    whole, without = (cost.forward_flops(blocks, model(), B, T, counts) for blocks in ("asd", "ad"))
+    for paths in (1, 2, 4):
+        search = SearchConfig(sampling="single_path", paths=paths)
+        expected = (2 + paths) * (without + (whole - without) / 3)
+        assert cost.training_flops("asd", model(), B, T, counts, search) == pytest.approx(expected, rel=1e-12)
+        assert cost.training_flops("ad", model(), B, T, counts, search) == cost.training_flops("ad", model(), B, T, counts, soft)

@@ -259,7 +259,9 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     )
     assert done.code == 0, done.err
     figures = json.loads(done.out)
-    assert [row["network"] for row in figures["networks"]] == ["s soft", "s straight_through", "s soft bf16", "a"]
+    assert [row["network"] for row in figures["networks"]] == [
+        "s soft", "s straight_through", "s single_path", "s single_path paths=1", "s soft bf16", "s single_path bf16", "a",
+    ]  # fmt: skip
     assert set(figures["parts"]) == {"attention", "dense", "softmax", "update", "rest", "step"}
     assert sum(figures["parts"].values()) == pytest.approx(2 * figures["parts"]["step"]) and figures["parts"]["step"] > 0
     for row in figures["networks"]:

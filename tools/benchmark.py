@@ -103,19 +103,22 @@ PARTS = {
 }
 
 
-def _config(values: common.Flags, blocks: str, sampling: str, precision: str = "f32") -> runs.RunConfig:
+def _config(values: common.Flags, blocks: str, precision: str = "f32", **search: Any) -> runs.RunConfig:
+    """At the base shape; pi stays uniform."""
     data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
     model = ModelConfig(**BASE_SHAPE | {"mem_len": values.mem_len, "precision": precision})
     model.check_vocabulary(values.vocab_size)
-    return runs.RunConfig(architecture.parse(blocks), model, SearchConfig(sampling=sampling), TrainingConfig(), data)
+    return runs.RunConfig(architecture.parse(blocks), model, SearchConfig(arch_lr=0.0, **search), TrainingConfig(), data)
 
 
 def _train(values: common.Flags) -> int:
     if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1:
         raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1")
-    configs = {f"{values.architecture} {sampling}": _config(values, values.architecture, sampling) for sampling in SearchConfig.choices("sampling")}
-    configs[f"{values.architecture} soft bf16"] = _config(values, values.architecture, "soft", "bf16")
-    configs |= {blocks: _config(values, blocks, "soft") for blocks in values.fixed}
+    searches: dict[str, dict[str, Any]] = {sampling: {"sampling": sampling} for sampling in SearchConfig.choices("sampling")}
+    searches["single_path paths=1"] = {"sampling": "single_path", "paths": 1}
+    searches |= {f"{name} bf16": searches[name] | {"precision": "bf16"} for name in ("soft", "single_path")}
+    configs = {f"{values.architecture} {name}": _config(values, values.architecture, **settings) for name, settings in searches.items()}
+    configs |= {blocks: _config(values, blocks) for blocks in values.fixed}
     common.start_tensorflow()
     from par import timing
 
@@ -135,15 +138,15 @@ def _train(values: common.Flags) -> int:
     if values.json:
         print(files.canonical_json({"best_product_gflops": round(best / 1e9, 1), "networks": results, "parts": parts.milliseconds()}))
         return 0
-    print(f"{'network':<24}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'GFLOP/step':>12}{'MFU':>7}")
+    print(f"{'network':<26}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'GFLOP/step':>12}{'MFU':>7}")
     for row in results:
         figures = f"{row['steps_per_second']:>9.2f}{row['slowest']:>9.2f}{row['fastest']:>9.2f}{row['gflop_per_step']:>12.2f}"
-        print(f"{row['network']:<24}{figures}{row['model_flops_utilisation']:>7.2f}")
+        print(f"{row['network']:<26}{figures}{row['model_flops_utilisation']:>7.2f}")
     print(f"medians of {values.repeats} measurements of {values.steps} steps; best matrix product {best / 1e9:.0f} GFLOP/s")
     whole = parts.milliseconds()
-    print(f"\n{'part of ' + values.architecture + ' soft':<24}{'ms':>9}{'share':>9}")
+    print(f"\n{'part of ' + values.architecture + ' soft':<26}{'ms':>9}{'share':>9}")
     for name, milliseconds in whole.items():
-        print(f"{name:<24}{milliseconds:>9.1f}{milliseconds / whole['step']:>9.0%}  {PARTS[name]}")
+        print(f"{name:<26}{milliseconds:>9.1f}{milliseconds / whole['step']:>9.0%}  {PARTS[name]}")
     return 0
 
 
