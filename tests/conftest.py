@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")  # sums are split by thread
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
 os.environ["MPLBACKEND"] = "agg"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a suite that a shell started in the background, and inherited by the commands
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Finished(NamedTuple):

@@ -25,9 +25,10 @@ def data_of(tmp_path):
     return lambda stream: small_data(tmp_path / "data", stream, train=40_000, valid=4_000, batch_size=16, seq_len=16)
 
 
-def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_back(tmp_path, data_of):
+@pytest.mark.parametrize("sampling", ["soft", pytest.param("single_path", marks=pytest.mark.slow)])
+def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_back(tmp_path, data_of, sampling):
     data_dir = data_of(copies)
-    search = trained(tmp_path, data_dir, "3s")
+    search = trained(tmp_path, data_dir, "3s", sampling=sampling)
     blocks = derive.argmax(search.pi)
     assert "a" in blocks
     derived = perplexity(trained(tmp_path, data_dir, blocks, seed=1), data_dir)
