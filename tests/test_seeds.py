@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -258,7 +259,7 @@ def test_a_signal_saves_the_seed_at_work_and_the_same_command_continues(tmp_path
         time.sleep(0.1)
     if not whole_group:
         refused(run_tool("train", *flags), f"run {path}/seed0 is in use by host")
-    subprocess.run(["kill", f"-{number.value}", f"{'-' if whole_group else ''}{process.pid}"], check=True)  # as Ctrl-C or `timeout` do
+    (os.killpg if whole_group else os.kill)(process.pid, number)  # as Ctrl-C or `timeout` do
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (5, "") and "Traceback" not in err, err
     stopped = re.findall(r"^error: stopped by \w+ at step (\d+) of 5580; the state is saved: the same command continues$", err, re.M)
