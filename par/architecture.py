@@ -64,6 +64,11 @@ class Architecture:
         files.write_json(path, self.to_json())
 
 
+def interleaved(num_blocks: int) -> str:
+    """The blocks of the interleaved Transformer-XL: attention and dense in turn, attention first."""
+    return ("ad" * num_blocks)[:num_blocks]
+
+
 def parse(text: str) -> Architecture:
     """An architecture from `aaddid`, from multiples such as `6s`, `4a2d`, `3(ad)`, or from a path to an architecture.json.
 

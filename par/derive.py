@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from par import architecture
 from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.errors import UsageError
 
@@ -47,7 +48,7 @@ def paper(num_blocks: int) -> str:
 def interleaved(num_blocks: int) -> str:
     """Transformer-XL's order: attention and dense in turn, attention first. Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS."""
     _check_count(num_blocks)
-    return ("ad" * num_blocks)[:num_blocks]
+    return architecture.interleaved(num_blocks)
 
 
 def sandwich(num_blocks: int, coefficient: int | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from par import files
-from par.architecture import KINDS, Architecture
+from par.architecture import KINDS, Architecture, interleaved
 from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig
 from par.errors import DataError, UsageError
 
@@ -84,11 +84,6 @@ class Costs(NamedTuple):
 def text(outlook: dict[str, float]) -> str:
     """`Costs.outlook` for a line of the log."""
     return "latency {expected_ms:.3f} ms expected ({expected_share:.1%} of interleaved, argmax {argmax_share:.1%})".format(**outlook)
-
-
-def interleaved(depth: int) -> str:
-    """The blocks of the interleaved Transformer-XL: attention, dense, attention, ..."""
-    return ("ad" * depth)[:depth]
 
 
 class Spread(NamedTuple):

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from par import timing
-from par.architecture import KINDS, MAX_BLOCKS, Architecture
+from par.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
 from par.errors import DataError
-from par.latency import PARTS, WHAT, LatencyTable, Spread, interleaved
+from par.latency import PARTS, WHAT, LatencyTable, Spread
 from par.progress import Progress
 from par.runs import RunConfig
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from par import latency
+from par import architecture, latency
 from par.architecture import KINDS, pi_table
 from par.config import ModelConfig
 from par.errors import DataError, UsageError
@@ -56,7 +56,7 @@ def test_the_expected_latency_of_a_decided_pi_is_that_of_its_blocks_and_fixed_bl
 
 @pytest.mark.parametrize(("depth", "blocks"), [(0, ""), (1, "a"), (5, "adada"), (6, "adadad")])
 def test_shares_are_of_the_interleaved_network_of_the_same_depth(depth, blocks):
-    assert latency.interleaved(depth) == blocks and INFERENCE.interleaved(depth) == INFERENCE.of(blocks)
+    assert architecture.interleaved(depth) == blocks and INFERENCE.interleaved(depth) == INFERENCE.of(blocks)
     assert INFERENCE.share(blocks) == 1.0
     assert INFERENCE.share("i" * depth) == (5 + depth * 0.125) / INFERENCE.of(blocks)
 
