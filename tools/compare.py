@@ -217,7 +217,8 @@ def _dry_run(values: common.Flags, plan: Plan) -> int:
         return 0
     print("\n".join(_head(values, plan)))
     for each, row in zip(plan.networks, networks):
-        print(f"{each.label:<24}  {each.blocks}  {row['cost']:,.2f} {'ms' if plan.draw.cost.what == 'latency' else 'parameters'}")
+        cost = f"{row['cost']:,.2f} ms" if plan.draw.cost.what == "latency" else f"{row['cost']:,.0f} parameters"
+        print(f"{each.label:<40}  {each.blocks}  {cost}")
     print("{unfinished} of {runs} runs of {steps_per_run:,} steps are to be trained in ".format(**figures) + str(plan.directory))
     return 0
 
