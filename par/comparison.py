@@ -12,12 +12,10 @@ from pathlib import Path
 
 import keras
 
-from par import evaluation, files, latency_timing, logs, metrics, records, runs
+from par import evaluation, files, latency_timing, metrics, records, runs, training
 from par.compare import SCORED, scores_path
 from par.config import LoggingConfig
 from par.errors import StoppedError
-from par.progress import Progress
-from par.training import Trainer
 
 
 def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Callable[[str], None]) -> None:
@@ -25,15 +23,8 @@ def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Calla
 
     Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process works in the directory.
     """
-    logging = LoggingConfig()
     with runs.locked(run_dir):
-        if not (run_dir / "config.json").is_file():
-            config.write_flags(run_dir, data_dir, logging)
-            config.save(run_dir, data_dir)
-        logs.write_environment(run_dir)
-        trainer = Trainer(run_dir, config, data_dir, logging, announce)
-        with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
-            trainer.run(progress)
+        trainer = training.train(run_dir, config, data_dir, LoggingConfig(), announce)
         manifest = records.load(data_dir)
         scores = {split: evaluation.score(trainer.learner, data_dir, manifest, split, "fixed") for split in SCORED}
         about = {"step": trainer.step, "parameters": trainer.learner.parameters, "seconds": trainer.note["seconds"]}

@@ -92,8 +92,7 @@ class Plan:
         """Every run, seed by seed: a comparison that was stopped is one of fewer seeds."""
         for seed in self.seeds:
             for opponent in self.networks:
-                training = dataclasses.replace(self.config.training, seed=seed)
-                config = dataclasses.replace(self.config, training=training, architecture=Architecture(opponent.blocks))
+                config = dataclasses.replace(self.config.with_seed(seed), architecture=Architecture(opponent.blocks))
                 yield Job(opponent, seed, config, self.directory / config.default_name())
 
     def unfinished(self, split: str) -> list[Job]:

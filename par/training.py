@@ -24,7 +24,8 @@ from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
 from par.learner import Learner
-from par.logs import RunLogs
+from par.logs import RunLogs, write_environment
+from par.progress import Progress
 from par.runs import RunConfig
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
@@ -198,6 +199,27 @@ class Trainer:
     def _finish(self) -> None:
         summary = {"step": self.step, "seconds": self.note["seconds"], "best": self.note["best"], "parameters": self.learner.parameters}
         files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
+
+
+def train(
+    run_dir: Path,
+    config: RunConfig,
+    data_dir: Path,
+    logging: LoggingConfig,
+    announce: Callable[[str], None],
+    should_stop: Callable[[int], bool] = lambda step: False,
+) -> Trainer:
+    """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises."""
+    if not (run_dir / "config.json").is_file():
+        config.write_flags(run_dir, data_dir, logging)
+        config.save(run_dir, data_dir)
+    write_environment(run_dir)
+    trainer = Trainer(run_dir, config, data_dir, logging, announce)
+    verb = "continuing" if trainer.step else "training"
+    announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
+    with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
+        trainer.run(progress, should_stop)
+    return trainer
 
 
 @contextmanager

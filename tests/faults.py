@@ -1,13 +1,15 @@
-"""Real faults for tests: a small disk that fills up, a limit on the size of a file, and how much memory a command took."""
+"""Real faults for tests: a small disk that fills up, a limit on the size of a file, a changed artefact, and how much memory a command took."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 LIMITED = "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); os.execv(sys.argv[2], sys.argv[2:])"
 # A process between the test and the command: what is measured of a child of pytest is at least what pytest itself has.
@@ -78,3 +80,14 @@ def why_no_small_disk(path: Path) -> str:
             return ""
     except OSError as error:
         return f"this system lets a test mount no small disk ({error})"
+
+
+def change_json(path: Path, place: str, value: Any) -> None:
+    """Sets the value at "a.b.c" of a JSON file."""
+    whole = json.loads(path.read_text())
+    inner = whole
+    *parents, last = place.split(".")
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    path.write_text(json.dumps(whole))

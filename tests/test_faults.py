@@ -23,7 +23,7 @@ import tensorflow as tf
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
 from conftest import ROOT, Finished
-from faults import SmallDisk, limited, measured, small_disk, why_no_small_disk
+from faults import SmallDisk, change_json, limited, measured, small_disk, why_no_small_disk
 from par import checkpoints, files, latency, manifest, runs
 from par.architecture import Architecture
 from par.errors import ResourceError, StoppedError
@@ -479,17 +479,6 @@ def test_a_tokenizer_that_is_not_the_manifest_s_is_refused_with_both_hashes(fini
 
 
 # ---- artefacts that are damaged, another's, or can't be what they claim ----
-
-
-def change_json(path: Path, place: str, value: Any) -> None:
-    """Sets the value at "a.b.c" of a JSON file."""
-    whole = json.loads(path.read_text())
-    inner = whole
-    *parents, last = place.split(".")
-    for key in parents:
-        inner = inner[key]
-    inner[last] = value
-    path.write_text(json.dumps(whole))
 
 
 def test_a_tokenizer_that_is_not_the_checkpoint_s_is_refused_with_both_hashes(finished, call):

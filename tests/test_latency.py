@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+from faults import change_json
 from par import architecture, latency
 from par.architecture import KINDS, pi_table
 from par.config import ModelConfig
@@ -113,13 +114,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("place", "value", "said"), CHANGES, ids=[f"{place} {str(value)[:20]}" for place, value, _ in CHANGES])
 def test_a_table_that_no_measurement_made_is_refused_by_its_path_and_the_rule(path, place, value, said):
-    content = json.loads(path.read_text())
-    *parents, name = place.split(".")
-    at = content
-    for parent in parents:
-        at = at[parent]
-    at[name] = value
-    path.write_text(json.dumps(content))
+    change_json(path, place, value)
     with pytest.raises(DataError, match=rf"latency table .*latency.json is not valid: .*{said}") as error:
         latency.load(path)
     assert error.value.exit_code == 3 and "\n" not in str(error.value) and len(str(error.value)) < 600

@@ -22,7 +22,7 @@ from absl import flags
 from par import apart, architecture, derive, files, history, latency, records, runs, seeds
 from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, StoppedError, UsageError
-from par.progress import Progress, announce
+from par.progress import announce
 from par.tools import common
 
 FLAGS = (
@@ -139,12 +139,14 @@ class _Job:
     def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> None:
         """Trains a run to its end, or goes on with it."""
         common.start_tensorflow()
+        from par import training
+
         records.verify(self.data_dir, records.load(self.data_dir))
         with runs.locked(run_dir):
             config = self.kept(config, run_dir)
             if not _is_done(config, run_dir):  # another process may have worked in it since
                 config = self.settled(config, run_dir)
-                _train(config, self.data_dir, run_dir, self.logging, should_stop)
+                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop)
 
     def _made(self, run_dir: Path) -> Path | None:
         """The run if it exists, else one of the same settings: of another seed."""
@@ -183,21 +185,6 @@ def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
     if run_dir.is_dir() and any(path.name not in own and not path.name.startswith(".") for path in run_dir.iterdir()):
         raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
     return False
-
-
-def _train(config: runs.RunConfig, data_dir: Path, run_dir: Path, logging: LoggingConfig, should_stop: Callable[[int], bool]) -> None:
-    from par import logs
-    from par.training import Trainer
-
-    if not (run_dir / "config.json").is_file():
-        config.write_flags(run_dir, data_dir, logging)
-        config.save(run_dir, data_dir)
-    logs.write_environment(run_dir)
-    trainer = Trainer(run_dir, config, data_dir, logging, announce)
-    verb = "continuing" if trainer.step else "training"
-    announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
-    with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
-        trainer.run(progress, should_stop)
 
 
 def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: str) -> int:
