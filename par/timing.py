@@ -64,23 +64,24 @@ def peak_memory() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
 
 
-def dry_run(config: RunConfig, counts: Sequence[float], steps: int = 5) -> dict[str, Any]:
-    """What a run will take: parameters, steps, FLOPs, and from `steps` updates on synthetic tokens the time (s) and this process' peak memory (MB).
+def dry_run(config: RunConfig, counts: Sequence[float], steps: int = 5, runs: int = 1) -> dict[str, Any]:
+    """What `runs` such runs, one after another, will take: parameters, steps, FLOPs, and from `steps` updates on synthetic tokens the time (s) and
+    this process' peak memory (MB).
 
     counts: [V] how often each id occurs, for the work of the adaptive softmax's tails. The time leaves out evaluation.
     """
     trial = TimedTraining(config, steps)
     rate = trial.run()
-    data = config.data
+    data, total_steps = config.data, runs * config.total_steps
     return {
         "architecture": config.architecture.blocks,
         "parameters": trial.learner.parameters,
-        "total_steps": config.total_steps,
+        "total_steps": total_steps,
         "gflop_per_step": round(
             cost.training_flops(config.architecture.blocks, config.model, data.batch_size, data.seq_len, counts, config.search) / 1e9, 3
         ),
         "steps_per_second": round(rate, 2),
-        "estimated_seconds": round(config.total_steps / rate, 1),
+        "estimated_seconds": round(total_steps / rate, 1),
         "peak_memory_megabytes": peak_memory(),
     }
 

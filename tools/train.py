@@ -224,11 +224,9 @@ def _dry_run(values: common.Flags, config: runs.RunConfig, run_dir: Path, job: _
 
     manifest = records.load(job.data_dir)
     records.verify(job.data_dir, manifest)
-    figures = timing.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist())
+    figures = timing.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist(), runs=values.num_seeds or 1)
     if values.num_seeds is not None:
-        figures |= {"num_seeds": values.num_seeds} | {
-            name: round(figures[name] * values.num_seeds, 1) for name in ("total_steps", "estimated_seconds")
-        }
+        figures["num_seeds"] = values.num_seeds
     if values.json:
         print(files.canonical_json(figures))
     else:
