@@ -5,6 +5,9 @@
     tail i   D -> d_i -> its ids; P(id) = P(slot i) · P(id | tail i);   d_i = D // proj_factor^i unless proj_dims says otherwise
 
 Only what is needed is computed: the head for every token, a tail for its own tokens. No cutoffs: the head holds all ids, plain softmax.
+
+Tied to an embedding E [V, D] (Press & Wolf 2017, arXiv 1608.05859; Dai et al. 2019), the vectors of the ids are E's: of the head as they are, of
+tail i as E up_i with a projection up_i [D, d_i] of its own. The slots keep their own vectors.
 """
 
 from __future__ import annotations
@@ -47,22 +50,38 @@ class AdaptiveSoftmax(keras.layers.Layer):
     by less than 2^-6 of the largest logit (8 bits a factor); the gradients of float32 variables are float32.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, initial: Initial):
+    def __init__(self, config: ModelConfig, vocab_size: int, initial: Initial, embedding: keras.Variable | None = None):
         super().__init__(autocast=False)  # hidden states choose the type of the products
         config.check_vocabulary(vocab_size)
         self.ends = [*config.cutoffs, vocab_size]
-        tails = len(config.cutoffs)
-        self.head_size = self.ends[0]
-        self.head = self.add_weight(name="head", shape=(config.d_model, self.head_size + tails), initializer=initial.normal())
+        self.sizes = [high - low for low, high in zip([0, *self.ends], self.ends)]
+        self.head_size, slots = self.ends[0], len(config.cutoffs)
+        self._embedding = None if embedding is None else lambda: embedding  # a function: the weight is its owner's, not this layer's as well
+        own = slots if embedding is not None else self.head_size + slots
+        self.head = self._weight("head", (config.d_model, own), initial.normal()) if own else None
         self.tails = []
-        for i, width in enumerate(config.tail_widths):
-            size = self.ends[i + 1] - self.ends[i]
-            down = self.add_weight(name=f"tail_{i}_projection", shape=(config.d_model, width), initializer=initial.normal())
-            out = self.add_weight(name=f"tail_{i}", shape=(width, size), initializer=initial.normal())
+        for i, (width, size) in enumerate(zip(config.tail_widths, self.sizes[1:])):
+            down = self._weight(f"tail_{i}_projection", (config.d_model, width), initial.normal())
+            if embedding is None:
+                out = self._weight(f"tail_{i}", (width, size), initial.normal())
+            else:  # at this scale E up is as large as E
+                out = self._weight(f"tail_{i}_up", (config.d_model, width), initial.normal(config.d_model**-0.5))
             self.tails.append((down, out))
-            setattr(self, f"tail_{i}_projection", down)  # tf.train.Checkpoint finds a weight by its attribute, not in a list
-            setattr(self, f"tail_{i}", out)
         self.built = True
+
+    def _weight(self, name: str, shape: tuple[int, int], initializer: keras.initializers.Initializer) -> keras.Variable:
+        weight = self.add_weight(name=name, shape=shape, initializer=initializer)
+        setattr(self, name, weight)  # tf.train.Checkpoint finds a weight by its attribute, not in a list
+        return weight
+
+    def tables(self) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
+        """What hidden states are multiplied by: the head [D, c_1 + C - 1], and of each tail the factors [D, d_i] and [d_i, its ids]."""
+        own, tails = [] if self.head is None else [tf.convert_to_tensor(self.head)], [tuple(map(tf.convert_to_tensor, tail)) for tail in self.tails]
+        if self._embedding is None:
+            return own[0], tails
+        vectors, *of_tails = tf.split(tf.convert_to_tensor(self._embedding()), self.sizes)
+        tied = [(down, tf.matmul(up, ids, transpose_a=True, transpose_b=True)) for (down, up), ids in zip(tails, of_tails)]
+        return tf.concat([tf.transpose(vectors), *own], axis=-1), tied
 
     def call(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Same as `nll`."""
@@ -71,23 +90,25 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def nll(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log P(target) per token: hidden [N, D], targets [N] int32 below V -> [N] nats, float32. Never builds a table of N x V."""
         slot, rows_of, nll_of = targets, [], []
-        for i, tail in enumerate(self.tails):
+        table, tails = self.tables()
+        for i, tail in enumerate(tails):
             low, high = self.ends[i], self.ends[i + 1]
             mine = (targets >= low) & (targets < high)
             rows = tf.where(mine)[:, 0]
             slot = tf.where(mine, self.head_size + i, slot)
             rows_of.append(rows)
             nll_of.append(cross_entropy(_logits(tf.gather(hidden, rows), *tail), tf.gather(targets, rows) - low))
-        nll = cross_entropy(_logits(hidden, self.head), slot)
-        if not self.tails:
+        nll = cross_entropy(_logits(hidden, table), slot)
+        if not tails:
             return nll
         return nll + tf.scatter_nd(tf.concat(rows_of, 0)[:, None], tf.concat(nll_of, 0), tf.shape(nll, out_type=tf.int64))
 
     def log_prob(self, hidden: tf.Tensor) -> tf.Tensor:
         """Log-probabilities of all ids: hidden [N, D] -> [N, V] nats, float32: 1.1 GB for 1,024 rows of 267,735 ids, and as much to build it."""
-        head = tf.nn.log_softmax(_logits(hidden, self.head))
+        table, tails = self.tables()
+        head = tf.nn.log_softmax(_logits(hidden, table))
         parts = [head[:, : self.head_size]]
-        for i, tail in enumerate(self.tails):
+        for i, tail in enumerate(tails):
             parts.append(head[:, self.head_size + i, None] + tf.nn.log_softmax(_logits(hidden, *tail)))
         return tf.concat(parts, axis=-1)
 
@@ -97,10 +118,11 @@ class AdaptiveSoftmax(keras.layers.Layer):
         An id of a tail is at most as likely as the tail's slot, so a tail is computed only for rows whose slot beats the best id so far: none
         where the head decides.
         """
-        head = tf.nn.log_softmax(_logits(hidden, self.head))
+        table, tails = self.tables()
+        head = tf.nn.log_softmax(_logits(hidden, table))
         ids = head[:, : self.head_size]
         best, highest = tf.argmax(ids, axis=-1, output_type=tf.int32), tf.reduce_max(ids, axis=-1)
-        for i, tail in enumerate(self.tails):
+        for i, tail in enumerate(tails):
             slot = head[:, self.head_size + i]
             rows = tf.where(slot > highest)
             inside = tf.nn.log_softmax(_logits(tf.gather_nd(hidden, rows), *tail))
@@ -111,7 +133,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return best
 
 
-def _logits(hidden: tf.Tensor, *weights: keras.Variable) -> tf.Tensor:
+def _logits(hidden: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
     """hidden [N, D] through one weight after the other, each in the type of the hidden states -> [N, ids] float32."""
     for weight in weights:
         hidden = hidden @ tf.cast(weight, hidden.dtype)

@@ -157,6 +157,7 @@ class ModelConfig(Group):
     )
     proj_factor: float = setting(4.0, "adaptive softmax: tail cluster i works at width D / proj_factor^i", minimum=1.0, maximum=1024.0)
     proj_dims: tuple[int, ...] = setting((), "adaptive softmax: the tail widths themselves, one per tail cluster", minimum=1, maximum=1 << 16)
+    tie_embeddings: bool = setting(False, "the softmax uses the embedding's vectors, in its tails through a projection, instead of its own")
     precision: str = setting("f32", "factors of matrix products; bf16: bfloat16, with sums, norms and weights in float32", choices=("f32", "bf16"))
     init_std: float = setting(0.02, "standard deviation of the initial weights", minimum=0.0, maximum=1.0)
 

@@ -27,14 +27,18 @@ def dense_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
 
 
 def softmax_flops(model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
-    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V] says: the tails work on their own tokens."""
+    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V] says: the tails work on their own tokens.
+
+    A tail whose vectors are tied to the embedding makes them once a window.
+    """
     ends = [*model.cutoffs, len(counts)]
-    flops = float(model.d_model * (ends[0] + len(ends) - 1))
+    flops, tied = float(model.d_model * (ends[0] + len(ends) - 1)), 0.0
     total = float(sum(counts))
     for i, width in enumerate(model.tail_widths):
         share = float(sum(counts[ends[i] : ends[i + 1]])) / total
         flops += share * width * (model.d_model + ends[i + 1] - ends[i])
-    return 2.0 * batch_size * seq_len * flops
+        tied += width * model.d_model * (ends[i + 1] - ends[i]) if model.tie_embeddings else 0
+    return 2.0 * (batch_size * seq_len * flops + tied)
 
 
 def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float], computed: float = 1.0) -> float:

@@ -11,7 +11,7 @@ class Initial:
     def __init__(self, seed: int, std: float):
         self._next, self._std = seed * 1_000_003, std
 
-    def normal(self) -> keras.initializers.Initializer:
-        """Normal with mean 0 and the configured standard deviation, with a seed that no other weight of the network has."""
+    def normal(self, std: float | None = None) -> keras.initializers.Initializer:
+        """Normal with mean 0 and the configured standard deviation, or `std`, with a seed that no other weight of the network has."""
         self._next += 1
-        return keras.initializers.RandomNormal(stddev=self._std, seed=self._next % 2**31)
+        return keras.initializers.RandomNormal(stddev=self._std if std is None else std, seed=self._next % 2**31)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,6 +61,33 @@ def test_nll_and_log_prob_equal_the_naive_twin(cutoffs):
     expected = naive.nll(hidden(), targets(), **parts(layer, cutoffs))
     np.testing.assert_allclose(layer.nll(hidden(), targets()), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(layer.log_prob(hidden()), naive.log_prob(hidden(), **parts(layer, cutoffs)), rtol=1e-4, atol=1e-5)
+
+
+def tied(cutoffs: tuple[int, ...]) -> tuple[AdaptiveSoftmax, keras.Variable]:
+    embedding = keras.Variable(np.random.default_rng(8).normal(0, 0.5, [V, D]).astype(np.float32))
+    config = ModelConfig(d_model=D, num_heads=2, cutoffs=cutoffs, tie_embeddings=True)
+    return AdaptiveSoftmax(config, V, Initial(3, 0.5), embedding), embedding
+
+
+@each_cutoffs
+def test_tied_to_an_embedding_it_is_the_layer_that_has_the_embedding_s_vectors(cutoffs):
+    """Values; and the gradient of the embedding by the chain rule from those of the other layer's own weights."""
+    layer, embedding = tied(cutoffs)
+    assert all(weight is not embedding for weight in layer.weights), "the embedding belongs to the trunk"
+    twin, vectors = softmax(cutoffs), np.split(embedding.numpy(), cutoffs)
+    twin.head.assign(np.concatenate([vectors[0].T, *([] if layer.head is None else [layer.head.numpy()])], axis=-1))
+    for (down, out), (own_down, up), ids in zip(twin.tails, layer.tails, vectors[1:]):
+        down.assign(own_down)
+        out.assign(up.numpy().T @ ids.T)
+    with tf.GradientTape(persistent=True) as tape:
+        mine, theirs = layer.nll(hidden(), targets()), twin.nll(hidden(), targets())
+    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layer.log_prob(hidden()), twin.log_prob(hidden()), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(layer.predict(hidden()), twin.predict(hidden()))
+    expected = [tape.gradient(theirs, twin.head.value).numpy()[:, : len(vectors[0])].T]
+    for (_, out), (_, up) in zip(twin.tails, layer.tails):
+        expected.append((up.numpy() @ tape.gradient(theirs, out.value).numpy()).T)
+    np.testing.assert_allclose(tape.gradient(mine, embedding.value), np.concatenate(expected), rtol=1e-4, atol=1e-4)
 
 
 @each_cutoffs

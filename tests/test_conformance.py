@@ -31,8 +31,8 @@ NORMS = ["pre", "post"]
 TRAINING = Phase(training=True, seed=3, step=5, tau=0.5)
 
 
-def config(norm: str = "pre", cutoffs: tuple[int, ...] = ()) -> ModelConfig:
-    return ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=0.3, norm=norm, cutoffs=cutoffs)
+def config(norm: str = "pre", cutoffs: tuple[int, ...] = (), tied: bool = False) -> ModelConfig:
+    return ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=0.3, norm=norm, cutoffs=cutoffs, tie_embeddings=tied)
 
 
 def normal(*shape: int) -> tf.Tensor:
@@ -53,8 +53,8 @@ def tokens(seq_len: int = T) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seq_len).permutation(np.resize(np.arange(8, V), B * seq_len)).reshape(B, seq_len), tf.int32)
 
 
-def objective(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), seed: int = 1) -> Any:
-    built = OBJECTIVES[name](config(norm, cutoffs), V, seed)
+def objective(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), seed: int = 1, tied: bool = False) -> Any:
+    built = OBJECTIVES[name](config(norm, cutoffs, tied), V, seed)
     built.build(lambda: trunk(blocks, norm, seed=seed))
     return built
 
@@ -99,11 +99,11 @@ def softmax_case(cutoffs: tuple[int, ...]) -> Case:
     )
 
 
-def objective_case(name: str, blocks: str, norm: str) -> Case:
+def objective_case(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), tied: bool = False) -> Case:
     def call(made: Any, phase: Phase) -> list[tf.Tensor]:
         return [made.loss(made.prepare(tokens(T + 1), 7), memories_of(made.trunk), phase)[0]]
 
-    return Case(lambda seed: objective(name, blocks, norm, seed=seed), call)
+    return Case(lambda seed: objective(name, blocks, norm, cutoffs, seed, tied), call)
 
 
 CASES = {
@@ -117,6 +117,7 @@ CASES = {
     **{f"Transformer {blocks or 'empty'} {norm}": trunk_case(blocks, norm) for blocks in STRINGS for norm in NORMS},
     "Transformer asdi straight_through": trunk_case("asdi", "pre", "straight_through"),
     **{f"{name} {blocks} {norm}": objective_case(name, blocks, norm) for name in OBJECTIVES for blocks in ("ad", "ss") for norm in NORMS},
+    **{f"{name} tied {cutoffs}": objective_case(name, "ad", cutoffs=cutoffs, tied=True) for name in OBJECTIVES for cutoffs in [(), (11, 19)]},
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 each_objective = pytest.mark.parametrize("name", OBJECTIVES)
@@ -255,9 +256,10 @@ def test_causal_lm_predicts_each_token_of_the_window_from_those_before_and_score
     }
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["own vectors", "tied"])
 @pytest.mark.parametrize("cutoffs", [(), (11, 19)], ids=str)
-def test_causal_lm_sums_minus_the_log_probability_of_what_is_no_padding(cutoffs):
-    built = randomised(objective("causal_lm", "as", cutoffs=cutoffs))
+def test_causal_lm_sums_minus_the_log_probability_of_what_is_no_padding(cutoffs, tied):
+    built = randomised(objective("causal_lm", "as", cutoffs=cutoffs, tied=tied))
     window = tokens(T + 1).numpy()
     window[1, 3:], window[2, 5:] = PAD, PAD
     memories = memories_of(built.trunk)

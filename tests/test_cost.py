@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -47,7 +48,8 @@ def trunk_flops(blocks: str, config: ModelConfig, batch_size: int = B, seq_len: 
 
 
 def softmax_flops(config: ModelConfig, targets: np.ndarray, rows_of_a_tail: int) -> int:
-    layer = AdaptiveSoftmax(config, V, Initial(1, 0.3))
+    embedding = keras.Variable(np.zeros([V, D], np.float32)) if config.tie_embeddings else None
+    layer = AdaptiveSoftmax(config, V, Initial(1, 0.3), embedding)
     graph = tf.function(layer.nll).get_concrete_function(tf.TensorSpec([len(targets), D]), tf.TensorSpec([len(targets)], tf.int32))
     return products(graph, rows_of_a_tail)
 
@@ -69,9 +71,10 @@ def test_flops_of_a_plain_softmax_equal_a_count_over_its_graph():
     assert cost.softmax_flops(model(), B, T, [1] * V) == softmax_flops(model(), np.zeros(B * T), 0)
 
 
-def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_that_occur_as_counted():
+@pytest.mark.parametrize("tied", [False, True], ids=["own vectors", "tied"])
+def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_that_occur_as_counted(tied):
     """Each tail has 2 of the 15 tokens of a window."""
-    config = model(cutoffs=(7, 19), proj_dims=(5, 3))
+    config = model(cutoffs=(7, 19), proj_dims=(5, 3), tie_embeddings=tied)
     counts = np.zeros([V])
     counts[[3, 7, 18, 28]] = 110, 5, 15, 20
     assert cost.softmax_flops(config, B, T, counts) == pytest.approx(softmax_flops(config, np.zeros(B * T), 2), rel=1e-12)

@@ -27,7 +27,8 @@ class CausalLanguageModel:
     def build(self, make_trunk: Callable[[], Transformer]) -> None:
         """Makes the layers: one trunk, one head."""
         self.trunk = make_trunk()
-        self.head = AdaptiveSoftmax(self._config, self._vocab_size, Initial(self._seed + 1, self._config.init_std))
+        embedding = self.trunk.embedding if self._config.tie_embeddings else None
+        self.head = AdaptiveSoftmax(self._config, self._vocab_size, Initial(self._seed + 1, self._config.init_std), embedding)
 
     @property
     def layers(self) -> dict[str, keras.layers.Layer]:
