@@ -20,8 +20,10 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")  # sums are split by thread
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
 os.environ["MPLBACKEND"] = "agg"
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a suite that a shell started in the background, and inherited by the commands
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the suite in the background ignores SIGINT, nohup SIGHUP, and the commands under test inherit that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 class Finished(NamedTuple):

@@ -156,6 +156,7 @@ def test_a_fixed_network_learns_on_every_step_whatever_the_search_settings_say(d
     assert int(learner.weight_optimizer.iterations) == 10
 
 
+@pytest.mark.slow
 def test_the_logits_learn_from_held_out_steps_what_decides(tmp_path):
     data_dir = small_data(tmp_path / "data", bigrams, train=6_000)
     run = trainer(tmp_path / "run", small_config(data_dir, "s", epochs=1, bilevel=True, arch_lr=0.1), data_dir)

@@ -81,6 +81,7 @@ def test_a_python_without_sources_is_refused(tmp_path):
         corpora.python_docs(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_python_docs_of_this_python_are_about_two_megabytes_in_90_5_5():
     imported = set(sys.modules)
     found = corpora.python_docs()

@@ -58,7 +58,7 @@ def test_training_counts_the_targets_and_not_the_windows_overlap(data_dir):
     np.testing.assert_array_equal(rows[:, 1], 4 * 8)
 
 
-@pytest.mark.parametrize("paths", [2, 3])
+@pytest.mark.parametrize("paths", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_logits_of_single_paths_learn_from_the_differences_of_the_paths_losses(data_dir, paths):
     learner = Learner(small_config(data_dir, "sssa", sampling="single_path", paths=paths, max_lr=0.0, init_std=0.3))
     window = next(iter(records.dataset(data_dir, manifest.load(data_dir), "train")))
@@ -84,7 +84,7 @@ def test_what_is_pruned_is_counted_step_by_step(data_dir):
     assert (learner.pi[0] == 0).any() and learner.pi.sum() == pytest.approx(2)
 
 
-@pytest.mark.parametrize("is_bilevel", [False, True])
+@pytest.mark.parametrize("is_bilevel", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is_bilevel):
     alpha, moments = np.array([[0.3, -0.5, 1.2]], np.float32), []
     for weight in (0.0, 2.0):
@@ -100,7 +100,7 @@ def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is
     np.testing.assert_allclose((spared - plain) / (1 - 0.9), -2.0 * (1 - 141 / 186) * slope, rtol=1e-3)
 
 
-@pytest.mark.parametrize("blocks", ["sa", "dad"])
+@pytest.mark.parametrize("blocks", ["sa", pytest.param("dad", marks=pytest.mark.slow)])
 def test_bfloat16_products_learn_as_float32_does_and_keep_weights_moments_and_memories_in_float32(data_dir, blocks):
     losses = {}
     for precision in ("f32", "bf16"):

@@ -146,6 +146,7 @@ def test_measure_latency_refuses_in_one_line(flags, code, words, data_dir, tmp_p
     refused(run_tool("measure_latency", *flags), code, *words)
 
 
+@pytest.mark.slow
 def test_a_search_by_a_table_keeps_what_it_needs_and_its_flagfile_repeats_it_without_the_table(tmp_path, data_dir, table_file, run_tool):
     run, flags = tmp_path / "run", (f"--data={data_dir}", *NETWORK, *TRAINING, "--architecture=asd", "--target_latency=0.5", "--log_every=31")
     done = run_tool("train", *flags, f"--latency_table={table_file}", "--latency_of=training_step", f"--run={run}")

@@ -27,6 +27,7 @@ def raises() -> None:
     raise ValueError("no TensorFlow here")
 
 
+@pytest.mark.slow
 def test_peak_memory_is_what_the_process_has_had_and_never_falls():
     from par import timing  # not above: the processes that are started here import this file
 

@@ -105,7 +105,7 @@ def held(trunk: Transformer, batch_size: int, seq_len: int) -> int:
     return sum(ref.deref().shape.num_elements() for ref in origins)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("norm", ["pre", pytest.param("post", marks=pytest.mark.slow)])
 def test_of_every_further_block_only_its_input_and_its_memories_are_held(norm):
     rows, length = 31, 17  # no other axis has these sizes
     per_block = []

@@ -57,7 +57,7 @@ def scalars_of(run_dir, name: str) -> dict[str, list[tuple[int, float]]]:
     return {tag: rows for tag, rows in found.items() if not tag.startswith("speed/")}
 
 
-@pytest.mark.parametrize("stops", [(31,), (10, 93, 150)], ids=str)
+@pytest.mark.parametrize("stops", [(31,), pytest.param((10, 93, 150), marks=pytest.mark.slow)], ids=str)
 def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp_path, data_dir, uninterrupted, stops):
     run_dir, config = tmp_path / "run", uninterrupted.config
     for stop in stops:
@@ -87,7 +87,7 @@ SEARCHES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["bilevel", "settles", pytest.param("warm-up", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", [kind if kind == "single path" else pytest.param(kind, marks=pytest.mark.slow) for kind in SEARCHES])
 def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, data_dir, kind):
     config = small_config(data_dir, "ssd", **SEARCHES[kind])
     whole = trainer(tmp_path / "whole", config, data_dir, record_every=7, save_every=1000)
@@ -145,6 +145,7 @@ def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninter
     assert re.search(r"^step 186 gap \(argmax - soft\) nll [+-]\d\.\d{4} perplexity per word x \d\.\d{4}$", log, re.M)
 
 
+@pytest.mark.slow
 def test_a_warning_of_the_guard_is_said_once(tmp_path, data_dir):
     run = trainer(tmp_path / "run", small_config(data_dir, "sd", epochs=3, arch_lr=1e-6), data_dir)
     with pytest.raises(StoppedError):
@@ -298,6 +299,7 @@ def test_the_best_checkpoint_is_the_one_of_the_lowest_valid_nll(uninterrupted):
     assert saved == [f"ckpt-{best['step']}.index"]
 
 
+@pytest.mark.slow
 def test_straight_through_trains_and_decides_by_the_same_loop(tmp_path, data_dir):
     run = trainer(tmp_path / "run", small_config(data_dir, "ss", sampling="straight_through"), data_dir)
     before = run.learner.pi
