@@ -6,13 +6,12 @@ backwards, so that a slow drift cancels out. The parts are those of the medians 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +52,7 @@ def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int
     with Progress("measuring", "timing", (repeats + 1) * len(configs)) as progress:
         networks = []
         for config in configs:
-            with _many_graphs():
-                networks.append(TimedNetwork(config, steps, counts))
+            networks.append(TimedNetwork(config, steps, counts))
             progress(1, config.architecture.short)
         for repeat in range(repeats):
             order = range(len(networks)) if repeat % 2 == 0 else reversed(range(len(networks)))
@@ -63,18 +61,6 @@ def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int
                     times[what][repeat, n] = networks[n].milliseconds(what)
                 progress(1, configs[n].architecture.short)
     return times
-
-
-@contextlib.contextmanager
-def _many_graphs() -> Iterator[None]:
-    """TensorFlow warns where one function of this program becomes many graphs; here each network needs its own."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def timed_blocks(depth: int) -> tuple[str, ...]:

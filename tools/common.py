@@ -317,6 +317,7 @@ def start_tensorflow() -> Any:
             tf.config.experimental.set_memory_growth(device, True)
         tf.config.experimental.enable_op_determinism()
         tf.constant(0.0) + 1.0
+    tf.get_logger().setLevel("ERROR")  # it warns where one function becomes many graphs; each network needs its own
     return tf
 
 
