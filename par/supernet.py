@@ -28,7 +28,7 @@ def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
 
     alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block, step and path: `soft` relaxes it with the
     temperature tau, `straight_through` makes it one-hot forward, `single_path` also backward. Evaluation draws nothing: softmax(alpha), or its
-    argmax. With several paths a step, single_path hands no gradient to alpha: `gumbel.leave_one_out` has it.
+    argmax. With several paths a step, the gradient of alpha is `gumbel.leave_one_out`'s instead of the one through these weights.
     """
     weights = _weights(alpha, search, phase)
     if phase.argmax or (phase.training and search.sampling == "single_path"):
@@ -40,8 +40,8 @@ def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
     if phase.training:
         noise = gumbel.gumbel_noise(phase.seed_of(PATH_PLACES + phase.path if phase.path else NOISE_PLACE), alpha.shape)
         weight = gumbel.relaxed_one_hot(alpha, noise, phase.tau)
-        single = gumbel.single_path if search.paths == 1 else gumbel.one_hot
-        return {"soft": tf.identity, "straight_through": gumbel.straight_through, "single_path": single}[search.sampling](weight)
+        sample = {"soft": tf.identity, "straight_through": gumbel.straight_through, "single_path": gumbel.single_path}
+        return sample[search.sampling](weight)
     return gumbel.one_hot(alpha) if phase.argmax else tf.nn.softmax(alpha)
 
 

@@ -90,6 +90,13 @@ def test_tied_to_an_embedding_it_is_the_layer_that_has_the_embedding_s_vectors(c
     np.testing.assert_allclose(tape.gradient(mine, embedding.value), np.concatenate(expected), rtol=1e-4, atol=1e-4)
 
 
+def test_tied_tails_begin_as_large_as_the_embedding():
+    embedding = keras.Variable(np.random.default_rng(8).normal(0, 0.02, [4_000, 64]).astype(np.float32))
+    config = ModelConfig(d_model=64, cutoffs=(500,), tie_embeddings=True)
+    ((_, ids),) = AdaptiveSoftmax(config, 4_000, Initial(3, 0.02), embedding).tables()[1]
+    assert ids.shape == (16, 3_500) and float(tf.math.reduce_std(ids)) == pytest.approx(0.02, rel=0.1)
+
+
 @each_cutoffs
 def test_nll_equals_its_own_log_prob_at_the_target(cutoffs):
     layer = softmax(cutoffs)

@@ -101,6 +101,25 @@ def test_supernet_at_one_hot_pi_equals_the_fixed_network(kinds, norm, sampling, 
     np.testing.assert_array_equal(after.valid, expected_after.valid)
 
 
+@pytest.mark.parametrize(
+    ("settings", "phase", "expected"),
+    [
+        ({}, EVALUATION, None),
+        ({}, EVALUATION_ARGMAX, [[1, 0, 0], [0, 1, 0]]),
+        ({}, training(), None),
+        ({"sampling": "straight_through"}, training(), None),
+        ({"sampling": "single_path"}, training(), [[1, 0, 0], [0, 1, 0]]),
+        ({"prune_below": 0.1}, training(), [[1, 1, 0], [1, 1, 1]]),
+        ({"prune_below": 0.1}, EVALUATION, [[1, 1, 0], [1, 1, 1]]),
+    ],
+    ids=str,
+)
+def test_only_what_has_weight_is_computed(settings, phase, expected):
+    """A kind that is not needed has weight 0; logits of 30 and 20 leave no doubt which kind is drawn."""
+    needed = supernet.mixture(tf.constant([[30.0, 0.0, supernet.PRUNED], [0.0, 20.0, 0.0]]), SearchConfig(**settings), phase).needed
+    assert (None if needed is None else needed.numpy().astype(int).tolist()) == expected
+
+
 @each_norm
 @pytest.mark.parametrize("sampling", SAMPLINGS[1:])
 def test_in_training_the_chosen_branches_learn_as_in_the_fixed_network_and_the_others_not_at_all(norm, sampling):
