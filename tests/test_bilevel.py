@@ -133,6 +133,7 @@ def test_the_weights_never_learn_from_what_is_held_out(data_dir):
     assert equal(ends(lambda tokens: tokens), ends(lambda tokens: tokens[:, ::-1]))
 
 
+@pytest.mark.slow
 def test_the_memories_flow_through_every_step(data_dir):
     learner, plain = (Learner(small_config(data_dir, "ssd", bilevel=is_bilevel, arch_warmup=60)) for is_bilevel in (True, False))
     for each in (learner, plain):
