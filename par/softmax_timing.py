@@ -11,6 +11,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,18 +31,21 @@ Timing = Callable[[], float]
 class TimedSoftmax:
     """The layer with random weights, and random hidden states [N, D] for it. Equal seeds give equal numbers.
 
-    `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the hidden states, then of the layer's weights in order.
+    `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the hidden states, then of the layer's weights in order,
+    last of the embedding that it is tied to.
     """
 
     def __init__(self, model: ModelConfig, vocab_size: int, rows: int, seed: int = 0):
-        self.layer = AdaptiveSoftmax(model, vocab_size, Initial(seed, model.init_std))
+        initial, shape = Initial(seed, model.init_std), (vocab_size, model.d_model)
+        tied = [keras.Variable(initial.normal(), shape=shape)] if model.tie_embeddings else []
+        self.layer = AdaptiveSoftmax(model, vocab_size, initial, *tied)
         self.hidden = tf.random.stateless_normal([rows, model.d_model], [seed, 0])
 
         def step(targets: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(self.hidden)
                 loss = tf.reduce_mean(self.layer.nll(self.hidden, targets))
-            gradients = tape.gradient(loss, [self.hidden, *(weight.value for weight in self.layer.trainable_variables)])
+            gradients = tape.gradient(loss, [self.hidden, *(weight.value for weight in (*self.layer.trainable_variables, *tied))])
             return [loss, *map(tf.convert_to_tensor, gradients)]
 
         self.loss_and_gradients = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([rows], tf.int32))
