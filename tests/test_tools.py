@@ -197,6 +197,7 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
         (("--sampling=hard",), 1, ("sampling", "hard", "soft")),
         (("--nonsense=1",), 1, ("nonsense",)),
         (("--recipe=nonsense",), 1, ("nonsense", "quick")),
+        (("--bilevel=maybe",), 1, ("--bilevel=maybe: must be true or false, but is 'maybe'; see --help",)),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json", "build_data")),
         (("--architecture=/nonexistent/architecture.json",), 3, ("/nonexistent/architecture.json", "does not exist")),
     ],

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import shlex
 import signal
 import sys
@@ -259,7 +260,8 @@ def _parse(values: Flags, arguments: list[str]) -> None:
     except ParError:
         raise
     except (flags.Error, ValueError) as error:
-        raise UsageError(f"{error}; see --help") from None
+        said = re.sub(r"\('Non-boolean argument to boolean flag', (.*)\)", r"must be true or false, but is \1", str(error))  # absl prints a tuple
+        raise UsageError(f"{said}; see --help") from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}: every option is a flag, --name=value; see --help")
 
