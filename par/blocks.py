@@ -8,9 +8,9 @@ A fixed block is the case of one branch with weight 1; par.supernet has the mixt
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -24,11 +24,13 @@ from par.products import TYPES, add_bias, biased_relu, linear
 EPSILON = 1e-6
 
 
-class Mixture(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Mixture:
     """How stochastic blocks add up their kinds, in the order of par.architecture.KINDS."""
 
     weights: tf.Tensor  # [number of stochastic blocks, O], or [O] for one block
     needed: tf.Tensor | None  # bool, of the same shape: a kind that is not needed has weight 0 and is not computed; None: all are
+    single: bool = False  # whether just one kind of a block is ever needed
 
 
 class Norm(keras.layers.Layer):
@@ -104,9 +106,13 @@ class Block(keras.layers.Layer):
         weights = tf.unstack(mixture.weights)
         if mixture.needed is None:
             return self._sum(range(len(self.kinds)), x, memory, window, weights, phase)
-        # One graph for every set of kinds; the step's own is run.
-        sets = [[o for o in range(len(self.kinds)) if number >> o & 1] for number in range(2 ** len(self.kinds))]
-        number = tf.reduce_sum(tf.cast(mixture.needed[: len(self.kinds)], tf.int32) * [2**o for o in range(len(self.kinds))])
+        # One graph for every set of kinds that can be needed; the step's own is run.
+        branches = range(len(self.kinds))
+        if mixture.single:
+            sets, number = [[o] for o in branches] + [[]], tf.argmax(tf.cast(mixture.needed, tf.int32), output_type=tf.int32)
+        else:
+            sets = [[o for o in branches if number >> o & 1] for number in range(2 ** len(branches))]
+            number = tf.reduce_sum(tf.cast(mixture.needed[: len(branches)], tf.int32) * [2**o for o in branches])
         return tf.switch_case(number, [functools.partial(self._sum, chosen, x, memory, window, weights, phase) for chosen in sets])
 
     def _sum(self, chosen: Sequence[int], x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: list | None, phase: Phase) -> tf.Tensor:

@@ -23,7 +23,7 @@ from par.phase import Phase
 def recomputed(block: Block, x: tf.Tensor, memory: tf.Tensor | None, window: Window, mixture: Mixture | None, phase: Phase) -> tf.Tensor:
     """What `block` returns for these arguments, [B, T, D]. Gradients reach x, the mixture weights and the block's own weights; none the memory."""
     variables = block.trainable_variables
-    weights, needed = mixture or (None, None)
+    weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
     learnt = {"x": x, "weights": weights}
     given = {"memory": memory, "needed": needed, "mask": window.mask, "step": tf.convert_to_tensor(phase.step, tf.int64)}
     learnt, given = ({name: tensor for name, tensor in part.items() if tensor is not None} for part in (learnt, given))
@@ -36,7 +36,7 @@ def recomputed(block: Block, x: tf.Tensor, memory: tf.Tensor | None, window: Win
                 named["x"],
                 named.get("memory"),
                 window=dataclasses.replace(window, mask=named["mask"]),
-                mixture=None if mixture is None else Mixture(named["weights"], named.get("needed")),
+                mixture=mixture and dataclasses.replace(mixture, weights=named["weights"], needed=named.get("needed")),
                 phase=dataclasses.replace(phase, step=named["step"]),
             )
 

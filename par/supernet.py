@@ -32,7 +32,7 @@ def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
     """
     weights = _weights(alpha, search, phase)
     if phase.argmax or (phase.training and search.sampling == "single_path"):
-        return Mixture(weights, weights > 0)
+        return Mixture(weights, weights > 0, single=True)
     return Mixture(weights, tf.nn.softmax(alpha) > 0 if search.prune_below else None)
 
 

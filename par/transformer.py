@@ -5,6 +5,7 @@ Any string of the block alphabet (par.architecture) becomes a network here; sear
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -105,8 +106,9 @@ class Transformer(keras.layers.Layer):
         """One for each stochastic block."""
         if self.alpha is None:
             return []
-        weights, needed = (part if part is None else tf.unstack(part) for part in self.sample(phase))
-        return [Mixture(*pair) for pair in zip(weights, needed or [None] * len(weights))]
+        sample = self.sample(phase)
+        needed = [None] * sample.weights.shape[0] if sample.needed is None else tf.unstack(sample.needed)
+        return [dataclasses.replace(sample, weights=weights, needed=of_block) for weights, of_block in zip(tf.unstack(sample.weights), needed)]
 
     def _window(self, seq_len: int, mem_len: int, visibility: str, same_length: bool, valid: tf.Tensor) -> Window:
         codes = positions.sinusoids(positions.distances(seq_len, mem_len, visibility), self.config.d_model)
