@@ -21,6 +21,8 @@ class Phase:
     tau: Any = 1.0  # Gumbel-Softmax temperature in training
     path: int = 0  # which of the step's independent samples of the architecture
     argmax: bool = False  # evaluation: every stochastic block is its likeliest kind, instead of the mixture softmax(alpha)
+    same_length: bool = False  # every query sees itself and exactly M tokens back, instead of the whole memory and window
+    clamp_len: int | None = None  # tokens: a key that is further away is coded as being so far away (Dai et al. 2019); None: as far as it is
 
     def seed_of(self, place: int) -> tf.Tensor:
         """[2] int64, the seed of the stateless random numbers of one place in the network at this step."""

@@ -12,10 +12,14 @@ import tensorflow as tf
 MASKED = -1e9  # added to the logits of positions that are not visible; finite, so that no row can become NaN
 
 
-def distances(seq_len: int, mem_len: int, visibility: str) -> np.ndarray:
-    """[P] the distances that occur, descending: S-1 ... 0 when causal (P = S), S-1 ... -(T-1) when bidirectional (P = S + T - 1)."""
+def distances(seq_len: int, mem_len: int, visibility: str, clamp_len: int | None = None) -> np.ndarray:
+    """[P] the distances that occur, descending: S-1 ... 0 when causal (P = S), S-1 ... -(T-1) when bidirectional (P = S + T - 1).
+
+    clamp_len: the largest that is told from larger ones, in either direction; None tells all.
+    """
     lowest = 0 if visibility == "causal" else 1 - seq_len
-    return np.arange(mem_len + seq_len - 1, lowest - 1, -1)
+    exact = np.arange(mem_len + seq_len - 1, lowest - 1, -1)
+    return exact if clamp_len is None else np.clip(exact, -clamp_len, clamp_len)
 
 
 def sinusoids(distance: np.ndarray, d_model: int) -> np.ndarray:

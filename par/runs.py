@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from par import __version__, files
+from par import __version__, files, manifest
 from par.architecture import Architecture
 from par.config import NONE, DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
@@ -166,6 +166,21 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     except UsageError as error:
         raise DataError(f"run configuration {path} is not valid: {error}") from None
     return config, Path(os.path.normpath(Path(run_dir) / data_path))
+
+
+def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
+    """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged, or of another tokenizer or vocabulary."""
+    found = manifest.load(data_dir)
+    if found.tokenizer_sha256 != config.data.tokenizer_sha256:
+        raise DataError(
+            f"the data in {data_dir} was made with another tokenizer (SHA-256 {found.tokenizer_sha256}) than run {run_dir} "
+            f"({config.data.tokenizer_sha256}): build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+        )
+    if found.vocab_size != config.data.vocab_size:
+        raise DataError(
+            f"the data in {data_dir} has {found.vocab_size} pieces, but {run_dir}/config.json says {config.data.vocab_size}: it is damaged"
+        )
+    return found
 
 
 def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:

@@ -79,15 +79,13 @@ class Transformer(keras.layers.Layer):
         mem_len = self.config.mem_len if mem_len is None else mem_len
         return Memories(tf.zeros([attending, batch_size, mem_len, self.config.d_model]), tf.zeros([batch_size], tf.int32))
 
-    def call(
-        self, tokens: tf.Tensor, memories: Memories, visibility: str = "causal", phase: Phase = EVALUATION, same_length: bool = False
-    ) -> tuple[tf.Tensor, Memories]:
+    def call(self, tokens: tf.Tensor, memories: Memories, visibility: str = "causal", phase: Phase = EVALUATION) -> tuple[tf.Tensor, Memories]:
         """One window: tokens [B, T] int32 and memories -> hidden [B, T, D] and the memories after it.
 
-        visibility: causal or bidirectional within the window; the memory is always visible. same_length: every query sees exactly M tokens back.
+        visibility: causal or bidirectional within the window; the memory is always visible.
         """
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
-        window = self._window(seq_len, mem_len, visibility, same_length, memories.valid)
+        window = self._window(seq_len, mem_len, visibility, phase, memories.valid)
         mixtures = iter(self._mixtures(phase))
         pasts, kept = iter(tf.unstack(memories.hidden)), []
         x = tf.gather(self.embedding, tokens) * self.config.d_model**0.5
@@ -110,9 +108,10 @@ class Transformer(keras.layers.Layer):
         needed = [None] * sample.weights.shape[0] if sample.needed is None else tf.unstack(sample.needed)
         return [dataclasses.replace(sample, weights=weights, needed=of_block) for weights, of_block in zip(tf.unstack(sample.weights), needed)]
 
-    def _window(self, seq_len: int, mem_len: int, visibility: str, same_length: bool, valid: tf.Tensor) -> Window:
-        codes = positions.sinusoids(positions.distances(seq_len, mem_len, visibility), self.config.d_model)
-        return Window(codes, positions.attention_mask(positions.visible(seq_len, mem_len, visibility, same_length), valid))
+    def _window(self, seq_len: int, mem_len: int, visibility: str, phase: Phase, valid: tf.Tensor) -> Window:
+        distances = positions.distances(seq_len, mem_len, visibility, phase.clamp_len)
+        codes = positions.sinusoids(distances, self.config.d_model)
+        return Window(codes, positions.attention_mask(positions.visible(seq_len, mem_len, visibility, phase.same_length), valid))
 
 
 def _newest(memory: tf.Tensor, x: tf.Tensor, mem_len: int) -> tf.Tensor:

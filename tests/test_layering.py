@@ -17,7 +17,7 @@ LAYERS = (
     "initial phase products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs derive history seeds opponents student compare plan findings plots front guard",
-    "checkpoints learner estimators evaluation softmax_timing timing memory latency_timing logs training comparison",
+    "checkpoints learner loading estimators evaluation softmax_timing timing memory latency_timing logs training comparison",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

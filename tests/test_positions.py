@@ -57,6 +57,12 @@ def test_the_code_of_a_distance_is_the_same_for_every_memory_length():
     assert sorted(rows) == list(range(-6, 13))
 
 
+def test_distances_are_clamped_in_both_directions():
+    assert positions.distances(3, 2, "causal", clamp_len=2).tolist() == [2, 2, 2, 1, 0]
+    assert positions.distances(3, 2, "bidirectional", clamp_len=1).tolist() == [1, 1, 1, 1, 0, -1, -1]
+    assert positions.distances(3, 2, "causal", clamp_len=4).tolist() == positions.distances(3, 2, "causal").tolist()
+
+
 def test_codes_are_sines_then_cosines_of_the_signed_distance():
     codes = positions.sinusoids(np.array([-3, 0, 1, 200]), 6)
     np.testing.assert_allclose(codes, [naive.code(d, 6) for d in (-3, 0, 1, 200)], atol=1e-6)

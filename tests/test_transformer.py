@@ -17,6 +17,7 @@ from par.transformer import Memories, Transformer
 B, M, H, K, F, V = 3, 7, 2, 11, 13, 29
 D = H * K
 STRINGS = ["adadad", "sss", "asdis", "ddd", "i", "aaid", ""]
+BAND = Phase(same_length=True)
 each_norm = pytest.mark.parametrize("norm", ["pre", "post"])
 each_string = pytest.mark.parametrize("blocks", STRINGS, ids=lambda blocks: blocks or "empty")
 
@@ -80,9 +81,9 @@ def test_a_memory_shorter_than_the_first_window_forgets():
 @pytest.mark.parametrize("mem_len", [0, 1, 3, 7, 13])
 def test_stepping_one_token_at_a_time_equals_one_window_of_the_same_length_band(norm, mem_len):
     trunk, tokens = network("asda", norm), text(11)
-    expected, expected_after = by_windows(trunk, tokens, (11,), mem_len, same_length=True)
+    expected, expected_after = by_windows(trunk, tokens, (11,), mem_len, phase=BAND)
     for lengths in ((1,) * 11, (5, 1, 2, 3)):
-        hidden, after = by_windows(trunk, tokens, lengths, mem_len, same_length=True)
+        hidden, after = by_windows(trunk, tokens, lengths, mem_len, phase=BAND)
         same(hidden, expected)
         same(after.hidden, expected_after.hidden)
     same(by_windows(trunk, tokens, (1,) * 11, mem_len)[0], expected)
@@ -90,7 +91,7 @@ def test_stepping_one_token_at_a_time_equals_one_window_of_the_same_length_band(
 
 def test_without_memory_the_band_shows_a_token_itself_only():
     trunk, tokens = network("aada"), text(5)
-    hidden, _ = by_windows(trunk, tokens, (5,), 0, same_length=True)
+    hidden, _ = by_windows(trunk, tokens, (5,), 0, phase=BAND)
     for t in range(5):
         same(hidden[:, t : t + 1], by_windows(trunk, tokens[:, t : t + 1], (1,), 0)[0])
     assert np.abs(by_windows(trunk, tokens, (5,), 0)[0] - hidden)[:, 1:].max() > 1e-2
@@ -252,3 +253,12 @@ def test_every_place_of_dropout_has_a_mask_of_its_own():
         patch.setattr(trunk.blocks[0].__class__, "call", spy)
         trunk(text(11), trunk.empty_memories(B), phase=Phase(training=True, seed=3, step=5))
     assert abs((seen[0] == seen[1]).mean() - 0.5) < 0.1
+
+
+def test_a_clamped_distance_counts_as_the_largest_that_is_told_apart():
+    trunk, tokens = network("ada"), text(6)
+    memories = Memories(tf.random.stateless_normal([2, B, M, D], [4, 5]), tf.fill([B], M))
+    hidden = {clamp_len: trunk(tokens, memories, phase=Phase(clamp_len=clamp_len))[0] for clamp_len in (None, 6 + M - 1, 6 + M, 4, 0)}
+    same(hidden[None], hidden[6 + M - 1])
+    same(hidden[None], hidden[6 + M])
+    assert np.abs(hidden[None] - hidden[4]).max() > 1e-2 and np.abs(hidden[0] - hidden[4]).max() > 1e-2

@@ -301,6 +301,18 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
     return Path(path)
 
 
+def opened(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
+    """Settings (par.runs.RunConfig), data directory and manifest of a trained run. data: where the data is now; None: where the run remembers it.
+
+    Raises: UsageError, DataError as `required_dir` does; DataError if the run or the data is damaged, or the data is not the run's.
+    """
+    from par import runs  # NumPy comes with it
+
+    config, remembered = runs.load(required_dir(run, "run", "config.json"))
+    data_dir = required_dir(data or str(remembered), "data", "manifest.json")
+    return config, data_dir, runs.data_of(run, config, data_dir)
+
+
 def start_tensorflow() -> Any:
     """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the module.
 

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from par import batching, files, history, metrics, records, runs
-from par.errors import DataError, UsageError
+from par.errors import UsageError
 from par.progress import Progress, announce
 from par.tools import common
 
@@ -43,7 +43,7 @@ def _work(values: common.Flags) -> int:
     for name, least in (("batch_size", 1), ("seq_len", 1), ("mem_len", 0)):
         if getattr(values, name) is not None and not least <= getattr(values, name) <= 1 << 20:
             raise UsageError(f"{name} must be from {least} to {1 << 20}, but is {getattr(values, name)}")
-    loaded = [(run, *_open(run, values.data)) for run in values.run]
+    loaded = [(run, *common.opened(run, values.data)) for run in values.run]
     common.start_tensorflow()
     results = []
     for run, config, data_dir, manifest in loaded:
@@ -58,34 +58,11 @@ def _work(values: common.Flags) -> int:
     return 0
 
 
-def _open(run: str, data: str | None) -> tuple[runs.RunConfig, Path, records.Manifest]:
-    """Settings, data directory and manifest of a run. Raises: DataError if the data has another tokenizer or vocabulary."""
-    config, remembered = runs.load(common.required_dir(run, "run", "config.json"))
-    data_dir = common.required_dir(data or str(remembered), "data", "manifest.json")
-    manifest = records.load(data_dir)
-    if manifest.tokenizer_sha256 != config.data.tokenizer_sha256:
-        raise DataError(
-            f"the data in {data_dir} was made with another tokenizer (SHA-256 {manifest.tokenizer_sha256}) than run {run} "
-            f"({config.data.tokenizer_sha256}): build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
-        )
-    if manifest.vocab_size != config.data.vocab_size:
-        raise DataError(
-            f"the data in {data_dir} has {manifest.vocab_size} pieces, but {run}/config.json says {config.data.vocab_size}: it is damaged"
-        )
-    return config, data_dir, manifest
-
-
 def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest) -> list[dict[str, Any]]:
-    from par import evaluation
-    from par.checkpoints import Checkpoints, check_settings
-    from par.learner import Learner
+    from par import evaluation, loading
 
     records.verify(data_dir, manifest, values.split)
-    check_settings(Path(run) / "checkpoints", config, values.checkpoint)
-    learner = Learner(config)
-    checkpoints = Checkpoints(Path(run) / "checkpoints", learner.state)
-    if checkpoints.restore(values.checkpoint, announce) is None:
-        raise DataError(f"run {run} has no {values.checkpoint} checkpoint yet: train it first")
+    learner = loading.learner_of(run, config, values.checkpoint, announce)
     results = []
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
