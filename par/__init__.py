@@ -12,3 +12,10 @@ stochastic block (3: attention, dense, identity).
 """
 
 __version__ = "0.1.0"
+
+
+def load(run, checkpoint="last", data=None, evaluate_as="soft"):
+    """A trained network, ready to score, generate and embed: see par.model.Model.load. TensorFlow is imported here, not with this package."""
+    from par.model import Model
+
+    return Model.load(run, checkpoint, data, evaluate_as)

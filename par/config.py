@@ -270,4 +270,16 @@ class LoggingConfig(Group):
     keep: int = setting(2, "newest checkpoints kept, beside the best", minimum=1, maximum=1000)
 
 
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig(Group):
+    """How a text is drawn from a network (tools/generate.py)."""
+
+    length: int = setting(100, "tokens to write after the prompt", minimum=1)
+    temperature: float = setting(1.0, "log-probabilities are divided by it: below 1 likely tokens become likelier; 0: the likeliest", minimum=0.0)
+    top_k: int = setting(0, "draw among the k likeliest tokens only; 0: among all", minimum=0)
+    top_p: float = setting(1.0, "draw among the likeliest tokens that together have this probability (nucleus sampling)", minimum=0.0, maximum=1.0)
+    num_samples: int = setting(1, "texts to write for the same prompt", minimum=1, maximum=1024)
+    seed: int = setting(0, "seed of what is drawn; sample n is the same however many there are", minimum=0, maximum=2**31 - 1)
+
+
 GROUPS = (DataConfig, ModelConfig, SearchConfig, TrainingConfig, LoggingConfig)

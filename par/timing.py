@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import cost, softmax_timing
+from par import cost, sampling, softmax_timing
 from par.architecture import Architecture
+from par.config import SamplingConfig
+from par.decoding import Decoder
 from par.learner import Learner
+from par.phase import EVALUATION
 from par.runs import RunConfig
 
 PRODUCT_SIZE, PRODUCT_PARTS = 2048, 2
@@ -159,3 +162,40 @@ class TimedParts:
         parts = {part: (step - update) - (median[part] - median[f"{part} update"]) for part in WITHOUT}
         parts |= {"softmax": median["softmax"], "update": update}
         return parts | {"rest": step - sum(parts.values()), "step": step}
+
+
+class TimedGeneration:
+    """A network that writes, timed with its memory carried along, and with its whole context computed again for every token."""
+
+    def __init__(self, config: RunConfig, mem_len: int):
+        self.objective, self._config = Learner(config).objective, SamplingConfig(length=1)
+        self.context = mem_len * config.architecture.blocks.count("a")  # tokens that can reach a prediction through the memories of memories
+        self._decoder = Decoder(self.objective, config.data.seq_len, mem_len)
+        self._text = synthetic_tokens(config.data.vocab_size, (max(self.context, 2),)).tolist()
+        self.recomputed(1)
+
+    def carried(self, length: int) -> float:
+        """Tokens per second of one text, its prompt read before."""
+        written = self._decoder.write(self._text, dataclasses.replace(self._config, length=length + 1))
+        next(written)  # reads the prompt, and traces
+        start = time.perf_counter()
+        for _ in written:
+            pass
+        return length / (time.perf_counter() - start)
+
+    def recomputed(self, length: int) -> float:
+        """Tokens per second where each is drawn from one window of the whole context."""
+        window = tf.constant([self._text])
+        start = time.perf_counter()
+        for place in range(length):
+            token = self._from_window(window, tf.constant(place)).numpy()
+            window = tf.concat([window[:, 1:], token[:, None]], axis=1)
+        return length / (time.perf_counter() - start)
+
+    @functools.cached_property
+    def _from_window(self) -> Any:
+        def draw(window: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+            log_prob, _ = self.objective.log_prob(window, self.objective.trunk.empty_memories(1, 0), EVALUATION)
+            return sampling.draw(log_prob, self._config, place)
+
+        return tf.function(draw, autograph=False)

@@ -120,6 +120,22 @@ class Tokenizer:
                 lines[-1].append(token)
         return "\n".join(self._processor.decode(lines))
 
+    def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
+        """The text of `before`, then what each further id adds to it; joined, what `decode` gives for all of them.
+
+        Of a character whose bytes have not all come, nothing is given before they have, or the line or the stream ends.
+        """
+        yield self.decode(before)
+        line = list(before)[1 + max((i for i, token in enumerate(before) if token == EOS), default=-1) :]
+        shown = self.decode(line)
+        for token in ids:
+            line.append(token)
+            text = self.decode(line)
+            whole = text if token == EOS else text.rstrip("\ufffd")
+            yield whole[len(shown) :]
+            line, shown = ([], "") if token == EOS else (line, whole)
+        yield self.decode(line)[len(shown) :]
+
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of each id; ▁ stands for a space."""
         return [self._processor.id_to_piece(int(token)) for token in ids]

@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress apart config architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
-    "initial phase products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
+    "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs derive history seeds opponents student compare plan findings plots front guard",
-    "checkpoints learner loading estimators evaluation softmax_timing timing memory latency_timing logs training comparison",
+    "checkpoints learner loading estimators evaluation decoding model softmax_timing timing memory latency_timing logs training comparison",
     "report export",
 )
 ORDER = " ".join(LAYERS).split()

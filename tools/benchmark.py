@@ -5,6 +5,7 @@
     python tools/benchmark.py softmax                      plain against adaptive softmax, forward and backward, by vocabulary size
     python tools/benchmark.py data                         how fast a data set is built, beside SentencePiece alone, and its peak memory
     python tools/benchmark.py growth --plot=growth.png     how a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that
+    python tools/benchmark.py generation                   tokens per second, memory carried, beside computing the context again for each token
     python tools/benchmark.py estimators                   how well each sampling estimates the gradient of the logits, by enumeration
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
@@ -91,7 +92,15 @@ ESTIMATORS = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "seed", 0, "seed of the network, the text and the draws"),
     OUTPUT,
 )
-
+GENERATION = common.Flags(__doc__).own(
+    "generation",
+    (flags.DEFINE_string, "architecture", "adadad", "blocks of the network"),
+    (flags.DEFINE_multi_integer, "mem_len", [16, 128, 352, 704], "tokens that a query sees back, M; the context is M times the attention blocks"),
+    (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
+    (flags.DEFINE_integer, "tokens", 100, "tokens of one measurement with memory; a tenth of them without"),
+    (flags.DEFINE_integer, "repeats", 5, "measurements of both, in turn"),
+    OUTPUT,
+)
 
 PARTS = {
     "attention": "the step less that of a network without attention, each less its update",
@@ -160,6 +169,42 @@ def _result(name: str, rates: list[float], flops: float, best: float) -> dict[st
         "gflop_per_step": flops / 1e9,
         "model_flops_utilisation": rate * flops / best,
     }
+
+
+def _generation(values: common.Flags) -> int:
+    if min(values.tokens, values.repeats, values.vocab_size, *values.mem_len) < 1:
+        raise UsageError("tokens, repeats, vocab_size and mem_len must be at least 1")
+    data = runs.DataIdentity("synthetic", values.vocab_size, 1, 32, 1, "", "")
+    blocks = architecture.parse(values.architecture)
+    if "a" not in blocks.blocks or blocks.is_search:
+        raise UsageError(f"architecture must be fixed blocks with attention among them, but is {blocks.short}")
+    model = ModelConfig(**BASE_SHAPE)
+    model.check_vocabulary(values.vocab_size)
+    common.start_tensorflow()
+    from par import timing
+
+    results = []
+    with Progress("benchmark", "measurement", values.repeats * len(values.mem_len)) as progress:
+        for mem_len in values.mem_len:
+            timed = timing.TimedGeneration(runs.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data), mem_len)
+            pairs = []
+            for _ in range(values.repeats):
+                pairs.append((timed.carried(values.tokens), timed.recomputed(-(-values.tokens // 10))))
+                progress(1, f"M {mem_len}")
+            carried, recomputed = map(statistics.median, zip(*pairs))
+            ratios = [a / b for a, b in pairs]
+            speeds = {"tokens_per_second": carried, "recomputed_tokens_per_second": recomputed}
+            of_pairs = {"ratio": statistics.median(ratios), "least_ratio": min(ratios), "most_ratio": max(ratios)}
+            results.append({"mem_len": mem_len, "context": timed.context, **speeds, **of_pairs})
+    if values.json:
+        print(files.canonical_json({"architecture": blocks.blocks, "vocab_size": values.vocab_size, "generation": results}))
+        return 0
+    print(f"{'M':>6}{'context':>10}{'tokens/s':>11}{'recomputed':>13}{'ratio':>8}{'least':>8}{'most':>8}")
+    for row in results:
+        speeds = f"{row['tokens_per_second']:>11.1f}{row['recomputed_tokens_per_second']:>13.2f}"
+        print(f"{row['mem_len']:>6,}{row['context']:>10,}{speeds}{row['ratio']:>8.1f}{row['least_ratio']:>8.1f}{row['most_ratio']:>8.1f}")
+    print(f"{blocks.short}, one text: medians of {values.repeats} pairs; context: M times the attention blocks; recomputed: all of it for each token")
+    return 0
 
 
 def _softmax(values: common.Flags) -> int:
@@ -352,6 +397,7 @@ SUBJECTS = {
     "data": Subject(DATA, _data),
     "estimators": Subject(ESTIMATORS, _estimators),
     "growth": Subject(GROWTH, _growth),
+    "generation": Subject(GENERATION, _generation),
 }
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 

@@ -41,6 +41,11 @@ class CausalLanguageModel:
         tokens, targets = window[:, :-1], window[:, 1:]
         return {"tokens": tokens, "targets": targets, "weights": tf.cast(targets != PAD, tf.float32)}
 
+    def log_prob(self, tokens: tf.Tensor, memories: Memories, phase: Phase) -> tuple[tf.Tensor, Memories]:
+        """Log-probabilities [B, V] (nats) of the token that follows tokens [B, T], and the memories after these."""
+        hidden, memories = self.trunk(tokens, memories, visibility=self.visibility, phase=phase)
+        return self.head.log_prob(tf.cast(hidden[:, -1], TYPES[self._config.precision])), memories
+
     def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
         """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
         hidden, memories = self.trunk(batch["tokens"], memories, visibility=self.visibility, phase=phase)

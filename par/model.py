@@ -1,0 +1,133 @@
+"""A trained network in a few lines of Python: score texts, go on with them, embed them.
+
+import par
+model = par.load("logs/RUN")
+model.score("A line of text.")["perplexity_per_word"]
+model.generate("The list", length=50, temperature=0.8, seed=1)[0]
+model.embed("A line of text.")
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from par import batching, corpus, evaluation, loading, metrics, runs
+from par.architecture import Architecture
+from par.config import SamplingConfig
+from par.corpus import RawBlock, Text
+from par.decoding import Decoder
+from par.errors import DataError
+from par.learner import Learner
+from par.tokenizer import EOS, PAD, Tokenizer
+
+
+class Model:
+    """A run's network with its tokenizer. A text is read as tools/build_data.py reads a file: lines, each of which ends with [EOS]."""
+
+    def __init__(self, config: runs.RunConfig, learner: Learner, tokenizer: Tokenizer, evaluate_as: str = "soft"):
+        """evaluate_as: `soft` or `argmax`, how a SuperNet is used; a fixed network is what it is."""
+        self.config, self.learner, self.tokenizer = config, learner, tokenizer
+        self._phase, self._decoders = evaluation.PHASES[evaluate_as], {}
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        checkpoint: str = "last",
+        data: str | Path | None = None,
+        evaluate_as: str = "soft",
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> Model:
+        """The network of a run directory. checkpoint: last or best. data: where its data is now, if it is not at the place that the run remembers.
+
+        warn: told of a damaged checkpoint that an older one stands in for.
+
+        Raises: DataError if the run, its checkpoint or its data is missing, damaged, or does not fit together.
+        """
+        config, data_dir = runs.load(Path(run))
+        data_dir = Path(data or data_dir)
+        runs.data_of(run, config, data_dir)
+        tokenizer = Tokenizer.load(data_dir / "tokenizer.model")
+        if tokenizer.sha256 != config.data.tokenizer_sha256:
+            raise DataError(
+                f"tokenizer {data_dir / 'tokenizer.model'} has SHA-256 {tokenizer.sha256}, but run {run} was trained with "
+                f"{config.data.tokenizer_sha256}: put the run's own tokenizer back"
+            )
+        return cls(config, loading.learner_of(run, config, checkpoint, warn), tokenizer, evaluate_as)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The blocks."""
+        return self.config.architecture
+
+    @property
+    def trunk(self) -> Any:
+        """The network without its head: tokens and memories in, hidden states and memories out (par.transformer.Transformer)."""
+        return self.learner.objective.trunk
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids [N] of a text as a file would hold it: cleaned, each line ended by [EOS], the last one, too."""
+        blocks = [self.tokenizer.encode_block(block) for block in Text.of(text.encode()).blocks()]
+        return np.concatenate(blocks) if blocks else np.zeros([0], np.int32)
+
+    def score(self, text: str, seq_len: int | None = None, mem_len: int | None = None) -> dict[str, float]:
+        """How well the network predicts a text: `nll`, the sum in nats, and the figures of par.metrics. Every token is scored, the first after [EOS].
+
+        seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a text without a line.
+        """
+        ids, size = self.encode(text), corpus.measure(Text.of(text.encode()))
+        if not len(ids):
+            raise DataError("there is nothing to score: the text is empty")
+        windows = batching.windows(np.append(np.int32(EOS), ids), 1, seq_len or self.config.data.seq_len, pad_id=PAD)
+        nll, scored = self.learner.evaluate(tf.data.Dataset.from_tensor_slices(windows), self._phase, mem_len)
+        return {"nll": nll} | metrics.figures(nll, scored, len(ids), size.words, size.characters, size.bytes)
+
+    def embed(self, text: str) -> np.ndarray:
+        """The hidden states [N, D] after each of the N ids of `encode(text)`, each with all that came before it in memory and window."""
+        ids, seq_len = self.encode(text), self.config.data.seq_len
+        memories, states = self.trunk.empty_memories(1), []
+        for start in range(0, len(ids), seq_len):
+            window = np.full([1, seq_len], PAD, np.int32)
+            window[0, : len(ids) - start] = ids[start : start + seq_len]
+            hidden, memories = self._hidden(tf.constant(window), memories)
+            states.append(hidden[0].numpy())
+        return np.concatenate([np.zeros([0, self.config.model.d_model], np.float32), *states])[: len(ids)]
+
+    @functools.cached_property
+    def _hidden(self) -> Any:
+        return tf.function(lambda tokens, memories: self.trunk(tokens, memories, phase=self._phase), autograph=False)
+
+    def generate(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> list[str]:
+        """The prompt and what the network writes after it, `num_samples` times. settings: those of par.config.SamplingConfig.
+
+        mem_len: M, tokens that every token sees back; the default is the furthest that training saw, M + T - 1. The prompt comes back as the
+        tokenizer reads it: lower-cased, say.
+        """
+        config, ids = SamplingConfig(**settings), self._prompt(prompt)
+        written = np.stack(list(self._decoder(mem_len).write([EOS, *ids], config)), axis=-1)
+        return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
+
+    def stream(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> Iterator[str]:
+        """What `generate` gives as its one text, as it is written: the prompt first, then what each token adds."""
+        config, ids = SamplingConfig(**settings | {"num_samples": 1}), self._prompt(prompt)
+        written = (int(tokens[0]) for tokens in self._decoder(mem_len).write([EOS, *ids], config))
+        yield from self.tokenizer.decode_stream(written, ids)
+
+    def _prompt(self, prompt: str) -> list[int]:
+        """The ids of a text that goes on: no [EOS] unless a line end stands there, and no space at the end, as the next piece begins with its own."""
+        block = RawBlock(prompt.encode(), True, False).clean(Counter())
+        return self.tokenizer.encode_block(block.rstrip(" ")).tolist() if block.rstrip(" ") else []
+
+    def _decoder(self, mem_len: int | None) -> Decoder:
+        mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else mem_len
+        if mem_len not in self._decoders:
+            self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self._phase)
+        return self._decoders[mem_len]

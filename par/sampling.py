@@ -1,0 +1,45 @@
+"""Which token comes next: log-probabilities -> the ids that may be drawn -> one of them."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from par.config import SamplingConfig
+
+OUT = float("-inf")  # log-probability of what is never drawn
+
+
+def kept(log_prob: tf.Tensor, top_k: int, top_p: float) -> tf.Tensor:
+    """[B, V] bool: the top_k likeliest ids (0: all), and of those the fewest that together have the probability top_p of them all.
+
+    log_prob: [B, V], not necessarily normalised. The likeliest id is always kept; ids as likely as the last one kept are kept, too. Nucleus
+    sampling is Holtzman et al. 2020 (arXiv 1904.09751), section 3.1.
+    """
+    vocab_size = log_prob.shape[-1]
+    count = min(top_k, vocab_size) or vocab_size
+    descending = tf.math.top_k(log_prob, count).values
+    probability = tf.nn.softmax(descending)
+    before = tf.cumsum(probability, axis=-1, exclusive=True)
+    last = tf.reduce_sum(tf.cast(before < top_p, tf.int32), axis=-1) - 1
+    least = tf.gather(descending, tf.maximum(last, 0), batch_dims=1)
+    return log_prob >= least[:, None]
+
+
+def draw(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
+    """[B] int32 ids drawn from log_prob [B, V], OUT where an id must not be drawn.
+
+    place: scalar, how many tokens were drawn before. Row b hangs on (seed, place, b) alone. Temperature 0 takes the likeliest id, the lowest of
+    equals.
+    """
+    if config.temperature == 0:
+        return tf.argmax(log_prob, axis=-1, output_type=tf.int32)
+    scaled = log_prob / config.temperature
+    if config.top_k or config.top_p < 1:
+        scaled = tf.where(kept(scaled, config.top_k, config.top_p), scaled, OUT)
+    below = tf.cumsum(tf.cast(tf.nn.softmax(scaled), tf.float64), axis=-1)
+    # One number for each sample that there can be, so that a sample does not hang on how many are drawn.
+    numbers = tf.random.stateless_uniform(
+        [SamplingConfig.maximum("num_samples")], tf.stack([config.seed, tf.cast(place, tf.int32)]), dtype=tf.float64
+    )
+    wanted = numbers[: tf.shape(log_prob)[0], None] * below[:, -1:]
+    return tf.searchsorted(below, wanted, side="right")[:, 0]
