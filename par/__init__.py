@@ -14,6 +14,19 @@ stochastic block (3: attention, dense, identity).
 __version__ = "0.1.0"
 
 
+def network(architecture, vocab_size, seed=0, **settings):
+    """A network without a head, a Keras layer: tokens [B, T] and memories in, hidden states [B, T, D] and the next memories out.
+
+    architecture: blocks such as aaddid, or the path of an architecture.json. settings: those of par.config.ModelConfig.
+    par.transformer.Transformer tells how it is called.
+    """
+    from par import architecture as strings
+    from par.config import ModelConfig, SearchConfig
+    from par.transformer import Transformer
+
+    return Transformer(strings.parse(architecture), ModelConfig(**settings), SearchConfig(), vocab_size, seed)
+
+
 def load(run, checkpoint="last", data=None, evaluate_as="soft"):
     """A trained network, ready to score, generate and embed: see par.model.Model.load. TensorFlow is imported here, not with this package."""
     from par.model import Model

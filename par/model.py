@@ -10,6 +10,7 @@ model.embed("A line of text.")
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,11 +20,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import batching, corpus, evaluation, loading, metrics, runs
+from par import batching, evaluation, loading, metrics, runs
 from par.architecture import Architecture
 from par.config import SamplingConfig
 from par.corpus import RawBlock, Text
 from par.decoding import Decoder
+from par.encoding import encode_block
 from par.errors import DataError
 from par.learner import Learner
 from par.tokenizer import EOS, PAD, Tokenizer
@@ -75,20 +77,27 @@ class Model:
 
     def encode(self, text: str) -> np.ndarray:
         """The ids [N] of a text as a file would hold it: cleaned, each line ended by [EOS], the last one, too."""
-        blocks = [self.tokenizer.encode_block(block) for block in Text.of(text.encode()).blocks()]
-        return np.concatenate(blocks) if blocks else np.zeros([0], np.int32)
+        return self._encoded(text)[0]
+
+    def _encoded(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The ids [N], and how many lines, words, characters and bytes they stand for."""
+        parts, continues = [], False
+        for block in Text.of(text.encode()).raw_blocks():
+            parts.append(encode_block(self.tokenizer, block, continues))
+            continues = not block.data.endswith(b"\n")
+        return np.concatenate([np.zeros([0], np.int32), *(part.ids for part in parts)]), np.sum([[0] * 4, *(part.sizes for part in parts)], axis=0)
 
     def score(self, text: str, seq_len: int | None = None, mem_len: int | None = None) -> dict[str, float]:
         """How well the network predicts a text: `nll`, the sum in nats, and the figures of par.metrics. Every token is scored, the first after [EOS].
 
         seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a text without a line.
         """
-        ids, size = self.encode(text), corpus.measure(Text.of(text.encode()))
+        ids, (_, words, characters, bytes_) = self._encoded(text)
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
         windows = batching.windows(np.append(np.int32(EOS), ids), 1, seq_len or self.config.data.seq_len, pad_id=PAD)
         nll, scored = self.learner.evaluate(tf.data.Dataset.from_tensor_slices(windows), self._phase, mem_len)
-        return {"nll": nll} | metrics.figures(nll, scored, len(ids), size.words, size.characters, size.bytes)
+        return {"nll": nll} | metrics.figures(nll, scored, len(ids), int(words), int(characters), int(bytes_))
 
     def embed(self, text: str) -> np.ndarray:
         """The hidden states [N, D] after each of the N ids of `encode(text)`, each with all that came before it in memory and window."""
@@ -116,10 +125,10 @@ class Model:
         return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
 
     def stream(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> Iterator[str]:
-        """What `generate` gives as its one text, as it is written: the prompt first, then what each token adds."""
+        """What `generate` gives as its one text, as it is written: what each token adds, those of the prompt first."""
         config, ids = SamplingConfig(**settings | {"num_samples": 1}), self._prompt(prompt)
         written = (int(tokens[0]) for tokens in self._decoder(mem_len).write([EOS, *ids], config))
-        yield from self.tokenizer.decode_stream(written, ids)
+        yield from self.tokenizer.decode_stream(itertools.chain(ids, written))
 
     def _prompt(self, prompt: str) -> list[int]:
         """The ids of a text that goes on: no [EOS] unless a line end stands there, and no space at the end, as the next piece begins with its own."""

@@ -120,20 +120,23 @@ class Tokenizer:
                 lines[-1].append(token)
         return "\n".join(self._processor.decode(lines))
 
-    def decode_stream(self, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
-        """The text of `before`, then what each further id adds to it; joined, what `decode` gives for all of them.
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """What each id adds to the text, and what is left at the end; joined, what `decode` gives for all of them.
 
         Of a character whose bytes have not all come, nothing is given before they have, or the line or the stream ends.
         """
-        yield self.decode(before)
-        line = list(before)[1 + max((i for i, token in enumerate(before) if token == EOS), default=-1) :]
-        shown = self.decode(line)
+        line, shown = [], ""  # ids that what follows may hang on, and their text as far as it was given
         for token in ids:
             line.append(token)
             text = self.decode(line)
             whole = text if token == EOS else text.rstrip("\ufffd")
             yield whole[len(shown) :]
-            line, shown = ([], "") if token == EOS else (line, whole)
+            if token == EOS:
+                line, shown = [], ""
+            elif whole == text and not self._processor.is_byte(token) and not self._processor.is_control(token):
+                line, shown = [token], self.decode([token])  # it alone decides about the next one's space
+            else:
+                shown = whole
         yield self.decode(line)[len(shown) :]
 
     def pieces(self, ids: Iterable[int]) -> list[str]:

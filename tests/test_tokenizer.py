@@ -284,3 +284,14 @@ def test_the_vocabulary_file_has_a_line_an_id(trained):
 
 def test_unknown_is_the_second_special_id(trained):
     assert trained["word"][1].encode(["neverseen"])[0].tolist() == [UNK, EOS]
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_stream_of_ids_gives_the_text_piece_by_piece_and_no_part_of_a_character(trained, lines, kind):
+    model = trained[kind][1]
+    for text in [*NASTY, "na\u00efve caf\u00e9\n\n\u03c0 \u2248 3\nend", "\u65e5\u672c\U0001f600 \u8a9e", "a  b\n", *lines[:20]]:
+        ids = model.encode_block(text).tolist() if text else []
+        for stream in (ids, ids[3:], [*ids[:2], MASK, *ids[2:], UNK, *ids]):
+            pieces = list(model.decode_stream(stream))
+            assert "".join(pieces) == model.decode(stream) and len(pieces) == 1 + len(stream)
+            assert stream is not ids or "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)

@@ -1,0 +1,171 @@
+"""A trained run as a library and by tools/generate.py: texts scored, gone on with, embedded; and how both refuse."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import par
+from conftest import Finished
+from par import manifest
+from par.errors import DataError, UsageError
+from par.model import Model
+from par.phase import EVALUATION
+from par.tokenizer import EOS
+from small import small_config, trainer
+from test_pipeline import tiny_text
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> SimpleNamespace:
+    """A network that was trained on a tiny text: its run, its data, and the valid split's text; not to be changed."""
+    root = tmp_path_factory.mktemp("model")
+    for name, lines in (("train", 400), ("valid", 40), ("test", 40)):
+        (root / f"{name}.txt").write_text(tiny_text(lines))
+    code = importlib.import_module("par.tools.build_data").main(
+        [f"--input_text={root}", "--vocab_size=283", "--batch_size=4", "--seq_len=8", f"--output_dir={root / 'data'}"]
+    )
+    config = small_config(root / "data", "ad", epochs=1, seq_len=8)
+    config.save(root / "run", root / "data")
+    trainer(root / "run", config, root / "data").run()
+    assert code == 0
+    return SimpleNamespace(run=root / "run", data=root / "data", text=(root / "valid.txt").read_text())
+
+
+@pytest.fixture(scope="module")
+def model(made) -> Model:
+    return par.load(made.run)
+
+
+@pytest.fixture
+def generate(made, capsys):
+    def run(*flags: object) -> Finished:
+        code = importlib.import_module("par.tools.generate").main([f"--run={made.run}", "--length=12", *map(str, flags)])
+        return Finished(code, *capsys.readouterr())
+
+    return run
+
+
+def test_a_text_scores_what_the_naive_sum_over_one_window_says(model):
+    ids = [EOS, *model.encode("the cat sees the dog .\nthe crow")]
+    hidden, _ = model.trunk(tf.constant([ids[:-1]]), model.trunk.empty_memories(1), phase=EVALUATION)
+    log_prob = model.learner.objective.head.log_prob(hidden[0]).numpy()
+    expected = -log_prob[np.arange(len(ids) - 1), ids[1:]].sum()
+    assert ids[-1] == EOS and len(ids) > 8
+    for sizes in ({"seq_len": len(ids)}, {"mem_len": len(ids)}, {"seq_len": 3, "mem_len": 50}):
+        scores = model.score("the cat sees the dog .\nthe crow", **sizes)
+        np.testing.assert_allclose(scores["nll"], expected, rtol=1e-5)
+        assert scores["tokens"] == len(ids) - 1 and scores["words"] == 10
+        np.testing.assert_allclose(scores["perplexity_per_word"], np.exp(expected / 10), rtol=1e-4)
+
+
+def test_a_text_has_the_tokens_words_and_bytes_of_the_split_that_it_is(model, made):
+    scores, split = model.score(made.text), manifest.load(made.data).splits["valid"]
+    assert (scores["tokens"], scores["words"]) == (split.tokens, split.words)
+    np.testing.assert_allclose(scores["bits_per_byte"], scores["nll"] / np.log(2) / split.bytes)
+    assert scores["perplexity_per_token"] < 40  # of 283 pieces
+
+
+def test_what_is_embedded_is_the_hidden_state_after_each_token(model):
+    text = "the cat sees the dog .\nthe crow hears"
+    ids, found = model.encode(text), model.embed(text)
+    memories, expected = model.trunk.empty_memories(1), []
+    for start in range(0, len(ids), 8):
+        hidden, memories = model.trunk(tf.constant([ids[start : start + 8]]), memories)
+        expected.append(hidden[0])
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-5)
+    assert found.shape == (len(ids), 16) and len(ids) % 8 and model.embed("").shape == (0, 16)
+
+
+def test_a_stream_is_the_text_that_generate_gives_piece_by_piece(model):
+    for prompt in ("the cat", "the cat\nthe", "the cat\n", ""):
+        pieces = list(model.stream(prompt, length=30, seed=2))
+        (text,) = model.generate(prompt, length=30, seed=2)
+        assert "".join(pieces) == text and text.startswith(prompt) and len(pieces) > 30 and len(text) > len(prompt) + 30
+
+
+def test_a_prompt_ends_with_no_space_as_a_piece_begins_with_its_own(model):
+    assert model.generate("the cat ", length=9) == model.generate("the cat", length=9)
+
+
+def test_a_model_without_the_run_s_tokenizer_is_refused_with_both_hashes(made, tmp_path):
+    other = tmp_path / "data"
+    other.mkdir()
+    for path in made.data.iterdir():
+        (other / path.name).symlink_to(path)
+    (other / "tokenizer.model").unlink()
+    with pytest.raises(DataError, match=r"tokenizer .* does not exist"):
+        par.load(made.run, data=other)
+    from synthetic import word_tokenizer
+
+    (other / "tokenizer.model").write_bytes(word_tokenizer(283).model)
+    with pytest.raises(DataError, match=r"has SHA-256 [0-9a-f]{64}, but run .* was trained with [0-9a-f]{64}"):
+        par.load(made.run, data=other)
+
+
+def test_nothing_to_score_is_refused(model):
+    with pytest.raises(DataError, match="empty"):
+        model.score("")
+
+
+def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, model):
+    first, again, other = generate("--prompt=the cat"), generate("--prompt=the cat"), generate("--prompt=the cat", "--seed=1")
+    assert first.code == 0 and first.out == again.out != other.out
+    assert first.out == model.generate("the cat", length=12)[0] + "\n"
+    assert "12 tokens in " in first.err and first.err.strip().endswith("tokens/s")
+
+
+def test_generate_reads_a_prompt_from_a_file_or_standard_input(generate, tmp_path, monkeypatch):
+    (tmp_path / "prompt.txt").write_text("the cat\n")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"the cat\n")))
+    typed, from_file, piped = generate("--prompt=the cat"), generate(f"--prompt_file={tmp_path / 'prompt.txt'}"), generate("--prompt_file=-")
+    assert typed.out == from_file.out == piped.out
+
+
+def test_generate_gives_several_samples_and_json(generate, model):
+    texts = model.generate("the", length=12, num_samples=3, top_k=5)
+    shown = generate("--prompt=the", "--num_samples=3", "--top_k=5").out
+    assert shown == "".join(f"--- {number} of 3\n{text}\n" for number, text in enumerate(texts, 1))
+    facts = json.loads(generate("--prompt=the", "--num_samples=3", "--top_k=5", "--json").out)
+    assert facts["texts"] == texts and facts["tokens_per_second"] > 0 and facts["top_k"] == 5 and facts["blocks"] == "ad"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--prompt=a", "--prompt_file=b"], 1, ["not both"]),
+        (["--prompt_file=missing.txt"], 1, ["missing.txt", "No such file"]),
+        (["--temperature=-1"], 1, ["temperature", "-1"]),
+        (["--top_p=2"], 1, ["top_p", "2"]),
+        (["--mem_len=-1"], 1, ["mem_len", "-1"]),
+        (["--run=missing"], 3, ["missing", "config.json"]),
+        (["--data=missing"], 3, ["missing", "manifest.json"]),
+    ],
+    ids=str,
+)
+def test_generate_refuses_in_one_line(generate, flags, code, words):
+    done = generate(*flags)
+    assert (done.code, done.out) == (code, "") and len(done.err.splitlines()) == 1
+    assert all(word in done.err for word in words), done.err
+
+
+def test_a_prompt_that_is_no_text_is_refused_with_its_place(generate, tmp_path):
+    (tmp_path / "prompt.txt").write_bytes(b"the \xff cat")
+    done = generate(f"--prompt_file={tmp_path / 'prompt.txt'}")
+    assert done.code == 3 and "byte 4 is 0xff" in done.err
+    (tmp_path / "prompt.txt").write_bytes(b"a" * (1 << 20) + b"a")
+    assert generate(f"--prompt_file={tmp_path / 'prompt.txt'}").code == 1
+
+
+def test_settings_that_do_not_exist_are_refused(model):
+    with pytest.raises(UsageError, match="top_k"):
+        model.generate("the", top_k=-1)
+    with pytest.raises(TypeError):
+        model.generate("the", warmth=3)
