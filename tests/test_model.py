@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import re
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import par
-from conftest import Finished
+from conftest import ROOT, Finished
 from par import manifest
 from par.errors import DataError, UsageError
 from par.model import Model
@@ -169,3 +171,16 @@ def test_settings_that_do_not_exist_are_refused(model):
         model.generate("the", top_k=-1)
     with pytest.raises(TypeError):
         model.generate("the", warmth=3)
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(made, tmp_path, monkeypatch, capsys):
+    shutil.copytree(made.run, tmp_path / "logs" / "RUN")
+    (tmp_path / "logs" / "data").symlink_to(made.data)
+    monkeypatch.chdir(tmp_path)
+    of_model, of_keras = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict = {}
+    exec(of_model, names)
+    assert names["states"].shape[1] == 16 and names["scores"]["words"] == 7 + 1
+    assert len(capsys.readouterr().out) > 60
+    exec(of_keras, names)
+    assert names["hidden"].shape == (8, 32, 64)
