@@ -65,5 +65,41 @@ def rejoin(steps: np.ndarray, num_tokens: int) -> np.ndarray:
         raise ValueError(f"{num_tokens} tokens asked for, but windows of shape {list(steps.shape)} hold {held}")
     if n == 0:
         return np.zeros([0], np.int32)
-    targets = steps[:, :, 1:].transpose(1, 0, 2).reshape(-1)
-    return np.concatenate([steps[0, 0, :1], targets])[:num_tokens]
+    return np.concatenate([steps[0, 0, :1], in_order(steps[:, :, 1:])])[:num_tokens]
+
+
+def in_order(values: np.ndarray) -> np.ndarray:
+    """[n, B, T], one value a target of `windows` -> [n * B * T] in the order of the stream."""
+    return values.transpose(1, 0, 2).reshape(-1)
+
+
+def num_sliding_steps(num_tokens: int, batch_size: int, seq_len: int, stride: int) -> int:
+    """Steps of `sliding_windows` that N tokens make."""
+    count = 1 + max(-(-(num_tokens - 1 - seq_len) // stride), 0)
+    return -(-count // batch_size)
+
+
+def sliding_windows(tokens: np.ndarray, batch_size: int, seq_len: int, stride: int, pad_id: int) -> Iterator[np.ndarray]:
+    """Windows of T+1 tokens that begin every `stride` tokens, B of them a step: [B, T+1] int32 each, filled up with `pad_id`.
+
+    T = 4, stride = 2, N = 9; a target is scored in the first window that has it (here in brackets), which is where it has the most context:
+
+        window 0:  t0 [t1 t2 t3 t4]
+        window 1:        t2  t3 t4 [t5 t6]              at least T - stride + 1 = 3 inputs precede what is scored,
+        window 2:               t4  t5 t6 [t7 t8]       the beginning of the stream apart
+
+    At stride = T these are the windows of `windows`, in another order.
+    """
+    steps = num_sliding_steps(len(tokens), batch_size, seq_len, stride)
+    padded = np.full([(steps * batch_size - 1) * stride + seq_len + 1], pad_id, np.int32)
+    padded[: min(len(tokens), len(padded))] = tokens[: len(padded)]
+    all_windows = np.lib.stride_tricks.sliding_window_view(padded, seq_len + 1)[::stride]
+    for step in range(steps):
+        yield np.ascontiguousarray(all_windows[step * batch_size : (step + 1) * batch_size])
+
+
+def sliding_scored(batch_size: int, seq_len: int, stride: int, step: int) -> np.ndarray:
+    """[B, T] bool: which targets of a step of `sliding_windows` are scored there; row by row, they are in the order of the stream."""
+    scored = np.tile(np.arange(seq_len) >= seq_len - stride, [batch_size, 1])
+    scored[0] |= step == 0
+    return scored

@@ -21,6 +21,7 @@ def setting(
 ) -> Any:
     """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
 
+    A default of None means that the setting may be left open; only then its value may be None, too.
     words: the flag takes one of them in place of numbers. NONE stands for no numbers, where a recipe has some; for another word the command puts
     numbers there before it makes the group, which never holds a word.
     """
@@ -77,6 +78,8 @@ class Group:
 def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
     """One value of a setting, as `kind`. Raises: UsageError with the setting's name, the rule and the value."""
     name, rules = field.name, field.metadata
+    if item is None and field.default is None:
+        return None
     accepted = (int, float) if kind is float else kind
     if not isinstance(item, accepted) or (isinstance(item, bool) and kind is not bool):
         raise UsageError(f"{name} must be of type {kind.__name__}, but is {item!r}")
@@ -94,9 +97,13 @@ def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
 
 
 def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:
-    """The fields of a group with their resolved types."""
+    """The fields of a group with their resolved types; of one that may be None, the type of its other values."""
     hints = typing.get_type_hints(cls)
-    return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
+    return [(field, _without_none(hints[field.name])) for field in dataclasses.fields(cls)]
+
+
+def _without_none(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if type(None) in typing.get_args(hint) else hint
 
 
 MAX_VOCAB_SIZE = 4_000_000

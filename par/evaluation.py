@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from par import batching, metrics, records
 from par.learner import Learner
 from par.manifest import Manifest
 from par.phase import EVALUATION, EVALUATION_ARGMAX
+from par.reading import Reading
 from par.tokenizer import PAD
 
 PHASES = {"soft": EVALUATION, "argmax": EVALUATION_ARGMAX, "fixed": EVALUATION}
+AS_TRAINED = Reading()
 
 
 def ways(learner: Learner) -> tuple[str, ...]:
@@ -21,16 +27,56 @@ def ways(learner: Learner) -> tuple[str, ...]:
     return ("soft", "argmax") if learner.logits else ("fixed",)
 
 
-def windows(data_dir: Path, manifest: records.Manifest, split: str, batch_size: int | None = None, seq_len: int | None = None) -> tf.data.Dataset:
-    """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for another B or T; padding has weight 0.
+def windows(data_dir: Path, manifest: Manifest, split: str, reading: Reading = AS_TRAINED) -> Iterable[Any]:
+    """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for another B or T or a stride; padding has weight 0.
 
     Of the train split, the tail of fewer than B*T tokens that its records leave out is not scored.
     """
-    batch_size, seq_len = batch_size or manifest.batch_size, seq_len or manifest.seq_len
-    if (batch_size, seq_len) == (manifest.batch_size, manifest.seq_len):
+    shape = reading.shape(manifest)
+    if reading.stride is not None:
+        return batching.sliding_windows(records.read_stream(data_dir, manifest, split), *shape, reading.stride, pad_id=PAD)
+    if shape == (manifest.batch_size, manifest.seq_len):
         return records.dataset(data_dir, manifest, split)
-    stream = records.read_stream(data_dir, manifest, split)
-    return tf.data.Dataset.from_tensor_slices(batching.windows(stream, batch_size, seq_len, pad_id=PAD))
+    return tf.data.Dataset.from_tensor_slices(batching.windows(records.read_stream(data_dir, manifest, split), *shape, pad_id=PAD))
+
+
+def num_windows(manifest: Manifest, split: str, reading: Reading = AS_TRAINED) -> int:
+    """How many windows [B, T+1] that are."""
+    tokens, shape = _stream_length(manifest, split), reading.shape(manifest)
+    return batching.num_steps(tokens, *shape, padded=True) if reading.stride is None else batching.num_sliding_steps(tokens, *shape, reading.stride)
+
+
+def _stream_length(manifest: Manifest, split: str) -> int:
+    return manifest.splits[split].tokens - manifest.splits[split].dropped
+
+
+def token_nll(
+    learner: Learner,
+    data_dir: Path,
+    manifest: Manifest,
+    split: str,
+    evaluate_as: str,
+    reading: Reading = AS_TRAINED,
+    progress: Callable[[int], None] = lambda made: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """nll (nats) and weight of every token of a split but the first, each [N - 1], in the order of the text, however it is read."""
+    phase = dataclasses.replace(PHASES[evaluate_as], same_length=reading.same_length, clamp_len=reading.clamp_len)
+    steps = learner.token_nll(windows(data_dir, manifest, split, reading), phase, reading.memory(learner.config), progress)
+    if reading.stride is None:
+        nll, weight = (batching.in_order(np.stack(values)) for values in zip(*steps))
+    else:
+        shape = reading.shape(manifest)
+        scored = (batching.sliding_scored(*shape, reading.stride, step) for step in itertools.count())
+        nll, weight = (np.concatenate(values) for values in zip(*((nll[mask], weight[mask]) for (nll, weight), mask in zip(steps, scored))))
+    targets = _stream_length(manifest, split) - 1
+    return nll[:targets], weight[:targets]
+
+
+def figures(manifest: Manifest, split: str, nll: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """The figures of par.metrics for a split, from what `token_nll` gives."""
+    info = manifest.splits[split]
+    sums = np.sum(nll * weight, dtype=np.float64), np.sum(weight, dtype=np.float64)
+    return metrics.figures(*map(float, sums), info.tokens, info.words, info.characters, info.bytes)
 
 
 def score(
@@ -39,12 +85,8 @@ def score(
     manifest: Manifest,
     split: str,
     evaluate_as: str,
-    batch_size: int | None = None,
-    seq_len: int | None = None,
-    mem_len: int | None = None,
+    reading: Reading = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> dict[str, float]:
-    """The figures of par.metrics for a split. evaluate_as: one of `ways`. Defaults for B, T, M are those of training."""
-    nll_sum, scored = learner.evaluate(windows(data_dir, manifest, split, batch_size, seq_len), PHASES[evaluate_as], mem_len, progress)
-    info = manifest.splits[split]
-    return metrics.figures(nll_sum, scored, info.tokens, info.words, info.characters, info.bytes)
+    """The figures of par.metrics for a split. evaluate_as: one of `ways`."""
+    return figures(manifest, split, *token_nll(learner, data_dir, manifest, split, evaluate_as, reading, progress))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -191,36 +191,46 @@ class Learner:
 
     def evaluate(
         self,
-        windows: tf.data.Dataset,
+        windows: Iterable[Any],
         phase: Phase = EVALUATION,
         mem_len: int | None = None,
         progress: Callable[[int], None] = lambda made: None,
     ) -> tuple[float, float]:
-        """nll sum (nats) and scored tokens of a sequence of windows [B, T+1], memories empty at its start. Deterministic.
+        """The sums of `token_nll`: nll (nats) and scored tokens."""
+        nll_sum = weight_sum = 0.0
+        for nll, weight in self.token_nll(windows, phase, mem_len, progress):
+            nll_sum += float(np.sum(nll * weight, dtype=np.float64))
+            weight_sum += float(np.sum(weight, dtype=np.float64))
+        return nll_sum, weight_sum
+
+    def token_nll(
+        self,
+        windows: Iterable[Any],
+        phase: Phase = EVALUATION,
+        mem_len: int | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each window [B, T+1] in turn, for its targets [B, T]: nll (nats) and weight. Memories are empty before the first. Deterministic.
 
         B, T and M (mem_len, default the run's) may differ from training's. progress is called with the windows just scored.
         """
-        nll_sum = weight_sum = 0.0
         memories = None
         for window in windows:
             if memories is None:
                 memories = self.objective.trunk.empty_memories(window.shape[0], mem_len)
                 graph = self._evaluation_graph(phase, window.shape, memories.hidden.shape)
-            nll, weight, memories = graph(window, memories)
-            nll_sum += float(nll)
-            weight_sum += float(weight)
+            nll, weight, memories = graph(tf.convert_to_tensor(window), memories)
+            yield nll.numpy(), weight.numpy()
             progress(1)
-        return nll_sum, weight_sum
 
-    def _evaluation_graph(self, phase: Phase, *shapes: tf.TensorShape) -> Any:
+    def _evaluation_graph(self, phase: Phase, *shapes: tuple[int | None, ...]) -> Any:
         key = (phase, *map(tuple, shapes))
         if key not in self._evaluation_graphs:
 
             @tf.function(autograph=False)
             def step(window: tf.Tensor, memories: Memories) -> Any:
                 def score(window: tf.Tensor, memories: Memories) -> Any:
-                    nll, weight, _, after = self.objective.loss(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)), memories, phase)
-                    return nll, weight, after
+                    return self.objective.token_nll(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)), memories, phase)
 
                 return self.strategy.run(score, args=(window, memories))
 

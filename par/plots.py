@@ -329,6 +329,25 @@ def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[fl
         save(figure, path)
 
 
+def memory_lengths(path: Path, lengths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Writes perplexity per word by memory length [C] (tokens), a panel a split and a line a network: {split: {network: [C]}}.
+
+    The axis is logarithmic from the shortest memory on, and linear from there to none.
+    """
+    with style():
+        figure = Figure((4.2 * len(panels) + 0.6, 3.9), dpi=120, layout="constrained")
+        for axes, (split, networks) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items()):
+            for i, (label, perplexities) in enumerate(networks.items()):
+                axes.plot(lengths, perplexities, MARKERS[i % len(MARKERS)] + "-", color=SERIES[i % len(SERIES)], ms=5, label=label)
+            axes.set_xscale("symlog", base=2, linthresh=min(length for length in lengths if length))
+            axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
+            axes.minorticks_off()
+            axes.set(xlabel="memory length (tokens)", ylabel="perplexity per word")
+            axes.set_title(split, loc="left")
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(panels) * 2, len(figure.axes[0].lines)))
+        save(figure, path)
+
+
 def _perplexity_axis(loss: Axes) -> None:
     low, high = loss.get_ylim()
     ticks = [(math.log(digit) + power * math.log(10), digit * 10**power) for power in range(10) for digit in (1, 2, 5)]

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from par import evaluation, history, manifest, runs
 from par.errors import DataError, DivergedError, ResourceError, StoppedError
+from par.reading import Reading
 from small import small_config, small_data, trainer
 
 RATES = re.compile(r"tokens/s \d+")
@@ -212,7 +213,7 @@ def test_evaluation_leaves_the_state_of_training_alone(tmp_path, data_dir, unint
 @pytest.mark.parametrize(("batch_size", "seq_len", "mem_len"), [(1, 8, 5), (1, 1, 7), (3, 11, 0), (4, 8, None)])
 def test_evaluation_scores_every_token_but_the_first_at_any_shape(data_dir, uninterrupted, batch_size, seq_len, mem_len):
     loaded = manifest.load(data_dir)
-    scores = evaluation.score(uninterrupted.learner, data_dir, loaded, "test", "soft", batch_size, seq_len, mem_len)
+    scores = evaluation.score(uninterrupted.learner, data_dir, loaded, "test", "soft", Reading(batch_size, seq_len, mem_len))
     assert scores["tokens"] == loaded.splits["test"].tokens - 1
     assert 1 < scores["perplexity_per_token"] < 40
 
@@ -220,7 +221,7 @@ def test_evaluation_scores_every_token_but_the_first_at_any_shape(data_dir, unin
 def test_window_length_does_not_change_the_score_when_everything_is_remembered(data_dir, uninterrupted):
     loaded = manifest.load(data_dir)
     one, other = (
-        evaluation.score(uninterrupted.learner, data_dir, loaded, "valid", "argmax", batch_size=1, seq_len=t, mem_len=600)["nll_per_token"]
+        evaluation.score(uninterrupted.learner, data_dir, loaded, "valid", "argmax", Reading(batch_size=1, seq_len=t, mem_len=600))["nll_per_token"]
         for t in (50, 125)
     )
     assert one == pytest.approx(other, rel=1e-5)

@@ -2,87 +2,191 @@
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
     python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as its mixture (soft) and as its argmax
-    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 --same_length --clamp_len=64
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16 --sweep_mem_len=64 --plot=memory.png
+    python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16               windows that overlap, in the place of a memory
 
-B, T and M may differ from training's: the records are rejoined to one stream and cut anew. Twice the same command gives the same figures.
+B, T and M may differ from training's: the records are rejoined to one stream and cut anew. A sweep also tells how much context each network uses, by
+itself and relative to the others (Dai et al. 2019, appendix C). Twice the same command gives the same figures.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
-from par import batching, files, history, metrics, records, runs
+from par import context, files, history, metrics, records, runs
 from par.errors import UsageError
 from par.progress import Progress, announce
+from par.reading import Reading
 from par.tools import common
 
-FLAGS = common.Flags(__doc__).own(
-    "What",
-    (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
-    (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
-    (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
-    (common.choice("soft", "argmax", repeatable=True), "evaluate_as", ["soft", "argmax"], "how a SuperNet is scored; a fixed network is what it is"),
-    (flags.DEFINE_integer, "batch_size", None, "rows B; the default is training's"),
-    (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; the default is training's"),
-    (flags.DEFINE_integer, "mem_len", None, "memory length M in tokens; the default is training's"),
-    (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
-    (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
-    (flags.DEFINE_bool, "json", False, "print one JSON line"),
-)  # fmt: skip
+FLAGS = (
+    common.Flags(__doc__)
+    .own(
+        "What",
+        (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
+        (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
+        (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
+        (
+            common.choice("soft", "argmax", repeatable=True),
+            "evaluate_as",
+            ["soft", "argmax"],
+            "how a SuperNet is scored",
+        ),
+        (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
+        (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
+        (flags.DEFINE_bool, "json", False, "print one JSON line"),
+    )
+    .group(Reading, "How the text is read")
+    .own(
+        "Several memory lengths",
+        (flags.DEFINE_multi_integer, "sweep_mem_len", [], "score at this memory length M, too, in the place of --mem_len"),
+        (flags.DEFINE_string, "plot", None, "write a picture of perplexity per word by memory length, PNG"),
+    )
+)
 FIGURES = ("nll_per_token", *metrics.COMPARED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One network on one split, at one memory length or at several."""
+
+    about: dict[str, Any]
+    text: tuple  # what networks must have in common for their tokens to be the same
+    readings: Sequence[Reading]
+    scores: list[dict[str, float]]  # for each reading
+    nll: list[np.ndarray]  # for each reading, [N - 1] nats
+
+    @property
+    def name(self) -> str:
+        way = self.about["evaluate_as"]
+        return self.about["architecture"] + (f" {way}" if way != "fixed" else "")
 
 
 def _work(values: common.Flags) -> int:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
-    for name, least in (("batch_size", 1), ("seq_len", 1), ("mem_len", 0)):
-        if getattr(values, name) is not None and not least <= getattr(values, name) <= 1 << 20:
-            raise UsageError(f"{name} must be from {least} to {1 << 20}, but is {getattr(values, name)}")
-    loaded = [(run, *common.opened(run, values.data)) for run in values.run]
+    readings = _readings(values)
+    opened = [(run, *common.opened(run, values.data)) for run in values.run]
+    settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
     common.start_tensorflow()
-    results = []
-    for run, config, data_dir, manifest in loaded:
-        results += _score(values, run, config, data_dir, manifest)
+    lines = [line for run, of_run in zip(opened, settled) for line in _lines(values, of_run, *run)]
+    lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
+    contexts = _contexts(lines, lengths) if lengths else []
     if values.json:
-        print(files.canonical_json({"results": [result | metrics.finite({name: result[name] for name in FIGURES}) for result in results]}))
-        return 0
-    if values.show_history:
-        for run in values.run:
-            print(f"{run}\n" + "\n".join(history.table(history.read(Path(run) / "history.jsonl"))) + "\n")
-    print("\n".join(_table(results)))
+        print(files.canonical_json(_json(lines, contexts)))
+    else:
+        print("\n\n".join("\n".join(part) for part in _parts(values, lines, lengths, contexts)))
+    if values.plot:
+        picture = _plot(Path(values.plot), lines, lengths)
+        if not values.json:
+            print(f"\n{picture}")
     return 0
 
 
-def _score(values: common.Flags, run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest) -> list[dict[str, Any]]:
+def _parts(values: common.Flags, lines: Sequence[Line], lengths: Sequence[int], contexts: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """What is printed, in lines."""
+    if values.show_history:
+        for run in values.run:
+            yield [run, *history.table(history.read(Path(run) / "history.jsonl"))]
+    yield _table(lines, lengths)
+    if contexts:
+        yield _context_table(lines, contexts)
+
+
+def _readings(values: common.Flags) -> list[Reading]:
+    """One, or one for each memory length of a sweep. Raises: UsageError for what does not go together."""
+    reading, lengths = values.read(Reading), sorted(set(values.sweep_mem_len))
+    if not lengths:
+        if values.plot:
+            raise UsageError("--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice")
+        return [reading]
+    if reading.mem_len is not None:
+        raise UsageError(f"--mem_len={reading.mem_len} is one memory length, --sweep_mem_len several: give only one of both flags")
+    if len(lengths) == 1:
+        raise UsageError(f"sweep_mem_len must be given at least twice, with different lengths, but is only {lengths[0]}; for one there is --mem_len")
+    return [dataclasses.replace(reading, mem_len=length) for length in lengths]
+
+
+def _lines(
+    values: common.Flags, readings: Sequence[Reading], run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest
+) -> Iterator[Line]:
     from par import evaluation, loading
 
     records.verify(data_dir, manifest, values.split)
     learner = loading.learner_of(run, config, values.checkpoint, announce)
-    results = []
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
-        batch_size, seq_len = values.batch_size or manifest.batch_size, values.seq_len or manifest.seq_len
-        total = batching.num_steps(manifest.splits[split].tokens, batch_size, seq_len, padded=split != "train")
-        with Progress(f"{config.architecture.short} {split}", "window", total) as progress:
-            scores = evaluation.score(learner, data_dir, manifest, split, way, batch_size, seq_len, values.mem_len, progress)
         about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
-        results.append(about | scores)
-    return results
+        text = (split, manifest.corpus.sha256, manifest.tokenizer_sha256, manifest.splits[split].tokens, manifest.splits[split].dropped)
+        line = Line(about, text, readings, [], [])
+        for reading in readings:
+            with Progress(f"{config.architecture.short} {split}", "window", evaluation.num_windows(manifest, split, reading)) as progress:
+                nll, weight = evaluation.token_nll(learner, data_dir, manifest, split, way, reading, progress)
+            line.scores.append(evaluation.figures(manifest, split, nll, weight))
+            line.nll.append(nll)
+        yield line
 
 
-def _table(results: list[dict[str, Any]]) -> list[str]:
-    rows = [("network", "split", *(name.replace("_", " ") for name in metrics.COMPARED))]
-    for result in results:
-        way = "" if result["evaluate_as"] == "fixed" else f" {result['evaluate_as']}"
-        figures = (f"{result[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED)
-        rows.append((f"{result['architecture']}{way}", result["split"], *figures))
+def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """How much context each line uses; a group are those that score the same tokens."""
+    groups = {text: [line for line in lines if line.text == text] for text in {line.text: None for line in lines}}
+    found = {text: iter(context.of_group(lengths, [line.nll for line in group])) for text, group in groups.items()}
+    return [next(found[line.text]) for line in lines]
+
+
+def _json(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    results = [
+        line.about | reading.to_json() | scores | metrics.finite({name: scores[name] for name in FIGURES})
+        for line in lines
+        for reading, scores in zip(line.readings, line.scores)
+    ]
+    if not contexts:
+        return {"results": results}
+    return {"results": results, "contexts": [line.about | context.to_json(found) for line, found in zip(lines, contexts)]}
+
+
+def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
+    rows = [["network", "split", *(["memory"] if lengths else []), *(name.replace("_", " ") for name in metrics.COMPARED)]]
+    for line in lines:
+        for reading, scores in zip(line.readings, line.scores):
+            figures = (f"{scores[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED)
+            rows.append([line.name, line.about["split"], *([f"{reading.mem_len:,}"] if lengths else []), *figures])
+    return _aligned(rows)
+
+
+def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> list[str]:
+    shares = max((tuple(found["relative"]) for found in contexts), key=len)
+    rows = [["network", "split", "effective context", *(f"relative, r = {share:g}" for share in shares)]]
+    for line, found in zip(lines, contexts):
+        rows.append([line.name, line.about["split"], str(found["effective"]), *(str(found["relative"].get(share, "")) for share in shares)])
+    return [*_aligned(rows), f"tokens of memory up to which each step is a gain of {context.LEAST_GAIN:.0%} or more in perplexity"]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+
+
+def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
+    """Writes the picture of a sweep; returns what it is."""
+    from par import plots
+
+    panels: dict[str, dict[str, list[float]]] = {}
+    for line in lines:
+        panel = panels.setdefault(line.about["split"], {})
+        label = line.name if line.name not in panel else f"{line.name}, {runs.name_of(Path(line.about['run']))}"
+        panel[label] = [scores["perplexity_per_word"] for scores in line.scores]
+    plots.memory_lengths(path, lengths, panels)
+    return plots.described(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -46,10 +46,14 @@ class CausalLanguageModel:
         hidden, memories = self.trunk(tokens, memories, visibility=self.visibility, phase=phase)
         return self.head.log_prob(tf.cast(hidden[:, -1], TYPES[self._config.precision])), memories
 
-    def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
-        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
+    def token_nll(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, Memories]:
+        """Of each target of the window, [B, T]: nll in nats, and its weight; the memories after it."""
         hidden, memories = self.trunk(batch["tokens"], memories, visibility=self.visibility, phase=phase)
         flat = tf.cast(tf.reshape(hidden, [-1, hidden.shape[-1]]), TYPES[self._config.precision])
         nll = self.head.nll(flat, tf.reshape(batch["targets"], [-1]))
-        weights = tf.reshape(batch["weights"], [-1])
-        return tf.reduce_sum(nll * weights), tf.reduce_sum(weights), {}, memories
+        return tf.reshape(nll, batch["targets"].shape), batch["weights"], memories
+
+    def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
+        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
+        nll, weight, memories = self.token_nll(batch, memories, phase)
+        return tf.reduce_sum(nll * weight), tf.reduce_sum(weight), {}, memories
