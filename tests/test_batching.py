@@ -72,3 +72,32 @@ def test_the_number_of_steps_is_that_of_the_windows():
     for n, b, t in CASES:
         for pad_id in (None, 0):
             assert batching.num_steps(n, b, t, padded=pad_id is not None) == len(batching.windows(stream(n), b, t, pad_id))
+
+
+def test_the_drawing_of_the_sliding_windows_is_what_comes_out():
+    (windows,) = batching.sliding_windows(np.arange(9), 3, 4, 2, pad_id=0)
+    assert windows.tolist() == [[0, 1, 2, 3, 4], [2, 3, 4, 5, 6], [4, 5, 6, 7, 8]]
+    assert windows[:, 1:][batching.sliding_scored(3, 4, 2, step=0)].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+SLIDING = [(n, b, t, s) for n in (2, 3, 7, 20, 21, 22, 43) for b in (1, 3) for t, s in ((1, 1), (5, 1), (5, 2), (5, 5), (31, 4))]
+
+
+def test_sliding_windows_score_each_token_once_in_order_and_where_it_has_the_most_context():
+    for n, b, t, s in SLIDING:
+        tokens, scored = stream(n), []
+        steps = list(batching.sliding_windows(tokens, b, t, s, pad_id=0))
+        assert len(steps) == batching.num_sliding_steps(n, b, t, s)
+        for step, windows in enumerate(steps):
+            assert windows.shape == (b, t + 1) and windows.dtype == np.int32
+            rows, places = np.nonzero(batching.sliding_scored(b, t, s, step))
+            scored += [windows[row, : place + 2].tolist() for row, place in zip(rows, places)]
+        assert scored[: n - 1] == naive.sliding(tokens, t, s), (n, b, t, s)
+        assert all(window[-1] == 0 for window in scored[n - 1 :]), "the rest is padding"
+        assert all(len(window) - 1 >= min(i + 1, t - s + 1) for i, window in enumerate(scored[: n - 1]))
+
+
+def test_values_of_targets_come_back_in_the_order_of_the_stream():
+    for n, b, t in CASES:
+        steps = batching.windows(stream(n), b, t, pad_id=0)
+        assert batching.in_order(steps[:, :, 1:])[: max(n - 1, 0)].tolist() == stream(n)[1:].tolist()

@@ -17,3 +17,13 @@ def windows(tokens, batch_size, seq_len, pad_id=None):
                 place = b * n * seq_len + j * seq_len + t
                 steps[j, b, t] = tokens[place] if place < len(tokens) else pad_id
     return steps
+
+
+def sliding(tokens, seq_len, stride):
+    """For each token but the first, its window as far as itself: of all the windows that have it as a target, the first."""
+    found = {}
+    for start in range(0, len(tokens), stride):
+        for target in range(start + 1, start + seq_len + 1):
+            if target < len(tokens) and target not in found:
+                found[target] = tokens[start : target + 1].tolist()
+    return [found[target] for target in range(1, len(tokens))]

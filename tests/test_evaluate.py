@@ -1,0 +1,121 @@
+"""evaluate as a command: longer memory, sweeps with effective context and a picture, sliding windows, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from PIL import Image
+
+from par import evaluation, loading, manifest, runs
+from par.reading import Reading
+from par.tools import common
+from par.tools import evaluate as tool
+from small import small_config, small_data, trainer
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("data") / "copies", train=200, valid=60)
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory, data_dir):
+    run_dir, config = tmp_path_factory.mktemp("runs") / "search", small_config(data_dir, "sa", epochs=1)
+    trainer(run_dir, config, data_dir).run()
+    config.save(run_dir, data_dir)
+    return run_dir
+
+
+@pytest.fixture
+def evaluate(search, monkeypatch, capsys):
+    """Runs the command in this process on valid: exit code, stdout, stderr."""
+    monkeypatch.setattr(common, "start_tensorflow", lambda: None)
+
+    def run(*given, run_dirs=(search,)):
+        code = tool.main([*(f"--run={path}" for path in run_dirs), "--split=valid", *given])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def score(search, **reading):
+    config, data_dir = runs.load(search)
+    learner = loading.learner_of(search, config)
+    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", "soft", Reading(**reading))["nll_per_token"]
+
+
+def test_the_flags_say_how_the_text_is_read(evaluate, search):
+    plain = json.loads(evaluate("--evaluate_as=soft", "--json")[1])["results"][0]
+    assert (plain["batch_size"], plain["seq_len"], plain["mem_len"], plain["same_length"], plain["clamp_len"], plain["stride"]) == (
+        *(4, 8, 5),
+        *(False, None, None),
+    )
+    reading = {"batch_size": 1, "seq_len": 4, "mem_len": 9, "same_length": True, "clamp_len": 6}
+    flags = ("--batch_size=1", "--seq_len=4", "--mem_len=9", "--same_length", "--clamp_len=6")
+    code, out, _ = evaluate(*flags, "--evaluate_as=soft", "--json")
+    (row,) = json.loads(out)["results"]
+    assert code == 0 and {name: row[name] for name in reading} == reading and row["tokens"] == 59
+    assert row["nll_per_token"] == pytest.approx(score(search, **reading), rel=1e-6) != plain["nll_per_token"]
+    (sliding,) = json.loads(evaluate("--stride=3", "--evaluate_as=soft", "--json")[1])["results"]
+    assert sliding["nll_per_token"] == pytest.approx(score(search, stride=3), rel=1e-6) and (sliding["stride"], sliding["mem_len"]) == (3, None)
+
+
+def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate, tmp_path):
+    lengths, path = ("--sweep_mem_len=9", "--sweep_mem_len=0", "--sweep_mem_len=3", "--sweep_mem_len=3"), tmp_path / "memory.png"
+    found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
+    assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [(way, m) for way in ("soft", "argmax") for m in (0, 3, 9)]
+    (soft, argmax), perplexities = found["contexts"], [row["perplexity_per_token"] for row in found["results"][:3]]
+    assert (soft["evaluate_as"], argmax["evaluate_as"]) == ("soft", "argmax")
+    assert soft["gains"] == pytest.approx([1 - long / short for short, long in itertools.pairwise(perplexities)], abs=1e-6)
+    assert [length["share"] for length in soft["relative_effective_context"]] == [1.0, 0.5, 0.1]
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+
+
+def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context(evaluate, search, tmp_path):
+    code, out, _ = evaluate(
+        "--evaluate_as=soft", "--batch_size=1", "--sweep_mem_len=0", "--sweep_mem_len=4", f"--plot={tmp_path / 'm.png'}", run_dirs=(search, search)
+    )
+    scores, contexts, picture = out.strip().split("\n\n")
+    assert code == 0 and scores.splitlines()[0].split()[:4] == ["network", "split", "memory", "perplexity"]
+    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [["sa", "soft", "valid", m] for m in ("0", "4", "0", "4")]
+    heading, first, second, unit = contexts.splitlines()
+    assert "effective context  relative, r = 1  relative, r = 0.5  relative, r = 0.1" in heading
+    assert first == second and first.startswith("sa soft  valid") and unit.startswith("tokens of memory up to which")
+    assert picture.startswith(str(tmp_path / "m.png"))
+    (alone,) = [part for part in evaluate("--evaluate_as=soft", "--sweep_mem_len=0", "--sweep_mem_len=4")[1].split("\n\n") if "effective" in part]
+    assert "relative" not in alone
+
+
+def test_networks_of_other_tokens_are_no_group(evaluate, search, tmp_path):
+    def relative(run_dir):
+        contexts = json.loads(evaluate("--evaluate_as=soft", "--sweep_mem_len=0", "--sweep_mem_len=4", "--json", run_dirs=(search, run_dir))[1])
+        return [context["relative_effective_context"] for context in contexts["contexts"]]
+
+    other = small_data(tmp_path / "other", train=200, valid=59)
+    config = small_config(other, "sa", epochs=1)
+    trainer(tmp_path / "run", config, other).run()
+    config.save(tmp_path / "run", other)
+    assert relative(tmp_path / "run") == [[], []] and all(relative(search))
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (("--stride=9",), 1, "stride must be at most seq_len, 8, or else tokens are left out, but is 9"),
+        (("--stride=3", "--mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
+        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
+        (("--sweep_mem_len=3",), 1, "sweep_mem_len must be given at least twice, with different lengths, but is only 3; for one there is --mem_len"),
+        (("--sweep_mem_len=3", "--sweep_mem_len=-1"), 1, "mem_len must be at least 0, but is -1"),
+        (("--mem_len=2", "--sweep_mem_len=3"), 1, "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both flags"),
+        (("--plot=m.png",), 1, "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice"),
+        (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
+        (("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"), 6, "but this machine has"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, given, code, said):
+    monkeypatch.setattr(common, "start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
+    found, out, err = evaluate(*given)
+    assert (found, out) == (code, "") and said in err and err.count("\n") == 1
