@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,31 +75,27 @@ def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate
         assert image.format == "PNG"
 
 
-def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context(evaluate, search, tmp_path):
-    code, out, _ = evaluate(
-        "--evaluate_as=soft", "--batch_size=1", "--sweep_mem_len=0", "--sweep_mem_len=4", f"--plot={tmp_path / 'm.png'}", run_dirs=(search, search)
-    )
+def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context(evaluate, tmp_path):
+    code, out, _ = evaluate("--evaluate_as=soft", "--batch_size=1", "--sweep_mem_len=0", "--sweep_mem_len=4", f"--plot={tmp_path / 'm.png'}")
     scores, contexts, picture = out.strip().split("\n\n")
     assert code == 0 and scores.splitlines()[0].split()[:4] == ["network", "split", "memory", "perplexity"]
-    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [["sa", "soft", "valid", m] for m in ("0", "4", "0", "4")]
-    heading, first, second, unit = contexts.splitlines()
+    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [["sa", "soft", "valid", m] for m in ("0", "4")]
+    heading, alone, unit = contexts.splitlines()
+    assert heading.split() == ["network", "split", "effective", "context"] and alone.startswith("sa soft  valid")
+    assert unit.startswith("tokens of memory up to which") and picture.startswith(str(tmp_path / "m.png"))
+
+
+def test_networks_are_compared_with_those_that_score_the_same_tokens():
+    def line(run, text, *nll):
+        return tool.Line({"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"}, (text,), [], [], [np.array(n) for n in nll])
+
+    lines = [line("a", "one text", [3.0, 3.0], [2.0, 3.0]), line("b", "another", [1.0], [0.5]), line("c", "one text", [1.0, 3.0], [1.0, 2.0])]
+    contexts = tool._contexts(lines, (0, 16))
+    assert [found["effective"] for found in contexts] == [(16, True)] * 3
+    assert [found["relative"].get(1.0) for found in contexts] == [(0, False), None, (16, True)]  # c knows without memory what a learns from it
+    heading, *rows, _ = tool._context_table(lines, contexts)
     assert "effective context  relative, r = 1  relative, r = 0.5  relative, r = 0.1" in heading
-    assert first == second and first.startswith("sa soft  valid") and unit.startswith("tokens of memory up to which")
-    assert picture.startswith(str(tmp_path / "m.png"))
-    (alone,) = [part for part in evaluate("--evaluate_as=soft", "--sweep_mem_len=0", "--sweep_mem_len=4")[1].split("\n\n") if "effective" in part]
-    assert "relative" not in alone
-
-
-def test_networks_of_other_tokens_are_no_group(evaluate, search, tmp_path):
-    def relative(run_dir):
-        contexts = json.loads(evaluate("--evaluate_as=soft", "--sweep_mem_len=0", "--sweep_mem_len=4", "--json", run_dirs=(search, run_dir))[1])
-        return [context["relative_effective_context"] for context in contexts["contexts"]]
-
-    other = small_data(tmp_path / "other", train=200, valid=59)
-    config = small_config(other, "sa", epochs=1)
-    trainer(tmp_path / "run", config, other).run()
-    config.save(tmp_path / "run", other)
-    assert relative(tmp_path / "run") == [[], []] and all(relative(search))
+    assert [" ".join(row.split()) for row in rows] == ["a valid 16 or more 0 0 0", "b valid 16 or more", "c valid" + " 16 or more" * 4]
 
 
 @pytest.mark.parametrize(
