@@ -93,6 +93,11 @@ class Block(keras.layers.Layer):
         """Whether the block needs a memory."""
         return "a" in self.kinds
 
+    def parts(self, kind: str) -> tuple[keras.layers.Layer, Norm]:
+        """The branch of one of the block's kinds, and its norm: in pre-norm the one that all share."""
+        o = self.kinds.index(kind)
+        return self.branches[o], self.norms[0 if self.pre else o]
+
     def call(self, x: tf.Tensor, memory: tf.Tensor | None, window: Window, mixture: Mixture | None, phase: Phase) -> tf.Tensor:
         """One window through the block.
 

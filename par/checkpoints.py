@@ -9,7 +9,6 @@ Which checkpoints there are is read from their files, never from TensorFlow's po
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from par import files, guard
+from par import files, guard, runs
 from par.errors import DataError
 from par.runs import RunConfig
 
@@ -36,7 +35,7 @@ class Checkpoints:
         self._note = tf.Variable("{}", dtype=tf.string, trainable=False)
         self._checkpoint = tf.train.Checkpoint(**state, note=self._note)
         self._state = state
-        self._directories = {"last": Path(directory), "best": Path(directory) / "best"}
+        self._directories = {which: runs.checkpoint_dir(directory, which) for which in ("last", "best")}
         self._keep = {"last": keep, "best": 1}
         self._managers: dict[str, tf.train.CheckpointManager] = {}
         self._damaged: list[Path] = []
@@ -100,8 +99,7 @@ def check_settings(directory: Path, config: RunConfig, which: str = "last") -> N
 
     Raises: DataError with the differences, `name: in config.json -> in the checkpoint`.
     """
-    directory = Path(directory) / "best" if which == "best" else Path(directory)
-    for path in _paths(directory):
+    for path in _paths(runs.checkpoint_dir(directory, which)):
         try:
             made = checked_note(tf.train.load_checkpoint(str(path)).get_tensor(NOTE))["run"]
         except DAMAGED:  # `Checkpoints.restore` names it
@@ -136,9 +134,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
 
 def _paths(directory: Path) -> list[Path]:
     """The checkpoints on disk, newest first, without TensorFlow's endings."""
-    found = {path: re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name) for path in directory.glob("ckpt-*")}
-    steps = {int(match[1]) for match in found.values() if match}
-    return [directory / f"ckpt-{step}" for step in sorted(steps, reverse=True)]
+    return [directory / f"ckpt-{step}" for step in runs.checkpoint_files(directory)]
 
 
 def _is_readable(path: Path) -> bool:

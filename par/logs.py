@@ -44,6 +44,8 @@ class RunLogs:
             count = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
             self.text(f"parameters {name}: {count:,}")
         self.text(f"parameters in all: {learner.parameters:,} and {sum(int(np.prod(v.shape)) for v in learner.logits)} architecture logits")
+        if init := config.init:
+            self.text(f"weights: those of {init.run}, {init.checkpoint} checkpoint, step {init.step}, SHA-256 {init.sha256}")
         for group in ("model", "search", "training"):
             self.text(f"{group}: " + " ".join(f"{key}={value}" for key, value in getattr(config, group).to_json().items()))
 

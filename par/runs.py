@@ -51,7 +51,17 @@ class DataIdentity:
         return cls(manifest.name, *sizes, manifest.tokenizer_sha256, digest)
 
 
-DATA_TYPES = typing.get_type_hints(DataIdentity)
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Whose weights a run begins with: a checkpoint of another run (par.origin finds it)."""
+
+    run: str  # its name
+    checkpoint: str  # last or best
+    step: int
+    sha256: str  # hash over the hashes of the checkpoint's files
+
+
+DATA_TYPES, ORIGIN_TYPES = typing.get_type_hints(DataIdentity), typing.get_type_hints(Origin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +75,7 @@ class RunConfig:
     data: DataIdentity
     objective: str = "causal_lm"
     recipe: str = "custom"  # name only; the settings above are what counts
+    init: Origin | None = None  # None: random weights
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -92,17 +103,20 @@ class RunConfig:
         groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
         if self.architecture.is_search:
             groups["search"] = self.search.to_json()
+        if self.init:
+            groups["init"] = dataclasses.asdict(self.init)
         flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
 
     def default_name(self, all_seeds: bool = False, **settled: str) -> str:
         """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds, the one name for whatever seeds.
 
-        settled: model settings that were typed as a word, which names the run whatever numbers the word comes to.
+        settled: model settings that were typed as a word, which names the run whatever numbers the word comes to. So does the name of the run that
+        the weights are from, whatever they are: the run is found again when those are gone.
         """
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
-        if all_seeds:
-            del identity["training.seed"]
+        for name in ("init.step", "init.sha256", *(["training.seed"] if all_seeds else [])):
+            identity.pop(name, None)
         digest = hashlib.sha256(files.canonical_json(identity).encode()).hexdigest()[:8]
         return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
 
@@ -120,12 +134,14 @@ class RunConfig:
             "training": self.training.to_json(),
             "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
             "total_steps": self.total_steps,
-        }
+        } | ({"init": dataclasses.asdict(self.init)} if self.init else {})
         files.write_json(run_dir / "config.json", value)
 
-    def write_flags(self, run_dir: Path, data_dir: Path, logging: LoggingConfig) -> None:
-        """Writes flags.txt: a flagfile that repeats the run from the directory where it was started."""
+    def write_flags(self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None) -> None:
+        """Writes flags.txt: a flagfile that repeats the run from the directory where it was started. source: the run that the weights are from."""
         lines = [f"--data={data_dir}", f"--architecture={self.architecture.blocks}", f"--run={run_dir}"]
+        if self.init:
+            lines += [f"--init_from={source}", f"--init_checkpoint={self.init.checkpoint}"]
         for group in (self.model, self.search, self.training, logging):
             for name, value in group.to_json().items():
                 items = value if isinstance(value, list) else [value]
@@ -143,8 +159,8 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     path = Path(run_dir) / "config.json"
     value = files.read_json(path, "run configuration")
     try:
-        if set(value) != KEYS or value["schema"] != SCHEMA:
-            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}")
+        if set(value) - {"init"} != KEYS or value["schema"] != SCHEMA:
+            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may have init")
         _check_types(
             value, {name: str for name in ("architecture", "search_run", "objective", "recipe", "version")} | {"data": dict, "total_steps": int}
         )
@@ -159,6 +175,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             _bounded(DataIdentity(**data)),
             value["objective"],
             value["recipe"],
+            _origin(value["init"]) if "init" in value else None,
         )
         if value["total_steps"] != config.total_steps or not config.architecture.blocks:
             raise UsageError(f"total_steps is {value['total_steps']}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
@@ -191,6 +208,14 @@ def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:
             raise UsageError(f"{name} must be a {'positive ' if kind is int else ''}{kind.__name__}, but is {str(item)[:60]!r}")
 
 
+def _origin(value: Any) -> Origin:
+    """Raises: UsageError unless it is what `RunConfig.save` writes."""
+    if not isinstance(value, dict) or set(value) != set(ORIGIN_TYPES):
+        raise UsageError(f"init must have the keys {', '.join(sorted(ORIGIN_TYPES))}, but is {str(value)[:60]!r}")
+    _check_types(value, ORIGIN_TYPES)
+    return Origin(**value)
+
+
 def _bounded(data: DataIdentity) -> DataIdentity:
     """Raises: UsageError if the data would be larger than tools/build_data.py makes any."""
     for name in ("vocab_size", "batch_size", "seq_len"):
@@ -209,6 +234,20 @@ def name_of(run_dir: Path) -> str:
     """A run's name: its directory's, and before it the group's where it is one of several seeds."""
     path = Path(run_dir).resolve()
     return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
+
+
+def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
+    """The files of each checkpoint in a directory, by step, newest first; those that were set aside or are still being written are left out."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(Path(directory).glob("ckpt-*")):
+        if match := re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name):
+            found.setdefault(int(match[1]), []).append(path)
+    return dict(sorted(found.items(), reverse=True))
+
+
+def checkpoint_dir(directory: Path, which: str) -> Path:
+    """Where below a run's checkpoints/ the `last` or the `best` ones lie."""
+    return Path(directory) / "best" if which == "best" else Path(directory)
 
 
 def finished(run_dir: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import derive, evaluation, files, guard, latency, metrics, records
+from par import derive, evaluation, files, guard, inherit, latency, metrics, records
 from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
@@ -34,7 +34,15 @@ CHUNK = 10  # steps in one graph call at most: what a signal may have to wait fo
 class Trainer:
     """One run: its learner, its data, its checkpoints and its logs."""
 
-    def __init__(self, run_dir: Path, config: RunConfig, data_dir: Path, logging: LoggingConfig, announce: Callable[[str], None]):
+    def __init__(
+        self,
+        run_dir: Path,
+        config: RunConfig,
+        data_dir: Path,
+        logging: LoggingConfig,
+        announce: Callable[[str], None],
+        source: Path | None = None,
+    ):
         self.config, self.data_dir, self.logging, self.announce = config, data_dir, logging, announce
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
@@ -46,7 +54,10 @@ class Trainer:
         self.run_dir = run_dir
         sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
         empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity(), "watch": guard.Watch().to_json()}
-        self.note: dict[str, Any] = self.checkpoints.restore(warn=announce) or empty
+        restored = self.checkpoints.restore(warn=announce)
+        if restored is None and config.init:
+            inherit.begin(self.learner, source, announce)
+        self.note: dict[str, Any] = restored or empty
         self.step = int(self.learner.step.numpy())
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
@@ -208,15 +219,20 @@ def train(
     logging: LoggingConfig,
     announce: Callable[[str], None],
     should_stop: Callable[[int], bool] = lambda step: False,
+    source: Path | None = None,
 ) -> Trainer:
-    """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises."""
+    """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises.
+
+    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint of its own yet.
+    """
     if not (run_dir / "config.json").is_file():
-        config.write_flags(run_dir, data_dir, logging)
+        config.write_flags(run_dir, data_dir, logging, source)
         config.save(run_dir, data_dir)
     write_environment(run_dir)
-    trainer = Trainer(run_dir, config, data_dir, logging, announce)
+    trainer = Trainer(run_dir, config, data_dir, logging, announce, source)
     verb = "continuing" if trainer.step else "training"
-    announce(f"{verb} {config.architecture.blocks} in {run_dir}: step {trainer.step} of {trainer.total}")
+    begun = f", begun with the weights of {config.init.run} at step {config.init.step}" if config.init else ""
+    announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
     with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
         trainer.run(progress, should_stop)
     return trainer

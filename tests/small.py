@@ -53,11 +53,11 @@ def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **
     return runs.RunConfig(parse(blocks), group(ModelConfig), group(SearchConfig), training, runs.DataIdentity.of(manifest.load(data_dir)))
 
 
-def trainer(run_dir: Path, config: runs.RunConfig, data_dir: Path, **logging: int) -> Any:
+def trainer(run_dir: Path, config: runs.RunConfig, data_dir: Path, source: Path | None = None, **logging: int) -> Any:
     """A Trainer whose announcements are kept in its `announced`."""
     from par.training import Trainer
 
     announced: list[str] = []
-    made = Trainer(run_dir, config, data_dir, LoggingConfig(**logging), announced.append)
+    made = Trainer(run_dir, config, data_dir, LoggingConfig(**logging), announced.append, source)
     made.announced = announced
     return made

@@ -3,11 +3,15 @@
     python tools/train.py --data=data/python-docs --recipe=quick                                search among 6 stochastic blocks
     python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid          train a fixed network
     python tools/train.py --data=... --architecture=logs/RUN/architecture.json                  train what a search found
+    python tools/train.py --data=... --architecture=logs/RUN/architecture.json --init_from=logs/RUN    ... from the weights of that search
     python tools/train.py --data=... --num_seeds=6                                              the same six times, seed by seed
 
 Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the table of iterations and the run's path.
 The same command again continues a run, or says that it is done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the
 table is one of the seeds, with their mean and spread; more seeds can be added later.
+
+With --init_from the weights begin as those of another run of the same sizes and tokenizer, block by block; optimizers, step and rates begin anew. A
+run that has saved a checkpoint no longer needs the other.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par import apart, architecture, derive, files, history, latency, records, runs, seeds
+from par import apart, architecture, derive, files, history, latency, origin, records, runs, seeds
 from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, StoppedError, UsageError
 from par.progress import announce
@@ -38,6 +42,8 @@ FLAGS = (
             None,
             "train --seed and the seeds above it, so many in all, each in a directory of its own below the run's",
         ),
+        (flags.DEFINE_string, "init_from", None, "run whose weights this one begins with, such as the search that the architecture was derived from"),
+        (common.choice("last", "best"), "init_checkpoint", "last", "which checkpoint of --init_from: the last, or the best by valid nll"),
         (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
         (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
         (flags.DEFINE_string, "latency_table", None, "table of tools/measure_latency.py at this shape: fills --latency_ms, which the run keeps"),
@@ -64,10 +70,29 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     name = Path(values.recipe).stem if values.recipe else "custom"
     table = {"latency_ms": latency.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
     search = values.read(SearchConfig, **table)
-    config = runs.RunConfig(blocks, model, search, values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name)
+    init = origin.asked(source, values.init_checkpoint) if (source := _source(values)) else None
+    config = runs.RunConfig(blocks, model, search, values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name, init=init)
     _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
-    return config, data_dir, Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
+    run_dir = Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
+    if source:
+        config = origin.begun(config, source, _made(run_dir, run_dir if values.num_seeds is not None else None))
+    return config, data_dir, run_dir
+
+
+def _source(values: common.Flags) -> Path | None:
+    """The run that the weights are from. Raises: UsageError for --init_checkpoint alone, and beside settings that are still to be found."""
+    if values.init_from and _auto(values):
+        raise UsageError("cutoffs=auto may find others than those that the weights of --init_from are for: give that run's own --cutoffs")
+    if values.init_checkpoint != "last" and not values.init_from:
+        raise UsageError(f"init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
+    return Path(values.init_from) if values.init_from else None
+
+
+def _made(run_dir: Path, group: Path | None) -> Path | None:
+    """The run if it exists, else one of the same settings: of another seed."""
+    others = seeds.found(group).values() if group else ()
+    return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
 
 
 def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
@@ -94,7 +119,7 @@ def _work(values: common.Flags) -> int:
     if values.print_run:
         print(run_dir)
         return 0
-    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None)
+    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values))
     if values.num_seeds is not None:
         return _work_of_seeds(values, config, run_dir, job)
     if not values.dry_run and _is_done(job.kept(config, run_dir), run_dir):
@@ -135,6 +160,7 @@ class _Job:
     logging: LoggingConfig
     auto: bool  # the cutoffs are to be found
     group: Path | None  # of several seeds
+    source: Path | None  # the run that the weights are from
 
     def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> None:
         """Trains a run to its end, or goes on with it."""
@@ -146,21 +172,16 @@ class _Job:
             config = self.kept(config, run_dir)
             if not _is_done(config, run_dir):  # another process may have worked in it since
                 config = self.settled(config, run_dir)
-                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop)
-
-    def _made(self, run_dir: Path) -> Path | None:
-        """The run if it exists, else one of the same settings: of another seed."""
-        others = seeds.found(self.group).values() if self.group else ()
-        return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
+                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source)
 
     def kept(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
         """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them: timing the machine again could find others."""
-        made = self._made(run_dir) if self.auto else None
+        made = _made(run_dir, self.group) if self.auto else None
         return config.with_cutoffs(runs.load(made)[0].model.cutoffs) if made else config
 
     def settled(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
         """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
-        if not self.auto or self._made(run_dir):
+        if not self.auto or _made(run_dir, self.group):
             return self.kept(config, run_dir)
         from par import softmax_timing
 
