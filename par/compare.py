@@ -61,9 +61,11 @@ def read_scores(run_dir: Path, split: str) -> dict[str, Any] | None:
     Raises: DataError if scores.json is damaged.
     """
     path = scores_path(run_dir)
-    if not path.is_file():
-        return None
-    value = files.read_json(path, "scores")
+    return figures_of(files.read_json(path, "scores"), split, path) if path.is_file() else None
+
+
+def figures_of(value: Any, split: str, path: Path) -> dict[str, Any]:
+    """What `read_scores` returns, from the content of scores.json. Raises: DataError, naming `path`, if it is damaged."""
     try:
         scores = value[split]
         figures = {name: value[name] for name in ("parameters", "seconds")} | {"bits_per_byte": scores["bits_per_byte"]}

@@ -9,30 +9,53 @@ import gc
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from par import evaluation, files, latency_timing, metrics, records, runs, training
+from par import evaluation, files, inherit, latency_timing, loading, metrics, records, runs, training
 from par.compare import SCORED, scores_path
 from par.config import LoggingConfig
 from par.errors import StoppedError
+from par.learner import Learner
 
 
-def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Callable[[str], None]) -> None:
+def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Callable[[str], None], source: Path | None = None) -> None:
     """Trains a run to its end, from where it stands, and writes its scores; what was stopped between the two is scored.
 
+    source: as in par.training.train.
     Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process works in the directory.
     """
     with runs.locked(run_dir):
-        trainer = training.train(run_dir, config, data_dir, LoggingConfig(), announce)
-        manifest = records.load(data_dir)
-        scores = {split: evaluation.score(trainer.learner, data_dir, manifest, split, "fixed") for split in SCORED}
+        trainer = training.train(run_dir, config, data_dir, LoggingConfig(), announce, source=source)
         about = {"step": trainer.step, "parameters": trainer.learner.parameters, "seconds": trainer.note["seconds"]}
-        files.write_json(scores_path(run_dir), about | {split: metrics.finite(figures) for split, figures in scores.items()})
+        files.write_json(scores_path(run_dir), about | _scores(trainer.learner, data_dir, "fixed"))
         if trainer.received:
             raise StoppedError(f"stopped by {signal.Signals(trainer.received[0]).name} after run {run_dir} had ended: the same command continues")
     del trainer
-    keras.backend.clear_session()  # else the graphs of every run stay in memory
+    _forget_graphs()
+
+
+def score_untrained(search: Path, data_dir: Path, blocks: str, seconds: float, announce: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """The scores of a search's last state, as in scores.json: soft, argmax, and the network of `blocks` with its weights. seconds: of the search."""
+    supernet = loading.learner_of(search, runs.load(search)[0], warn=announce)
+    networks = {"soft": (supernet, "soft"), "argmax": (supernet, "argmax"), "inherited": (inherit.derived(supernet, blocks), "fixed")}
+    about = {"step": int(supernet.step.numpy()), "seconds": seconds}
+    found = {name: about | {"parameters": learner.parameters} | _scores(learner, data_dir, way) for name, (learner, way) in networks.items()}
+    del supernet, networks
+    _forget_graphs()
+    return found
+
+
+def _scores(learner: Learner, data_dir: Path, way: str) -> dict[str, dict[str, Any]]:
+    """The figures of par.metrics by split."""
+    manifest = records.load(data_dir)
+    return {split: metrics.finite(evaluation.score(learner, data_dir, manifest, split, way)) for split in SCORED}
+
+
+def _forget_graphs() -> None:
+    """Else the graphs of every run stay in memory."""
+    keras.backend.clear_session()
     gc.collect()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from par.compare import less, share
@@ -20,9 +21,8 @@ def lines(found: dict[str, Any], what: str) -> list[str]:
     unit = "ms by table" if what == "latency" else "in blocks"
     rows = [("network", "blocks", "parameters", unit, "inference ms", "step ms", "perplexity per word", "bits per byte", "against derived", "time")]
     rows += [_row(entry, what) for entry in found["networks"]]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    text = ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
-    text += [
+    text = [
+        *aligned(rows),
         "mean and 95 % interval over the seeds; against derived: perplexity per word, paired by seed; ms: medians; time: of training, all seeds",
         "",
     ]
@@ -30,11 +30,11 @@ def lines(found: dict[str, Any], what: str) -> list[str]:
         none = f"; {rank['without_attention']} of them without attention" if rank["without_attention"] else ""
         place = f"the derived network is better than {rank['better_than']} of {rank['of']}"
         chance = f"a rank that one more random string would reach with probability {rank['chance']:.2f}"
-        text.append(f"random strings: perplexity of their mean {_changed(rank['change'])}; {place}, {chance}{none}")
+        text.append(f"random strings: perplexity of their mean {changed(rank['change'])}; {place}, {chance}{none}")
     beside, saved = found["interleaved"]["change"], found["interleaved"]["saving"]
     if beside:
         time = "".join(f"{less(saved[name]['mean'], name.replace('_', ' '))}, " for name in WHAT if saved[name])
-        text.append(f"the derived network beside the interleaved one: {time}perplexity {_changed(beside)}")
+        text.append(f"the derived network beside the interleaved one: {time}perplexity {changed(beside)}")
     return [*text, found["goal"]["sentence"], f"verdict: {found['verdict']}"]
 
 
@@ -42,12 +42,20 @@ def _row(entry: dict[str, Any], what: str) -> tuple[str, ...]:
     """The cells of a network."""
     parameters, cost = entry["parameters"], entry["cost"]
     latency = [f"{entry['latency'][name]['milliseconds']:.2f}" if entry["latency"] else "-" for name in WHAT]
-    perplexity, bits = (_spread(entry[name], digits) for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4)))
-    against = "" if DERIVED in entry["names"] else _changed(entry["change"]) if entry["change"] else "-"
-    seconds = round(entry["seconds"])
-    time = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    perplexity, bits = (spread(entry[name], digits) for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4)))
+    against = "" if DERIVED in entry["names"] else changed(entry["change"]) if entry["change"] else "-"
     shown = f"{cost:.2f}" if what == "latency" else f"{cost:,.0f}"
-    return (" = ".join(entry["names"]), entry["blocks"], f"{parameters:,}" if parameters else "-", shown, *latency, perplexity, bits, against, time)
+    return (
+        " = ".join(entry["names"]),
+        entry["blocks"],
+        f"{parameters:,}" if parameters else "-",
+        shown,
+        *latency,
+        perplexity,
+        bits,
+        against,
+        clock(entry["seconds"]),
+    )
 
 
 def csv_text(found: dict[str, Any]) -> str:
@@ -91,14 +99,26 @@ def points(found: dict[str, Any]) -> tuple[list[Point], str]:
     return made, "milliseconds of inference, a window: median and quartiles" if measured else "parameters"
 
 
-def _changed(gap: dict[str, float | None]) -> str:
+def clock(seconds: float) -> str:
+    """3723.4 as `1:02:03`."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def aligned(rows: Sequence[tuple[str, ...]], left: int = 2) -> list[str]:
+    """Rows of cells as lines, the first `left` columns flush left and the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(f"{cell:{'<' if i < left else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+
+
+def changed(gap: dict[str, float | None]) -> str:
     """`+1.4 % (+0.3 % to +2.5 %)`."""
     mean, low, high = gap.values()
     within = "" if low is None or high is None else f" ({share(low, sign='+')} to {share(high, sign='+')})"
     return f"{share(math.inf if mean is None else mean, sign='+')}{within}"
 
 
-def _spread(gap: dict[str, float | None] | None, digits: int) -> str:
+def spread(gap: dict[str, float | None] | None, digits: int) -> str:
     """`777.0 (770.1 to 784.0)`."""
     if gap is None:
         return "-"

@@ -1,4 +1,4 @@
-"""A network with another's weights: it computes what the other's argmax does, nothing of it is left as it was made, and what does not fit is refused."""
+"""A network with another's weights: it computes what the other's argmax does, all of its own are replaced, and what does not fit is refused."""
 
 from __future__ import annotations
 
@@ -126,7 +126,9 @@ def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, s
     made = trainer(tmp_path / "run", config, data_dir, source=source)
     other = loading.learner_of(source, runs.load(source)[0])
     assert score(made.learner, data_dir, "fixed") == pytest.approx(score(inherit.derived(other, "aid"), data_dir, "fixed"), rel=1e-6)
-    assert made.step == 0 and all((np.asarray(v) == 0).all() for v in made.learner.weight_optimizer.variables if v.name.endswith(("momentum", "velocity")))
+    assert made.step == 0 and all(
+        (np.asarray(v) == 0).all() for v in made.learner.weight_optimizer.variables if v.name.endswith(("momentum", "velocity"))
+    )
 
 
 def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_equals_an_uninterrupted_one(tmp_path, source, data_dir):

@@ -3,6 +3,7 @@
     python tools/compare.py --run=logs/SEARCH --latency_table=logs/SEARCH/latency.json     opponents of equal latency by the table
     python tools/compare.py --run=logs/SEARCH --match=parameters --num_seeds=5              opponents of equally many parameters
     python tools/compare.py --run=logs/SEARCH --dry_run                                     what would be trained
+    python tools/compare.py --run=logs/SEARCH --truth                                       the SuperNet and what became of it, no opponents
 
 Opponents, all as deep as the derived network: the interleaved Transformer-XL (adadad), the sandwich (Press et al. 2020), the PAR paper's rule, all
 attention, all dense, --architectures, and random strings, drawn with equal probability from all strings of a, d and i whose latency by the table
@@ -10,25 +11,32 @@ lies within --tolerance of the derived network's. Without a table, and with --ma
 named networks cost what they cost: the picture is read as a front, and the verdict counts those alone that cost at most --tolerance more than the
 derived network. Every network is a run in OUTPUT_DIR with the search's settings, once a seed; networks are compared by perplexity per word, paired
 by seed. The same command continues, trains nothing twice, and writes compare.csv, compare.json and compare.png.
+
+With --truth the rows are the SuperNet as its mixture and as its argmax, and the derived network with the SuperNet's weights as they are, fine-tuned
+from these, and trained from scratch: scores on valid and test, steps and time of each. It writes truth.json; the runs from scratch are those of the
+comparison, and what one of the two commands has trained the other does not train again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, compare, cost, derive, files, findings, history, latency, records, runs
+from par import architecture, compare, cost, derive, files, findings, history, latency, origin, records, runs, truth
 from par.architecture import Architecture
 from par.config import TrainingConfig, fields
 from par.errors import DataError, StoppedError, UsageError
 from par.opponents import Cost
-from par.plan import Draw, Plan
+from par.plan import Draw, Job, Plan
 from par.progress import announce
 from par.tools import common
+from par.truth import Truth
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
 RECIPE = [field.name for field, _ in fields(TrainingConfig) if field.name != "seed"]
@@ -53,6 +61,17 @@ FLAGS = (
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .own(
+        "What became of the search",
+        (
+            flags.DEFINE_bool,
+            "truth",
+            False,
+            "instead of opponents: the SuperNet, and what was derived, with its weights, fine-tuned, from scratch",
+        ),
+        (flags.DEFINE_integer, "fine_tune_epochs", 1, "epochs of fine-tuning; the warm-up is as large a share of them as of those from scratch"),
+        (flags.DEFINE_float, "fine_tune_lr", None, "peak learning rate of fine-tuning; the default is that from scratch, max_lr"),
+    )
+    .own(
         "Equal cost",
         (
             common.choice("latency", "parameters", "none"),
@@ -72,8 +91,20 @@ FLAGS = (
 )
 
 
-def _plan(values: common.Flags) -> Plan:
-    """What the flags ask for. Raises: UsageError, DataError before anything is done."""
+class _Search(NamedTuple):
+    """A search that is looked back on. config: its settings with the recipe that was typed, and random weights at the start."""
+
+    run_dir: Path
+    record: history.Run
+    config: runs.RunConfig
+    data_dir: Path
+    derived: Architecture
+    seeds: range
+    directory: Path
+
+
+def _search(values: common.Flags) -> _Search:
+    """What the flags ask for, opponents apart. Raises: UsageError, DataError before anything is done."""
     for name, least, most in (("num_seeds", 1, 1000), ("num_random", 0, 1000), ("repeats", 1, 10_000), ("steps", 1, 10_000), ("tolerance", 0, 1)):
         if not least <= getattr(values, name) <= most:
             raise UsageError(f"{name} must be from {least} to {most}, but is {getattr(values, name)}")
@@ -85,20 +116,36 @@ def _plan(values: common.Flags) -> Plan:
     before, after = (dataclasses.asdict(data) for data in (config.data, runs.DataIdentity.of(records.load(data_dir))))
     if changed := [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]:
         raise DataError(f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name those with --data=DIR")
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **values.given(TrainingConfig)))
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **values.given(TrainingConfig)), init=None)
+    chosen = _derived(run_dir, search)
+    first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
+    for seed in (first, first + values.num_seeds - 1):
+        config.with_seed(seed)  # refuses what is no seed before anything is written
+    directory = Path(values.output_dir or f"{str(run_dir).rstrip('/')}-compare")
+    return _Search(run_dir, search, config, data_dir, chosen, range(first, first + values.num_seeds), directory)
+
+
+def _plan(values: common.Flags) -> Plan:
+    """The comparison that the flags ask for. Raises: UsageError, DataError before anything is done."""
+    _, search, config, data_dir, chosen, seeds, directory = _search(values)
     own = [architecture.parse(text) for text in values.architectures]
     if bad := next((each for each in own if each.is_search), None):
         raise UsageError(f"architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}")
-    chosen = _derived(run_dir, search)
     draw = Draw(search.name, chosen.blocks, values.match, _cost(values, config), values.tolerance, values.random_seed)
     networks, free = draw.networks([each.blocks for each in own], values.num_random)
     if free < values.num_random:
         announce(f"note: of other strings, no more than {free} lie within a tolerance of {values.tolerance}; so many random networks are compared")
-    first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
-    for seed in (first, first + values.num_seeds - 1):
-        dataclasses.replace(config.training, seed=seed)  # refuses what is no seed before anything is written
-    directory = Path(values.output_dir or f"{str(run_dir).rstrip('/')}-compare")
-    return Plan(config, data_dir, directory, draw, networks, free, range(first, first + values.num_seeds))
+    return Plan(config, data_dir, directory, draw, networks, free, seeds)
+
+
+def _truth(values: common.Flags) -> Truth:
+    """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
+    run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
+    origin.check_blocks(chosen.blocks, search.blocks, search.name)
+    lr = config.training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
+    dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)  # refuses what a run would
+    about = (run_dir, search.blocks, search.rows["train"][-1]["seconds"])
+    return Truth(*about, config, data_dir, directory, chosen.blocks, origin.of(run_dir, "last"), seeds, values.fine_tune_epochs, lr)
 
 
 def _derived(run_dir: Path, search: history.Run) -> Architecture:
@@ -124,35 +171,78 @@ def _cost(values: common.Flags, config: runs.RunConfig) -> Cost:
 
 
 def _work(values: common.Flags) -> int:
+    if values.truth:
+        return _work_of_truth(values)
     plan = _plan(values)
     if values.dry_run:
         return _dry_run(values, plan)
     if values.report_only:
         return _report(values, plan)
-    for name in WRITTEN:
-        files.check_writable(plan.directory / name)
+    with _alone_in(plan.directory, WRITTEN):
+        plan.keep()
+        _train(plan.unfinished(values.split), len(plan.seeds) * len(plan.networks), plan.data_dir)
+        _measure(values, plan)
+        return _report(values, plan)
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
+    """Holds the directory of a comparison, in which files called `written` can be; a signal between two runs is said in its words."""
+    for name in written:
+        files.check_writable(directory / name)
     try:
-        with runs.locked(plan.directory):
-            plan.keep()
-            _train(values, plan)
-            _measure(values, plan)
-            return _report(values, plan)
+        with runs.locked(directory):
+            yield
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped in {plan.directory}; what is trained is kept: the same command continues") from None
+        raise StoppedError(f"stopped in {directory}; what is trained is kept: the same command continues") from None
 
 
-def _train(values: common.Flags, plan: Plan) -> None:
-    """Trains and scores what is not yet."""
-    todo, total = plan.unfinished(values.split), len(plan.seeds) * len(plan.networks)
+def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None = None) -> None:
+    """Trains and scores what is not yet. source: the run whose weights some begin with."""
     if not todo:
         return
     common.start_tensorflow()
     from par import comparison
 
-    records.verify(plan.data_dir, records.load(plan.data_dir))
+    records.verify(data_dir, records.load(data_dir))
     for number, job in enumerate(todo, total - len(todo) + 1):
         announce(f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed {job.seed}")
-        comparison.train(job.run_dir, job.config, plan.data_dir, announce)
+        comparison.train(job.run_dir, job.config, data_dir, announce, source)
+
+
+def _work_of_truth(values: common.Flags) -> int:
+    """Scores the SuperNet, trains what is derived from it, and prints the table."""
+    plan = _truth(values)
+    todo, total = plan.unfinished(), 2 * len(plan.seeds)
+    if values.dry_run:
+        figures = {"unfinished": len(todo), "runs": total, "steps": sum(job.config.total_steps for job in todo)}
+        about = {"directory": str(plan.directory), "search": plan.init.run, "blocks": plan.blocks, "seeds": list(plan.seeds)}
+        said = "{unfinished} of {runs} runs of {blocks}, {steps:,} steps in all, are to be trained in {directory}"
+        print(files.canonical_json(about | figures) if values.json else said.format(**about, **figures))
+        return 0
+    if values.report_only:
+        return _report_truth(values, plan)
+    with _alone_in(plan.directory, ("truth.json",)):
+        if not plan.untrained():
+            common.start_tensorflow()
+            from par import comparison
+
+            records.verify(plan.data_dir, records.load(plan.data_dir))
+            plan.write_untrained(comparison.score_untrained(plan.search, plan.data_dir, plan.blocks, plan.seconds, announce))
+        _train(todo, total, plan.data_dir, plan.search)
+        return _report_truth(values, plan)
+
+
+def _report_truth(values: common.Flags, plan: Truth) -> int:
+    found, path = plan.report(), plan.directory / "truth.json"
+    files.write_json(path, found)
+    if values.json:
+        print(files.canonical_json({"directory": str(plan.directory)} | found))
+        return 0
+    trained = f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of fine-tuning at a peak of {plan.max_lr:g}"
+    seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
+    print("\n".join([f"{plan.init.run}: {trained}, {seeds}", "", *truth.lines(found), f"written: {path}"]))
+    return 0
 
 
 def _measure(values: common.Flags, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
     python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as its mixture (soft) and as its argmax
+    python tools/evaluate.py --run=logs/SEARCH --architecture=aaddid               these blocks with the SuperNet's weights, untrained
     python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 --same_length --clamp_len=64
     python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16 --sweep_mem_len=64 --plot=memory.png
     python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16               windows that overlap, in the place of a memory
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from par import context, files, history, metrics, records, runs
+from par import architecture, context, files, history, metrics, origin, records, runs
 from par.errors import UsageError
 from par.progress import Progress, announce
 from par.reading import Reading
@@ -41,6 +42,7 @@ FLAGS = (
             ["soft", "argmax"],
             "how a SuperNet is scored",
         ),
+        (flags.DEFINE_string, "architecture", "", "score these blocks, or an architecture.json, with the weights that each run has for them"),
         (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
         (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
@@ -77,8 +79,9 @@ def _work(values: common.Flags) -> int:
     readings = _readings(values)
     opened = [(run, *common.opened(run, values.data)) for run in values.run]
     settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
+    blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
     common.start_tensorflow()
-    lines = [line for run, of_run in zip(opened, settled) for line in _lines(values, of_run, *run)]
+    lines = [line for run, of_run in zip(opened, settled) for line in _lines(values, of_run, *run, blocks)]
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
     if values.json:
@@ -116,20 +119,37 @@ def _readings(values: common.Flags) -> list[Reading]:
     return [dataclasses.replace(reading, mem_len=length) for length in lengths]
 
 
+def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
+    """The blocks to score in the place of the runs' own, "" for these. Raises: UsageError if one is stochastic, or a run has no weights for it."""
+    if not values.architecture:
+        return ""
+    asked = architecture.parse(values.architecture)
+    if asked.is_search:
+        raise UsageError(f"architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a SuperNet is scored without this flag")
+    for run, blocks in of_runs.items():
+        origin.check_blocks(asked.blocks, blocks, run)
+    return asked.blocks
+
+
 def _lines(
-    values: common.Flags, readings: Sequence[Reading], run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest
+    values: common.Flags, readings: Sequence[Reading], run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest, blocks: str
 ) -> Iterator[Line]:
-    from par import evaluation, loading
+    """The lines of a run's network, or of the one of other `blocks` with its weights, by split and way."""
+    from par import evaluation, inherit, loading
 
     records.verify(data_dir, manifest, values.split)
     learner = loading.learner_of(run, config, values.checkpoint, announce)
+    step = int(learner.step.numpy())
+    if blocks:
+        learner = inherit.derived(learner, blocks)
+    scored = learner.config.architecture
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
-        about = {"run": run, "architecture": config.architecture.blocks, "split": split, "evaluate_as": way, "step": int(learner.step.numpy())}
+        about = {"run": run, "architecture": scored.blocks, "split": split, "evaluate_as": "inherited" if blocks else way, "step": step}
         text = (split, manifest.corpus.sha256, manifest.tokenizer_sha256, manifest.splits[split].tokens, manifest.splits[split].dropped)
         line = Line(about, text, readings, [], [])
         for reading in readings:
-            with Progress(f"{config.architecture.short} {split}", "window", evaluation.num_windows(manifest, split, reading)) as progress:
+            with Progress(f"{scored.short} {split}", "window", evaluation.num_windows(manifest, split, reading)) as progress:
                 nll, weight = evaluation.token_nll(learner, data_dir, manifest, split, way, reading, progress)
             line.scores.append(evaluation.figures(manifest, split, nll, weight))
             line.nll.append(nll)

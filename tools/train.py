@@ -76,7 +76,10 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     run_dir = Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
     if source:
-        config = origin.begun(config, source, _made(run_dir, run_dir if values.num_seeds is not None else None))
+        made = _made(run_dir, run_dir if values.num_seeds is not None else None)
+        if not made:
+            common.required_dir(values.init_from, "init_from", "config.json")
+        config = origin.begun(config, source, made)
     return config, data_dir, run_dir
 
 
