@@ -82,8 +82,8 @@ class Truth:
         kept, rows = self.untrained(), []
         for way, name in UNTRAINED.items():
             blocks = self.blocks if way == "inherited" else self.search_blocks
-            scores = {split: compare.figures_of(kept[way], split, self._scored) for split in SCORED} if kept else {}
-            rows.append(self._row(name, blocks, 0, [{"seed": None, "run": str(self.search)} | scores] if scores else []))
+            made = [_run(None, self.search, {split: compare.figures_of(kept[way], split, self._scored) for split in SCORED})] if kept else []
+            rows.append(self._row(name, blocks, 0, made))
         rows += [self._trained(name) for name in (FINE_TUNED, SCRATCH)]
         tuned, scratch = ({run["seed"]: run["test"]["nll_per_word"] for run in row["runs"]} for row in rows[-2:])
         gaps = [tuned[seed] - scratch[seed] for seed in tuned if seed in scratch]
@@ -95,18 +95,24 @@ class Truth:
         """The row of the runs called `name`."""
         jobs = [job for job in self.jobs() if job.opponent.label == name]
         scores = [(job, {split: compare.read_scores(job.run_dir, split) for split in SCORED}) for job in jobs]
-        made = [{"seed": job.seed, "run": str(job.run_dir)} | figures for job, figures in scores if all(figures.values())]
+        made = [_run(job.seed, job.run_dir, figures) for job, figures in scores if all(figures.values())]
         return self._row(name, self.blocks, jobs[0].config.total_steps, made)
 
     def _row(self, name: str, blocks: str, steps: int, made: list[dict[str, Any]]) -> dict[str, Any]:
         """What is known of one network. steps: of its own training, 0 where the weights are the search's; made: its runs with their figures."""
-        seconds = statistics.fmean(run["test"]["seconds"] for run in made) if made and steps else 0.0
+        seconds = statistics.fmean(run["seconds"] for run in made) if made and steps else 0.0
         row = {"name": name, "blocks": blocks, "steps": steps, "seconds": seconds}
         row |= {"steps_with_search": self.init.step + steps, "seconds_with_search": self.seconds + seconds}
         for split in SCORED if made else ():
             nll, bits = (interval([run[split][figure] for run in made]) for figure in ("nll_per_word", "bits_per_byte"))
             row[split] = {"perplexity_per_word": nll.map(metrics.perplexity).to_json(), "bits_per_byte": bits.to_json()}
         return row | {"runs": made}
+
+
+def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One run of a row. figures: of `compare.read_scores`, by split."""
+    about = {"seed": seed, "run": str(run_dir)} | {name: figures[SCORED[0]][name] for name in ("parameters", "seconds")}
+    return about | {split: {name: figures[split][name] for name in ("nll_per_word", "bits_per_byte")} for split in SCORED}
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -35,10 +35,18 @@ def bigrams(num_tokens: int, rng: np.random.Generator) -> np.ndarray:
     return tokens + FIRST
 
 
-def small_data(data_dir: Path, stream: Any = copies, train: int = 3_000, valid: int = 500, batch_size: int = 4, seq_len: int = 8) -> Path:
+def small_data(
+    data_dir: Path,
+    stream: Any = copies,
+    train: int = 3_000,
+    valid: int = 500,
+    batch_size: int = 4,
+    seq_len: int = 8,
+    vocab_size: int = FIRST + SYMBOLS,
+) -> Path:
     """A data set of a synthetic stream: `train` tokens, `valid` tokens each for valid and test."""
     rng = np.random.default_rng(0)
-    return make_data(data_dir, stream(train, rng), stream(valid, rng), stream(valid, rng), FIRST + SYMBOLS, batch_size, seq_len)
+    return make_data(data_dir, stream(train, rng), stream(valid, rng), stream(valid, rng), vocab_size, batch_size, seq_len)
 
 
 def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any) -> runs.RunConfig:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import json
 import shutil
 
 import numpy as np
@@ -182,3 +184,95 @@ def test_weights_that_are_another_s_by_the_time_they_are_taken_are_refused(tmp_p
     config = dataclasses.replace(config, init=dataclasses.replace(config.init, sha256="0" * 64))
     with pytest.raises(DataError, match=rf"are not those that this run is to begin with \(sha256: {'0' * 64} -> [0-9a-f]{{64}}\)"):
         trainer(tmp_path / "run", config, data_dir, source=source)
+
+
+# ---- the commands ----
+
+FLAGS = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1")
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command in this process: exit code, stdout, stderr."""
+
+    def run(tool: str, *flags: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = importlib.import_module(f"par.tools.{tool}").main([str(flag) for flag in flags])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def refused(done: tuple[int, str, str], code: int, *words: str) -> None:
+    """One line on stderr, the last, with these words."""
+    lines = [line for line in done[2].splitlines() if line.startswith("error: ")]
+    assert done[:2] == (code, "") and len(lines) == 1, done
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it(tmp_path, source, data_dir, call):
+    away, run_dir = tmp_path / source.name, tmp_path / "run"
+    shutil.copytree(source, away)
+    flags = ("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=aid", *FLAGS)
+    code, _, err = call(*flags, f"--init_from={away}")
+    assert code == 0 and f"training aid in {run_dir}, begun with the weights of search at step 31: step 0 of 31" in err
+    kept = runs.load(run_dir)[0].init
+    assert kept == origin.of(source, "last")
+    assert f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}" in (run_dir / "training_log.log").read_text()
+    assert {f"--init_from={away}", "--init_checkpoint=last"} <= set((run_dir / "flags.txt").read_text().splitlines())
+    refused(call(*flags), 1, "was made with other settings", "init.run: search -> None", f"init.sha256: {kept.sha256} -> None")
+    refused(call(*flags, f"--init_from={away}", "--init_checkpoint=best"), 1, "init.checkpoint: last -> best")
+    index = away / "checkpoints" / "ckpt-31.index"
+    index.write_bytes(index.read_bytes() + b"\0")
+    refused(call(*flags, f"--init_from={away}"), 1, f"(init.sha256: {kept.sha256} -> {origin.of(away, 'last').sha256})")
+    shutil.rmtree(away)
+    code, out, _ = call(*flags, f"--init_from={away}")
+    assert code == 0 and "already done: 31 steps" in out
+
+
+def test_train_refuses_a_source_that_does_not_fit_before_it_makes_anything(tmp_path, source, data_dir, call):
+    new = tmp_path / "new"
+    flags = ("train", f"--data={data_dir}", f"--run={new}", *FLAGS, f"--init_from={source}")
+    refused(
+        call(*flags, "--architecture=aidd"), 1, "blocks aidd can't take the weights of run search, whose blocks are sss: there are 4 blocks and 3"
+    )
+    refused(call(*flags, "--architecture=aid", "--d_ffn=25"), 1, "the weights of run search do not fit (model.d_ffn: 24 -> 25)")
+    refused(call(*flags, "--architecture=aid", "--cutoffs=auto"), 1, "cutoffs=auto may find others")
+    refused(call(*flags[:-1], "--architecture=aid", "--init_checkpoint=best"), 1, "init_checkpoint=best needs --init_from=RUN")
+    refused(call(*flags, "--architecture=aid", f"--init_from={tmp_path}"), 3, f"--init_from={tmp_path} has no config.json")
+    other = small_data(tmp_path / "other", train=1_000, valid=200, vocab_size=41)
+    was, now = (manifest.load(path).tokenizer_sha256 for path in (data_dir, other))
+    refused(call(*flags, f"--data={other}", "--architecture=aid"), 1, f"data.vocab_size: 40 -> 41; data.tokenizer_sha256: {was} -> {now}")
+    assert not new.exists()
+
+
+DAMAGED = {
+    "no object": "search",
+    "a key too many": {"run": "search", "checkpoint": "last", "step": 31, "sha256": "0", "more": 1},
+    "a key too few": {"run": "search", "checkpoint": "last", "step": 31},
+    "no number": {"run": "search", "checkpoint": "last", "step": "31", "sha256": "0"},
+    "a step before the first": {"run": "search", "checkpoint": "last", "step": 0, "sha256": "0"},
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
+    value = json.loads((source / "config.json").read_text()) | {"init": DAMAGED[fault]}
+    (tmp_path / "config.json").write_text(json.dumps(value))
+    with pytest.raises(DataError, match=r"config.json is not valid: (init must have the keys checkpoint, run, sha256, step|step must be)"):
+        runs.load(tmp_path)
+
+
+def test_evaluate_scores_any_blocks_with_a_supernet_s_weights(source, call):
+    likeliest = json.loads((source / "summary.json").read_text())["blocks"]
+    code, out, _ = call("evaluate", f"--run={source}", "--split=test", "--evaluate_as=argmax", "--json")
+    (argmax,) = json.loads(out)["results"]
+    code, out, _ = call("evaluate", f"--run={source}", "--split=test", f"--architecture={likeliest}", "--json")
+    (inherited,) = json.loads(out)["results"]
+    assert code == 0 and inherited["nll_per_token"] == pytest.approx(argmax["nll_per_token"], rel=1e-6)
+    assert (inherited["architecture"], inherited["evaluate_as"], inherited["step"]) == (likeliest, "inherited", 31)
+    assert call("evaluate", f"--run={source}", "--split=test", "--architecture=3i")[1].splitlines()[1].startswith("iii inherited  test")
+    refused(call("evaluate", f"--run={source}", "--architecture=4a"), 1, f"blocks aaaa can't take the weights of run {source}, whose blocks are sss")
+    refused(call("evaluate", f"--run={source}", "--architecture=asa"), 1, "architecture must be a fixed network, of a, d and i, but is 'asa'")
