@@ -161,11 +161,8 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     try:
         if set(value) - {"init"} != KEYS or value["schema"] != SCHEMA:
             raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may have init")
-        _check_types(
-            value, {name: str for name in ("architecture", "search_run", "objective", "recipe", "version")} | {"data": dict, "total_steps": int}
-        )
-        data = dict(value["data"])
-        _check_types(data, DATA_TYPES | {"path": str})
+        _check_types(value, {name: str for name in ("architecture", "search_run", "objective", "recipe", "version")} | {"total_steps": int})
+        data = _exactly("data", value["data"], DATA_TYPES | {"path": str})
         data_path = Path(data.pop("path"))
         config = RunConfig(
             Architecture(value["architecture"], search_run=value["search_run"]),
@@ -175,7 +172,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             _bounded(DataIdentity(**data)),
             value["objective"],
             value["recipe"],
-            _origin(value["init"]) if "init" in value else None,
+            Origin(**_exactly("init", value["init"], ORIGIN_TYPES)) if "init" in value else None,
         )
         if value["total_steps"] != config.total_steps or not config.architecture.blocks:
             raise UsageError(f"total_steps is {value['total_steps']}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
@@ -208,12 +205,12 @@ def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:
             raise UsageError(f"{name} must be a {'positive ' if kind is int else ''}{kind.__name__}, but is {str(item)[:60]!r}")
 
 
-def _origin(value: Any) -> Origin:
-    """Raises: UsageError unless it is what `RunConfig.save` writes."""
-    if not isinstance(value, dict) or set(value) != set(ORIGIN_TYPES):
-        raise UsageError(f"init must have the keys {', '.join(sorted(ORIGIN_TYPES))}, but is {str(value)[:60]!r}")
-    _check_types(value, ORIGIN_TYPES)
-    return Origin(**value)
+def _exactly(name: str, value: Any, types: dict[str, type]) -> dict[str, Any]:
+    """The part of config.json called `name`. Raises: UsageError unless it has these keys and no others, with values of these types."""
+    if not isinstance(value, dict) or set(value) != set(types):
+        raise UsageError(f"{name} must have the keys {', '.join(sorted(types))}, but is {str(value)[:60]!r}")
+    _check_types(value, types)
+    return dict(value)
 
 
 def _bounded(data: DataIdentity) -> DataIdentity:

@@ -574,6 +574,8 @@ HUGE = [
     ("config.json", "data.vocab_size", 10**12, "vocab_size must be at most 4000000, but is 1000000000000"),
     ("config.json", "data.batch_size", 10**9, "batch_size must be at most 1048576"),
     ("config.json", "data.seq_len", True, "seq_len must be a positive int"),
+    ("config.json", "data.colour", "red", "data must have the keys batch_size, name, path"),
+    ("config.json", "init", {"run": "../../etc", "step": 10**30}, "init must have the keys checkpoint, run, sha256, step"),
     ("config.json", "data.path", ["x"], "path must be a str"),
     ("config.json", "architecture", "s" * 10**5, "blocks must be at most 1024 letters"),
     ("config.json", "training.epochs", 10**4000, "epochs must be at most"),
