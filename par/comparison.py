@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from par import evaluation, files, inherit, latency_timing, loading, metrics, records, runs, training
+from par import evaluation, files, inherit, latency_timing, metrics, records, runs, training
 from par.compare import SCORED, scores_path
 from par.config import LoggingConfig
 from par.errors import StoppedError
@@ -36,11 +36,14 @@ def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Calla
     _forget_graphs()
 
 
-def score_untrained(search: Path, data_dir: Path, blocks: str, seconds: float, announce: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """The scores of a search's last state, as in scores.json: soft, argmax, and the network of `blocks` with its weights. seconds: of the search."""
-    supernet = loading.learner_of(search, runs.load(search)[0], warn=announce)
+def score_untrained(
+    search: Path, init: runs.Origin, data_dir: Path, blocks: str, seconds: float, announce: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The scores of a search at the checkpoint `init`, as in scores.json: soft, argmax, and the network of `blocks` with its weights. seconds: of the
+    search. Raises: DataError if that checkpoint is damaged."""
+    supernet = inherit.opened(search, init, announce)
     networks = {"soft": (supernet, "soft"), "argmax": (supernet, "argmax"), "inherited": (inherit.derived(supernet, blocks), "fixed")}
-    about = {"step": int(supernet.step.numpy()), "seconds": seconds}
+    about = {"step": init.step, "seconds": seconds}
     found = {name: about | {"parameters": learner.parameters} | _scores(learner, data_dir, way) for name, (learner, way) in networks.items()}
     del supernet, networks
     _forget_graphs()

@@ -44,18 +44,19 @@ def copy(learner: Learner, source: Learner) -> None:
             variable.assign(value)
 
 
-def begin(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
-    """Gives the fresh network of a run the weights of the run that its settings name as `init`, which lies at `source`.
-
-    Raises: DataError if that checkpoint is damaged or no longer there.
-    """
-    init = learner.config.init
-    other = loading.learner_of(source, runs.load(source)[0], init.checkpoint, warn)
-    found = dataclasses.replace(origin.of(source, init.checkpoint), step=int(other.step.numpy()))  # of the one that was whole
+def opened(source: Path, init: runs.Origin, warn: Callable[[str], None]) -> Learner:
+    """The run at `source` with the checkpoint that `init` names. Raises: DataError if that is damaged, or no longer there."""
+    learner = loading.learner_of(source, runs.load(source)[0], init.checkpoint, warn)
+    found = dataclasses.replace(origin.of(source, init.checkpoint), step=int(learner.step.numpy()))  # of the one that was whole
     if found != init:
         changed = [f"{name}: {value} -> {getattr(found, name)}" for name, value in dataclasses.asdict(init).items() if value != getattr(found, name)]
-        raise DataError(f"the weights of run {source} are not those that this run is to begin with ({'; '.join(changed)}): put those back")
-    copy(learner, other)
+        raise DataError(f"the weights of run {source} are not those that were asked for ({'; '.join(changed)}): put those back")
+    return learner
+
+
+def begin(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
+    """Gives the fresh network of a run the weights that its settings name as `init`, of the run at `source`. Raises: DataError as `opened` does."""
+    copy(learner, opened(source, learner.config.init, warn))
 
 
 def derived(supernet: Learner, blocks: str) -> Learner:

@@ -182,7 +182,7 @@ def test_a_source_that_has_changed_is_refused_with_the_differences(tmp_path, sou
 def test_weights_that_are_another_s_by_the_time_they_are_taken_are_refused(tmp_path, source, data_dir):
     config = begun(source, data_dir)
     config = dataclasses.replace(config, init=dataclasses.replace(config.init, sha256="0" * 64))
-    with pytest.raises(DataError, match=rf"are not those that this run is to begin with \(sha256: {'0' * 64} -> [0-9a-f]{{64}}\)"):
+    with pytest.raises(DataError, match=rf"are not those that were asked for \(sha256: {'0' * 64} -> [0-9a-f]{{64}}\)"):
         trainer(tmp_path / "run", config, data_dir, source=source)
 
 

@@ -228,7 +228,7 @@ def _work_of_truth(values: common.Flags) -> int:
             from par import comparison
 
             records.verify(plan.data_dir, records.load(plan.data_dir))
-            plan.write_untrained(comparison.score_untrained(plan.search, plan.data_dir, plan.blocks, plan.seconds, announce))
+            plan.write_untrained(comparison.score_untrained(plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce))
         _train(todo, total, plan.data_dir, plan.search)
         return _report_truth(values, plan)
 
