@@ -63,12 +63,13 @@ def test_the_flags_say_how_the_text_is_read(evaluate, search):
     assert sliding["nll_per_token"] == pytest.approx(score(search, stride=3), rel=1e-6) and (sliding["stride"], sliding["mem_len"]) == (3, None)
 
 
-def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate, tmp_path):
+def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate, search, tmp_path):
     lengths, path = ("--sweep_mem_len=9", "--sweep_mem_len=0", "--sweep_mem_len=3", "--sweep_mem_len=3"), tmp_path / "memory.png"
     found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
     assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [(way, m) for way in ("soft", "argmax") for m in (0, 3, 9)]
     (soft, argmax), perplexities = found["contexts"], [row["perplexity_per_token"] for row in found["results"][:3]]
     assert (soft["evaluate_as"], argmax["evaluate_as"]) == ("soft", "argmax")
+    assert found["results"][2]["nll_per_token"] == pytest.approx(score(search, batch_size=1, mem_len=9), rel=1e-6) and len(set(perplexities)) == 3
     assert soft["gains"] == pytest.approx([1 - long / short for short, long in itertools.pairwise(perplexities)], abs=1e-6)
     assert [length["share"] for length in soft["relative_effective_context"]] == [1.0, 0.5, 0.1]
     with Image.open(path) as image:
