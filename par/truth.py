@@ -100,13 +100,17 @@ class Truth:
 
     def _row(self, name: str, blocks: str, steps: int, made: list[dict[str, Any]]) -> dict[str, Any]:
         """What is known of one network. steps: of its own training, 0 where the weights are the search's; made: its runs with their figures."""
-        seconds = statistics.fmean(run["seconds"] for run in made) if made and steps else 0.0
+        seconds = 0.0 if not steps else statistics.fmean(run["seconds"] for run in made) if made else None
         row = {"name": name, "blocks": blocks, "steps": steps, "seconds": seconds}
-        row |= {"steps_with_search": self.init.step + steps, "seconds_with_search": self.seconds + seconds}
+        row |= {"steps_with_search": self.init.step + steps, "seconds_with_search": None if seconds is None else self.seconds + seconds}
         for split in SCORED if made else ():
             nll, bits = (interval([run[split][figure] for run in made]) for figure in ("nll_per_word", "bits_per_byte"))
             row[split] = {"perplexity_per_word": nll.map(metrics.perplexity).to_json(), "bits_per_byte": bits.to_json()}
         return row | {"runs": made}
+
+
+def _clock(seconds: float | None) -> str:
+    return "-" if seconds is None else findings.clock(seconds)
 
 
 def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -121,8 +125,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     rows = [("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")]
     for row in found["rows"]:
         scores = [(row.get(split, {}).get(name), digits) for split in SCORED for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4))]
-        own = (f"{row['steps']:,}", findings.clock(row["seconds"])) if row["steps"] else ("-", "-")
-        whole = (f"{row['steps_with_search']:,}", findings.clock(row["seconds_with_search"]))
+        own = (f"{row['steps']:,}", _clock(row["seconds"])) if row["steps"] else ("-", "-")
+        whole = (f"{row['steps_with_search']:,}", _clock(row["seconds_with_search"]))
         rows.append((row["name"], row["blocks"], *(findings.spread(*score) for score in scores), *own, *whole))
     text = [*findings.aligned(rows), "mean and 95 % interval over the seeds; steps, time: of training one network, by itself and with the search"]
     if gap := found["fine_tuned_against_scratch"]:

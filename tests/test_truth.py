@@ -105,6 +105,7 @@ def test_what_is_not_known_yet_is_left_open(plan):
     found = plan.report()
     assert [row["runs"] for row in found["rows"]] == [[]] * 5 and found["fine_tuned_against_scratch"] is None and plan.untrained() == {}
     assert truth.lines(found)[1].split()[:7] == ["SuperNet,", "soft", "ss", "-", "-", "-", "-"]
+    assert truth.lines(found)[5].split()[-4:] == ["62", "-", "124", "-"]  # what has not been trained has no time yet
     score_all(plan, [3.9], [])
     assert plan.report()["fine_tuned_against_scratch"] is None and len(plan.unfinished()) == 3
 
