@@ -16,11 +16,12 @@ import numpy as np
 
 from par import files
 from par.errors import DataError, UsageError
+from par.promise import Promise
 
 KINDS = "adi"  # what a stochastic block chooses among, in the order of the columns of alpha and pi
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
 MAX_BLOCKS = 1024  # refuses `999999999s` before anything is allocated
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Architecture:
     search_run: str = ""  # name of the run that the blocks were derived from
     pi: tuple[tuple[float, ...], ...] = ()  # [L, O], rows in the order of KINDS; empty unless derived
     seeds: tuple[int, ...] = ()
+    latency: Promise | None = None  # what it should take and takes, where that is known
 
     def __post_init__(self) -> None:
         if len(self.blocks) > MAX_BLOCKS or set(self.blocks) - set(NAMES):
@@ -57,7 +59,7 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """The content of architecture.json."""
         return {"schema": SCHEMA, "blocks": self.blocks, "rule": self.rule, "search_run": self.search_run, "kinds": KINDS,
-                "pi": [list(row) for row in self.pi], "seeds": list(self.seeds)}  # fmt: skip
+                "pi": [list(row) for row in self.pi], "seeds": list(self.seeds), "latency": self.latency and self.latency.to_json()}  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Writes architecture.json."""
@@ -115,6 +117,8 @@ def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
 def load(path: Path) -> Architecture:
     """Reads architecture.json. Raises: DataError unless every field has the right type and the blocks are valid."""
     value = files.read_json(path, "architecture")
+    if value.get("schema") == 1 and "latency" not in value:  # an earlier version's, which knew of none
+        value |= {"schema": SCHEMA, "latency": None}
     expected = set(Architecture("a").to_json())
     if set(value) != expected or value["schema"] != SCHEMA:
         raise DataError(f"architecture {path} must have schema {SCHEMA} and the keys {', '.join(sorted(expected))}; got {sorted(value)}")
@@ -125,7 +129,8 @@ def load(path: Path) -> Architecture:
         raise DataError(f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no distribution")
     try:
         pi = tuple(tuple(map(float, row)) for row in value["pi"])
-        return Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]))
+        latency = None if value["latency"] is None else Promise.from_json(value["latency"])
+        return Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency)
     except UsageError as error:
         raise DataError(f"architecture {path} is not valid: {error}") from None
 

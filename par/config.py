@@ -230,7 +230,11 @@ class SearchConfig(Group):
         maximum=10.0,
     )
     latency_weight: float = setting(0.3, "nats a token that a latency of twice the target costs", minimum=0.0, maximum=1e3)
-    latency_of: str = setting("inference", "which latency of the table counts", choices=("inference", "training_step"))
+    latency_of: str = setting(
+        "inference",
+        "which latency counts: of a window, of an update, or of one token at a time with memory",
+        choices=("inference", "training_step", "decoding"),
+    )
     latency_ms: tuple[float, ...] = setting(
         (),
         "milliseconds of an attention, a dense and an identity block and of everything else; --latency_table fills them in",

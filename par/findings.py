@@ -19,7 +19,21 @@ LONGEST = 16  # blocks of a random network that the picture names by them
 def lines(found: dict[str, Any], what: str) -> list[str]:
     """A report for people: a row a network, where the derived one stands, what it saves, whether the goal is met, and the verdict."""
     unit = "ms by table" if what == "latency" else "in blocks"
-    rows = [("network", "blocks", "parameters", unit, "inference ms", "step ms", "perplexity per word", "bits per byte", "against derived", "time")]
+    rows = [
+        (
+            "network",
+            "blocks",
+            "parameters",
+            unit,
+            "inference ms",
+            "step ms",
+            "decoding ms",
+            "perplexity per word",
+            "bits per byte",
+            "against derived",
+            "time",
+        )
+    ]
     rows += [_row(entry, what) for entry in found["networks"]]
     text = [
         *aligned(rows),

@@ -7,7 +7,7 @@ over its blocks. tools/measure_latency.py makes the table; a search that has one
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +15,24 @@ import numpy as np
 
 from par import files
 from par.architecture import KINDS, Architecture, interleaved
-from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig
+from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig, SearchConfig
 from par.errors import DataError, UsageError
+from par.promise import MAX_MILLISECONDS, Case, Promise
 
-SCHEMA = 1
-WHAT = ("inference", "training_step")  # a window of T tokens with memory and its nll; one update of all weights
+SCHEMA = 2
+# The cases: a window of B x T tokens with memory and its nll; one update of all weights; one token of one text with memory, and the next one drawn.
+WHAT = SearchConfig.choices("latency_of")
+INDIFFERENT = {  # settings that do not change a case's time
+    "inference": {"dropout_rate", "init_std"},
+    "training_step": {"init_std"},
+    "decoding": {"dropout_rate", "init_std", "batch_size", "seq_len"},
+}
+PROMISED = ("inference", "decoding")  # the cases that are told of every derived network, whichever it was chosen by
+STEPS = 5  # tries of one timing, of which the fastest counts
 PARTS = ("constant", *KINDS)
 MAX_BYTES = 1 << 16  # a table has about 2 kB
-MAX_MILLISECONDS = 1e9
 MAX_REPEATS = 1_000_000
+MAX_FACTOR = 1e6  # of a calibration, and its reciprocal
 
 
 def expected_latency(pi: np.ndarray, block_ms: np.ndarray, constant: float) -> float:
@@ -81,6 +90,12 @@ class Costs(NamedTuple):
         return {f"{name}_ms": ms for name, ms in milliseconds.items()} | {f"{name}_share": ms / reference for name, ms in milliseconds.items()}
 
 
+def promise(blocks: str, of: str, costs: Mapping[str, Costs], budget_ms: float | None = None, budget_ratio: float | None = None) -> Promise:
+    """What fixed blocks should take by the costs of each case, chosen by the latency `of`."""
+    cases = tuple(Case(what, costs[what].of(blocks), costs[what].interleaved(len(blocks))) for what in WHAT if what in costs)
+    return Promise(of, cases, budget_ms, budget_ratio)
+
+
 def text(outlook: dict[str, float]) -> str:
     """`Costs.outlook` for a line of the log."""
     return "latency {expected_ms:.3f} ms expected ({expected_share:.1%} of interleaved, argmax {argmax_share:.1%})".format(**outlook)
@@ -96,7 +111,10 @@ class Spread(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
-    """Milliseconds of every part of a network (PARTS) on one device at one shape, for each of WHAT."""
+    """Milliseconds of every part of a network (PARTS) on one device at one shape, for each of WHAT, as measured; and by what to multiply them.
+
+    calibration: a factor for each of WHAT, 1 until a whole network was measured beside its prediction (tools/derive.py --calibrate).
+    """
 
     device: dict[str, Any]
     model: ModelConfig
@@ -106,13 +124,28 @@ class LatencyTable:
     repeats: int
     training_step: dict[str, Spread]
     inference: dict[str, Spread]
+    decoding: dict[str, Spread]
+    calibration: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(WHAT, 1.0))
 
     def costs(self, what: str) -> Costs:
-        """The medians. Raises: UsageError unless `what` is one of WHAT."""
+        """The medians, times the calibration. Raises: UsageError unless `what` is one of WHAT."""
         if what not in WHAT:
             raise UsageError(f"a latency is one of {', '.join(WHAT)}, but is {what!r}")
-        parts = getattr(self, what)
-        return Costs(*(parts[kind].milliseconds for kind in KINDS), parts["constant"].milliseconds)
+        parts, factor = getattr(self, what), self.calibration[what]
+        return Costs(*(factor * parts[part].milliseconds for part in (*KINDS, "constant")))
+
+    def calibrated(self, factors: Mapping[str, float]) -> LatencyTable:
+        """The same, predicting so many times as much: the factors of some of WHAT are multiplied onto those that the table has.
+
+        Raises: UsageError if a product is out of bounds.
+        """
+        products = {what: float(factor * factors.get(what, 1.0)) for what, factor in self.calibration.items()}
+        return dataclasses.replace(self, calibration=_calibration(products))
+
+    @property
+    def calibration_line(self) -> str:
+        """The factors, for people."""
+        return ", ".join(f"{what.replace('_', ' ')} x {factor:.3f}" for what, factor in self.calibration.items())
 
     def of(self, blocks: str, what: str) -> float:
         """Milliseconds of a network of fixed blocks."""
@@ -122,23 +155,27 @@ class LatencyTable:
         """Milliseconds of a network of blocks drawn from pi [L, O]."""
         return self.costs(what).expected(pi)
 
-    def check_fits(self, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int, path: Path | str) -> None:
-        """Raises: DataError, with both values, if the table was measured at another shape."""
+    def check_fits(self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int, path: Path | str) -> None:
+        """Raises: DataError, with both values, if the table was measured at another shape, as far as the latency `what` hangs on it."""
         there = {"vocab_size": self.vocab_size, "batch_size": self.batch_size, "seq_len": self.seq_len, **self.model.to_json()}
         here = {"vocab_size": vocab_size, "batch_size": batch_size, "seq_len": seq_len, **model.to_json()}
-        if changed := [f"{name} {there[name]} there, {value} here" for name, value in here.items() if there[name] != value]:
+        if changed := [
+            f"{name} {there[name]} there, {here[name]} here" for name in here if there[name] != here[name] and name not in INDIFFERENT[what]
+        ]:
             raise DataError(f"latency table {path} is for another shape ({'; '.join(changed)}): measure this one with tools/measure_latency.py")
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
         sizes = {"vocab_size": self.vocab_size, "batch_size": self.batch_size, "seq_len": self.seq_len, "repeats": self.repeats}
         parts = {what: {part: getattr(self, what)[part]._asdict() for part in PARTS} for what in WHAT}
-        return {"schema": SCHEMA, "device": self.device, "model": self.model.to_json(), **sizes, **parts}
+        return {"schema": SCHEMA, "device": self.device, "model": self.model.to_json(), **sizes, **parts, "calibration": self.calibration}
 
     @classmethod
     def from_json(cls, value: Any) -> LatencyTable:
         """Inverse of `to_json`. Raises: UsageError unless every field has the right type and a value that a measurement can have."""
         keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
+        if isinstance(value, dict) and value.get("schema") == 1:
+            raise UsageError("it has schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py")
         if not isinstance(value, dict) or set(value) != keys or value["schema"] != SCHEMA:
             raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(keys))}")
         if not isinstance(value["device"], dict):
@@ -150,7 +187,7 @@ class LatencyTable:
         model = ModelConfig.from_json(value["model"])
         model.check_vocabulary(value["vocab_size"])
         parts = {what: _parts(what, value[what]) for what in WHAT}
-        return cls(value["device"], model, **{name: value[name] for name in bounds}, **parts)
+        return cls(value["device"], model, **{name: value[name] for name in bounds}, **parts, calibration=_calibration(value["calibration"]))
 
     def save(self, path: Path | str) -> None:
         """Writes the table."""
@@ -168,6 +205,15 @@ def _parts(what: str, value: Any) -> dict[str, Spread]:
     if not value["constant"]["milliseconds"] > 0:
         raise UsageError(f"{what} of constant must be above 0 milliseconds")
     return {part: Spread(**{name: float(ms) for name, ms in value[part].items()}) for part in PARTS}
+
+
+def _calibration(value: Any) -> dict[str, float]:
+    """Raises: UsageError unless `value` has a factor for each of WHAT."""
+    if not isinstance(value, dict) or set(value) != set(WHAT):
+        raise UsageError(f"calibration must have the keys {', '.join(WHAT)}")
+    if not all(type(factor) in (int, float) and 1 / MAX_FACTOR <= factor <= MAX_FACTOR for factor in value.values()):
+        raise UsageError(f"calibration must be factors from {1 / MAX_FACTOR:.0e} to {MAX_FACTOR:.0e}, but is {str(value)[:120]}")
+    return {what: float(value[what]) for what in WHAT}
 
 
 def load(path: Path | str) -> LatencyTable:

@@ -1,6 +1,6 @@
 """The latency table of this machine: whole networks timed in turn, and what each part of them takes by least squares.
 
-A round times every network once, training steps and inference, so that a change of the machine's speed meets all of them; every other round goes
+A round times every network once, in every case (par.latency.WHAT), so that a change of the machine's speed meets all of them; every other round goes
 backwards, so that a slow drift cancels out. The parts are those of the medians over the rounds; their spread is that of single rounds.
 """
 
@@ -19,45 +19,70 @@ import tensorflow as tf
 
 from par import timing
 from par.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
+from par.config import SamplingConfig
+from par.decoding import Decoder
 from par.errors import DataError
 from par.latency import PARTS, WHAT, LatencyTable, Spread
+from par.learner import Learner
 from par.progress import Progress
 from par.runs import RunConfig
 
+DECODED = 16  # tokens of one timing of decoding: one alone is too short to be timed well
+
 
 class TimedNetwork:
-    """One network, ready to be timed again and again on tokens that occur as `counts` [V] says (default: Zipf's)."""
+    """One network, ready to be timed again and again in some `cases` on tokens that occur as `counts` [V] says (default: Zipf's)."""
 
-    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None):
+    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None, cases: Sequence[str] = WHAT):
         self._steps = steps
-        self._training = timing.TimedTraining(config, 1, counts)
+        self._training = timing.TimedTraining(config, 1, counts) if "training_step" in cases else None
+        self._learner = self._training.learner if self._training else Learner(config)
         self._windows = list(timing.synthetic_windows(config, 1, counts=counts).take(steps + 1))
-        self.milliseconds("inference")  # traces, and warms up; TimedTraining does so by itself
+        self._prompt = timing.synthetic_tokens(config.data.vocab_size, (1,), counts=counts).tolist()
+        self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.model.mem_len)
+        for what in cases:
+            self.milliseconds(what)  # traces, and warms up
 
     def milliseconds(self, what: str) -> float:
-        """Of one training step, or of the inference of one window [B, T] with memory: trunk and nll, as evaluation does it.
+        """Of one training step; of the inference of one window [B, T] with memory, trunk and nll, as evaluation does it; or of the decoding of one
+        token of one text with memory: trunk, log-probabilities, and a token drawn, as generation does it.
 
         The fastest of `steps` counts, as what else runs on a machine only ever slows a step down.
         """
-        if what == "training_step":
-            return 1e3 / max(self._training.run() for _ in range(self._steps))
+        return {"training_step": self._training_step, "inference": self._inference, "decoding": self._decoding}[what]()
+
+    def _training_step(self) -> float:
+        return 1e3 / max(self._training.run() for _ in range(self._steps))
+
+    def _inference(self) -> float:
         ends: list[float] = []
-        self._training.learner.evaluate(self._windows, progress=lambda made: ends.append(time.perf_counter()))
+        self._learner.evaluate(self._windows, progress=lambda made: ends.append(time.perf_counter()))
         return 1e3 * float(np.diff(ends).min())
 
+    def _decoding(self) -> float:
+        seconds = []
+        for _ in range(self._steps):
+            written = self._decoder.write(self._prompt, SamplingConfig(length=DECODED + 1))
+            next(written)  # begins
+            start = time.perf_counter()
+            for _ in written:
+                pass
+            seconds.append(time.perf_counter() - start)
+        return 1e3 * min(seconds) / DECODED
 
-def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int, steps: int) -> dict[str, np.ndarray]:
-    """Milliseconds [repeats, networks] of each of WHAT, network by network in every round."""
-    times = {what: np.zeros([repeats, len(configs)]) for what in WHAT}
+
+def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int, steps: int, cases: Sequence[str] = WHAT) -> dict[str, np.ndarray]:
+    """Milliseconds [repeats, networks] of each of the `cases`, network by network in every round."""
+    times = {what: np.zeros([repeats, len(configs)]) for what in cases}
     with Progress("measuring", "timing", (repeats + 1) * len(configs)) as progress:
         networks = []
         for config in configs:
-            networks.append(TimedNetwork(config, steps, counts))
+            networks.append(TimedNetwork(config, steps, counts, cases))
             progress(1, config.architecture.short)
         for repeat in range(repeats):
             order = range(len(networks)) if repeat % 2 == 0 else reversed(range(len(networks)))
             for n in order:
-                for what in WHAT:
+                for what in cases:
                     times[what][repeat, n] = networks[n].milliseconds(what)
                 progress(1, configs[n].architecture.short)
     return times

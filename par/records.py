@@ -159,6 +159,12 @@ def read_counts(data_dir: str | Path, manifest: Manifest) -> np.ndarray:
     return counts
 
 
+def counts_if_there(data_dir: Path, vocab_size: int) -> np.ndarray | None:
+    """The counts [V] of a run's data set, None where the directory is gone or has another vocabulary by now."""
+    manifest = load(data_dir) if (data_dir / "manifest.json").is_file() else None
+    return read_counts(data_dir, manifest) if manifest and manifest.vocab_size == vocab_size else None
+
+
 def count_targets(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndarray:
     """How often each id is a target in a split, padding left out, int64 [V]."""
     counts = np.zeros([manifest.vocab_size], np.int64)

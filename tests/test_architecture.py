@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 
@@ -11,8 +12,10 @@ import pytest
 from par import architecture
 from par.architecture import Architecture
 from par.errors import DataError, UsageError
+from par.promise import Case, Promise
 
-DERIVED = Architecture("ad", "argmax", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,))
+LATENCY = Promise("inference", (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625)), 3.25)
+DERIVED = Architecture("ad", "argmax", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +108,22 @@ def test_a_saved_architecture_comes_back_equal(tmp_path):
         assert architecture.parse(str(tmp_path / "architecture.json")) == value
 
 
+def test_a_file_of_the_first_schema_which_knew_no_latency_is_still_read(tmp_path):
+    value = DERIVED.to_json() | {"schema": 1}
+    del value["latency"]
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    assert architecture.load(tmp_path / "a.json") == dataclasses.replace(DERIVED, latency=None)
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2},
+        {"schema": 3},
+        {"schema": 1},
+        {"latency": {}},
+        {"latency": 3.2},
+        {"latency": []},
+        {"latency": "fast"},
         {"schema": "1"},
         {"blocks": "", "pi": []},
         {"blocks": "ax"},
@@ -135,7 +150,7 @@ def test_a_saved_architecture_comes_back_equal(tmp_path):
 def test_a_damaged_architecture_file_is_refused_by_name(change, tmp_path):
     path = tmp_path / "architecture.json"
     path.write_text(json.dumps(DERIVED.to_json() | change))
-    with pytest.raises(DataError, match=r"architecture .*architecture\.json (is not valid|must have schema 1)"):
+    with pytest.raises(DataError, match=r"architecture .*architecture\.json (is not valid|must have schema 2)"):
         architecture.load(path)
 
 
@@ -144,7 +159,7 @@ def test_an_architecture_file_without_one_of_its_keys_is_refused(key, tmp_path):
     value = DERIVED.to_json()
     del value[key]
     (tmp_path / "a.json").write_text(json.dumps(value))
-    with pytest.raises(DataError, match="must have schema 1 and the keys"):
+    with pytest.raises(DataError, match="must have schema 2 and the keys"):
         architecture.load(tmp_path / "a.json")
 
 

@@ -165,7 +165,7 @@ def test_the_goal_is_open_before_anything_is_measured():
 
 
 def whole() -> list[Network]:
-    times = {"inference": [5.0, 6.0, 7.0], "training_step": [15.0, 16.0, 17.0]}
+    times = {"inference": [5.0, 6.0, 7.0], "training_step": [15.0, 16.0, 17.0], "decoding": [1.0, 1.0, 1.0]}
     slower = {name: [2 * ms for ms in rounds] for name, rounds in times.items()}
     known = network(NAMES[1:], "adadad", WORSE, measured=slower)
     return [network("derived", "aaddad", [0.0] * 3, measured=times), known, *(network("random 1", "dadada", [0.1] * 3, 0.01, True, times),)]
@@ -186,7 +186,7 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
     text = "\n".join(findings.lines(compare.report(whole(), "latency", 0.05, True), "latency"))
     assert "interleaved = sandwich  adadad       1,234" in text and "0:03:00" in text and "+10.5 % (+10.5 % to +10.5 %)" in text
     assert "better than 1 of 1, a rank that one more random string would reach with probability 0.50" in text
-    assert "50.0 % less inference, 50.0 % less training step, perplexity -2.1 % (-2.3 % to -1.8 %)" in text
+    assert "50.0 % less inference, 50.0 % less training step, 50.0 % less decoding, perplexity -2.1 % (-2.3 % to -1.8 %)" in text
     longer = [network("derived", "aaddad", [0.0] * 62)]  # minutes
     assert findings.lines(compare.report(longer, "latency", 0.05, True), "latency")[1].endswith(" 1:02:00")
     assert text.splitlines()[-1].startswith("verdict: The search won: ") and "goal (at least 35 %" in text

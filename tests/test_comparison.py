@@ -181,14 +181,16 @@ def test_random_strings_are_of_equal_latency_by_the_table(search, data_dir, run_
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
     spreads = {name: latency.Spread(ms, ms, ms) for name, ms in part.items()}
     model = runs.load(search)[0].model
-    latency.LatencyTable({}, model, 40, 4, 8, 3, training_step=spreads, inference=spreads).save(tmp_path / "latency.json")
+    latency.LatencyTable({}, model, 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads).save(tmp_path / "latency.json")
     flags = ("compare", f"--run={search}", f"--latency_table={tmp_path / 'latency.json'}", "--num_random=9", "--dry_run", "--json")
     found = json.loads(run_tool(*flags).out)
     assert found["cost"] == "latency" and found["networks"][0]["cost"] == 4.0
     assert [each["blocks"] for each in found["networks"]] == ["da", "ad", "aa", "dd"]  # of cost 4: ad alone
     found = json.loads(run_tool(*flags, "--tolerance=0.25").out)  # 3 to 5: aa dd ai ia too
     assert sorted(each["blocks"] for each in found["networks"][4:]) == ["ai", "ia"] and found["strings_that_fit"] == 2
-    latency.LatencyTable({}, config.ModelConfig(), 40, 4, 8, 3, training_step=spreads, inference=spreads).save(tmp_path / "latency.json")
+    latency.LatencyTable({}, config.ModelConfig(), 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads).save(
+        tmp_path / "latency.json"
+    )
     refused(run_tool(*flags), 3, "latency.json is for another shape", "d_model 128 there, 16 here")
 
 

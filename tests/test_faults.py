@@ -543,7 +543,7 @@ def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(tmp_path, fin
     data, new = finished.parent / "data", finished.parent / "new"
     Architecture("ad").save(finished / "architecture.json")
     spread = dict.fromkeys(latency.PARTS, latency.Spread(1.0, 1.0, 1.0))
-    latency.LatencyTable({}, runs.load(finished)[0].model, 40, 4, 8, 1, spread, spread).save(finished / "latency.json")
+    latency.LatencyTable({}, runs.load(finished)[0].model, 40, 4, 8, 1, spread, spread, spread).save(finished / "latency.json")
     training = (f"--data={data}", f"--run={new}")
     places = (
         (finished / "config.json", "derive", (f"--run={finished}",)),

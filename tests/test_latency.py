@@ -24,7 +24,8 @@ INFERENCE = Costs(attention=2.0, dense=0.75, identity=0.125, constant=5.0)  # su
 def table() -> LatencyTable:
     inference = {"constant": Spread(5.0, 4.5, 6.0), "a": Spread(2.0, 1.0, 3.0), "d": Spread(0.75, 0.5, 1.0), "i": Spread(0.125, 0.0, 0.25)}
     training = {part: Spread(*(3 * ms for ms in spread)) for part, spread in inference.items()}
-    return LatencyTable({"machine": "abacus", "cpus": 2}, *SHAPE, repeats=7, training_step=training, inference=inference)
+    decoding = {part: Spread(*(ms / 4 for ms in spread)) for part, spread in inference.items()}
+    return LatencyTable({"machine": "abacus", "cpus": 2}, *SHAPE, repeats=7, training_step=training, inference=inference, decoding=decoding)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_figures_and_line_say_the_same():
 def test_a_stochastic_block_has_no_latency_of_its_own():
     with pytest.raises(UsageError, match="blocks must be letters of adi to have a latency, but are 'asd'"):
         table().of("asd", "inference")
-    with pytest.raises(UsageError, match="a latency is one of inference, training_step, but is 'evaluation'"):
+    with pytest.raises(UsageError, match="a latency is one of inference, training_step, decoding, but is 'evaluation'"):
         table().of("ad", "evaluation")
 
 
@@ -82,12 +83,14 @@ def test_a_saved_table_comes_back_equal(path):
     assert latency.load(path) == table() == LatencyTable.from_json(json.loads(path.read_text()))
     value = json.loads(path.read_text())
     assert value["inference"]["a"] == {"milliseconds": 2.0, "low": 1.0, "high": 3.0} and value["model"] == SHAPE[0].to_json()
-    assert set(value) == {"schema", "device", "model", "vocab_size", "batch_size", "seq_len", "repeats", "training_step", "inference"}
+    sizes = {"model", "vocab_size", "batch_size", "seq_len"}
+    assert set(value) == sizes | {"schema", "device", "repeats", "training_step", "inference", "decoding", "calibration"}
 
 
 CHANGES = [
-    ("schema", 2, "schema 1 and the keys batch_size, device,"),
-    ("colour", 1, "schema 1 and the keys"),
+    ("schema", 3, "schema 2 and the keys batch_size, calibration, decoding, device,"),
+    ("schema", 1, "it has schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py"),
+    ("colour", 1, "schema 2 and the keys"),
     ("device", "abacus", "device must be a JSON object"),
     ("model", {"d_model": 16}, "ModelConfig must have exactly the keys"),
     ("model.d_model", 10**9, "d_model must be at most 65536"),
@@ -108,6 +111,13 @@ CHANGES = [
     ("inference.a.low", -1.0, "inference of a"),
     ("training_step.d.high", 1e10, "training_step of d"),
     ("training_step.d.high", 10**400, "training_step of d"),
+    ("decoding.i", None, "decoding of i must be milliseconds"),
+    ("calibration", 1.0, "calibration must have the keys inference, training_step, decoding"),
+    ("calibration.colour", 1.0, "calibration must have the keys"),
+    ("calibration.decoding", 0.0, "calibration must be factors from 1e-06 to 1e.06, but is .*'decoding': 0.0"),
+    ("calibration.decoding", "1", "calibration must be factors"),
+    ("calibration.inference", True, "calibration must be factors"),
+    ("calibration.inference", 10**400, "calibration must be factors"),
     ("inference.constant", {"milliseconds": 0, "low": 0, "high": 1}, "inference of constant must be above 0 milliseconds"),
 ]
 
@@ -125,7 +135,7 @@ def test_a_table_without_one_of_its_keys_is_refused(path, missing):
     content = json.loads(path.read_text())
     del content[missing]
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="it must have schema 1 and the keys"):
+    with pytest.raises(DataError, match="it must have schema 2 and the keys"):
         latency.load(path)
 
 
@@ -146,16 +156,44 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
 
 
 def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
-    table().check_fits(*SHAPE, "latency.json")
+    for what in latency.WHAT:
+        table().check_fits(what, *SHAPE, "latency.json")
     model, *sizes = SHAPE
     for position, name in enumerate(("vocab_size", "batch_size", "seq_len")):
         other = list(sizes)
         other[position] += 1
         said = rf"latency table latency.json is for another shape \({name} {sizes[position]} there, {other[position]} here\): measure this one"
         with pytest.raises(DataError, match=said):
-            table().check_fits(model, *other, "latency.json")
+            table().check_fits("inference", model, *other, "latency.json")
     with pytest.raises(DataError, match=r"d_ffn 512 there, 24 here; cutoffs \[10\] there, \[\] here"):
-        table().check_fits(dataclasses.replace(model, cutoffs=(), d_ffn=24), *sizes, "latency.json")
+        table().check_fits("inference", dataclasses.replace(model, cutoffs=(), d_ffn=24), *sizes, "latency.json")
+
+
+def test_what_a_latency_does_not_hang_on_may_differ_and_only_that():
+    model, vocab_size, batch_size, seq_len = SHAPE
+    undropped, wider = dataclasses.replace(model, dropout_rate=0.4, init_std=0.5), dataclasses.replace(model, mem_len=7)
+    for what in ("inference", "decoding"):
+        table().check_fits(what, undropped, vocab_size, batch_size, seq_len, "latency.json")
+    table().check_fits("decoding", model, vocab_size, 64, 64, "latency.json")  # one token of one text, whatever the windows
+    with pytest.raises(DataError, match=r"\(dropout_rate 0.1 there, 0.4 here\)"):  # an update draws random numbers for it
+        table().check_fits("training_step", undropped, vocab_size, batch_size, seq_len, "latency.json")
+    for what in latency.WHAT:
+        with pytest.raises(DataError, match="mem_len 32 there, 7 here"):
+            table().check_fits(what, wider, vocab_size, batch_size, seq_len, "latency.json")
+    assert set(latency.INDIFFERENT) == set(latency.WHAT)
+
+
+def test_a_calibrated_table_predicts_so_many_times_as_much_and_keeps_what_was_measured(path):
+    once = table().calibrated({"inference": 1.25})
+    twice = once.calibrated({"inference": 0.8, "decoding": 2.0})
+    assert once.of("aadi", "inference") == pytest.approx(1.25 * table().of("aadi", "inference"), rel=1e-12)
+    assert once.of("aadi", "decoding") == table().of("aadi", "decoding") and once.inference == table().inference
+    assert twice.calibration == {"inference": 1.0, "training_step": 1.0, "decoding": 2.0} and table().calibration["decoding"] == 1.0
+    assert twice.costs("decoding").block_ms.tolist() == [1.0, 0.375, 0.0625]
+    twice.save(path)
+    assert latency.load(path) == twice and twice.calibration_line == "inference x 1.000, training step x 1.000, decoding x 2.000"
+    with pytest.raises(UsageError, match="calibration must be factors from"):
+        table().calibrated({"inference": 1e9})
 
 
 def test_a_block_may_take_nothing_at_all():

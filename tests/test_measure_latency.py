@@ -31,7 +31,7 @@ def table_file(tmp_path, data_dir):
     parts = {part: Spread(ms, ms / 2, 2 * ms) for part, ms in zip(latency.PARTS, (4.0, 3.0, 1.5, 0.0))}
     slower = {part: Spread(*(10 * ms for ms in spread)) for part, spread in parts.items()}
     data, model = manifest.load(data_dir), ModelConfig(d_model=16, num_heads=2, d_ffn=24, mem_len=5)
-    LatencyTable({}, model, data.vocab_size, data.batch_size, data.seq_len, 3, slower, parts).save(tmp_path / "table.json")
+    LatencyTable({}, model, data.vocab_size, data.batch_size, data.seq_len, 3, slower, parts, parts).save(tmp_path / "table.json")
     return tmp_path / "table.json"
 
 
@@ -96,7 +96,8 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(data_d
     config = small_config(data_dir, "ss", cutoffs=(12, 20))
     counts = np.bincount(np.arange(FIRST, FIRST + SYMBOLS))
     table, checks = latency_timing.measure(config, counts, repeats=2, steps=2)
-    table.check_fits(config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len, "table")
+    for what in latency.WHAT:
+        table.check_fits(what, config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len, "table")
     assert LatencyTable.from_json(json.loads(json.dumps(table.to_json()))) == table and table.repeats == 2
     assert [(check.what, check.blocks) for check in checks] == [(what, blocks) for what in latency.WHAT for blocks in ("ad", "aa")]
     for check in checks:
@@ -187,4 +188,5 @@ def test_derive_tells_the_latency_of_what_it_chose_where_the_run_has_one(tmp_pat
     dataclasses.replace(config, search=search).save(run, tmp_path / "data")
     costs, blocks = latency.costs_of(search.latency_ms), derive.argmax(history.read_run(run).pi()[-1])
     assert costs.line(blocks, "inference") in run_tool("derive", f"--run={run}").out.splitlines()
-    assert json.loads(run_tool("derive", f"--run={run}", "--json").out)["latency"] == costs.figures(blocks)
+    told = json.loads(run_tool("derive", f"--run={run}", "--json").out)["latency"]
+    assert told == latency.promise(blocks, "inference", {"inference": costs}).to_json()

@@ -166,7 +166,8 @@ def _cost(values: common.Flags, config: runs.RunConfig) -> Cost:
             announce("note: without --latency_table=FILE costs are parameters of the blocks; tools/measure_latency.py makes a table")
         return Cost.linear("parameters", lambda blocks: cost.block_parameters(blocks, config.model))
     table = latency.load(values.latency_table)
-    table.check_fits(config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len, values.latency_table)
+    data = config.data
+    table.check_fits(values.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
     return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
 
 

@@ -1,4 +1,4 @@
-"""Measures what each kind of block takes on this machine, in a training step and in inference, and what everything else takes: the latency table.
+"""Measures what each kind of block takes on this machine, in inference, in a training step and in decoding, and what everything else takes.
 
     python tools/measure_latency.py --run=logs/RUN                               at the shape of a run, to logs/RUN/latency.json
     python tools/measure_latency.py --data=data/python-docs --recipe=quick       at the shape of these settings, to logs/python-docs-latency.json
@@ -6,8 +6,10 @@
 The latency of a network is the constant plus the sum over its blocks. Whole networks of few, many and no blocks of a kind are timed in turn, in
 every round; a part is what fits their medians best (least squares, never below 0), with the least and the most that single rounds say. Prints the
 table, and how well it predicts two networks of the run's depth that were timed in the same rounds. The table is about fixed networks: the blocks of a
-SuperNet cost more. `train --latency_table=FILE --target_latency=0.65` searches by it. A training step is one update; inference is a window of
-batch_size x seq_len tokens with memory, and its nll.
+SuperNet cost more. `train --latency_table=FILE --target_latency=0.65` searches by it, `derive --latency_table=FILE --budget_ratio=0.65` chooses.
+
+inference: a window of batch_size x seq_len tokens with memory, and its nll. training step: one update. decoding: one token of one text with memory,
+and the next one drawn, as tools/generate.py does it.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.config import ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import announce
+from par.promise import MOST_ERROR
 from par.tools import common
 
 if TYPE_CHECKING:
     from par.latency_timing import Check
 
 UPDATE = ("optimizer", "weight_decay", "clip_norm", "seed")
-MOST_ERROR = 0.1  # beyond it a table is no ground to choose networks by
 FLAGS = (
     common.Flags(__doc__)
     .own(
@@ -40,7 +42,7 @@ FLAGS = (
         (flags.DEFINE_string, "recipe", "", "with --data: named settings from tools/recipes/ or a .flags file; the command line wins"),
         (flags.DEFINE_integer, "num_blocks", 6, "with --data: depth of the networks that the table is for"),
         (flags.DEFINE_integer, "repeats", 7, "rounds over all networks"),
-        (flags.DEFINE_integer, "steps", 5, "training steps, and windows of inference, of one timing: the fastest counts"),
+        (flags.DEFINE_integer, "steps", latency.STEPS, "tries of one timing: the fastest counts"),
         (flags.DEFINE_string, "output", None, "the file to write; default RUN/latency.json, or logs/NAME-latency.json for a data set"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
@@ -80,10 +82,10 @@ def _of_run(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray | None]:
     if given := [name for name in names if values[name].present]:
         raise UsageError(f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with settings")
     config, data_dir = runs.load(common.required_dir(values.run, "run", "config.json"))
-    if (data_dir / "manifest.json").is_file() and (manifest := records.load(data_dir)).vocab_size == config.data.vocab_size:
-        return config, records.read_counts(data_dir, manifest)
-    announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
-    return config, None
+    counts = records.counts_if_there(data_dir, config.data.vocab_size)
+    if counts is None:
+        announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
+    return config, counts
 
 
 def _of_data(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray]:

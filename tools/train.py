@@ -104,7 +104,9 @@ def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
         raise UsageError("latency_table was measured with certain cutoffs, and cutoffs=auto may find others: give the table's own --cutoffs")
     if values.latency_table:
         data = config.data
-        latency.load(values.latency_table).check_fits(config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
+        latency.load(values.latency_table).check_fits(
+            config.search.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table
+        )
 
 
 def _auto(values: common.Flags) -> bool:
