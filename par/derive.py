@@ -29,7 +29,12 @@ def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if pis.ndim != 3 or not len(pis):
         raise UsageError(f"pis must have shape [searches, blocks, {len(KINDS)}], with one search at least, but has {pis.shape}")
     mean = pis.mean(axis=0)
-    return mean, np.sum([[own == kind for own, kind in zip(argmax(pi), argmax(mean))] for pi in pis], axis=0)
+    return mean, agreement(pis, argmax(mean))
+
+
+def agreement(pis: np.ndarray, chosen: str) -> np.ndarray:
+    """[L] how many of several searches, by the pi of each, pis [R, L, O], have the chosen kind of a block as their likeliest."""
+    return np.sum([[own == kind for own, kind in zip(argmax(pi), chosen)] for pi in pis], axis=0)
 
 
 def paper(num_blocks: int) -> str:

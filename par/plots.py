@@ -25,10 +25,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
 from par import derive, files
-from par.architecture import KINDS, NAMES
+from par.architecture import KINDS, NAMES, Architecture
+from par.budget import Choice
 from par.cutoffs import prefix_shares
 from par.growth import LETTERS, Fit
 from par.history import Run
+from par.latency import Costs
 
 PAGE, LIGHTEST, DARKEST, INK, CLEAR = 255, 238, 48, 1, 0  # palette indices: the page, a cell of probability 0, one of probability 1, text, unchanged
 LEVELS = 40
@@ -305,6 +307,27 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
         for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))):
             text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
             axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
+        save(figure, path)
+
+
+def pareto(path: Path, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str) -> None:
+    """Writes the front of a search: log pi over latency, the share of the interleaved network's above; `marked` names some blocks' points."""
+    with style():
+        figure = Figure((6.4, 4.4), dpi=120, layout="constrained")
+        axes = figure.add_subplot(xlabel=x_label, ylabel="log pi: sum over the blocks (nats)")
+        x, y = np.array([choice.milliseconds for choice in front]), np.array([choice.log_pi for choice in front])
+        axes.plot(
+            x, y, drawstyle="steps-post", color="#999999", lw=1.0, marker="." if len(front) < 200 else "", mfc=COLOURS["d"], mec=COLOURS["d"], ms=5
+        )
+        for (name, blocks), colour, marker in zip(marked.items(), SERIES[1:], MARKERS[1:]):
+            log_pi = next((choice.log_pi for choice in front if choice.blocks == blocks), front[-1].log_pi)
+            label = f"{name}: {Architecture(blocks).short[:40]}"
+            axes.plot(costs.of(blocks), log_pi, marker, color=colour, ms=9, mec="white", ls="", label=label, zorder=3)
+        reference = costs.interleaved(len(front[0].blocks))
+        axes.secondary_xaxis("top", functions=(lambda ms: ms / reference, lambda share: share * reference)).set_xlabel(
+            "share of the interleaved network"
+        )
+        figure.legend(loc="outside upper center", ncols=2)
         save(figure, path)
 
 

@@ -207,7 +207,7 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
             1,
             "error: run fixed has no stochastic block (architecture ad): there is nothing to derive; a search is a run of tools/train.py",
         ),
-        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax|consensus|paper>; see --help"),
+        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax|consensus|budget|paper>; see --help"),
         (["--run=search", "--output=search"], 1, "error: search: Is a directory"),
         (["--run=search", "--output=search/config.json/x.json"], 1, "error: search/config.json"),
     ],
@@ -343,7 +343,7 @@ def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_fro
         (["--rule=paper", "--num_blocks=0"], 1, "error: num_blocks must be from 1 to 1024, but is 0"),
         (["--rule=paper", "--run=empty"], 3, "error: --run=empty has no config.json"),
         (["--num_blocks=3"], 1, "error: --num_blocks=3 goes with --rule=paper, but --rule=argmax needs a search: give --run=DIR"),
-        (["--run=group/seed0", "--plot"], 1, "error: --plot draws --rule=consensus, but the rule is argmax: tools/plot_pi.py draws a single run"),
+        (["--run=group/seed0", "--plot"], 1, "error: --plot draws --rule=consensus, a budget or --pareto, but the rule is argmax: tools/plot_pi.py"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,87 +1,288 @@
 """Turns the block probabilities of a search into a discrete architecture.
 
     python tools/derive.py --run=logs/RUN                               the likeliest kind of every block
+    python tools/derive.py --run=logs/RUN --budget_ratio=0.65           the likeliest network of at most 65 % of the interleaved one's latency
+    python tools/derive.py --run=logs/RUN --pareto --plot               the likeliest network for every latency
     python tools/derive.py --run=logs/SEEDS --rule=consensus --plot     the likeliest by the mean over the seeds of train --num_seeds
     python tools/derive.py --num_blocks=12 --rule=paper                 no search: one attention block in five, in the first two thirds
 
 Reads config.json and the last recorded step of history.jsonl, a live run's too, and writes RUN/architecture.json. Prints the architecture, pi by
 block with the chosen kind marked, and the command that trains the result. Warns on stderr if the search has not ended or did not decide, and where
 the seeds disagree. The rule `paper` hangs on the number of blocks alone, which a run or --num_blocks gives.
+
+A budget needs latencies: those of --latency_table, which tools/measure_latency.py makes, or those that the search was given. Of all networks that
+fit, the one of the highest sum of log pi is found, exactly; of equal ones the cheapest. No new search is needed for another budget. A directory of
+several seeds counts by their mean. --pareto lists all that some budget gives, and without a budget writes no architecture.
+
+With a table, the network is measured whole beside the interleaved one, in pairs: a window (inference) and one token at a time (decoding). Predicted
+and measured latency are printed and kept in architecture.json. --calibrate multiplies measured over predicted onto the table.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
 
-from par import derive, history, latency, runs, seeds
+from par import architecture, budget, derive, files, history, latency, records, runs, seeds
 from par.architecture import Architecture
 from par.errors import UsageError
+from par.latency import LatencyTable
+from par.progress import announce
+from par.promise import MAX_MILLISECONDS, MAX_PAIRS, Promise
 from par.tools import common
 
-FLAGS = common.Flags(__doc__).own(
-    "derive",
-    (flags.DEFINE_string, "run", None, "the search: a run directory; for consensus that of several seeds"),
-    (common.choice(*derive.RULES, *derive.PATTERNS), "rule", "argmax", "how the kind of a block is chosen"),
-    (flags.DEFINE_integer, "num_blocks", None, "for --rule=paper, in place of --run: how many blocks; nothing is written without --output"),
-    (flags.DEFINE_string, "output", None, "the file to write; default RUN/architecture.json"),
-    (flags.DEFINE_bool, "plot", False, "for --rule=consensus: draw it, and what each seed chose, in RUN/plots/consensus.png"),
-    (flags.DEFINE_bool, "json", False, "print one JSON object instead"),
+BUDGET = "budget"
+FLAGS = (
+    common.Flags(__doc__)
+    .own(
+        "derive",
+        (flags.DEFINE_string, "run", None, "the search: a run directory; for consensus, and for a budget if you like, that of several seeds"),
+        (common.choice(*derive.RULES, BUDGET, *derive.PATTERNS), "rule", "argmax", "how the kind of a block is chosen; a budget implies its rule"),
+        (flags.DEFINE_integer, "num_blocks", None, "for --rule=paper, in place of --run: how many blocks; nothing is written without --output"),
+        (flags.DEFINE_string, "output", None, "the file to write; default RUN/architecture.json"),
+        (
+            flags.DEFINE_bool,
+            "plot",
+            False,
+            "draw the consensus and what each seed chose (plots/consensus.png of RUN), or the front (plots/pareto.png)",
+        ),
+        (flags.DEFINE_bool, "json", False, "print one JSON object instead"),
+    )
+    .own(
+        "Latency",
+        (flags.DEFINE_float, "budget_ms", None, "most milliseconds that the network may take"),
+        (flags.DEFINE_float, "budget_ratio", None, "most latency as a share of the interleaved network's of the same depth"),
+        (flags.DEFINE_bool, "pareto", False, "list the likeliest network for every latency"),
+        (
+            flags.DEFINE_string,
+            "latency_table",
+            None,
+            "table of tools/measure_latency.py at the run's shape; without one, the latencies of the search",
+        ),
+        (common.choice(*latency.WHAT), "latency_of", None, "which latency counts; default inference, without a table that of the search"),
+        (flags.DEFINE_bool, "measure", True, "with --latency_table: measure the network beside the interleaved one"),
+        (flags.DEFINE_integer, "pairs", 20, "pairs of measurements"),
+        (flags.DEFINE_bool, "calibrate", False, "correct the table by what was measured: measured over predicted in each case"),
+    )
 )
 
 
 def _work(values: common.Flags) -> None:
-    if values.plot and values.rule != "consensus":
-        raise UsageError(f"--plot draws --rule=consensus, but the rule is {values.rule}: tools/plot_pi.py draws a single run")
-    if values.rule in derive.PATTERNS:
+    rule = _rule(values)
+    if values.plot and rule not in ("consensus", BUDGET):
+        raise UsageError(f"--plot draws --rule=consensus, a budget or --pareto, but the rule is {rule}: tools/plot_pi.py draws a single run")
+    if rule in derive.PATTERNS:
         _pattern(values)
         return
     if values.num_blocks is not None:
-        raise UsageError(f"--num_blocks={values.num_blocks} goes with --rule=paper, but --rule={values.rule} needs a search: give --run=DIR")
-    _search(values)
+        raise UsageError(f"--num_blocks={values.num_blocks} goes with --rule=paper, but --rule={rule} needs a search: give --run=DIR")
+    _search(values, rule)
 
 
-def _search(values: common.Flags) -> None:
-    several = values.rule == "consensus"
+def _rule(values: common.Flags) -> str:
+    """The rule that the flags say. Raises: UsageError for flags that do not go together."""
+    budgets = [name for name in ("budget_ms", "budget_ratio") if getattr(values, name) is not None]
+    if len(budgets) == 2:
+        raise UsageError(f"give either --budget_ms or --budget_ratio, but both are given: {values.budget_ms} ms and {values.budget_ratio}")
+    if budgets and not 0 < getattr(values, budgets[0]) <= MAX_MILLISECONDS:
+        raise UsageError(f"{budgets[0]} must be above 0 and at most {MAX_MILLISECONDS:.0e}, but is {getattr(values, budgets[0])}")
+    asked = [*budgets, *(["pareto"] if values.pareto else [])]
+    if asked and values["rule"].present and values.rule != BUDGET:
+        raise UsageError(f"--{asked[0]} chooses by latency, but --rule={values.rule} does not: leave --rule out")
+    if values.rule == BUDGET and not asked:
+        raise UsageError("--rule=budget needs --budget_ms or --budget_ratio, or --pareto, which lists what every budget gives")
+    rule = BUDGET if asked else values.rule
+    given = [name for name in ("latency_table", "latency_of", "measure", "pairs", "calibrate") if values[name].present]
+    if given and rule in derive.PATTERNS:
+        raise UsageError(f"--{given[0]} goes with a search, but --rule={rule} hangs on the number of blocks alone")
+    if set(given) - {"latency_table", "latency_of"} and not values.latency_table:
+        raise UsageError(f"--{given[-1]} needs --latency_table=FILE, which tools/measure_latency.py makes")
+    if not 1 <= values.pairs <= MAX_PAIRS:
+        raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
+    if values.calibrate and not (values.measure and (budgets or not values.pareto)):
+        raise UsageError("--calibrate needs a network that is measured: leave --nomeasure out, and give a budget beside --pareto")
+    return rule
+
+
+class Search(NamedTuple):
+    """One search, or several that count by their mean."""
+
+    runs: dict[Path, history.Run]
+    several: bool
+    warnings: list[str]
+
+    @property
+    def directory(self) -> Path:
+        """Of the first run, whose settings are those of all."""
+        return next(iter(self.runs))
+
+    @property
+    def blocks(self) -> str:
+        """What was searched."""
+        return self.runs[self.directory].blocks
+
+    @property
+    def pis(self) -> np.ndarray:
+        """[R, L, O] the last pi of each run."""
+        return np.array([run.pi()[-1] for run in self.runs.values()])
+
+    @property
+    def last(self) -> history.Run:
+        """The run that has come least far."""
+        return min(self.runs.values(), key=lambda run: run.rows["train"][-1]["step"])
+
+    def chosen(self, name: str) -> Architecture:
+        """The likeliest kinds."""
+        rule = "consensus" if self.several else "argmax"
+        return derive.derive(derive.consensus(self.pis)[0], self.blocks, rule, name, tuple(run.seed for run in self.runs.values()))
+
+
+class Latencies(NamedTuple):
+    """What is known of the latency of blocks: the case that counts, the costs by case, {} if there are none, and the table that they are from."""
+
+    of: str
+    costs: dict[str, latency.Costs]
+    table: LatencyTable | None
+
+    @property
+    def own(self) -> latency.Costs:
+        """The costs that count."""
+        return self.costs[self.of]
+
+
+class Front(NamedTuple):
+    """What every budget gives, and the given one in milliseconds, None without."""
+
+    choices: list[budget.Choice]
+    budget_ms: float | None
+
+
+def _search(values: common.Flags, rule: str) -> None:
+    search, name = _read(values, rule), runs.name_of(values.run)
+    config, data_dir = runs.load(search.directory)
+    likeliest, latencies = search.chosen(name), _latencies(values, config)
+    front = _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
+    if rule == BUDGET and front.budget_ms is None:
+        _print_front(values, search.blocks, likeliest, latencies, front)
+        return
+    chosen, path = likeliest, Path(values.output or Path(values.run) / "architecture.json")
+    if rule == BUDGET:
+        chosen = dataclasses.replace(likeliest, blocks=budget.choose(front.choices, front.budget_ms).blocks, rule=BUDGET)
+    if latencies.costs:
+        promise = latency.promise(chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio)
+        if latencies.table and values.measure:
+            for written in (path, *([Path(values.latency_table)] if values.calibrate else [])):
+                files.check_writable(written)
+            promise = _measured(values, config, data_dir, chosen, promise)
+            search.warnings.extend(promise.warnings(chosen.short))
+        chosen = dataclasses.replace(chosen, latency=promise)
+    chosen.save(path)
+    if values.calibrate:
+        latencies = latencies._replace(table=latencies.table.calibrated(chosen.latency.corrections))
+        latencies.table.save(values.latency_table)
+    _tell(values, search, chosen, path, latencies, front)
+
+
+def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path, latencies: Latencies, front: Front) -> None:
+    """Doubts to stderr, the pictures, and what was chosen to stdout."""
+    agreement, last, blocks = derive.agreement(search.pis, chosen.blocks).tolist() if search.several else [], search.last, search.blocks
+    step = last.rows["train"][-1]["step"]
+    warnings = [*search.warnings, *derive.doubts(chosen, blocks, step, last.last_step, *([f"seed {last.seed}"] if search.several else []))]
+    warnings += derive.disagreement(agreement, len(search.runs)) if chosen.rule == "consensus" else []  # a budget may overrule all
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    drawn = None
+    if values.plot:
+        marked = {"argmax": search.chosen("").blocks, "chosen": chosen.blocks}
+        drawn = _drawn_front(values, latencies, front, marked) if front.choices else _drawn(values, blocks, search.pis, chosen)
+    following = _next_command(search.directory, search.runs[search.directory].data, path, values.run)
+    if values.json:
+        facts = {"architecture": chosen.blocks, "path": str(path), "rule": chosen.rule, "search_run": chosen.search_run, "search": blocks}
+        facts |= {"step": step, "total_steps": last.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
+        facts |= {"latency": chosen.latency.to_json()} if chosen.latency else {}
+        facts |= {"calibration": latencies.table.calibration} if values.calibrate else {}
+        facts |= {"pareto": [choice.figures(latencies.own) for choice in front.choices]} if values.pareto else {}
+        facts |= {"agreement": agreement} if search.several else {}
+        print(json.dumps(facts | {"warnings": warnings, "next": following}))
+        return
+    if values.pareto:
+        print("\n".join([*budget.lines(front.choices, latencies.own, latencies.of), ""]))
+    of = f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}" if search.several else "pi"
+    early = ", where it had settled" if step == last.last_step < last.total_steps else ""
+    how = f"likeliest within {front.budget_ms:.3f} ms by {of}" if front.choices else f"argmax of {of}"
+    print(f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of {last.total_steps:,}{early})\n")
+    print("\n".join(derive.pi_lines(chosen, blocks, agreement)))
+    if latencies.table:
+        print("\n".join(["", *chosen.latency.lines(chosen.short, Architecture(architecture.interleaved(len(blocks))).short)]))
+    elif latencies.costs:
+        print(f"\n{latencies.own.line(chosen.blocks, latencies.of)}")
+    if values.calibrate:
+        print(f"\ncalibrated: {values.latency_table}: {latencies.table.calibration_line}")
+    print(f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}")
+
+
+def _latencies(values: common.Flags, config: runs.RunConfig) -> Latencies:
+    """Raises: DataError if the table is damaged or for another shape; UsageError if the search's own latencies are of another case."""
+    if not values.latency_table:
+        of, costs = config.search.latency_of, latency.costs_of(config.search.latency_ms)
+        if costs and values.latency_of not in (None, of):
+            raise UsageError(f"the search was given latencies of {of}, not of {values.latency_of}: give --latency_table=FILE, which has all")
+        return Latencies(of, {of: costs} if costs else {}, None)
+    of, table, data = values.latency_of or latency.WHAT[0], latency.load(values.latency_table), config.data
+    cases = (of, *latency.PROMISED)
+    for what in cases:
+        table.check_fits(what, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
+    return Latencies(of, {what: table.costs(what) for what in cases}, table)
+
+
+def _front(values: common.Flags, likeliest: Architecture, blocks: str, latencies: Latencies) -> Front:
+    """Raises: UsageError without latencies."""
+    if not latencies.costs:
+        raise UsageError(f"run {likeliest.search_run} was given no latencies: give --latency_table=FILE, which tools/measure_latency.py makes")
+    costs = latencies.own
+    budget_ms = values.budget_ms if values.budget_ratio is None else values.budget_ratio * costs.interleaved(len(blocks))
+    return Front(budget.front(np.array(likeliest.pi), blocks, costs), budget_ms)
+
+
+def _measured(values: common.Flags, config: runs.RunConfig, data_dir: Path, chosen: Architecture, promise: Promise) -> Promise:
+    """The promise beside what the network and the interleaved one of its depth take here, timed in turn."""
+    counts = records.counts_if_there(data_dir, config.data.vocab_size)
+    if counts is None:
+        announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
+    common.start_tensorflow()
+    from par import latency_timing
+
+    pair = [dataclasses.replace(config, architecture=Architecture(each)) for each in (chosen.blocks, architecture.interleaved(len(chosen)))]
+    return promise.measured(latency_timing.rounds(pair, counts, values.pairs, latency.STEPS, [case.what for case in promise.cases]))
+
+
+def _print_front(values: common.Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front) -> None:
+    """--pareto without a budget: nothing is chosen."""
+    drawn = _drawn_front(values, latencies, front, {"argmax": likeliest.blocks}) if values.plot else None
+    if values.json:
+        facts = {"search_run": likeliest.search_run, "search": blocks, "latency_of": latencies.of}
+        print(json.dumps(facts | {"pareto": [choice.figures(latencies.own) for choice in front.choices]}))
+        return
+    print("\n".join(budget.lines(front.choices, latencies.own, latencies.of)) + (f"\n\ndrawn:   {drawn}" if drawn else ""))
+
+
+def _read(values: common.Flags, rule: str) -> Search:
+    several = rule == "consensus" or (rule == BUDGET and _is_group(values.run))
     searches, warnings = _seeds(values) if several else (_run(values), [])
     for run in searches.values():
         run.require_search("there is nothing to derive; a search is a run of tools/train.py --architecture=6s or the like")
-    first, name = next(iter(searches)), runs.name_of(values.run)
-    blocks, pis = searches[first].blocks, np.array([run.pi()[-1] for run in searches.values()])
-    mean, agreement = derive.consensus(pis)
-    chosen = derive.derive(mean, blocks, values.rule, name, tuple(run.seed for run in searches.values()))
-    path = Path(values.output or Path(values.run) / "architecture.json")
-    chosen.save(path)
-    least = min(searches.values(), key=lambda run: run.rows["train"][-1]["step"])
-    step = least.rows["train"][-1]["step"]
-    warnings += derive.doubts(chosen, blocks, step, least.last_step, *([f"seed {least.seed}"] if several else []))
-    warnings += derive.disagreement(agreement, len(searches))
-    for line in warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    drawn = _drawn(values, blocks, pis, chosen) if values.plot else None
-    search = runs.load(first)[0].search
-    costs = latency.costs_of(search.latency_ms)
-    following = _next_command(first, searches[first].data, path, values.run)
-    if values.json:
-        facts = {"architecture": chosen.blocks, "path": str(path), "rule": chosen.rule, "search_run": name, "search": blocks}
-        facts |= {"step": step, "total_steps": least.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
-        facts |= {"latency": costs.figures(chosen.blocks)} if costs else {}
-        facts |= {"agreement": agreement.tolist()} if several else {}
-        print(json.dumps(facts | {"warnings": warnings, "next": following}))
-        return
-    of = f"the mean pi of {len(searches)} seed{'s' * (len(searches) > 1)}" if several else "pi"
-    early = ", where it had settled" if step == least.last_step < least.total_steps else ""
-    how = f"{'argmax' if several else values.rule} of {of}"
-    print(f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of {least.total_steps:,}{early})\n")
-    print("\n".join(derive.pi_lines(chosen, blocks, agreement.tolist() if several else ())))
-    if costs:
-        print(f"\n{costs.line(chosen.blocks, search.latency_of)}")
-    print(f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}")
+    return Search(searches, several, warnings)
+
+
+def _is_group(directory: str | None) -> bool:
+    return bool(directory) and not (Path(directory) / "config.json").is_file() and bool(seeds.found(Path(directory)))
 
 
 def _run(values: common.Flags) -> dict[Path, history.Run]:
@@ -105,6 +306,14 @@ def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architect
 
     picture = Path(values.run) / "plots" / "consensus.png"
     plots.consensus(picture, blocks, pis, chosen.seeds)
+    return plots.described(picture)
+
+
+def _drawn_front(values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
+    from par import plots  # as above
+
+    picture = Path(values.run) / "plots" / "pareto.png"
+    plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
     return plots.described(picture)
 
 
