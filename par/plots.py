@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from par import derive, files
@@ -347,6 +347,10 @@ def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[fl
                 chosen = [i for i, other in enumerate(varied) if other == letter]
                 axes.plot([fitted[i] for i in chosen], [values[i] for i in chosen], marker, color=colour, ms=5, label=letter or "middle")
             axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{label}, fitted", ylabel=f"{label}, measured")
+            for axis in (axes.xaxis, axes.yaxis):  # plain numbers, and none between those: few powers of ten lie in so short a range
+                axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+                axis.set_minor_formatter(NullFormatter())
             axes.set_title(f"R² {fits[label].r_squared:.3f}", loc="left")
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(letters))
         save(figure, path)
