@@ -25,6 +25,13 @@ from par.errors import DataError, UsageError
 from par.progress import announce
 
 DATA = Path("data")  # relative to the current directory
+LICENCES = {  # what is shared of a corpus, or made of it, has to keep them
+    "python-docs": "PSF License Agreement (docs.python.org/3/license.html)",
+    **dict.fromkeys(
+        ("wikitext-2", "wikitext-2-small", "wikitext-103"),
+        "Creative Commons Attribution-ShareAlike 3.0; authors: the contributors of Wikipedia (Merity et al. 2016, arXiv 1609.07843)",
+    ),
+}
 RAW = DATA / "raw"  # where downloads go; files placed by hand may lie in either
 
 

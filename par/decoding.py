@@ -31,13 +31,17 @@ class Decoder:
         self._phase = dataclasses.replace(phase, same_length=True)
         self._writers: dict[SamplingConfig, Any] = {}
 
+    def empty_memories(self) -> Memories:
+        """The memories [A, 1, M, D] before any token."""
+        return self._objective.trunk.empty_memories(1, self._mem_len)
+
     def read(self, tokens: Sequence[int], memories: Memories | None = None) -> Memories:
         """The memories [A, 1, M, D] after tokens [N], from empty ones or `memories`."""
-        memories = memories or self._objective.trunk.empty_memories(1, self._mem_len)
+        memories = memories or self.empty_memories()
         tokens, at = np.asarray(tokens, np.int32)[None], 0
         while at < tokens.shape[1]:
             count = self._seq_len if tokens.shape[1] - at >= self._seq_len else 1
-            memories = self._read(tf.constant(tokens[:, at : at + count]), memories)
+            memories = self.after(tf.constant(tokens[:, at : at + count]), memories)
             at += count
         return memories
 
@@ -51,7 +55,8 @@ class Decoder:
             yield token.numpy()
 
     @tf.function(autograph=False)
-    def _read(self, tokens: tf.Tensor, memories: Memories) -> Memories:
+    def after(self, tokens: tf.Tensor, memories: Memories) -> Memories:
+        """The memories after tokens [B, N] int32, all at once."""
         return self._objective.trunk(tokens, memories, phase=self._phase)[1]
 
     @staticmethod
@@ -66,9 +71,13 @@ class Decoder:
             self._writers[key] = tf.function(lambda token, memories, place: self.next(token, memories, place, config), autograph=False)
         return self._writers[key]
 
+    def log_prob(self, token: tf.Tensor, memories: Memories) -> tuple[tf.Tensor, Memories]:
+        """Log-probabilities [B, V] (nats) of what follows token [B] int32, and the memories after it."""
+        return self._objective.log_prob(token[:, None], memories, self._phase)
+
     def next(self, token: tf.Tensor, memories: Memories, place: tf.Tensor, config: SamplingConfig) -> tuple[tf.Tensor, Memories]:
         """After token [B] int32: the token drawn [B], the memories. place: scalar, tokens drawn before. Draws no special piece but the line's end."""
-        log_prob, memories = self._objective.log_prob(token[:, None], memories, self._phase)
+        log_prob, memories = self.log_prob(token, memories)
         special = np.arange(log_prob.shape[-1]) < len(SPECIAL_PIECES)
         special[EOS] = False
         return sampling.draw(tf.where(special, sampling.OUT, log_prob), config, place), memories

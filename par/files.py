@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from par.errors import DataError, ResourceError
+from par.errors import DataError, ResourceError, UsageError
 
 MAX_JSON_BYTES = 1 << 20  # far above any artefact but a manifest (par/manifest.py): refuses to parse what can't be one
 DISK = {  # why a system takes no more bytes, and what helps
@@ -81,6 +81,53 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+@contextlib.contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Yields a temporary directory beside `path` that takes its place when the block ends, and is removed when it fails.
+
+    What was at `path` is there until then, and removed afterwards. Raises: as `replacing`.
+    """
+    path = Path(os.path.abspath(path))
+    partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in filter(Path.is_file, partial.rglob("*")):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():
+            os.rename(path, old)
+        try:
+            os.rename(partial, path)
+        except OSError:
+            if old.exists():
+                os.rename(old, path)
+            raise
+    except OSError as error:
+        if error.errno in DISK:
+            raise refused(path, 0, error) from None
+        raise
+    finally:
+        for directory in (partial, old):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
+    """For a directory that is to be made. mark: a file by which one of its kind is known.
+
+    Raises: UsageError if something else is there, or one of its kind that must not be overwritten; what `check_writable` raises.
+    """
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        check_writable(path / mark)
+    elif not (path / mark).is_file():
+        raise UsageError(f"output {path} is there and has no {mark}, so it is not overwritten: give another directory")
+    elif not overwrite:
+        raise UsageError(f"output {path} is there already: give another directory, or --overwrite to replace it")
+    else:
+        check_writable(path.with_name(f".{path.name}"))
 
 
 def check_writable(path: Path) -> None:

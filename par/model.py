@@ -37,7 +37,7 @@ class Model:
     def __init__(self, config: runs.RunConfig, learner: Learner, tokenizer: Tokenizer, evaluate_as: str = "soft"):
         """evaluate_as: `soft` or `argmax`, how a SuperNet is used; a fixed network is what it is."""
         self.config, self.learner, self.tokenizer = config, learner, tokenizer
-        self._phase, self._decoders = evaluation.PHASES[evaluate_as], {}
+        self.phase, self._decoders = evaluation.PHASES[evaluate_as], {}
 
     @classmethod
     def load(
@@ -96,7 +96,7 @@ class Model:
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
         windows = batching.windows(np.append(np.int32(EOS), ids), 1, seq_len or self.config.data.seq_len, pad_id=PAD)
-        nll, scored = self.learner.evaluate(tf.data.Dataset.from_tensor_slices(windows), self._phase, mem_len)
+        nll, scored = self.learner.evaluate(tf.data.Dataset.from_tensor_slices(windows), self.phase, mem_len)
         return {"nll": nll} | metrics.figures(nll, scored, len(ids), int(words), int(characters), int(bytes_))
 
     def embed(self, text: str) -> np.ndarray:
@@ -112,7 +112,7 @@ class Model:
 
     @functools.cached_property
     def _hidden(self) -> Any:
-        return tf.function(lambda tokens, memories: self.trunk(tokens, memories, phase=self._phase), autograph=False)
+        return tf.function(lambda tokens, memories: self.trunk(tokens, memories, phase=self.phase), autograph=False)
 
     def generate(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> list[str]:
         """The prompt and what the network writes after it, `num_samples` times. settings: those of par.config.SamplingConfig.
@@ -121,13 +121,13 @@ class Model:
         tokenizer reads it: lower-cased, say.
         """
         config, ids = SamplingConfig(**settings), self._prompt(prompt)
-        written = np.stack(list(self._decoder(mem_len).write([EOS, *ids], config)), axis=-1)
+        written = np.stack(list(self.decoder(mem_len).write([EOS, *ids], config)), axis=-1)
         return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
 
     def stream(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> Iterator[str]:
         """What `generate` gives as its one text, as it is written: what each token adds, those of the prompt first."""
         config, ids = SamplingConfig(**settings | {"num_samples": 1}), self._prompt(prompt)
-        written = (int(tokens[0]) for tokens in self._decoder(mem_len).write([EOS, *ids], config))
+        written = (int(tokens[0]) for tokens in self.decoder(mem_len).write([EOS, *ids], config))
         yield from self.tokenizer.decode_stream(itertools.chain(ids, written))
 
     def _prompt(self, prompt: str) -> list[int]:
@@ -135,8 +135,9 @@ class Model:
         block = RawBlock(prompt.encode(), True, False).clean(Counter())
         return self.tokenizer.encode_block(block.rstrip(" ")).tolist() if block.rstrip(" ") else []
 
-    def _decoder(self, mem_len: int | None) -> Decoder:
+    def decoder(self, mem_len: int | None = None) -> Decoder:
+        """What writes texts; mem_len: see `generate`."""
         mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else mem_len
         if mem_len not in self._decoders:
-            self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self._phase)
+            self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self.phase)
         return self._decoders[mem_len]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from par.config import SamplingConfig
@@ -16,7 +18,7 @@ def kept(log_prob: tf.Tensor, top_k: int, top_p: float) -> tf.Tensor:
     sampling is Holtzman et al. 2020 (arXiv 1904.09751), section 3.1.
     """
     vocab_size = log_prob.shape[-1]
-    count = min(top_k, vocab_size) or vocab_size
+    count = tf.where(tf.equal(top_k, 0), vocab_size, tf.minimum(top_k, vocab_size))
     descending = tf.math.top_k(log_prob, count).values
     probability = tf.nn.softmax(descending)
     before = tf.cumsum(probability, axis=-1, exclusive=True)
@@ -28,14 +30,16 @@ def kept(log_prob: tf.Tensor, top_k: int, top_p: float) -> tf.Tensor:
 def draw(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
     """[B] int32 ids drawn from log_prob [B, V], OUT where an id must not be drawn.
 
-    place: scalar, how many tokens were drawn before. Row b hangs on (seed, place, b) alone. Temperature 0 takes the likeliest id, the lowest of
-    equals.
+    config: its settings may be scalar tensors, where a graph takes them as inputs. place: scalar, how many tokens were drawn before. Row b hangs on
+    (seed, place, b) alone. Temperature 0 takes the likeliest id, the lowest of equals.
     """
-    if config.temperature == 0:
-        return tf.argmax(log_prob, axis=-1, output_type=tf.int32)
+    return _either(config.temperature == 0, lambda: tf.argmax(log_prob, axis=-1, output_type=tf.int32), lambda: _drawn(log_prob, config, place))
+
+
+def _drawn(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
     scaled = log_prob / config.temperature
-    if config.top_k or config.top_p < 1:
-        scaled = tf.where(kept(scaled, config.top_k, config.top_p), scaled, OUT)
+    fewer = (config.top_k > 0) | (config.top_p < 1)
+    scaled = _either(fewer, lambda: tf.where(kept(scaled, config.top_k, config.top_p), scaled, OUT), lambda: scaled)
     below = tf.cumsum(tf.cast(tf.nn.softmax(scaled), tf.float64), axis=-1)
     # One number for each sample that there can be, so that a sample does not hang on how many are drawn.
     numbers = tf.random.stateless_uniform(
@@ -43,3 +47,10 @@ def draw(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Te
     )
     wanted = numbers[: tf.shape(log_prob)[0], None] * below[:, -1:]
     return tf.searchsorted(below, wanted, side="right")[:, 0]
+
+
+def _either(condition: bool | tf.Tensor, then: Callable[[], tf.Tensor], otherwise: Callable[[], tf.Tensor]) -> tf.Tensor:
+    """`then()` or `otherwise()`: decided in the graph only where the condition is one of its tensors."""
+    if tf.is_tensor(condition):
+        return tf.cond(condition, then, otherwise)
+    return then() if condition else otherwise()

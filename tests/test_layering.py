@@ -18,7 +18,7 @@ LAYERS = (
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory latency_timing logs training comparison",
-    "report export",
+    "report graph_tokenizer model_card export",
 )
 ORDER = " ".join(LAYERS).split()
 WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost growth latency", LAYERS[4])).split()

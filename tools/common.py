@@ -324,7 +324,7 @@ def start_tensorflow() -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
     if (os.cpu_count() or 1) <= 2:  # two ops side by side, each on one core: measured 1.2 to 1.3 times the steps of each op on both
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    with _silenced_stderr():
+    with silenced_stderr():
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
@@ -350,7 +350,8 @@ def check_temporary_files() -> None:
 
 
 @contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
+    """Nothing is written to file descriptor 2, to which C++ libraries log, unless the block fails: then all of it is."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as captured:
