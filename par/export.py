@@ -86,11 +86,11 @@ class Exported(tf.Module):
     def _generate(
         self,
         prompts: tf.Tensor,
-        length: tf.Tensor = tf.constant(SETTINGS.length),
-        temperature: tf.Tensor = tf.constant(SETTINGS.temperature),
-        top_k: tf.Tensor = tf.constant(SETTINGS.top_k),
-        top_p: tf.Tensor = tf.constant(SETTINGS.top_p),
-        seed: tf.Tensor = tf.constant(SETTINGS.seed),
+        length: tf.Tensor = SETTINGS.length,
+        temperature: tf.Tensor = SETTINGS.temperature,
+        top_k: tf.Tensor = SETTINGS.top_k,
+        top_p: tf.Tensor = SETTINGS.top_p,
+        seed: tf.Tensor = SETTINGS.seed,
     ) -> dict[str, tf.Tensor]:
         """texts [B]: the prompts, each with `length` tokens after it."""
         settings = SimpleNamespace(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)

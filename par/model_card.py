@@ -6,15 +6,25 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from par import corpora, latency, runs
+from par import corpora, latency, metrics, runs
 from par.architecture import KINDS, NAMES, Architecture
 from par.architecture import load as load_architecture
 from par.manifest import Manifest
 from par.runs import RunConfig
-from par.tokenizer import SPECIAL_PIECES
+from par.tokenizer import EOS
 
 UNKNOWN_LICENCE = "own text: its licence is yours to state"
-CALLS = """import tensorflow as tf
+CARD = """# {name}
+
+A language model, a PAR Transformer-XL of {num_blocks} blocks, as a TensorFlow SavedModel with its tokenizer inside. It needs `tensorflow` and
+`tensorflow-text`, nothing else.
+
+## Use
+
+From the directory that holds this one:
+
+```python
+import tensorflow as tf
 import tensorflow_text  # the operations of the tokenizer
 model = tf.saved_model.load("{name}")
 
@@ -23,12 +33,56 @@ scores = score(texts=tf.constant(["The first text.\\nIts second line.", "Another
 print(scores["perplexity_per_word"].numpy(), scores["nll"].numpy(), scores["tokens"].numpy(), scores["words"].numpy())
 
 step = model.signatures["step"]
-memories = {{"hidden": tf.zeros({hidden}), "valid": tf.zeros([1], tf.int32)}}
-after = step(tokens=tf.constant([{eos}]), **memories)  # after["log_prob"] [1, {vocab_size}]; hidden and valid go to the next call
+memories = {{"hidden": tf.zeros({memory_shape}), "valid": tf.zeros([1], tf.int32)}}
+after = step(tokens=tf.constant([{eos}]), **memories)  # log_prob [1, {vocab_size}]; hidden and valid are the next step's
 
 generate = model.generate  # with defaults; model.signatures["generate"] wants every setting
 texts = generate(tf.constant(["The"]), length=tf.constant(20), temperature=tf.constant(0.8), seed=tf.constant(1))["texts"]
-print(texts[0].numpy().decode())"""
+print(texts[0].numpy().decode())
+```
+
+- `score`: strings in; of each its `nll` (nats, summed), `tokens`, `words` and `perplexity_per_word` = exp(nll / words) out. A text is read as a file:
+  every line, the last, too, ends with [EOS] and counts as one word more. Every token is scored, the first after an [EOS], in windows of {seq_len}
+  tokens with a memory of {mem_len}. An empty string has no words: its perplexity is NaN.
+- `step`: tokens and memories in; log-probabilities (nats) of each row's next token, and the memories out. A text begins with [EOS] and zeros.
+- `generate`: each prompt with `length` tokens more, the same for the same `seed`. Every token sees {back} back. Settings: `length`, `temperature`
+  (0: always the likeliest), `top_k` (0: all), `top_p`, `seed`.
+
+## Network
+
+- blocks: `{blocks}` ({kinds})
+- width {d_model}, {num_heads} heads, dense width {d_ffn}, norm {norm}, cutoffs {cutoffs}, products in {precision}
+- trained {step:,} of {total_steps:,} steps ({checkpoint} checkpoint), recipe {recipe}, seed {seed}
+- {latency}
+
+{pi}
+
+## Data
+
+- corpus: {corpus}, SHA-256 {corpus_sha256}
+{splits}
+- {case}
+- licence: {licence}
+
+## Tokenizer
+
+SentencePiece, {model_type}, {vocab_size:,} ids, SHA-256 {tokenizer_sha256}. {unknown}
+The tokenizer inside was compared with SentencePiece, line by line: {mismatches}.
+
+## Scores
+
+| split | perplexity per token | perplexity per word | bits per character | bits per byte |
+|---|---|---|---|---|
+{scores}
+
+Measured when this was exported, in {batch_size} rows and windows of {seq_len} tokens, as tools/evaluate.py does by default. `score` reads a text in one
+row.
+
+## Limits
+
+It goes on with text of the kind that it was trained on, {train_tokens:,} tokens, and knows nothing else. It was not trained to follow
+instructions, and what it writes may be wrong, or a passage of its training text. Perplexities per word compare on the same text only.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,100 +112,68 @@ def origin(run_dir: Path, config: RunConfig, pi: Sequence[Sequence[float]]) -> O
     return Origin()
 
 
-def text(
-    name: str,
-    config: RunConfig,
-    manifest: Manifest,
-    origin: Origin,
-    checkpoint: str,
-    step: int,
-    evaluated_as: str,
-    scores: dict[str, dict[str, float]],
-    mismatches: dict[str, tuple[int, int]],
-    hidden: Sequence[int],
-) -> str:
-    """The card. name: the export's directory. scores: par.metrics' figures by split. mismatches: by split, lines whose ids differ, and all lines.
-    hidden: shape of the memories of one row."""
-    blocks, model = config.architecture.blocks, config.model
-    kinds = ", ".join(f"{count} {NAMES[kind]}" for kind in NAMES if (count := blocks.count(kind)))
-    settings = manifest.settings
-    lines = [
-        f"# {name}",
-        "",
-        f"A language model: a PAR Transformer-XL of {len(blocks)} blocks, as a TensorFlow SavedModel with its tokenizer inside.",
-        "It needs `tensorflow` and `tensorflow-text`, nothing else.",
-        "",
-        "## Use",
-        "",
-        "From the directory that holds this one:",
-        "",
-        "```python",
-        CALLS.format(name=name, hidden=list(hidden), eos=SPECIAL_PIECES.index("[EOS]"), vocab_size=config.data.vocab_size),
-        "```",
-        "",
-        "- `score`: strings in; per string `nll` (nats, summed), `tokens`, `words` and `perplexity_per_word` = exp(nll / words) out. A text is read as a",
-        f"  file: every line, the last, too, ends with [EOS] and counts as one word more. Windows of {config.data.seq_len} tokens, memory {model.mem_len}, every token scored, the first",
-        "  after an [EOS]. An empty string has no words: its perplexity is NaN.",
-        "- `step`: after one token of each row, log-probabilities (nats) of the next one, and the memories. A text begins with [EOS] and zero memories.",
-        f"- `generate`: each prompt with `length` tokens more, deterministic for a `seed`; every token sees {hidden[2]} back. Settings: `length`, `temperature`",
-        "  (0: always the likeliest), `top_k` (0: all), `top_p`, `seed`.",
-        "",
-        "## Network",
-        "",
-        f"- blocks: `{blocks}` ({kinds})"
-        + (f", used as their {'mixture' if evaluated_as == 'soft' else 'likeliest kinds'}" if config.architecture.is_search else ""),
-        f"- width {model.d_model}, {model.num_heads} heads, dense width {model.d_ffn}, norm {model.norm}, {config.data.vocab_size:,} ids, "
-        f"cutoffs {', '.join(map(str, model.cutoffs)) or 'none'}, precision {model.precision}",
-        f"- trained {step:,} of {config.total_steps:,} steps ({checkpoint} checkpoint), recipe {config.recipe}, seed {config.training.seed}",
-        f"- latency: {origin.latency or 'not known'}",
-        "",
-        *_origin_lines(config.architecture, origin),
-        "## Data",
-        "",
-        f"- corpus: {manifest.corpus.name}{f' ({manifest.corpus.note})' if manifest.corpus.note else ''}, SHA-256 {manifest.corpus.sha256}",
-        *(f"- {split}: {info.tokens:,} tokens, {info.words:,} words with line ends, {info.bytes:,} bytes" for split, info in manifest.splits.items()),
-        f"- {'lower-cased (nfkc_cf)' if manifest.lowercase else 'not lower-cased'}",
-        f"- licence: {corpora.LICENCES.get(settings.get('corpus') or '', UNKNOWN_LICENCE)}",
-        "",
-        "## Tokenizer",
-        "",
-        f"SentencePiece, {settings['model_type']}, {manifest.vocab_size:,} ids, SHA-256 {manifest.tokenizer_sha256}. "
-        + (
-            "A word that train does not have is [UNK]."
-            if settings["model_type"] == "word"
-            else "Characters without a piece are bytes: any text can be encoded."
-        ),
-        "The tokenizer inside was compared with SentencePiece, line by line: "
-        + ", ".join(f"{split} {bad} of {total:,} lines with other ids" for split, (bad, total) in mismatches.items())
-        + ".",
-        "",
-        "## Scores",
-        "",
-        "| split | perplexity per token | perplexity per word | bits per character | bits per byte |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {split} | {found['perplexity_per_token']:.2f} | {found['perplexity_per_word']:.2f} | {found['bits_per_character']:.4f} "
-            f"| {found['bits_per_byte']:.4f} |"
-            for split, found in scores.items()
-        ),
-        "",
-        f"Measured when it was exported, with {manifest.batch_size} rows and windows of {manifest.seq_len} tokens, as tools/evaluate.py does by default. "
-        "`score` reads a text in one row.",
-        "",
-        "## Limits",
-        "",
-        f"It goes on with text of the kind that it was trained on ({manifest.splits['train'].tokens:,} tokens), and knows nothing else; it was not trained to follow instructions,",
-        "and what it writes may be wrong, or be a passage of its training text. Perplexities per word compare on the same text only.",
-    ]
-    return "\n".join(lines) + "\n"
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What an export tells of itself."""
+
+    checkpoint: str
+    step: int
+    evaluated_as: str  # soft or argmax, of a SuperNet
+    scores: dict[str, dict[str, float]]  # by split, par.metrics.figures
+    mismatches: dict[str, tuple[int, int]]  # by split, lines that the tokenizer inside gives other ids, and all lines
+    memory_shape: Sequence[int]  # [A, 1, M, D] of one row
 
 
-def _origin_lines(architecture: Architecture, origin: Origin) -> list[str]:
-    """The table of pi, or nothing."""
+def text(name: str, config: RunConfig, manifest: Manifest, origin: Origin, measured: Measured) -> str:
+    """The card. name: that of the export's directory."""
+    architecture, model = config.architecture, config.model
+    kinds = ", ".join(f"{count} {NAMES[kind]}" for kind in NAMES if (count := architecture.blocks.count(kind)))
+    used = f"; used as their {'mixture' if measured.evaluated_as == 'soft' else 'likeliest kinds'}" if architecture.is_search else ""
+    is_word = manifest.settings["model_type"] == "word"
+    figures = [[f"{found[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED] for found in measured.scores.values()]
+    return CARD.format(
+        **model.to_json() | {"cutoffs": ", ".join(map(str, model.cutoffs)) or "none"},
+        name=name,
+        num_blocks=len(architecture),
+        memory_shape=list(measured.memory_shape),
+        back=measured.memory_shape[2],
+        eos=EOS,
+        vocab_size=manifest.vocab_size,
+        seq_len=config.data.seq_len,
+        batch_size=config.data.batch_size,
+        blocks=architecture.blocks,
+        kinds=kinds + used,
+        step=measured.step,
+        total_steps=config.total_steps,
+        checkpoint=measured.checkpoint,
+        recipe=config.recipe,
+        seed=config.training.seed,
+        latency=origin.latency or "latency: not known, as there is no table of it beside the run",
+        pi="\n".join(_pi(architecture, origin)),
+        corpus=" ".join([manifest.corpus.name, f"({manifest.corpus.note})" if manifest.corpus.note else ""]).strip(),
+        corpus_sha256=manifest.corpus.sha256,
+        splits="\n".join(
+            f"- {split}: {info.tokens:,} tokens, {info.words:,} words with line ends, {info.bytes:,} bytes" for split, info in manifest.splits.items()
+        ),
+        case="lower-cased (nfkc_cf)" if manifest.lowercase else "not lower-cased",
+        licence=corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE),
+        model_type=manifest.settings["model_type"],
+        tokenizer_sha256=manifest.tokenizer_sha256,
+        unknown="A word that train does not have is [UNK]." if is_word else "A character without a piece becomes bytes: any text can be encoded.",
+        mismatches=", ".join(f"{bad} of {total:,} lines of {split} have other ids" for split, (bad, total) in measured.mismatches.items()),
+        scores="\n".join(f"| {split} | {' | '.join(row)} |" for split, row in zip(measured.scores, figures)),
+        train_tokens=manifest.splits["train"].tokens,
+    )
+
+
+def _pi(architecture: Architecture, origin: Origin) -> list[str]:
+    """The table of pi, or why there is none."""
+    of = f"search `{architecture.search_run}`" if architecture.search_run else "search"
     if not len(origin.pi):
-        return [f"- derived from the search `{architecture.search_run}`, whose pi is not beside this run", ""] if architecture.search_run else []
-    title = f"pi of the search `{architecture.search_run}`, by the rule {origin.rule}" if architecture.search_run else "pi of this search"
+        return [f"The pi of the {of} is not beside the run." if architecture.search_run else "The blocks were given, not searched."]
     head = ["block", *(NAMES[kind] for kind in KINDS)]
     rows = [[str(number), *(f"{p:.3f}" for p in row)] for number, row in enumerate(origin.pi, 1)]
-    table = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    return [f"{title}:", "", *table, ""]
+    title = (
+        f"The pi of the {of}, from which the blocks were taken by the rule {origin.rule}:" if architecture.search_run else "The pi of this search:"
+    )
+    return [title, "", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))]

@@ -54,8 +54,8 @@ def _work(values: common.Flags) -> None:
             exported = export.save(model, partial)
         mismatches = {split: export.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
         origin = model_card.origin(Path(values.run), config, model.learner.pi)
-        about = (values.checkpoint, step, values.evaluate_as, scores, mismatches, exported.memory_shape)
-        files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, *about))
+        measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, exported.memory_shape)
+        files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, measured))
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     if values.json:
         facts = {"run": values.run, "output": values.output, "blocks": config.architecture.blocks, "checkpoint": values.checkpoint, "step": step}
