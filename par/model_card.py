@@ -75,8 +75,8 @@ The tokenizer inside was compared with SentencePiece, line by line: {mismatches}
 |---|---|---|---|---|
 {scores}
 
-Measured when this was exported, in {batch_size} rows and windows of {seq_len} tokens, as tools/evaluate.py does by default. `score` reads a text in one
-row.
+Measured when this was exported, in {batch_size} rows and windows of {seq_len} tokens, as tools/evaluate.py does by default.
+`score` reads a text in one row.
 
 ## Limits
 

@@ -1,0 +1,60 @@
+"""A directory takes another's place whole or not at all, and only where that is wanted."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from par import files
+from par.errors import ResourceError, UsageError
+
+
+def test_a_directory_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    for content in ("one", "two"):
+        with files.replacing_directory(tmp_path / "out") as partial:
+            (partial / content).write_text(content)
+            assert not (tmp_path / "out" / content).exists()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [content]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken"), OSError(errno.ENOSPC, "full")], ids=repr)
+def test_what_was_there_stays_when_the_work_fails(tmp_path, error):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(ResourceError if isinstance(error, OSError) else type(error)), files.replacing_directory(tmp_path / "out") as partial:
+        (partial / "half").write_text("half")
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    rename = os.rename
+
+    def failing(source, target):
+        if str(source).endswith(".partial"):
+            raise OSError(errno.EACCES, "refused", str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="refused"), files.replacing_directory(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_only_a_directory_of_the_kind_may_be_overwritten(tmp_path):
+    for name in ("empty", "foreign", "kind"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "notes").touch()
+    (tmp_path / "kind" / "mark").touch()
+    (tmp_path / "file").touch()
+    for name in ("missing", "empty", "deep/er/missing"):
+        files.check_replaceable(tmp_path / name, "mark", overwrite=False)
+    files.check_replaceable(tmp_path / "kind", "mark", overwrite=True)
+    for name, overwrite, words in (("kind", False, "--overwrite"), ("foreign", True, "no mark"), ("file", True, "no mark")):
+        with pytest.raises(UsageError, match=words):
+            files.check_replaceable(tmp_path / name, "mark", overwrite)
