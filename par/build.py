@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from par import batching, corpora, corpus, files, records, tokenizer
+from par import batching, corpora, corpus, records, tokenizer
 from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
-from par.errors import DataError, ResourceError, UsageError
+from par.errors import DataError, UsageError
 from par.tokenizer import Tokenizer
 
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
@@ -168,57 +164,3 @@ def sample(pieces: Iterable[str], share: float) -> Iterator[str]:
     """Each piece with probability `share`; always the same ones of the same text."""
     draw = random.Random(0)  # its random() is the same in every version of Python
     return (piece for piece in pieces if share >= 1 or draw.random() < share)
-
-
-@contextlib.contextmanager
-def building(root: Path) -> Iterator[Path]:
-    """Keeps other builds from `root` and yields an empty directory beside it, which takes its place if a manifest is in it when the block ends.
-
-    What was there stays until then. What a killed build left is removed, and a data set that it had moved aside comes back.
-    Raises: UsageError if the place can't be written, or another process builds there.
-    """
-    root = root.resolve()
-    missing = [path for path in root.parents if not path.exists()]
-    partial, old = (root.parent / f".{root.name}.{what}" for what in ("partial", "old"))
-    try:
-        lock = _locked(partial, root)
-    except OSError as error:
-        if error.errno in files.FULL:
-            raise files.refused(root, 0, error) from None
-        raise UsageError(f"output_dir {root} can't be written ({error.strerror}: {error.filename}): give another --output_dir") from None
-    try:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        for left in partial.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        yield partial
-        if (partial / "manifest.json").exists():
-            if root.exists():
-                root.rename(old)
-            partial.rename(root)
-    except ResourceError as error:  # names a file that is gone: the user knows the directory that it was for
-        raise ResourceError(str(error).replace(str(partial), str(root))) from None
-    finally:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-        for path in missing:
-            with contextlib.suppress(OSError):  # not empty, or gone
-                path.rmdir()
-
-
-def _locked(partial: Path, root: Path) -> int:
-    """Makes the directory, if it is not there, and locks it until the descriptor that is returned is closed, or this process ends."""
-    while True:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:  # else it got its name as a data set meanwhile
-                return lock
-        except BlockingIOError:
-            os.close(lock)
-            raise UsageError(f"output_dir {root} is being built by another process: wait for it, or give another --output_dir") from None
-        os.close(lock)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from par import build
+from par import build, files
 from par.config import DataConfig
 from par.corpus import Text
 
@@ -67,7 +67,7 @@ def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
     times = [time.perf_counter()]
     source = build.read(settings)
     times.append(time.perf_counter())
-    with build.building(root) as partial:
+    with files.building(root, "manifest.json", "output_dir") as partial:
         model = build.train(source)
         times.append(time.perf_counter())
         tokenizer, encoded = build.encode(partial, source, model, _silent, workers)

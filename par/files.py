@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -84,34 +85,57 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory beside `path` that takes its place when the block ends, and is removed when it fails.
+def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
+    """Keeps other builds from `root` and yields an empty directory beside it, which takes its place if the file `mark` is in it when the block ends.
 
-    What was at `path` is there until then, and removed afterwards. Raises: as `replacing`.
+    What was there stays until then. What a killed build left is removed, and what it had moved aside comes back. flag: the one that names `root`.
+    Raises: UsageError if the place can't be written, or another process builds there.
     """
-    path = Path(os.path.abspath(path))
-    partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
+    root = root.resolve()
+    missing = [path for path in root.parents if not path.exists()]
+    partial, old = (root.parent / f".{root.name}.{what}" for what in ("partial", "old"))
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        for file in filter(Path.is_file, partial.rglob("*")):
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-        if path.exists():
-            os.rename(path, old)
-        try:
-            os.rename(partial, path)
-        except OSError:
-            if old.exists():
-                os.rename(old, path)
-            raise
+        lock = _locked(partial, root, flag)
     except OSError as error:
-        if error.errno in DISK:
-            raise refused(path, 0, error) from None
-        raise
+        if error.errno in FULL:
+            raise refused(root, 0, error) from None
+        raise UsageError(f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give another --{flag}") from None
+    try:
+        if old.exists() and not root.exists():
+            old.rename(root)
+        for left in partial.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield partial
+        if (partial / mark).exists():
+            if root.exists():
+                root.rename(old)
+            partial.rename(root)
+    except ResourceError as error:  # names a file that is gone: the user knows the directory that it was for
+        raise ResourceError(str(error).replace(str(partial), str(root))) from None
     finally:
-        for directory in (partial, old):
-            shutil.rmtree(directory, ignore_errors=True)
+        if old.exists() and not root.exists():
+            old.rename(root)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+        for path in missing:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                path.rmdir()
+
+
+def _locked(partial: Path, root: Path, flag: str) -> int:
+    """Makes the directory, if it is not there, and locks it until the descriptor that is returned is closed, or this process ends."""
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:  # else it got its final name meanwhile
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageError(f"{flag} {root} is being built by another process: wait for it, or give another --{flag}") from None
+        os.close(lock)
 
 
 def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from par import corpora, latency, metrics, runs
-from par.architecture import KINDS, NAMES, Architecture
+from par import corpora, metrics
+from par.architecture import KINDS, NAMES, Architecture, interleaved
 from par.architecture import load as load_architecture
 from par.manifest import Manifest
 from par.runs import RunConfig
@@ -53,7 +53,8 @@ print(texts[0].numpy().decode())
 - blocks: `{blocks}` ({kinds})
 - width {d_model}, {num_heads} heads, dense width {d_ffn}, norm {norm}, cutoffs {cutoffs}, products in {precision}
 - trained {step:,} of {total_steps:,} steps ({checkpoint} checkpoint), recipe {recipe}, seed {seed}
-- {latency}
+
+{latency}
 
 {pi}
 
@@ -85,31 +86,16 @@ instructions, and what it writes may be wrong, or a passage of its training text
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """The search that a network came from: its pi [L, O] and, where it had a table of latencies, what it predicts; empty where it is not known."""
+def derived(run_dir: Path, architecture: Architecture) -> Architecture | None:
+    """What the search that a run's blocks came from has in its architecture.json, if it lies beside the run and says these blocks.
 
-    pi: Sequence[Sequence[float]] = ()
-    rule: str = ""
-    latency: str = ""
-
-
-def origin(run_dir: Path, config: RunConfig, pi: Sequence[Sequence[float]]) -> Origin:
-    """Where a run's blocks came from. pi: its own, of a SuperNet. A search is looked for beside the run.
-
-    Raises: DataError if there is a search, but it is damaged.
+    Raises: DataError if it is damaged.
     """
-    architecture = config.architecture
-    if architecture.is_search:
-        return Origin(pi, "argmax", "")
-    parents = list(Path(run_dir).resolve().parents)[:2] if architecture.search_run else []
-    for search in (parent / architecture.search_run for parent in parents):
-        if (search / "architecture.json").is_file() and (search / "config.json").is_file():
-            derived, of_search = load_architecture(search / "architecture.json"), runs.load(search)[0].search
-            costs = latency.costs_of(of_search.latency_ms)
-            line = costs.line(architecture.blocks, of_search.latency_of) if costs else ""
-            return Origin(derived.pi if derived.blocks == architecture.blocks else (), derived.rule, line)
-    return Origin()
+    for parent in list(Path(run_dir).resolve().parents)[:2] if architecture.search_run else ():  # two: a run may be one of several seeds
+        if (path := parent / architecture.search_run / "architecture.json").is_file():
+            found = load_architecture(path)
+            return found if found.blocks == architecture.blocks else None
+    return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +107,12 @@ class Measured:
     evaluated_as: str  # soft or argmax, of a SuperNet
     scores: dict[str, dict[str, float]]  # by split, par.metrics.figures
     mismatches: dict[str, tuple[int, int]]  # by split, lines that the tokenizer inside gives other ids, and all lines
+    pi: Sequence[Sequence[float]]  # [L, O] of the network itself: one-hot where a block is fixed
     memory_shape: Sequence[int]  # [A, 1, M, D] of one row
 
 
-def text(name: str, config: RunConfig, manifest: Manifest, origin: Origin, measured: Measured) -> str:
-    """The card. name: that of the export's directory."""
+def text(name: str, config: RunConfig, manifest: Manifest, origin: Architecture | None, measured: Measured) -> str:
+    """The card. name: that of the export's directory. origin: see `derived`."""
     architecture, model = config.architecture, config.model
     kinds = ", ".join(f"{count} {NAMES[kind]}" for kind in NAMES if (count := architecture.blocks.count(kind)))
     used = f"; used as their {'mixture' if measured.evaluated_as == 'soft' else 'likeliest kinds'}" if architecture.is_search else ""
@@ -148,8 +135,8 @@ def text(name: str, config: RunConfig, manifest: Manifest, origin: Origin, measu
         checkpoint=measured.checkpoint,
         recipe=config.recipe,
         seed=config.training.seed,
-        latency=origin.latency or "latency: not known, as there is no table of it beside the run",
-        pi="\n".join(_pi(architecture, origin)),
+        latency="\n".join(_latency(origin)),
+        pi="\n".join(_pi(architecture, origin, measured.pi)),
         corpus=" ".join([manifest.corpus.name, f"({manifest.corpus.note})" if manifest.corpus.note else ""]).strip(),
         corpus_sha256=manifest.corpus.sha256,
         splits="\n".join(
@@ -166,14 +153,22 @@ def text(name: str, config: RunConfig, manifest: Manifest, origin: Origin, measu
     )
 
 
-def _pi(architecture: Architecture, origin: Origin) -> list[str]:
+def _latency(origin: Architecture | None) -> list[str]:
+    """What the network should take and takes, where the search's architecture.json tells."""
+    if origin is None or origin.latency is None:
+        return ["Its latency is not known: it was derived without a table of latencies."]
+    lines = origin.latency.lines(origin.short, Architecture(interleaved(len(origin))).short)
+    return ["Latency, on the device where it was derived:", "", *(f"    {line}" for line in lines)]
+
+
+def _pi(architecture: Architecture, origin: Architecture | None, own: Sequence[Sequence[float]]) -> list[str]:
     """The table of pi, or why there is none."""
-    of = f"search `{architecture.search_run}`" if architecture.search_run else "search"
-    if not len(origin.pi):
-        return [f"The pi of the {of} is not beside the run." if architecture.search_run else "The blocks were given, not searched."]
+    if architecture.is_search:
+        title, pi = "The pi of this search:", own
+    elif origin is not None and origin.pi:
+        title, pi = f"The pi of the search `{architecture.search_run}`, from which the blocks were taken by the rule {origin.rule}:", origin.pi
+    else:
+        return [f"The pi of the search `{architecture.search_run}` is not beside the run." if architecture.search_run else "The blocks were given."]
     head = ["block", *(NAMES[kind] for kind in KINDS)]
-    rows = [[str(number), *(f"{p:.3f}" for p in row)] for number, row in enumerate(origin.pi, 1)]
-    title = (
-        f"The pi of the {of}, from which the blocks were taken by the rule {origin.rule}:" if architecture.search_run else "The pi of this search:"
-    )
+    rows = [[str(number), *(f"{p:.3f}" for p in row)] for number, row in enumerate(pi, 1)]
     return [title, "", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))]

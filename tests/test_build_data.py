@@ -265,7 +265,7 @@ def test_a_data_set_that_a_killed_build_had_moved_aside_comes_back_before_anythi
 
 
 def test_two_builds_of_one_place_do_not_meet(here, capsys):
-    with build.building(here / "data" / "text") as partial:
+    with files.building(here / "data" / "text", "manifest.json", "output_dir") as partial:
         (partial / "something").write_text("x")
         before = contents(here)
         assert build_data.main(["--input_text=text.txt", *SMALL]) == 1

@@ -20,10 +20,12 @@ import par
 from conftest import Finished
 from par import architecture, evaluation, manifest
 from par.model import Model
+from par.promise import Case, Promise
 from par.tokenizer import EOS
 from small import small_config, trainer
 from test_pipeline import tiny_text
 
+PROMISE = Promise("training", (Case("training", 12.345, 13.0),))
 TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\0\n", "the " * 40)
 
 
@@ -38,9 +40,9 @@ def made(tmp_path_factory) -> SimpleNamespace:
     )
     assert code == 0
     for name, blocks in (("search", "ss"), ("run", "ad")):
-        config = small_config(root / "data", blocks, epochs=1, seq_len=8, cutoffs=(60,))
+        config = small_config(root / "data", blocks, epochs=1, cutoffs=(60,))
         if name == "run":
-            chosen = architecture.Architecture("ad", "argmax", "search", ((0.75, 0.125, 0.125), (0.25, 0.5, 0.25)), (0,))
+            chosen = architecture.Architecture("ad", "argmax", "search", ((0.75, 0.125, 0.125), (0.25, 0.5, 0.25)), (0,), PROMISE)
             chosen.save(root / "search" / "architecture.json")
             config = dataclasses.replace(config, architecture=architecture.Architecture("ad", search_run="search"))
         config.save(root / name, root / "data")

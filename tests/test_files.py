@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
-import os
+from pathlib import Path
 
 import pytest
 
 from par import files
-from par.errors import ResourceError, UsageError
+from par.errors import UsageError
 
 
 def test_a_directory_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
     for content in ("one", "two"):
-        with files.replacing_directory(tmp_path / "out") as partial:
+        with files.building(tmp_path / "out", "mark", "output") as partial:
             (partial / content).write_text(content)
+            (partial / "mark").touch()
             assert not (tmp_path / "out" / content).exists()
-        assert [path.name for path in (tmp_path / "out").iterdir()] == [content]
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {content, "mark"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -24,8 +25,8 @@ def test_a_directory_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
 def test_what_was_there_stays_when_the_work_fails(tmp_path, error):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
-    with pytest.raises(ResourceError if isinstance(error, OSError) else type(error)), files.replacing_directory(tmp_path / "out") as partial:
-        (partial / "half").write_text("half")
+    with pytest.raises(type(error)), files.building(tmp_path / "out", "mark", "output") as partial:
+        (partial / "mark").write_text("half")
         raise error
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
 
@@ -33,16 +34,16 @@ def test_what_was_there_stays_when_the_work_fails(tmp_path, error):
 def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
-    rename = os.rename
+    rename = Path.rename
 
     def failing(source, target):
-        if str(source).endswith(".partial"):
+        if source.name.endswith(".partial"):
             raise OSError(errno.EACCES, "refused", str(target))
-        rename(source, target)
+        return rename(source, target)
 
-    monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(OSError, match="refused"), files.replacing_directory(tmp_path / "out"):
-        pass
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="refused"), files.building(tmp_path / "out", "mark", "output") as partial:
+        (partial / "mark").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
 
 

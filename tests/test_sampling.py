@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,3 +81,14 @@ def test_a_sample_hangs_on_seed_place_and_its_number_alone():
 def test_settings_out_of_their_bounds_are_refused_by_name(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         SamplingConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0.0}, {}, {"top_k": 4}, {"top_p": 0.5, "temperature": 0.7}, {"top_k": 6, "top_p": 0.9}], ids=str
+)
+def test_settings_that_are_inputs_of_a_graph_draw_what_constants_draw(settings):
+    log_prob = tf.constant(np.random.default_rng(0).normal(0, 2, [5, 40]), tf.float32)
+    config = SamplingConfig(seed=3, **settings)
+    drawn = tf.function(lambda **given: sampling.draw(log_prob, SimpleNamespace(**given), tf.constant(7)), autograph=False)
+    inputs = {name: tf.constant(getattr(config, name)) for name in ("temperature", "top_k", "top_p", "seed")}
+    np.testing.assert_array_equal(drawn(**inputs), sampling.draw(log_prob, config, tf.constant(7)))

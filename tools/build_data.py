@@ -66,7 +66,7 @@ def _work(values: common.Flags) -> None:
         raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
     source = build.read(values.read(DataConfig), values.mirror)
     root = Path(values.output_dir or Path("data") / source.corpus.name)
-    with build.building(root) as partial:
+    with files.building(root, "manifest.json", "output_dir") as partial:
         is_built = build.is_built(root, source, values.overwrite, Progress)
         if is_built:
             common.start_tensorflow()

@@ -49,12 +49,12 @@ def _work(values: common.Flags) -> None:
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
     scores = {split: evaluation.score(model.learner, data_dir, manifest, split, values.evaluate_as) for split in SPLITS}
     step = int(model.learner.step.numpy())
-    with files.replacing_directory(output) as partial:
+    with files.building(output, MARK, "output") as partial:
         with common.silenced_stderr():
             exported = export.save(model, partial)
         mismatches = {split: export.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
-        origin = model_card.origin(Path(values.run), config, model.learner.pi)
-        measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, exported.memory_shape)
+        origin = model_card.derived(Path(values.run), config.architecture)
+        measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, model.learner.pi, exported.memory_shape)
         files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, measured))
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     if values.json:
