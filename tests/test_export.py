@@ -25,7 +25,7 @@ from par.tokenizer import EOS
 from small import small_config, trainer
 from test_pipeline import tiny_text
 
-PROMISE = Promise("training", (Case("training", 12.345, 13.0),))
+PROMISE = Promise("inference", (Case("inference", 12.345, 13.0),))
 TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\0\n", "the " * 40)
 
 
