@@ -52,7 +52,7 @@ def _work(values: common.Flags) -> None:
     with files.building(output, MARK, "output") as partial:
         with common.silenced_stderr():
             exported = export.save(model, partial)
-        mismatches = {split: export.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
+            mismatches = {split: export.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
         origin = model_card.derived(Path(values.run), config.architecture)
         measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, model.learner.pi, exported.memory_shape)
         files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, measured))
