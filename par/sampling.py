@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -33,20 +34,28 @@ def draw(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Te
     config: its settings may be scalar tensors, where a graph takes them as inputs. place: scalar, how many tokens were drawn before. Row b hangs on
     (seed, place, b) alone. Temperature 0 takes the likeliest id, the lowest of equals.
     """
-    return _either(config.temperature == 0, lambda: tf.argmax(log_prob, axis=-1, output_type=tf.int32), lambda: _drawn(log_prob, config, place))
+    # In float64, as in float32 temperatures below 1e-37 or above 3e38 would make infinities, and of these no number.
+    temperature = _float64(config.temperature)
+    cold = temperature < sys.float_info.min  # TensorFlow takes smaller ones for 0
+    return _either(cold, lambda: tf.argmax(log_prob, axis=-1, output_type=tf.int32), lambda: _drawn(log_prob, temperature, config, place))
 
 
-def _drawn(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
-    scaled = log_prob / config.temperature
+def _drawn(log_prob: tf.Tensor, temperature: float | tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
+    scaled = tf.cast(log_prob - tf.reduce_max(log_prob, axis=-1, keepdims=True), tf.float64) / temperature
     fewer = (config.top_k > 0) | (config.top_p < 1)
-    scaled = _either(fewer, lambda: tf.where(kept(scaled, config.top_k, config.top_p), scaled, OUT), lambda: scaled)
-    below = tf.cumsum(tf.cast(tf.nn.softmax(scaled), tf.float64), axis=-1)
+    scaled = _either(fewer, lambda: tf.where(kept(scaled, config.top_k, _float64(config.top_p)), scaled, OUT), lambda: scaled)
+    below = tf.cumsum(tf.nn.softmax(scaled), axis=-1)
     # One number for each sample that there can be, so that a sample does not hang on how many are drawn.
     numbers = tf.random.stateless_uniform(
         [SamplingConfig.maximum("num_samples")], tf.stack([config.seed, tf.cast(place, tf.int32)]), dtype=tf.float64
     )
     wanted = numbers[: tf.shape(log_prob)[0], None] * below[:, -1:]
     return tf.searchsorted(below, wanted, side="right")[:, 0]
+
+
+def _float64(value: float | tf.Tensor) -> float | tf.Tensor:
+    """A setting as it is, or as an input of a graph in float64."""
+    return tf.cast(value, tf.float64) if tf.is_tensor(value) else value
 
 
 def _either(condition: bool | tf.Tensor, then: Callable[[], tf.Tensor], otherwise: Callable[[], tf.Tensor]) -> tf.Tensor:

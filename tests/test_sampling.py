@@ -55,6 +55,20 @@ def test_ids_are_drawn_as_often_as_their_probabilities_say(temperature):
     assert (np.abs(np.bincount(found.ravel(), minlength=5) / found.size - expected) < 4 * deviation).all()
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300, 1e-40, 1e-3])
+@pytest.mark.parametrize("top_k", [0, 2])
+def test_a_temperature_near_0_takes_the_likeliest(temperature, top_k):
+    assert set(draws(SamplingConfig(temperature=temperature, top_k=top_k, num_samples=30), 5).ravel()) == {1}
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e39, 1e300])
+def test_a_vast_temperature_draws_all_ids_equally_and_never_one_that_is_out(temperature):
+    log_prob = tf.constant([[-7.0, -0.5, sampling.OUT, -0.9]] * MOST)
+    found = [sampling.draw(log_prob, SamplingConfig(temperature=temperature, num_samples=MOST), tf.constant(place)) for place in range(30)]
+    shares = np.bincount(np.ravel(found), minlength=4) / np.size(found)
+    assert len(shares) == 4 and shares[2] == 0 and (np.abs(shares[[0, 1, 3]] - 1 / 3) < 0.02).all()
+
+
 def test_no_temperature_takes_the_likeliest_and_of_equals_the_first():
     assert set(draws(SamplingConfig(temperature=0.0, num_samples=3)).ravel()) == {1}
     assert sampling.draw(tf.constant([[0.1, 0.7, 0.7]]), SamplingConfig(temperature=0.0), tf.constant(0)).numpy().tolist() == [1]
