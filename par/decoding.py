@@ -46,8 +46,13 @@ class Decoder:
         return memories
 
     def write(self, prompt: Sequence[int], config: SamplingConfig) -> Iterator[np.ndarray]:
-        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic for a seed."""
-        memories = self._spread(self.read(prompt[:-1]), config.num_samples)
+        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic for a seed.
+
+        What stands further back in the prompt than blocks can hand on is not read: the work does not grow with the prompt.
+        """
+        memories = self._objective.trunk.empty_memories(1, self._mem_len)
+        reach = memories.hidden.shape[0] * self._mem_len  # tokens back that a token hangs on: M in each attending block
+        memories = self._spread(self.read(prompt[-1 - reach : -1], memories), config.num_samples)
         token = tf.fill([config.num_samples], tf.constant(prompt[-1], tf.int32))
         writer = self._writer(config)
         for place in range(config.length):

@@ -64,6 +64,20 @@ def test_a_prompt_is_read_the_same_in_windows_and_one_by_one(length):
     assert at_once.valid.numpy().tolist() == one_by_one.valid.numpy().tolist() == [min(length, M)]
 
 
+@pytest.mark.parametrize("blocks", ["adaid", "did", "sas"])
+def test_of_a_long_prompt_only_what_the_next_token_hangs_on_is_read(blocks, monkeypatch):
+    network, prompt, config = objective(blocks), text(200), SamplingConfig(length=4, top_k=6)
+    decoder, read = Decoder(network, T, M), []
+    whole, reading = decoder.read(prompt[:-1]), decoder.read
+    monkeypatch.setattr(decoder, "read", lambda tokens, memories: read.append((len(tokens), reading(tokens, memories))) or read[0][1])
+    written = [int(token) for (token,) in decoder.write(prompt, config)]
+    log_prob = in_one_window(network, prompt + written, M, EVALUATION)[len(prompt) - 1 : -1]
+    assert written == [sampling.draw(tf.constant(row[None]), config, tf.constant(place)).numpy()[0] for place, row in enumerate(log_prob)]
+    ((count, memories),) = read
+    assert count == sum(kind in "as" for kind in blocks) * M
+    np.testing.assert_allclose(memories.hidden, whole.hidden, rtol=1e-4, atol=1e-5)
+
+
 def test_a_sample_is_the_same_however_many_are_written_and_no_two_are():
     network, decoder = objective("adaid"), Decoder(objective("adaid"), T, M)
     one, three = (np.array(list(decoder.write(text(9), SamplingConfig(length=20, num_samples=rows)))) for rows in (1, 3))
