@@ -125,16 +125,17 @@ class Tokenizer:
 
         Of a character whose bytes have not all come, nothing is given before they have, or the line or the stream ends.
         """
-        line, shown = [], ""  # ids that what follows may hang on, and their text as far as it was given
+        line, ended, shown = [], 0, ""  # ids that what follows may hang on, how many ended a character, and their text as far as it was given
         for token in ids:
             line.append(token)
             text = self.decode(line)
             whole = text if token == EOS else text.rstrip("\ufffd")
             yield whole[len(shown) :]
             if token == EOS:
-                line, shown = [], ""
-            elif whole == text and not self._processor.is_byte(token) and not self._processor.is_control(token):
-                line, shown = [token], self.decode([token])  # it alone decides about the next one's space
+                line, ended, shown = [], 0, ""
+            elif whole == text and not self._processor.is_control(token):
+                line = line[ended:]  # the last piece, or the bytes of the last character: they alone decide about the next one's space
+                ended, shown = len(line), self.decode(line)
             else:
                 shown = whole
         yield self.decode(line)[len(shown) :]

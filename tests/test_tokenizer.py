@@ -295,3 +295,11 @@ def test_a_stream_of_ids_gives_the_text_piece_by_piece_and_no_part_of_a_characte
             pieces = list(model.decode_stream(stream))
             assert "".join(pieces) == model.decode(stream) and len(pieces) == 1 + len(stream)
             assert stream is not ids or "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
+
+
+def test_a_stream_decodes_no_more_for_a_token_the_longer_a_run_of_bytes_is(trained, monkeypatch):
+    model, sizes = trained["unigram"][1], []
+    ids = model.encode_block("\u4e2d\U0001f600" * 40).tolist()
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda line: sizes.append(len(line)) or decode(line))
+    assert "".join(model.decode_stream(ids)) == decode(ids) and len(ids) > 200 and max(sizes) <= 8
