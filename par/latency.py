@@ -174,7 +174,7 @@ class LatencyTable:
     def from_json(cls, value: Any) -> LatencyTable:
         """Inverse of `to_json`. Raises: UsageError unless every field has the right type and a value that a measurement can have."""
         keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
-        if isinstance(value, dict) and value.get("schema") == 1:
+        if isinstance(value, dict) and value.get("schema") == 1 and set(value) == keys - {"decoding", "calibration"}:
             raise UsageError("it has schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py")
         if not isinstance(value, dict) or set(value) != keys or value["schema"] != SCHEMA:
             raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(keys))}")

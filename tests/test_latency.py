@@ -87,9 +87,16 @@ def test_a_saved_table_comes_back_equal(path):
     assert set(value) == sizes | {"schema", "device", "repeats", "training_step", "inference", "decoding", "calibration"}
 
 
+def test_a_table_of_an_earlier_version_is_named_as_such_and_another_file_of_schema_1_is_not(path):
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("decoding", "calibration")} | {"schema": 1}
+    for value, said in ((old, "it has schema 1, of an earlier version that did not time decoding: measure again"), ({"schema": 1}, "it must have schema 2")):
+        with pytest.raises(UsageError, match=said):
+            LatencyTable.from_json(value)
+
+
 CHANGES = [
     ("schema", 3, "schema 2 and the keys batch_size, calibration, decoding, device,"),
-    ("schema", 1, "it has schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py"),
+    ("schema", 1, "schema 2 and the keys"),
     ("colour", 1, "schema 2 and the keys"),
     ("device", "abacus", "device must be a JSON object"),
     ("model", {"d_model": 16}, "ModelConfig must have exactly the keys"),
