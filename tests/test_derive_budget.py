@@ -93,7 +93,7 @@ def test_people_read_the_budget_what_it_costs_and_the_next_command(run, capsys):
     assert tool.main(["--run=run", "--budget_ratio=0.8"]) == 0
     out, err = capsys.readouterr()
     lines, best = out.splitlines(), best_within(8.0)
-    assert lines[0] == f"architecture: {best} (from ssss, likeliest within 8.000 ms by pi at step 14 of 14)"
+    assert lines[0] == f"architecture: {best} (from ssss, likeliest within 8.000 ms of inference by pi at step 14 of 14)"
     assert f"latency of {best}: 8.00 ms inference, 80.0% of the 10.00 ms of adad" in lines and err == ""
     assert lines[-2] == "written: run/architecture.json" and "--architecture=run/architecture.json" in lines[-1]
 
@@ -107,6 +107,7 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(t
             "error: run plain was given no latencies: give --latency_table=FILE, which tools/measure_latency.py makes",
         ),
         (("--run=plain", "--pareto"), "error: run plain was given no latencies"),
+        (("--run=plain", "--latency_of=decoding"), "error: the search was given no latencies, but latency_of is decoding: give --latency_table=FILE"),
         (("--run=run", "--budget_ms=3.9"), "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii"),
         (("--run=run", "--budget_ratio=0.39"), "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii"),
         (
@@ -136,6 +137,8 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(t
         (("--rule=paper", "--latency_table=t.json"), "--latency_table goes with a search, but --rule=paper hangs on the number of blocks alone"),
         (("--measure",), "--measure needs --latency_table=FILE"),
         (("--calibrate",), "--calibrate needs --latency_table=FILE"),
+        (("--pareto", "--output=chosen.json"), "--pareto alone chooses no network, to write or to measure: leave --output out, or give a budget, too"),
+        (("--latency_table=t.json", "--pareto", "--pairs=3"), "--pareto alone chooses no network, to write or to measure: leave --pairs out"),
         (("--budget_ms=3", "--pairs=9"), "--pairs needs --latency_table=FILE"),
         (("--latency_table=t.json", "--pairs=0"), "pairs must be from 1 to 10000, but are 0"),
         (("--latency_table=t.json", "--nomeasure", "--calibrate"), "--calibrate needs a network that is measured"),
@@ -205,7 +208,7 @@ def test_a_table_of_another_dropout_rate_fits_and_one_of_another_shape_does_not(
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("schema", 1, "schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py"),
+        ("schema", 3, "it must have schema 2 and the keys"),
         ("decoding.a.milliseconds", -1.0, "decoding of a must be milliseconds"),
         ("calibration.decoding", 0, "calibration must be factors"),
     ],
@@ -262,6 +265,9 @@ def test_a_table_or_a_place_that_can_not_be_written_is_refused_before_anything_i
     (tmp_path / "taken").mkdir()
     assert tool.main(["--run=run", f"--latency_table={table}", "--budget_ms=8", "--output=taken"]) == 1
     assert "taken: Is a directory" in capsys.readouterr().err and clock == []
+    (run / "plots").write_text("no directory")
+    assert tool.main(["--run=run", f"--latency_table={table}", "--budget_ms=8", "--plot"]) == 1
+    assert "plots/pareto.png: Not a directory" in capsys.readouterr().err and clock == [] and not (run / "architecture.json").exists()
 
 
 @pytest.mark.slow  # starts TensorFlow and traces two networks

@@ -109,6 +109,7 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
         (("--sweep_mem_len=3", "--sweep_mem_len=-1"), 1, "mem_len must be at least 0, but is -1"),
         (("--mem_len=2", "--sweep_mem_len=3"), 1, "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both flags"),
         (("--plot=m.png",), 1, "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice"),
+        (("--plot=/", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "/: Is a directory"),
         (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
         (("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"), 6, "but this machine has"),
     ],

@@ -39,6 +39,7 @@ from par.promise import MAX_MILLISECONDS, MAX_PAIRS, Promise
 from par.tools import common
 
 BUDGET = "budget"
+PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}  # in plots/ of the run, by what chooses
 FLAGS = (
     common.Flags(__doc__)
     .own(
@@ -76,7 +77,7 @@ FLAGS = (
 
 def _work(values: common.Flags) -> None:
     rule = _rule(values)
-    if values.plot and rule not in ("consensus", BUDGET):
+    if values.plot and rule not in PICTURES:
         raise UsageError(f"--plot draws --rule=consensus, a budget or --pareto, but the rule is {rule}: tools/plot_pi.py draws a single run")
     if rule in derive.PATTERNS:
         _pattern(values)
@@ -104,6 +105,9 @@ def _rule(values: common.Flags) -> str:
         raise UsageError(f"--{given[0]} goes with a search, but --rule={rule} hangs on the number of blocks alone")
     if set(given) - {"latency_table", "latency_of"} and not values.latency_table:
         raise UsageError(f"--{given[-1]} needs --latency_table=FILE, which tools/measure_latency.py makes")
+    idle = [name for name in ("output", "pairs") if values[name].present]
+    if idle and values.pareto and not budgets:
+        raise UsageError(f"--pareto alone chooses no network, to write or to measure: leave --{idle[0]} out, or give a budget, too")
     if not 1 <= values.pairs <= MAX_PAIRS:
         raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
     if values.calibrate and not (values.measure and (budgets or not values.pareto)):
@@ -166,6 +170,8 @@ class Front(NamedTuple):
 
 def _search(values: common.Flags, rule: str) -> None:
     search, name = _read(values, rule), runs.name_of(values.run)
+    if values.plot:
+        files.check_writable(_picture(values, rule))
     config, data_dir = runs.load(search.directory)
     likeliest, latencies = search.chosen(name), _latencies(values, config)
     front = _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
@@ -216,7 +222,7 @@ def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path
         print("\n".join([*budget.lines(front.choices, latencies.own, latencies.of), ""]))
     of = f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}" if search.several else "pi"
     early = ", where it had settled" if step == last.last_step < last.total_steps else ""
-    how = f"likeliest within {front.budget_ms:.3f} ms by {of}" if front.choices else f"argmax of {of}"
+    how = f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}" if front.choices else f"argmax of {of}"
     print(f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of {last.total_steps:,}{early})\n")
     print("\n".join(derive.pi_lines(chosen, blocks, agreement)))
     if latencies.table:
@@ -229,11 +235,12 @@ def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path
 
 
 def _latencies(values: common.Flags, config: runs.RunConfig) -> Latencies:
-    """Raises: DataError if the table is damaged or for another shape; UsageError if the search's own latencies are of another case."""
+    """Raises: DataError if the table is damaged or for another shape; UsageError if the search's own latencies are of another case or missing."""
     if not values.latency_table:
         of, costs = config.search.latency_of, latency.costs_of(config.search.latency_ms)
-        if costs and values.latency_of not in (None, of):
-            raise UsageError(f"the search was given latencies of {of}, not of {values.latency_of}: give --latency_table=FILE, which has all")
+        if values.latency_of not in (None, of if costs else None):
+            given = f"latencies of {of}, not of {values.latency_of}" if costs else f"no latencies, but latency_of is {values.latency_of}"
+            raise UsageError(f"the search was given {given}: give --latency_table=FILE, which has all")
         return Latencies(of, {of: costs} if costs else {}, None)
     of, table, data = values.latency_of or latency.WHAT[0], latency.load(values.latency_table), config.data
     cases = (of, *latency.PROMISED)
@@ -301,10 +308,14 @@ def _seeds(values: common.Flags) -> tuple[dict[Path, history.Run], list[str]]:
     return {seeds.directory(Path(values.run), seed): run for seed, run in read.items()}, left_out
 
 
+def _picture(values: common.Flags, rule: str) -> Path:
+    return Path(values.run) / "plots" / PICTURES[rule]
+
+
 def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
     from par import plots  # matplotlib takes a second to load, a refusal should not
 
-    picture = Path(values.run) / "plots" / "consensus.png"
+    picture = _picture(values, "consensus")
     plots.consensus(picture, blocks, pis, chosen.seeds)
     return plots.described(picture)
 
@@ -312,7 +323,7 @@ def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architect
 def _drawn_front(values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
     from par import plots  # as above
 
-    picture = Path(values.run) / "plots" / "pareto.png"
+    picture = _picture(values, BUDGET)
     plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
     return plots.described(picture)
 

@@ -77,6 +77,8 @@ def _work(values: common.Flags) -> int:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     readings = _readings(values)
+    if values.plot:
+        files.check_writable(Path(values.plot))
     opened = [(run, *common.opened(run, values.data)) for run in values.run]
     settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
