@@ -52,8 +52,8 @@ FLAGS = (
 
 
 def _work(values: common.Flags) -> None:
-    if min(values.repeats, values.steps) < 1 or values.repeats > latency.MAX_REPEATS:
-        raise UsageError(f"repeats and steps must be at least 1, but are {values.repeats} and {values.steps}")
+    if not all(1 <= count <= latency.MAX_REPEATS for count in (values.repeats, values.steps)):
+        raise UsageError(f"repeats and steps must be from 1 to {latency.MAX_REPEATS:,}, but are {values.repeats} and {values.steps}")
     config, counts = _of_run(values) if values.run else _of_data(values)
     path = Path(values.output or (Path(values.run) / "latency.json" if values.run else f"logs/{config.data.name}-latency.json"))
     files.check_writable(path)
