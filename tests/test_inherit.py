@@ -240,6 +240,7 @@ def test_train_refuses_a_source_that_does_not_fit_before_it_makes_anything(tmp_p
     refused(call(*flags, "--architecture=aid", "--d_ffn=25"), 1, "the weights of run search do not fit (model.d_ffn: 24 -> 25)")
     refused(call(*flags, "--architecture=aid", "--cutoffs=auto"), 1, "cutoffs=auto may find others")
     refused(call(*flags[:-1], "--architecture=aid", "--init_checkpoint=best"), 1, "init_checkpoint=best needs --init_from=RUN")
+    refused(call(*flags, "--architecture=aid", "--init_from="), 1, "init_from is empty")
     refused(call(*flags, "--architecture=aid", f"--init_from={tmp_path}"), 3, f"--init_from={tmp_path} has no config.json")
     other = small_data(tmp_path / "other", train=1_000, valid=200, vocab_size=41)
     was, now = (manifest.load(path).tokenizer_sha256 for path in (data_dir, other))

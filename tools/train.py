@@ -84,7 +84,9 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
 
 
 def _source(values: common.Flags) -> Path | None:
-    """The run that the weights are from. Raises: UsageError for --init_checkpoint alone, and beside settings that are still to be found."""
+    """The run that the weights are from. Raises: UsageError for an empty name, --init_checkpoint alone, or beside settings still to be found."""
+    if values.init_from == "":
+        raise UsageError("init_from is empty: name the run whose weights this one begins with, or leave the flag out")
     if values.init_from and _auto(values):
         raise UsageError("cutoffs=auto may find others than those that the weights of --init_from are for: give that run's own --cutoffs")
     if values.init_checkpoint != "last" and not values.init_from:
