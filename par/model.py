@@ -26,8 +26,9 @@ from par.config import SamplingConfig
 from par.corpus import RawBlock, Text
 from par.decoding import Decoder
 from par.encoding import encode_block
-from par.errors import DataError
+from par.errors import DataError, UsageError
 from par.learner import Learner
+from par.reading import Reading
 from par.tokenizer import EOS, PAD, Tokenizer
 
 
@@ -52,8 +53,12 @@ class Model:
 
         warn: told of a damaged checkpoint that an older one stands in for.
 
-        Raises: DataError if the run, its checkpoint or its data is missing, damaged, or does not fit together.
+        Raises: UsageError for another checkpoint or evaluate_as; DataError if the run, its checkpoint or its data is missing, damaged, or does not
+        fit together.
         """
+        for name, value, choices in (("checkpoint", checkpoint, ("last", "best")), ("evaluate_as", evaluate_as, ("soft", "argmax"))):
+            if value not in choices:
+                raise UsageError(f"{name} must be one of {', '.join(choices)}, but is {value!r}")
         config, data_dir = runs.load(Path(run))
         data_dir = Path(data or data_dir)
         runs.data_of(run, config, data_dir)
@@ -90,8 +95,10 @@ class Model:
     def score(self, text: str, seq_len: int | None = None, mem_len: int | None = None) -> dict[str, float]:
         """How well the network predicts a text: `nll`, the sum in nats, and the figures of par.metrics. Every token is scored, the first after [EOS].
 
-        seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a text without a line.
+        seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a text without a line, UsageError for lengths that
+        par.reading.Reading does not take.
         """
+        Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
         ids, (_, words, characters, bytes_) = self._encoded(text)
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
@@ -137,7 +144,7 @@ class Model:
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
         """What writes texts; mem_len: see `generate`."""
-        mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else mem_len
+        mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else Reading(mem_len=mem_len).mem_len
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self.phase)
         return self._decoders[mem_len]

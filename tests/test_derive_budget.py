@@ -137,7 +137,10 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(t
         (("--rule=paper", "--latency_table=t.json"), "--latency_table goes with a search, but --rule=paper hangs on the number of blocks alone"),
         (("--measure",), "--measure needs --latency_table=FILE"),
         (("--calibrate",), "--calibrate needs --latency_table=FILE"),
-        (("--pareto", "--output=chosen.json"), "--pareto alone chooses no network, to write or to measure: leave --output out, or give a budget, too"),
+        (
+            ("--pareto", "--output=chosen.json"),
+            "--pareto alone chooses no network, to write or to measure: leave --output out, or give a budget, too",
+        ),
         (("--latency_table=t.json", "--pareto", "--pairs=3"), "--pareto alone chooses no network, to write or to measure: leave --pairs out"),
         (("--budget_ms=3", "--pairs=9"), "--pairs needs --latency_table=FILE"),
         (("--latency_table=t.json", "--pairs=0"), "pairs must be from 1 to 10000, but are 0"),

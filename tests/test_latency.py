@@ -89,7 +89,10 @@ def test_a_saved_table_comes_back_equal(path):
 
 def test_a_table_of_an_earlier_version_is_named_as_such_and_another_file_of_schema_1_is_not(path):
     old = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("decoding", "calibration")} | {"schema": 1}
-    for value, said in ((old, "it has schema 1, of an earlier version that did not time decoding: measure again"), ({"schema": 1}, "it must have schema 2")):
+    for value, said in (
+        (old, "it has schema 1, of an earlier version that did not time decoding: measure again"),
+        ({"schema": 1}, "it must have schema 2"),
+    ):
         with pytest.raises(UsageError, match=said):
             LatencyTable.from_json(value)
 

@@ -175,6 +175,17 @@ def test_settings_that_do_not_exist_are_refused(model):
         model.generate("the", warmth=3)
 
 
+def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_command_line(model, made):
+    for wrong in ({"seq_len": 0}, {"seq_len": -1}, {"mem_len": -1}, {"mem_len": 1.5}):
+        with pytest.raises(UsageError, match=f"{next(iter(wrong))} must be"):
+            model.score("the", **wrong)
+    with pytest.raises(UsageError, match="mem_len must be at least 0, but is -1"):
+        model.generate("the", mem_len=-1)
+    for wrong in ({"checkpoint": "first"}, {"evaluate_as": "hard"}):
+        with pytest.raises(UsageError, match=f"{next(iter(wrong))} must be one of"):
+            par.load(made.run, **wrong)
+
+
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs_as_it_stands(made, tmp_path):
     shutil.copytree(made.run, tmp_path / "logs" / "RUN")

@@ -20,6 +20,7 @@ from par import files
 from par.config import SamplingConfig
 from par.errors import DataError, UsageError
 from par.progress import announce
+from par.reading import Reading
 from par.tools import common
 
 MAX_PROMPT_BYTES = 1 << 20
@@ -42,8 +43,7 @@ FLAGS = (
 
 def _work(values: common.Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
-    if values.mem_len is not None and not 0 <= values.mem_len <= 1 << 20:
-        raise UsageError(f"mem_len must be from 0 to {1 << 20}, but is {values.mem_len}")
+    Reading(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
     _, data_dir, _ = common.opened(values.run, values.data)
     common.start_tensorflow()
     from par.model import Model
