@@ -47,7 +47,7 @@ def corpus_of(name: str) -> bytes:
     return ("word " * 13_000 + "x" * 10_000 + "\n\n").encode()
 
 
-@pytest.mark.parametrize("name", ["python-docs", "noise", "broken", "long"])
+@pytest.mark.parametrize("name", [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_words_and_text_are_those_of_the_library(kind, name):
     (model, graph), data = made(kind), corpus_of(name)

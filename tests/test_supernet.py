@@ -187,7 +187,7 @@ def test_the_logits_of_a_single_path_get_the_sampled_term_of_straight_throughs_g
     search, phase = network("s", norm, "straight_through"), training(step, tau=0.7)
     search.alpha.assign([[0.3, -0.2, 0.1]])
     of = np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32)
-    block, memory, window = search.blocks[0], inputs(search)[1], search._window(T, M, "causal", False, inputs(search)[1].valid)
+    block, memory, window = search.blocks[0], inputs(search)[1], search._window(T, M, "causal", EVALUATION, inputs(search)[1].valid)
 
     def by_weight(weight):  # the derivative of the loss by each kind's weight, at the sample
         with tf.GradientTape() as tape:

@@ -88,7 +88,8 @@ SEARCHES = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind if kind == "pruned" else pytest.param(kind, marks=pytest.mark.slow) for kind in SEARCHES])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SEARCHES)
 def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, data_dir, kind):
     config = small_config(data_dir, "ssd", **SEARCHES[kind])
     whole = trainer(tmp_path / "whole", config, data_dir, record_every=7, save_every=1000)
