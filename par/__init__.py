@@ -24,7 +24,9 @@ def network(architecture, vocab_size, seed=0, **settings):
     from par.config import ModelConfig, SearchConfig
     from par.transformer import Transformer
 
-    return Transformer(strings.parse(architecture), ModelConfig(**settings), SearchConfig(), vocab_size, seed)
+    blocks, model = strings.parse(architecture), ModelConfig(**settings)
+    model.check_vocabulary(vocab_size)
+    return Transformer(blocks, model, SearchConfig(), vocab_size, seed)
 
 
 def load(run, checkpoint="last", data=None, evaluate_as="soft"):

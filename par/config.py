@@ -183,7 +183,9 @@ class ModelConfig(Group):
         return self.proj_dims or tuple(max(1, int(self.d_model // self.proj_factor ** (i + 1))) for i in range(len(self.cutoffs)))
 
     def check_vocabulary(self, vocab_size: int, remedy: str = "") -> None:
-        """Raises: UsageError, with the `remedy` that a command has, unless every cutoff lies inside the vocabulary of `vocab_size` ids."""
+        """Raises: UsageError for no vocabulary size; with the `remedy` that a command has, unless every cutoff lies inside the vocabulary."""
+        if type(vocab_size) is not int or not 1 <= vocab_size <= MAX_VOCAB_SIZE:
+            raise UsageError(f"vocab_size must be an integer from 1 to {MAX_VOCAB_SIZE}, but is {vocab_size!r}")
         if self.cutoffs and self.cutoffs[-1] >= vocab_size:
             raise UsageError(f"cutoffs must lie below the vocabulary size {vocab_size}, but are {list(self.cutoffs)}{remedy}")
 

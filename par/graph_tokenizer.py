@@ -3,7 +3,7 @@
     bytes -> clean -> lines -> pieces of each line -> ids, [EOS] after each line but the last
 
 Two segmentations of a unigram model can be equally likely, such as five spaces and four or four and five. SentencePiece takes the one whose last
-piece begins first; the SentencePiece inside TensorFlow Text compares rounded with exact sums there and may take the other. TensorFlow Text's fast
+piece begins first; the SentencePiece inside TensorFlow Text seems to compare rounded with exact sums and may not. TensorFlow Text's fast
 tokenizer takes the same as SentencePiece, but has no bytes for unknown characters. So a unigram text is cut by the fast one, and the bytes come
 from the other.
 """

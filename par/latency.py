@@ -155,13 +155,15 @@ class LatencyTable:
         """Milliseconds of a network of blocks drawn from pi [L, O]."""
         return self.costs(what).expected(pi)
 
-    def check_fits(self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int, path: Path | str) -> None:
-        """Raises: DataError, with both values, if the table was measured at another shape, as far as the latency `what` hangs on it."""
+    def misfits(self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int) -> list[str]:
+        """In what the table was measured at another shape, as far as the latency `what` hangs on it: both values of each setting."""
         there = {"vocab_size": self.vocab_size, "batch_size": self.batch_size, "seq_len": self.seq_len, **self.model.to_json()}
         here = {"vocab_size": vocab_size, "batch_size": batch_size, "seq_len": seq_len, **model.to_json()}
-        if changed := [
-            f"{name} {there[name]} there, {here[name]} here" for name in here if there[name] != here[name] and name not in INDIFFERENT[what]
-        ]:
+        return [f"{name} {there[name]} there, {here[name]} here" for name in here if there[name] != here[name] and name not in INDIFFERENT[what]]
+
+    def check_fits(self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int, path: Path | str) -> None:
+        """Raises: DataError, with what `misfits`."""
+        if changed := self.misfits(what, model, vocab_size, batch_size, seq_len):
             raise DataError(f"latency table {path} is for another shape ({'; '.join(changed)}): measure this one with tools/measure_latency.py")
 
     def to_json(self) -> dict[str, Any]:

@@ -62,9 +62,9 @@ class Reading(Group):
 
 
 def needed_bytes(config: RunConfig, batch_size: int, seq_len: int, mem_len: int) -> int:
-    """A lower bound: float32 memories before and after a window, and of one attention block its inputs, keys, values, and logits by content and
-    by distance."""
+    """A lower bound: a window's float32 embeddings, the memories before and after it, and of one attention block its inputs, keys, values, and
+    logits by content and by distance."""
     model, attending, keys = config.model, sum(kind in "as" for kind in config.architecture.blocks), mem_len + seq_len
     memories = 2 * attending * batch_size * mem_len * model.d_model
     block = batch_size * keys * (3 * model.d_model + 2 * model.num_heads * seq_len) if attending else 0
-    return 4 * (memories + block)
+    return 4 * (batch_size * seq_len * model.d_model + memories + block)

@@ -108,6 +108,7 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(t
         ),
         (("--run=plain", "--pareto"), "error: run plain was given no latencies"),
         (("--run=plain", "--latency_of=decoding"), "error: the search was given no latencies, but latency_of is decoding: give --latency_table=FILE"),
+        (("--run=run", "--output=run/config.json"), "error: --output=run/config.json is what the architecture is derived from: give another file"),
         (("--run=run", "--budget_ms=3.9"), "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii"),
         (("--run=run", "--budget_ratio=0.39"), "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii"),
         (
@@ -194,6 +195,12 @@ def test_a_table_gives_every_case_and_its_own_of_may_be_chosen(run, table, capsy
     assert found["architecture"] == told(capsys, *flags, "--budget_ms=8")["architecture"]
     assert list(told(capsys, *flags, "--budget_ratio=0.8", "--latency_of=training_step")["latency"]["cases"]) == list(latency.WHAT)
     assert told(capsys, *flags)["architecture"] == "adad"  # a table alone changes nothing but what is told
+
+
+def test_a_table_of_another_window_says_what_a_token_takes_in_decoding(run, tmp_path, capsys):
+    flags = ("--run=run", f"--latency_table={make_table(tmp_path / 'other.json', batch_size=3, seq_len=7)}", "--nomeasure", "--budget_ms=2.0")
+    assert list(told(capsys, *flags, "--latency_of=decoding")["latency"]["cases"]) == ["decoding"]
+    assert tool.main([*flags, "--latency_of=inference"]) == 3 and "batch_size 3 there, 4 here" in capsys.readouterr().err
 
 
 def test_a_table_of_another_dropout_rate_fits_and_one_of_another_shape_does_not(run, tmp_path, capsys):

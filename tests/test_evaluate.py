@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -86,9 +88,21 @@ def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context
     assert unit.startswith("tokens of memory up to which") and picture.startswith(str(tmp_path / "m.png"))
 
 
+def test_runs_of_equal_blocks_are_told_apart_and_one_given_twice_counts_once(evaluate, search, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(search, other)
+    settings = json.loads((search / "config.json").read_text())
+    settings["data"]["path"] = os.path.relpath((search / settings["data"]["path"]).resolve(), other)
+    (other / "config.json").write_text(json.dumps(settings))
+    _, out, _ = evaluate("--evaluate_as=soft", run_dirs=(search, other, search))
+    assert [line.split("  ")[0] for line in out.splitlines()[1:]] == ["sa soft (search)", "sa soft (other)"]
+
+
 def test_networks_are_compared_with_those_that_score_the_same_tokens():
     def line(run, text, *nll):
-        return tool.Line({"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"}, (text,), [], [], [np.array(n) for n in nll])
+        return tool.Line(
+            {"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"}, (text,), [], [], [np.array(n) for n in nll], run
+        )
 
     lines = [line("a", "one text", [3.0, 3.0], [2.0, 3.0]), line("b", "another", [1.0], [0.5]), line("c", "one text", [1.0, 3.0], [1.0, 2.0])]
     contexts = tool._contexts(lines, (0, 16))

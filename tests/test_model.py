@@ -186,6 +186,12 @@ def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_comma
             par.load(made.run, **wrong)
 
 
+@pytest.mark.parametrize("vocab_size", [0, -1, 1.5, None])
+def test_a_network_without_a_vocabulary_is_refused(vocab_size):
+    with pytest.raises(UsageError, match="vocab_size must be an integer from 1"):
+        par.network("ad", vocab_size)
+
+
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs_as_it_stands(made, tmp_path):
     shutil.copytree(made.run, tmp_path / "logs" / "RUN")

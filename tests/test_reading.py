@@ -58,4 +58,4 @@ def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
 def test_needed_bytes_by_hand(run):
     memories = 2 * 1 * 4 * 5 * 16  # before and after, one attention block, B 4, M 5, D 16
     block = 4 * 13 * 3 * 16 + 2 * 4 * 2 * 8 * 13  # inputs, keys and values of S = 13; two sets of logits of H 2, T 8
-    assert needed_bytes(run[0], 4, 8, 5) == 4 * (memories + block)
+    assert needed_bytes(run[0], 4, 8, 5) == 4 * (4 * 8 * 16 + memories + block)

@@ -179,6 +179,9 @@ def _search(values: common.Flags, rule: str) -> None:
         _print_front(values, search.blocks, likeliest, latencies, front)
         return
     chosen, path = likeliest, Path(values.output or Path(values.run) / "architecture.json")
+    read = (search.directory / "config.json", *([Path(values.latency_table)] if values.latency_table else []))
+    if path.resolve() in [each.resolve() for each in read]:
+        raise UsageError(f"--output={path} is what the architecture is derived from: give another file")
     if rule == BUDGET:
         chosen = dataclasses.replace(likeliest, blocks=budget.choose(front.choices, front.budget_ms).blocks, rule=BUDGET)
     if latencies.costs:
@@ -243,9 +246,9 @@ def _latencies(values: common.Flags, config: runs.RunConfig) -> Latencies:
             raise UsageError(f"the search was given {given}: give --latency_table=FILE, which has all")
         return Latencies(of, {of: costs} if costs else {}, None)
     of, table, data = values.latency_of or latency.WHAT[0], latency.load(values.latency_table), config.data
-    cases = (of, *latency.PROMISED)
-    for what in cases:
-        table.check_fits(what, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
+    shape = (config.model, data.vocab_size, data.batch_size, data.seq_len)
+    table.check_fits(of, *shape, values.latency_table)
+    cases = (of, *(what for what in latency.PROMISED if not table.misfits(what, *shape)))  # decoding hangs on less than inference
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 

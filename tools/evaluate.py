@@ -66,11 +66,7 @@ class Line:
     readings: Sequence[Reading]
     scores: list[dict[str, float]]  # for each reading
     nll: list[np.ndarray]  # for each reading, [N - 1] nats
-
-    @property
-    def name(self) -> str:
-        way = self.about["evaluate_as"]
-        return self.about["architecture"] + (f" {way}" if way != "fixed" else "")
+    name: str
 
 
 def _work(values: common.Flags) -> int:
@@ -79,11 +75,12 @@ def _work(values: common.Flags) -> int:
     readings = _readings(values)
     if values.plot:
         files.check_writable(Path(values.plot))
-    opened = [(run, *common.opened(run, values.data)) for run in values.run]
+    opened = [(run, *common.opened(run, values.data)) for run in dict.fromkeys(values.run)]
     settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
     common.start_tensorflow()
     lines = [line for run, of_run in zip(opened, settled) for line in _lines(values, of_run, *run, blocks)]
+    lines = _told_apart(lines)
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
     if values.json:
@@ -149,13 +146,21 @@ def _lines(
     for split, way in itertools.product(values.split, ways):
         about = {"run": run, "architecture": scored.blocks, "split": split, "evaluate_as": "inherited" if blocks else way, "step": step}
         text = (split, manifest.corpus.sha256, manifest.tokenizer_sha256, manifest.splits[split].tokens, manifest.splits[split].dropped)
-        line = Line(about, text, readings, [], [])
+        name = scored.blocks + (f" {about['evaluate_as']}" if about["evaluate_as"] != "fixed" else "")
+        line = Line(about, text, readings, [], [], name)
         for reading in readings:
             with Progress(f"{scored.short} {split}", "window", evaluation.num_windows(manifest, split, reading)) as progress:
                 nll, weight = evaluation.token_nll(learner, data_dir, manifest, split, way, reading, progress)
             line.scores.append(evaluation.figures(manifest, split, nll, weight))
             line.nll.append(nll)
         yield line
+
+
+def _told_apart(lines: Sequence[Line]) -> list[Line]:
+    """The lines, those of equal blocks in different runs with the run's name."""
+    shared = {line.name for line in lines if any(other.name == line.name and other.about["run"] != line.about["run"] for other in lines)}
+    own = [f" ({runs.name_of(Path(line.about['run']))})" if line.name in shared else "" for line in lines]
+    return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
 def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
@@ -205,8 +210,7 @@ def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
     panels: dict[str, dict[str, list[float]]] = {}
     for line in lines:
         panel = panels.setdefault(line.about["split"], {})
-        label = line.name if line.name not in panel else f"{line.name}, {runs.name_of(Path(line.about['run']))}"
-        panel[label] = [scores["perplexity_per_word"] for scores in line.scores]
+        panel[line.name] = [scores["perplexity_per_word"] for scores in line.scores]
     plots.memory_lengths(path, lengths, panels)
     return plots.described(path)
 
