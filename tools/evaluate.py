@@ -97,7 +97,7 @@ def _work(values: common.Flags) -> int:
 def _parts(values: common.Flags, lines: Sequence[Line], lengths: Sequence[int], contexts: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
     """What is printed, in lines."""
     if values.show_history:
-        for run in values.run:
+        for run in dict.fromkeys(values.run):
             yield [run, *history.table(history.read(Path(run) / "history.jsonl"))]
     yield _table(lines, lengths)
     if contexts:
