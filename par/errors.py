@@ -5,10 +5,23 @@
 """
 
 
+MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
+
+
+def one_line(text: str) -> str:
+    """`text` in one line of at most MAX_MESSAGE characters that can be printed: others, half characters (surrogates) too, are shown by their codes."""
+    line = " ".join(text[: 4 * MAX_MESSAGE].split())
+    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return line if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE else f"{line[:MAX_MESSAGE]} ..."
+
+
 class ParError(Exception):
     """Base of all errors a user can cause or meet. The message is one line: what is wrong, what was received, what to do."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UsageError(ParError, ValueError):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any
 from par.errors import DataError, ResourceError, UsageError
 
 MAX_JSON_BYTES = 1 << 20  # far above any artefact but a manifest (par/manifest.py): refuses to parse what can't be one
+MAX_VALUES = 1 << 21  # of a JSON text; the largest manifest has 1.5 million
+MAX_DEPTH = 16  # far above any artefact's
+TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 DISK = {  # why a system takes no more bytes, and what helps
     errno.ENOSPC: "free some disk space",
     errno.EDQUOT: "free some of your quota",
@@ -202,18 +206,41 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def parse_json(content: bytes) -> Any:
-    """A JSON value. Raises: ValueError for what is none: bad UTF-8, NaN, a key that stands twice, thousands of digits or of brackets."""
+    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and half characters (lone surrogates), NaN, numbers
+    that no float holds, a key that stands twice, more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:  # told before they take memory
+        raise ValueError(f"it has more than {MAX_VALUES:,} values")
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
+    _check_values(value)
+    return value
 
 
-def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """Reads a JSON object of at most `limit` bytes.
+def _check_values(value: Any) -> None:
+    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be nested deeper than Python's calls."""
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str):
+                if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+                    raise ValueError(f"{item[:40]!r} holds half a character (a lone surrogate)")
+            elif item is not None and abs(item) > sys.float_info.max:
+                raise ValueError(f"a number is beyond {sys.float_info.max:.1e}")
+        level, depth = below, depth + 1
 
-    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names the artefact in the message.
-    """
+
+def read_bytes(path: Path, what: str, limit: int) -> bytes:
+    """A file of at most `limit` bytes. Raises: DataError if it is missing, can't be read, or is larger; `what` names the artefact in the message."""
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)
@@ -223,6 +250,15 @@ def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, A
         raise DataError(f"{what} {path} can't be read ({error.strerror})") from None
     if len(content) > limit:
         raise DataError(f"{what} {path} has more than the {limit} bytes that such a file can have")
+    return content
+
+
+def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Reads a JSON object of at most `limit` bytes.
+
+    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names the artefact in the message.
+    """
+    content = read_bytes(path, what, limit)
     try:
         value = parse_json(content)
     except ValueError as error:

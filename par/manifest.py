@@ -6,18 +6,15 @@ No time, host or absolute path is in it: equal text and settings give equal byte
 from __future__ import annotations
 
 import dataclasses
-import re
-import typing
 from pathlib import Path
 from typing import Any
 
-from par import batching, files
+from par import batching, fields, files
 from par.config import MAX_VOCAB_SIZE, DataConfig
-from par.corpus import SPLITS
+from par.corpus import CLEANING, SPLITS
 from par.errors import DataError, UsageError
 
 SCHEMA = 2
-MAX_INTEGER = 1 << 53
 MAX_BYTES = 64 << 20  # three splits of 99,999 shards, with a SHA-256 each
 AGAIN = "run tools/build_data.py again"
 
@@ -84,9 +81,12 @@ def load(data_dir: str | Path) -> Manifest:
     """
     path = Path(data_dir) / "manifest.json"
     value = files.read_json(path, "data manifest", MAX_BYTES)
-    if value.get("schema") != SCHEMA:
+    if not fields.is_schema(value, SCHEMA):
         raise DataError(f"data manifest {path} has schema {value.get('schema')!r}, but this program reads {SCHEMA}: {AGAIN}")
-    manifest = _parse(Manifest, value, str(path))
+    try:
+        manifest = fields.read(Manifest, value, str(path))
+    except UsageError as error:
+        raise DataError(str(error)) from None
     if problem := _contradiction(manifest):
         raise DataError(f"data manifest {path} contradicts itself: {problem}; {AGAIN}")
     return manifest
@@ -103,21 +103,46 @@ def _contradiction(manifest: Manifest) -> str:
             return f"{name} is {getattr(manifest, name)}, but {getattr(settings, name)} in settings"
     if manifest.vocab_size > (most := settings.vocab_size or MAX_VOCAB_SIZE):
         return f"vocab_size is {manifest.vocab_size}, more than the {most} of settings"
+    if settings.corpus and settings.corpus != manifest.name:
+        return f"corpus is {manifest.name[:80]!r}, but {settings.corpus[:80]!r} in settings"
     if set(manifest.splits) != set(SPLITS):
         return f"splits are {', '.join(sorted(manifest.splits))}, not {', '.join(SPLITS)}"
-    hashes = [manifest.tokenizer_sha256, manifest.counts_sha256, manifest.corpus.sha256]
-    hashes += [file.sha256 for split in manifest.splits.values() for file in split.files]
-    if bad := next((text for text in hashes if not re.fullmatch("[0-9a-f]{64}", text)), None):
-        return f"{bad[:80]!r} is not a SHA-256"
+    if odd := sorted(set(manifest.cleaning) - set(CLEANING)):
+        return f"cleaning counts {odd[0][:80]!r}, but only {', '.join(CLEANING)} can be cleaned"
+    try:
+        fields.check_name(manifest.name, "the corpus' name")
+        for where, text in (("tokenizer", manifest.tokenizer_sha256), ("counts", manifest.counts_sha256), ("corpus", manifest.corpus.sha256)):
+            fields.check_sha256(text, f"{where}:")
+        for file in (file for split in manifest.splits.values() for file in split.files):
+            fields.check_sha256(file.sha256, f"{file.name[:80]}:")
+    except UsageError as error:
+        return str(error)
+    return next((problem for name, split in manifest.splits.items() if (problem := _odd_split(name, split, settings))), "") or _odd_sizes(manifest)
+
+
+def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
+    """What can't be true of a split, or ''."""
+    steps, dropped = cut(split.tokens, settings, name)
+    if (split.steps, split.dropped) != (steps, dropped) or steps < 1:
+        return f"{name} has {split.tokens} tokens, which make {steps} steps and drop {dropped}, not {split.steps} and {split.dropped}"
+    if [(file.name, file.steps) for file in split.files] != shares(name, steps, settings.shards):
+        return f"{name} has other files than {steps} steps in {settings.shards} shards make"
+    sizes = {"lines": split.lines, "words": split.words, "characters": split.characters, "bytes": split.bytes}
+    rising = list(sizes.values())  # a line end is a word, a word has a character, a character has 1 to 4 bytes
+    if rising != sorted(rising) or not split.words or split.bytes > 4 * split.characters:
+        return f"{name} can't have {', '.join(f'{count} {what}' for what, count in sizes.items())}: each is at most the next, bytes 4 a character"
+    return ""
+
+
+def _odd_sizes(manifest: Manifest) -> str:
+    """What can't be true of the sizes of the record files, or '': a record is as long as any other, and holds more than its window."""
     window_bytes = 4 * manifest.batch_size * (manifest.seq_len + 1)
-    for name, split in manifest.splits.items():
-        steps, dropped = cut(split.tokens, settings, name)
-        if (split.steps, split.dropped) != (steps, dropped) or steps < 1:
-            return f"{name} has {split.tokens} tokens, which make {steps} steps and drop {dropped}, not {split.steps} and {split.dropped}"
-        if [(file.name, file.steps) for file in split.files] != shares(name, steps, settings.shards):
-            return f"{name} has other files than {steps} steps in {settings.shards} shards make"
-        if bad_file := next((file for file in split.files if file.size < file.steps * window_bytes), None):
-            return f"{bad_file.name} has {bad_file.size} bytes, too few for its {bad_file.steps} steps of {window_bytes} bytes each"
+    all_files = [file for split in manifest.splits.values() for file in split.files]
+    if short := next((file for file in all_files if file.size < file.steps * window_bytes), None):
+        return f"{short.name} has {short.size} bytes, too few for its {short.steps} steps of {window_bytes} bytes each"
+    first = all_files[0]
+    if other := next((file for file in all_files if file.size * first.steps != first.size * file.steps), None):
+        return f"{first.name} has {first.size} bytes for {first.steps} steps, but {other.name} {other.size} for {other.steps}"
     return ""
 
 
@@ -132,21 +157,3 @@ def shares(split: str, steps: int, shards: int) -> list[tuple[str, int]]:
     """Name and number of steps of each file: even shares, the first ones one longer; never a file without a step."""
     shards = min(shards, steps)
     return [(f"{split}/part-{i:05d}-of-{shards:05d}.tfrecord", steps // shards + (i < steps % shards)) for i in range(shards)]
-
-
-def _parse(kind: Any, value: Any, where: str) -> Any:
-    """`value` from JSON as the type `kind`, strictly. Raises: DataError that says where it does not fit."""
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        if not isinstance(value, dict) or set(value) != set(hints):
-            odd = sorted(set(value) ^ set(hints)) if isinstance(value, dict) else repr(value)[:80]
-            raise DataError(f"{where} must have exactly the keys {', '.join(hints)}; unknown or missing: {odd}")
-        return kind(**{name: _parse(hint, value[name], f"{where}: {name}") for name, hint in hints.items()})
-    container, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if container is tuple and isinstance(value, list):
-        return tuple(_parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if container is dict and isinstance(value, dict):
-        return {name: item if arguments[1] is Any else _parse(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
-    if container is None and type(value) is kind and not (kind is int and not 0 <= value < MAX_INTEGER):
-        return value
-    raise DataError(f"{where} must be of type {getattr(container or kind, '__name__', kind)}, but is {repr(value)[:80]}")

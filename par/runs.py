@@ -13,12 +13,11 @@ import hashlib
 import os
 import re
 import socket
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from par import __version__, files, manifest
+from par import __version__, fields, files, manifest
 from par.architecture import Architecture
 from par.config import NONE, DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, UsageError
@@ -26,6 +25,7 @@ from par.manifest import Manifest
 
 SCHEMA = 1
 LOCK_BYTES = 200
+CHECKPOINTS = ("last", "best")
 OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
 KEYS = {"schema", "version", "architecture", "search_run", "objective", "recipe", "model", "search", "training", "data", "total_steps"}
 
@@ -59,9 +59,6 @@ class Origin:
     checkpoint: str  # last or best
     step: int
     sha256: str  # hash over the hashes of the checkpoint's files
-
-
-DATA_TYPES, ORIGIN_TYPES = typing.get_type_hints(DataIdentity), typing.get_type_hints(Origin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,27 +156,30 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     path = Path(run_dir) / "config.json"
     value = files.read_json(path, "run configuration")
     try:
-        if set(value) - {"init"} != KEYS or value["schema"] != SCHEMA:
+        if set(value) - {"init"} != KEYS or not fields.is_schema(value, SCHEMA):
             raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may have init")
-        _check_types(value, {name: str for name in ("architecture", "search_run", "objective", "recipe", "version")} | {"total_steps": int})
-        data = _exactly("data", value["data"], DATA_TYPES | {"path": str})
-        data_path = Path(data.pop("path"))
+        for name in ("architecture", "search_run", "objective", "recipe", "version"):
+            fields.read(str, value[name], name)
+        total_steps, data = fields.read(int, value["total_steps"], "total_steps"), value["data"]
+        if not isinstance(data, dict) or not isinstance(data.get("path"), str) or "\0" in data["path"]:
+            raise UsageError(f"data must have a path, but is {repr(data)[:80]}")
         config = RunConfig(
             Architecture(value["architecture"], search_run=value["search_run"]),
             ModelConfig.from_json(value["model"]),
             SearchConfig.from_json(value["search"]),
             TrainingConfig.from_json(value["training"]),
-            _bounded(DataIdentity(**data)),
+            _checked_data(fields.read(DataIdentity, {name: item for name, item in data.items() if name != "path"}, "data")),
             value["objective"],
             value["recipe"],
-            Origin(**_exactly("init", value["init"], ORIGIN_TYPES)) if "init" in value else None,
+            _checked_origin(fields.read(Origin, value["init"], "init")) if "init" in value else None,
         )
-        if value["total_steps"] != config.total_steps or not config.architecture.blocks:
-            raise UsageError(f"total_steps is {value['total_steps']}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
+        fields.check_name(config.recipe, "recipe")
+        if total_steps != config.total_steps or not config.architecture.blocks:
+            raise UsageError(f"total_steps is {total_steps}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
         config.model.check_vocabulary(config.data.vocab_size)
     except UsageError as error:
         raise DataError(f"run configuration {path} is not valid: {error}") from None
-    return config, Path(os.path.normpath(Path(run_dir) / data_path))
+    return config, Path(os.path.normpath(Path(run_dir) / data["path"]))
 
 
 def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
@@ -197,28 +197,24 @@ def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Man
     return found
 
 
-def _check_types(value: dict[str, Any], types: dict[str, type]) -> None:
-    """Raises: UsageError unless the named values have these types; integers must be positive and of a sane size."""
-    for name, kind in types.items():
-        item = value.get(name)
-        if type(item) is not kind or (kind is int and not 0 < item < 1 << 53):
-            raise UsageError(f"{name} must be a {'positive ' if kind is int else ''}{kind.__name__}, but is {str(item)[:60]!r}")
-
-
-def _exactly(name: str, value: Any, types: dict[str, type]) -> dict[str, Any]:
-    """The part of config.json called `name`. Raises: UsageError unless it has these keys and no others, with values of these types."""
-    if not isinstance(value, dict) or set(value) != set(types):
-        raise UsageError(f"{name} must have the keys {', '.join(sorted(types))}, but is {str(value)[:60]!r}")
-    _check_types(value, types)
-    return dict(value)
-
-
-def _bounded(data: DataIdentity) -> DataIdentity:
-    """Raises: UsageError if the data would be larger than tools/build_data.py makes any."""
-    for name in ("vocab_size", "batch_size", "seq_len"):
-        if (value := getattr(data, name)) > DataConfig.maximum(name):
-            raise UsageError(f"{name} must be at most {DataConfig.maximum(name)}, but is {value}")
+def _checked_data(data: DataIdentity) -> DataIdentity:
+    """Raises: UsageError unless tools/build_data.py can have made it."""
+    for name in ("vocab_size", "batch_size", "seq_len", "steps_per_epoch"):
+        most = fields.MAX_INTEGER if name == "steps_per_epoch" else DataConfig.maximum(name)
+        if not 1 <= (value := getattr(data, name)) <= most:
+            raise UsageError(f"{name} must be {'at least 1' if value < 1 else f'at most {most}'}, but is {value}")
+    fields.check_name(data.name, "name of the data")
+    fields.check_sha256(data.tokenizer_sha256, "tokenizer_sha256")
+    fields.check_sha256(data.train_sha256, "train_sha256")
     return data
+
+
+def _checked_origin(init: Origin) -> Origin:
+    """Raises: UsageError unless it names a checkpoint."""
+    if init.checkpoint not in CHECKPOINTS or init.step < 1:
+        raise UsageError(f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is {init.checkpoint[:80]!r} of step {init.step}")
+    fields.check_sha256(init.sha256, "init: sha256")
+    return init
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

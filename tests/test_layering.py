@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files progress apart config promise architecture",
+    "errors files fields progress apart config promise architecture",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",

@@ -22,13 +22,12 @@ from typing import Any, TypeVar
 from absl import flags
 
 from par import config, files
-from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError
+from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError, one_line
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
 TOKENIZER = {"vocab_size", "lowercase"}  # a recipe gives them for its own model_type; one on the command line replaces them, too
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
-MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
 TEMPORARY_BYTES = 1 << 16  # far above any function that AutoGraph rewrites
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
 GroupType = TypeVar("GroupType", bound=config.Group)
@@ -272,8 +271,7 @@ def _defect(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {line[:MAX_MESSAGE]}{' ...' * (len(line) > MAX_MESSAGE)}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return code
 
 
