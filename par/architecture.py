@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from par import files
+from par import fields, files
 from par.errors import DataError, UsageError
 from par.promise import Promise
 
@@ -22,6 +22,7 @@ KINDS = "adi"  # what a stochastic block chooses among, in the order of the colu
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
 MAX_BLOCKS = 1024  # refuses `999999999s` before anything is allocated
 SCHEMA = 2
+HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)  # rules: a person's; by pi; by pi and latency; by depth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Architecture:
     """Block kinds, one letter a block, and where they came from."""
 
     blocks: str
-    rule: str = "hand"  # hand, or the rule of tools/derive.py that chose the blocks
+    rule: str = HAND  # hand, or the rule of tools/derive.py that chose the blocks
     search_run: str = ""  # name of the run that the blocks were derived from
     pi: tuple[tuple[float, ...], ...] = ()  # [L, O], rows in the order of KINDS; empty unless derived
     seeds: tuple[int, ...] = ()
@@ -64,6 +65,12 @@ class Architecture:
     def save(self, path: Path) -> None:
         """Writes architecture.json."""
         files.write_json(path, self.to_json())
+
+
+def argmax(pi: Any) -> str:
+    """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before dense before attention."""
+    pi = np.asarray(pi)
+    return "".join(KINDS[len(KINDS) - 1 - int(column)] for column in pi[:, ::-1].argmax(axis=1))
 
 
 def interleaved(num_blocks: int) -> str:
@@ -115,24 +122,51 @@ def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
 
 
 def load(path: Path) -> Architecture:
-    """Reads architecture.json. Raises: DataError unless every field has the right type and the blocks are valid."""
+    """Reads architecture.json. Raises: DataError unless every field has the right type, the blocks are valid and fit the rule, pi and latency."""
     value = files.read_json(path, "architecture")
-    if value.get("schema") == 1 and "latency" not in value:  # an earlier version's, which knew of none
+    if fields.is_schema(value, 1) and "latency" not in value:  # an earlier version's, which knew of none
         value |= {"schema": SCHEMA, "latency": None}
     expected = set(Architecture("a").to_json())
-    if set(value) != expected or value["schema"] != SCHEMA:
+    if set(value) != expected or not fields.is_schema(value, SCHEMA):
         raise DataError(f"architecture {path} must have schema {SCHEMA} and the keys {', '.join(sorted(expected))}; got {sorted(value)}")
     ok = all(isinstance(value[key], str) for key in ("blocks", "rule", "search_run")) and value["blocks"] and value["kinds"] == KINDS
     ok = ok and isinstance(value["pi"], list) and all(isinstance(row, list) and _is_distribution(row) for row in value["pi"])
-    ok = ok and isinstance(value["seeds"], list) and all(type(seed) is int for seed in value["seeds"])
+    ok = ok and isinstance(value["seeds"], list) and all(type(seed) is int and 0 <= seed < 1 << 31 for seed in value["seeds"])
     if not ok:
         raise DataError(f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no distribution")
     try:
         pi = tuple(tuple(map(float, row)) for row in value["pi"])
         latency = None if value["latency"] is None else Promise.from_json(value["latency"])
-        return Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency)
+        made = Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency)
     except UsageError as error:
         raise DataError(f"architecture {path} is not valid: {error}") from None
+    if problem := _contradiction(made):
+        raise DataError(f"architecture {path} contradicts itself: {problem}")
+    return made
+
+
+def _contradiction(made: Architecture) -> str:
+    """What the rule by which the blocks were chosen can't have left, or ''."""
+    of_pi, budget = made.rule in (*LIKELIEST, BUDGET), made.latency.budget_ms if made.latency else None
+    if made.rule not in (HAND, *LIKELIEST, BUDGET, *PATTERNS):
+        return f"rule is {made.rule[:40]!r}, not one of {', '.join((HAND, *LIKELIEST, BUDGET, *PATTERNS))}"
+    if bool(made.pi) != of_pi or bool(made.seeds) != of_pi or (made.search_run and not of_pi):
+        return (f"rule {made.rule} {'chooses by the pi of a search' if of_pi else 'knows of no search'}, but there are {len(made.pi)} rows of pi, "
+                f"{len(made.seeds)} seeds, and search_run is {made.search_run[:80]!r}")  # fmt: skip
+    if of_pi and made.is_search:
+        return f"rule {made.rule} leaves no block stochastic, but blocks are {made.blocks[:80]}"
+    if made.rule in LIKELIEST and (likeliest := argmax(made.pi)) != made.blocks:
+        return f"blocks are {made.blocks[:80]}, but the likeliest by pi are {likeliest[:80]}"
+    if made.latency and (made.rule == BUDGET) != (budget is not None):
+        return f"rule is {made.rule}, but the budget is {budget} ms"
+    if budget is not None:
+        case = next(case for case in made.latency.cases if case.what == made.latency.of)
+        if case.network_ms > budget and not fields.is_near(case.network_ms, budget):
+            return f"the budget is {budget} ms, but the network takes {case.network_ms} ms"
+        ratio = made.latency.budget_ratio
+        if ratio is not None and not fields.is_near(budget, ratio * case.interleaved_ms):
+            return f"the budget is {budget} ms, but {ratio} of {case.interleaved_ms} ms"
+    return ""
 
 
 def _is_distribution(row: list[Any]) -> bool:

@@ -115,9 +115,9 @@ def checked_note(text: bytes) -> dict[str, Any]:
     """A note from its JSON text. Raises: ValueError unless it is what the training loop writes."""
     if len(text) > MAX_NOTE_BYTES:
         raise ValueError(f"the checkpoint's note has {len(text)} bytes")
-    note = files.parse_json(text)
     try:
-        best = note["best"] or {"step": 0, "nll_per_token": 0.0}
+        note = files.parse_json(text)
+        best = {"step": 0, "nll_per_token": 0.0} if note["best"] is None else note["best"]
         numbers = [note["seconds"], best["nll_per_token"], *(number for sums in note["sums"].values() for number in sums)]
         lengths = [best["step"], *note["files"].values()]
         guard.Watch.from_json(note["watch"])

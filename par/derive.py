@@ -7,16 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from par import architecture
-from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
+from par.architecture import KINDS, LIKELIEST, MAX_BLOCKS, NAMES, Architecture, argmax
 from par.errors import UsageError
 
 DECIDED = 0.5  # below it, the other kinds together are likelier than the chosen one
-
-
-def argmax(pi: np.ndarray) -> str:
-    """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before dense before attention."""
-    pi = np.asarray(pi)
-    return "".join(KINDS[len(KINDS) - 1 - int(column)] for column in pi[:, ::-1].argmax(axis=1))
 
 
 def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +68,7 @@ def _check_count(num_blocks: int) -> None:
         raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}")
 
 
-RULES: dict[str, Callable[[np.ndarray], str]] = {"argmax": argmax, "consensus": argmax}  # from pi [L, O]: of one search, or the mean of several
+RULES: dict[str, Callable[[np.ndarray], str]] = dict.fromkeys(LIKELIEST, argmax)  # from pi [L, O]: of one search, or the mean of several
 PATTERNS: dict[str, Callable[[int], str]] = {"paper": paper}  # from the number of blocks alone
 
 

@@ -4,12 +4,11 @@
 6 out of disk or memory, or a worker lost.
 """
 
-
 MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
 
 
 def one_line(text: str) -> str:
-    """`text` in one line of at most MAX_MESSAGE characters that can be printed: others, half characters (surrogates) too, are shown by their codes."""
+    """`text` in one line of at most MAX_MESSAGE characters, those that can't be printed by their codes, half characters (lone surrogates) too."""
     line = " ".join(text[: 4 * MAX_MESSAGE].split())
     line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
     return line if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE else f"{line[:MAX_MESSAGE]} ..."

@@ -8,6 +8,7 @@ the figures of par.metrics (null where a perplexity overflows), train_nll_per_to
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from par import files, metrics, runs
+from par import fields, files, metrics, runs
 from par.architecture import KINDS
 from par.errors import DataError, UsageError
 
@@ -27,6 +28,7 @@ KEYS = {
     "valid": {"kind", "step", "epoch", "split", "evaluate_as", "nll_per_token", "train_nll_per_token", "seconds", *metrics.COMPARED},
 }
 MAX_FIGURE = 1e12  # beyond any rate, loss or time in seconds of a run
+TOLERANCE = 1e-5  # of a schedule's figure, which is computed in float32
 EVALUATED_AS = ("fixed", "soft", "argmax")  # the network itself; a SuperNet as its mixture, or as its likeliest kinds
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -74,7 +76,20 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
         ok = False
     if not ok:
         raise DataError(f"history {path} line {number} is not a row of this program: {line[:60]!r}")
+    if problem := _odd_perplexity(row) if row["kind"] == "valid" else "":
+        raise DataError(f"history {path} line {number} contradicts itself: {problem}")
     return row
+
+
+def _odd_perplexity(row: dict[str, Any]) -> str:
+    """What can't be true of the figures of an evaluation, or ''."""
+    of_nll, said = metrics.perplexity(row["nll_per_token"]), row["perplexity_per_token"]
+    if not (said is None if math.isinf(of_nll) else said is not None and fields.is_near(said, of_nll)):
+        return f"perplexity_per_token is {said}, but nll_per_token {row['nll_per_token']} makes it {of_nll:.6g}"
+    character, byte = row["bits_per_character"], row["bits_per_byte"]
+    if None not in (character, byte) and not byte * (1 - TOLERANCE) <= character <= 4 * byte * (1 + TOLERANCE):
+        return f"bits_per_character {character} is not 1 to 4 times bits_per_byte {byte}, as a character has so many bytes"
+    return ""
 
 
 def _is_train(row: dict[str, Any]) -> bool:
@@ -85,7 +100,7 @@ def _is_train(row: dict[str, Any]) -> bool:
 
 def _is_valid(row: dict[str, Any]) -> bool:
     ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
-    ok = ok and all(row[key] is None or 0 <= row[key] < math.inf for key in metrics.COMPARED)
+    ok = ok and all(row[key] is None or (type(row[key]) in (int, float) and row[key] >= 0) for key in metrics.COMPARED)
     return ok and all(_is_figure(row[key]) for key in ("nll_per_token", "train_nll_per_token", "seconds"))
 
 
@@ -97,6 +112,9 @@ def _check_order(previous: list[dict[str, Any]], row: dict[str, Any], path: Path
     for before in previous:
         if row["step"] < before["step"] + (row["kind"] == "train"):
             raise DataError(f"history {path} line {number} has step {row['step']} after step {before['step']}")
+        for name in ("epoch", "seconds"):
+            if row[name] < before[name]:
+                raise DataError(f"history {path} line {number} has {name} {row[name]} after {before[name]}, a step before")
         if row["kind"] == "train" and len(row["pi"]) != len(before["pi"]):
             raise DataError(f"history {path} line {number} has pi of {len(row['pi'])} blocks after {len(before['pi'])}")
 
@@ -137,7 +155,39 @@ def read_run(directory: Path) -> Run:
     rows = read(directory / "history.jsonl")
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
-    return Run(runs.name_of(directory), blocks, config.total_steps, config.training.seed, data, rows, runs.last_step(directory, config))
+    last_step = runs.last_step(directory, config)
+    if problem := _contradiction(rows, config, last_step):
+        raise DataError(f"history {directory / 'history.jsonl'} is not of the run that config.json says: {problem}")
+    return Run(runs.name_of(directory), blocks, config.total_steps, config.training.seed, data, rows, last_step)
+
+
+def _contradiction(rows: Rows, config: runs.RunConfig, last_step: int) -> str:
+    """What rows say that a run of these settings can't have recorded, or ''. Figures in float32 have a tolerance."""
+    blocks, search, per_epoch = config.architecture.blocks, config.search, config.data.steps_per_epoch
+    ways = ("soft", "argmax") if "s" in blocks else ("fixed",)
+    fixed = [(place, [float(kind == own) for own in KINDS]) for place, kind in enumerate(blocks) if kind != "s"]
+    direction = 1 if search.tau_end >= search.tau_start else -1
+    low, high, before = min(search.tau_start, search.tau_end), max(search.tau_start, search.tau_end), search.tau_start
+    for row in itertools.chain(rows["train"], rows["valid"]):
+        step = row["step"]
+        if not 1 <= step <= last_step:
+            return f"a row has step {step}, but the run ends with {last_step}"
+        if row["epoch"] != (epoch := (step - 1) // per_epoch + 1):
+            return f"step {step} has epoch {row['epoch']}, but epochs of {per_epoch} steps make it {epoch}"
+        if row["kind"] == "valid":
+            if row["evaluate_as"] not in ways:
+                return f"step {step} is evaluated as {row['evaluate_as']}, but {blocks} is evaluated as {' and '.join(ways)}"
+            continue
+        for name, most in (("learning_rate", config.training.max_lr), ("arch_lr", search.arch_lr)):
+            if row[name] > most * (1 + TOLERANCE):
+                return f"step {step} has {name} {row[name]}, but the most is {most}"
+        tau = row["tau"]
+        if not low * (1 - TOLERANCE) <= tau <= high * (1 + TOLERANCE) or direction * (tau - before) < -TOLERANCE * high:
+            return f"step {step} has tau {tau} after {before}, but tau goes from {search.tau_start} to {search.tau_end}"
+        before = tau
+        if odd := next((place for place, pi in fixed if row["pi"][place] != pi), None) if fixed else None:
+            return f"step {step} has pi {row['pi'][odd]} of block {odd + 1}, but that is {blocks[odd]}"
+    return ""
 
 
 def table(rows: Rows) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from par import files
+from par import fields, files
 from par.architecture import KINDS, Architecture, interleaved
 from par.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig, SearchConfig
 from par.errors import DataError, UsageError
@@ -176,9 +176,9 @@ class LatencyTable:
     def from_json(cls, value: Any) -> LatencyTable:
         """Inverse of `to_json`. Raises: UsageError unless every field has the right type and a value that a measurement can have."""
         keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
-        if isinstance(value, dict) and value.get("schema") == 1 and set(value) == keys - {"decoding", "calibration"}:
+        if fields.is_schema(value, 1) and set(value) == keys - {"decoding", "calibration"}:
             raise UsageError("it has schema 1, of an earlier version that did not time decoding: measure again with tools/measure_latency.py")
-        if not isinstance(value, dict) or set(value) != keys or value["schema"] != SCHEMA:
+        if not fields.is_schema(value, SCHEMA) or set(value) != keys:
             raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(keys))}")
         if not isinstance(value["device"], dict):
             raise UsageError("device must be a JSON object")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 READ_BYTES = 1 << 20
+MAX_COUNT_BYTES = 17  # of a line: 16 digits, as no split has more tokens than 2^53
+RECORDS_AT_ONCE = 1 << 12
 
 
 def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPLITS) -> None:
@@ -41,9 +43,7 @@ def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPL
         raise DataError(f"{root / 'tokenizer.model'} has {tokenizer.vocab_size} pieces, but the manifest says {manifest.vocab_size}; {AGAIN}")
     _check_hash(root / "tokenizer.vocab", hashlib.sha256(tokenizer.vocab.encode()).hexdigest())
     _check_hash(root / "counts.txt", manifest.counts_sha256)
-    counts = read_counts(root, manifest)
-    if counts.sum() != manifest.splits["train"].tokens:
-        raise DataError(f"{root / 'counts.txt'} counts {counts.sum()} tokens, but train has {manifest.splits['train'].tokens}; {AGAIN}")
+    read_counts(root, manifest)
     for name in splits:
         expected = {root / file.name: file for file in manifest.splits[name].files}
         extra = sorted(set((root / name).glob("*.tfrecord*")) - set(expected))
@@ -51,7 +51,7 @@ def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPL
             raise DataError(f"{extra[0]} is not in the manifest: remove it, or {AGAIN}")
         for path, file in expected.items():
             _check_size(path, file.size)
-            _check_hash(path, file.sha256, locate=True)
+            _check_hash(path, file.sha256, manifest)
             _check_content(path, file, manifest)
 
 
@@ -63,7 +63,7 @@ def _check_size(path: Path, size: int) -> None:
         raise DataError(f"{path} {what} at byte {min(found, size)}: it has {found} bytes, but the manifest says {size}; {AGAIN}")
 
 
-def _check_hash(path: Path, sha256: str, locate: bool = False) -> None:
+def _check_hash(path: Path, sha256: str, records_of: Manifest | None = None) -> None:
     if not path.is_file():
         raise DataError(f"{path} is missing: {AGAIN}")
     try:
@@ -71,18 +71,21 @@ def _check_hash(path: Path, sha256: str, locate: bool = False) -> None:
     except OSError as error:
         raise DataError(f"{path} can't be read ({error.strerror})") from None
     if found != sha256:
-        place = f" {_damage(path)}:" if locate else ""
+        place = f" {_damage(path, records_of)}:" if records_of else ""
         raise DataError(f"{path} is not the file that was built:{place} SHA-256 {found}, but the manifest says {sha256}; {AGAIN}")
 
 
-def _damage(path: Path) -> str:
-    """Where a record file is damaged, as far as its checksums tell."""
+def _damage(path: Path, manifest: Manifest) -> str:
+    """Where a record file is damaged, as far as it tells."""
     import tensorflow as tf
 
+    example = _Example.of_manifest(manifest)
+    if (odd := example.first_odd(path)) is not None:
+        return f"damaged in the record at byte {odd * example.record_bytes}"
     offset = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)):
-            offset += len(record.numpy()) + 16  # TFRecord: 8 bytes length, 4 checksum, the record, 4 checksum
+        for _ in tf.data.TFRecordDataset(str(path)):
+            offset += example.record_bytes
     except tf.errors.DataLossError:
         return f"damaged in the record at byte {offset}"
     return "its records are whole but others"
@@ -92,6 +95,10 @@ def _check_content(path: Path, file: RecordFile, manifest: Manifest) -> None:
     """Raises: DataError unless the file has its steps, each a window of the right shape with ids inside the vocabulary."""
     import tensorflow as tf
 
+    example = _Example.of_manifest(manifest)
+    shape = f"windows of {manifest.batch_size} x {manifest.seq_len + 1} tokens"
+    if (odd := example.first_odd(path)) is not None:  # TensorFlow believes what a record says of its size, and allocates that
+        raise DataError(f"{path} holds something else than {shape} in the record at byte {odd * example.record_bytes}; {AGAIN}")
     first = (tf.constant(0, tf.int64), tf.constant(0), tf.constant(0))
 
     def low_high(so_far: tuple, window: tf.Tensor) -> tuple:
@@ -100,9 +107,7 @@ def _check_content(path: Path, file: RecordFile, manifest: Manifest) -> None:
     try:
         steps, low, high = (int(value) for value in _windows([str(path)], manifest).reduce(first, low_high))
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(
-            f"{path} holds something else than windows of {manifest.batch_size} x {manifest.seq_len + 1} tokens ({str(error)[:120]})"
-        ) from None
+        raise DataError(f"{path} holds something else than {shape} ({str(error)[:120]}); {AGAIN}") from None
     if steps != file.steps:
         raise DataError(f"{path} holds {steps} steps, but the manifest says {file.steps}; {AGAIN}")
     if low < 0 or high >= manifest.vocab_size:
@@ -147,16 +152,16 @@ def read_stream(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndar
 
 def read_counts(data_dir: str | Path, manifest: Manifest) -> np.ndarray:
     """How often each id occurs in the train split, int64 [V]. Raises: DataError if counts.txt is missing or not that."""
-    path = Path(data_dir) / "counts.txt"
-    try:
-        counts = np.array([int(line) for line in path.read_text(encoding="ascii").split()], np.int64)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing: {AGAIN}") from None
-    except (OSError, ValueError, OverflowError) as error:
-        raise DataError(f"{path} must hold one count per line ({error})") from None
-    if len(counts) != manifest.vocab_size or counts.min() < 0:
-        raise DataError(f"{path} must hold one count for each of {manifest.vocab_size} ids, but holds {len(counts)}; {AGAIN}")
-    return counts
+    path, tokens = Path(data_dir) / "counts.txt", manifest.splits["train"].tokens
+    lines = files.read_bytes(path, "the file of counts", MAX_COUNT_BYTES * manifest.vocab_size).removesuffix(b"\n").split(b"\n")
+    if odd := next((number for number, line in enumerate(lines, 1) if not (line.isdigit() and len(line) < MAX_COUNT_BYTES)), None):
+        raise DataError(f"{path} must hold one count per line, but line {odd} is {lines[odd - 1][:40]!r}; {AGAIN}")
+    if len(lines) != manifest.vocab_size:
+        raise DataError(f"{path} must hold one count for each of {manifest.vocab_size} ids, but holds {len(lines)}; {AGAIN}")
+    counts = [int(line) for line in lines]
+    if sum(counts) != tokens:
+        raise DataError(f"{path} counts {sum(counts)} tokens, but train has {tokens}; {AGAIN}")
+    return np.array(counts, np.int64)
 
 
 def counts_if_there(data_dir: Path, vocab_size: int) -> np.ndarray | None:
@@ -269,6 +274,22 @@ class _Example:
         example = tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True)
         self._head = example.removesuffix(window.tobytes())
         self.record_bytes = len(example) + 16  # TFRecord adds its length and two checksums
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest) -> _Example:
+        return cls([manifest.batch_size, manifest.seq_len + 1])
+
+    def first_odd(self, path: Path) -> int | None:
+        """The number of the first record of a file, from 0, that has another length or is another Example up to the ids; None: none has."""
+        whole, rest = divmod(path.stat().st_size, self.record_bytes)
+        head = np.frombuffer((self.record_bytes - 16).to_bytes(8, "little") + bytes(4) + self._head, np.uint8)
+        known = np.r_[0:8, 12 : len(head)]  # between them stands the checksum of the length
+        records = np.memmap(path, np.uint8, "r", shape=(whole, self.record_bytes)) if whole else np.zeros([0, self.record_bytes], np.uint8)
+        for start in range(0, whole, RECORDS_AT_ONCE):
+            odd = (records[start : start + RECORDS_AT_ONCE, : len(head)][:, known] != head[known]).any(axis=1)
+            if odd.any():
+                return start + int(odd.argmax())
+        return whole if rest or not whole else None
 
     def of(self, window: np.ndarray) -> bytes:
         return self._head + window.astype("<i4").tobytes()

@@ -212,7 +212,9 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
 def _checked_origin(init: Origin) -> Origin:
     """Raises: UsageError unless it names a checkpoint."""
     if init.checkpoint not in CHECKPOINTS or init.step < 1:
-        raise UsageError(f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is {init.checkpoint[:80]!r} of step {init.step}")
+        raise UsageError(
+            f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is {init.checkpoint[:80]!r} of step {init.step}"
+        )
     fields.check_sha256(init.sha256, "init: sha256")
     return init
 

@@ -15,7 +15,7 @@ from par.errors import DataError, UsageError
 from par.promise import Case, Promise
 
 LATENCY = Promise("inference", (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625)), 3.25)
-DERIVED = Architecture("ad", "argmax", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY)
+DERIVED = Architecture("ad", "budget", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY)
 
 
 @pytest.mark.parametrize(

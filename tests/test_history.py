@@ -120,6 +120,9 @@ def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
     directory = make_run(tmp_path / "run", "ss", count=4)
     assert history.read_run(directory).last_step == 28
     (directory / "summary.json").write_text('{"step": 21}')
+    with pytest.raises(DataError, match="a row has step 28, but the run ends with 21"):
+        history.read_run(directory)
+    write_history(directory / "history.jsonl", [row for row in history.read(directory / "history.jsonl")["train"] if row["step"] <= 21])
     run = history.read_run(directory)
     assert (run.last_step, run.total_steps) == (21, 28)
 

@@ -262,7 +262,9 @@ DAMAGED = {
 def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
     value = json.loads((source / "config.json").read_text()) | {"init": DAMAGED[fault]}
     (tmp_path / "config.json").write_text(json.dumps(value))
-    with pytest.raises(DataError, match=r"config.json is not valid: (init must have exactly the keys run, checkpoint, step, sha256|init: step must be)"):
+    with pytest.raises(
+        DataError, match=r"config.json is not valid: (init must have exactly the keys run, checkpoint, step, sha256|init: step must be)"
+    ):
         runs.load(tmp_path)
 
 

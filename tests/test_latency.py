@@ -156,7 +156,7 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
         with pytest.raises(DataError, match=said):
             latency.load(path)
     path.write_text(sound.replace("2.0", "1e999"))  # JSON's grammar allows it; Python reads it as infinite
-    with pytest.raises(DataError, match="inference of a must be milliseconds"):
+    with pytest.raises(DataError, match="a number is beyond"):
         latency.load(path)
     path.write_text(sound + " " * (1 << 16))
     with pytest.raises(DataError, match="more than the 65536 bytes"):

