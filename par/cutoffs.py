@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from par import files
 from par.config import MAX_VOCAB_SIZE, NONE
 from par.errors import DataError, UsageError
 
@@ -213,13 +214,8 @@ def read_counts(path: str | Path) -> np.ndarray:
 
     Raises: DataError if the file can't be read, is too large, or holds anything but at least two finite numbers >= 0, not all 0.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"counts {path} can't be read ({error.strerror})") from None
-    lines = content.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    if len(content) > MAX_BYTES or len(lines) > MAX_VOCAB_SIZE:
+    lines = files.read_bytes(Path(path), "counts", MAX_BYTES).decode("utf-8", "replace").removesuffix("\n").split("\n")
+    if len(lines) > MAX_VOCAB_SIZE:
         raise DataError(f"counts {path} must hold at most {MAX_VOCAB_SIZE:,} lines of 32 bytes, one for each id of a vocabulary")
     counts = np.array([_number(line) for line in lines])
     wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))

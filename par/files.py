@@ -241,16 +241,18 @@ def _check_values(value: Any) -> None:
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:
     """A file of at most `limit` bytes. Raises: DataError if it is missing, can't be read, or is larger; `what` names the artefact in the message."""
+    content = bytearray()
     try:
         with open(path, "rb") as file:
-            content = file.read(limit + 1)
+            while len(content) <= limit and (piece := file.read(min(1 << 20, limit + 1 - len(content)))):  # read(limit) allocates all of it
+                content += piece
     except FileNotFoundError:
         raise DataError(f"{what} {path} does not exist") from None
     except OSError as error:
         raise DataError(f"{what} {path} can't be read ({error.strerror})") from None
     if len(content) > limit:
         raise DataError(f"{what} {path} has more than the {limit} bytes that such a file can have")
-    return content
+    return bytes(content)
 
 
 def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:

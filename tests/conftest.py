@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,13 @@ os.environ["MPLBACKEND"] = "agg"
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+# tests/test_fuzz.py: the same examples every time; --hypothesis-profile=long draws others, and many, with --hypothesis-seed=N the same ones again.
+_CALM = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": False}
+settings.register_profile("fixed", derandomize=True, **_CALM)
+settings.register_profile("long", derandomize=False, max_examples=20_000, **_CALM)
+settings.load_profile("fixed")
 
 
 class Finished(NamedTuple):

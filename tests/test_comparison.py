@@ -197,7 +197,7 @@ def test_random_strings_are_of_equal_latency_by_the_table(search, data_dir, run_
 def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool):
     plain = run_tool("compare", f"--run={search}", "--dry_run", "--json")
     assert json.loads(plain.out)["networks"][0]["blocks"] == "da" and "without --latency_table=FILE costs are parameters" in plain.err
-    Architecture("id", "consensus", seeds=(7, 9)).save(search / "architecture.json")
+    Architecture("id", "consensus", "search", ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)), (7, 9)).save(search / "architecture.json")
     found = json.loads(run_tool("compare", f"--run={search}", "--dry_run", "--json").out)
     assert found["networks"][0]["blocks"] == "id" and found["seeds"] == [10, 11, 12]
     Architecture("idd").save(search / "architecture.json")
