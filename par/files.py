@@ -182,14 +182,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def _encoded(path: Path, text: str) -> bytes:
+    """UTF-8. Raises: UsageError for half a character (a lone surrogate), which is how Python shows the name of a directory that is not UTF-8."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = text[max(error.start - 40, 0) : error.end + 40]
+        raise UsageError(f"{path} can't hold {around!r}, which is not UTF-8: give files and directories UTF-8 names") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, _encoded(path, text))
 
 
 def append_text(path: Path, text: str) -> None:
     """Appends UTF-8 text, all of it or nothing, and hands it to the system at once. Raises: ResourceError if the system does not take it."""
-    path, content = Path(path), text.encode("utf-8")
+    path, content = Path(path), _encoded(path, text)
     before = path.stat().st_size if path.is_file() else 0
     try:
         with open(path, "ab") as file:

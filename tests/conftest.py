@@ -30,7 +30,7 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
 # tests/test_fuzz.py: the same examples every time; --hypothesis-profile=long draws others, and many, with --hypothesis-seed=N the same ones again.
 _CALM = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": False}
 settings.register_profile("fixed", derandomize=True, **_CALM)
-settings.register_profile("long", derandomize=False, max_examples=20_000, **_CALM)
+settings.register_profile("long", derandomize=False, max_examples=5_000, **_CALM)
 settings.load_profile("fixed")
 
 

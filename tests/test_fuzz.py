@@ -2,7 +2,7 @@
 
     tests/run.sh tests/test_fuzz.py                                              the same few examples every time
     tests/run.sh --all tests/test_fuzz.py                                        more of them
-    tests/run.sh tests/test_fuzz.py --hypothesis-profile=long [--hypothesis-seed=N]    20,000 others for each artefact
+    tests/run.sh tests/test_fuzz.py --hypothesis-profile=long [--hypothesis-seed=N]    5,000 others for each artefact
 
 What is consistent is said here by predicates of their own, not by the loaders' code.
 """
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ from par.promise import Case, Promise
 from par.tools import common
 from recorded_run import make_run
 from synthetic import make_data
+from test_records import example, seal
 
 B, T, V = 3, 7, 53
 SECONDS = 10  # of this process' own time
@@ -356,3 +358,141 @@ def test_a_mutated_artefact_is_refused_in_one_line_or_consistent(folder, name, d
 @given(data=st.data())
 def test_many_mutated_artefacts_are_refused_in_one_line_or_consistent(folder, name, data):
     fuzz(folder, name, data)
+
+
+# ---- record files ----
+
+
+def crc32c(content: bytes) -> int:
+    """The checksum of TFRecord, bit by bit: CRC-32C, turned and shifted."""
+    value = 0xFFFFFFFF
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def framed(record: bytes, length: int | None = None) -> bytes:
+    """A record as TFRecord frames it, with checksums that are right; length: another one than the record has."""
+    size = (len(record) if length is None else length).to_bytes(8, "little")
+    return size + crc32c(size).to_bytes(4, "little") + record + crc32c(record).to_bytes(4, "little")
+
+
+def test_a_record_that_is_framed_here_is_one_to_tensorflow(tmp_path):
+    (tmp_path / "file").write_bytes(framed(b"one") + framed(bytes(300)))
+    assert [record.numpy() for record in tf.data.TFRecordDataset(str(tmp_path / "file"))] == [b"one", bytes(300)]
+
+
+def windows(content: bytes) -> list[bytes]:
+    """The records of a file that is whole."""
+    found, at = [], 0
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 8], "little")
+        found.append(content[at + 12 : at + 12 + size])
+        at += size + 16
+    return found
+
+
+def huge_tensor(*shape: int) -> bytes:
+    """The Example of a tensor that says it has this shape, and has one value."""
+    proto = tf.make_tensor_proto([7], tf.int32)
+    proto.tensor_content = b""
+    proto.int_val.append(7)
+    for dim, size in zip(proto.tensor_shape.dim, shape):
+        dim.size = size
+    for size in shape[1:]:
+        proto.tensor_shape.dim.add(size=size)
+    return example(proto.SerializeToString())
+
+
+FORGED = {
+    "shape of 4 TB": lambda record: framed(huge_tensor(1 << 40)),
+    "shape of 2^62": lambda record: framed(huge_tensor(1 << 31, 1 << 31)),
+    "shape below 0": lambda record: framed(huge_tensor(-5)),
+    "no Example": lambda record: framed(b"\xff" * len(record)),
+    "nothing": lambda record: framed(b""),
+    "length of 2^60": lambda record: framed(record, 1 << 60),
+    "length of 2^64 - 1": lambda record: framed(record, (1 << 64) - 1),
+    "length too short": lambda record: framed(record, 3),
+    "an id beyond": lambda record: framed(record[:-4] + b"\xff\xff\xff\x7f"),
+    "an id below 0": lambda record: framed(record[:-4] + b"\xff\xff\xff\xff"),
+    "half a window": lambda record: framed(record[: len(record) // 2]),
+    "a wrong checksum": lambda record: framed(record)[:-1] + b"\0",
+}
+
+
+@st.composite
+def mutated_records(draw: st.DrawFn, content: bytes) -> bytes:
+    """A record file, damaged, or of records that have changed places, stand twice, are missing, or were forged with right checksums."""
+    if draw(st.booleans()):
+        return draw(mutations.damaged(content))
+    made = windows(content)
+    number, other = draw(st.integers(0, len(made) - 1)), draw(st.integers(0, len(made) - 1))
+    how = draw(st.sampled_from(("swap", "twice", "missing", "forge", "forge")))
+    if how == "forge":
+        forged = FORGED[draw(st.sampled_from(tuple(FORGED)))](made[number])
+        return b"".join(map(framed, made[:number])) + forged + b"".join(map(framed, made[number + 1 :]))
+    made[number], made[other] = made[other], made[number]
+    if how == "twice":
+        made.insert(other, made[number])
+    elif how == "missing":
+        del made[other]
+    return b"".join(map(framed, made))
+
+
+RECORDS = "valid/part-00001-of-00003.tfrecord"
+
+
+def fuzz_records(folder: Path, content: bytes, sealed: bool) -> bool:
+    """Whether `verify` takes a data set with this record file, whose manifest was adjusted to it if `sealed`."""
+    data = folder / "data"
+    sound, named = (data / RECORDS).read_bytes(), (data / "manifest.json").read_bytes()
+
+    def load() -> Manifest:
+        made = records.load(data)
+        records.verify(data, made, ["valid"])
+        return made
+
+    def check(made: Manifest) -> None:
+        read = records.read_stream(data, made, "valid")
+        assert len(read) == made.splits["valid"].tokens and read.min() >= 0 and read.max() < V
+        assert sealed or content == sound
+
+    try:
+        (data / RECORDS).write_bytes(content)
+        if sealed:
+            seal(data)
+        return met(Artefact(data / RECORDS, mutated_records, load, check), content)
+    finally:
+        (data / RECORDS).write_bytes(sound)
+        (data / "manifest.json").write_bytes(named)
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
+@examples(12)
+@given(data=st.data())
+def test_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
+    fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
+@examples(300)
+@given(data=st.data())
+def test_many_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
+    fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
+
+
+@pytest.mark.parametrize("fault", FORGED)
+def test_a_forged_record_whose_hashes_and_checksums_are_right_is_refused(folder, fault):
+    first, *others = windows((folder / "data" / RECORDS).read_bytes())
+    content = FORGED[fault](first) + b"".join(map(framed, others))
+    assert not fuzz_records(folder, content, sealed=True) and not fuzz_records(folder, content, sealed=False)
+
+
+def test_a_flipped_byte_anywhere_in_a_record_file_is_found(folder):
+    sound = (folder / "data" / RECORDS).read_bytes()
+    for place in range(0, len(sound), 61):
+        assert not fuzz_records(folder, sound[:place] + bytes([sound[place] ^ 16]) + sound[place + 1 :], sealed=False), place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import os
 import re
 import shlex
@@ -206,6 +207,8 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
     Every error a user can cause is one line on stderr; a traceback is shown only for a defect of this program.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal's encoding has no sign for is shown by its code, as on stderr
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if threading.current_thread() is threading.main_thread() else None
     try:
         if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
@@ -213,6 +216,7 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
             code = 0
         else:
             _parse(values, arguments)
+            _check_text(values)
             code = work(values) or 0
         sys.stdout.flush()
         return code
@@ -263,6 +267,17 @@ def _parse(values: Flags, arguments: list[str]) -> None:
         raise UsageError(f"{said}; see --help") from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}: every option is a flag, --name=value; see --help")
+
+
+def _check_text(values: Flags) -> None:
+    """Raises: UsageError for a flag or a working directory that is not UTF-8: TensorFlow opens no such path, and no artefact can name it."""
+    given = {f"--{name}": values[name].value for name in values}
+    with contextlib.suppress(FileNotFoundError):  # another process removed it
+        given["the working directory"] = os.getcwd()
+    for where, value in given.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii() and re.search("[\ud800-\udfff]", text):
+                raise UsageError(f"{where} must be UTF-8, but is {text!r}: give a text or a name that is")
 
 
 def _defect(error: Exception) -> int:

@@ -74,7 +74,7 @@ def _prompt(values: common.Flags) -> str:
     if values.prompt is not None and values.prompt_file is not None:
         raise UsageError("give --prompt or --prompt_file, not both")
     if values.prompt_file is None:
-        text = (values.prompt or "").encode("utf-8", "surrogateescape")
+        text = (values.prompt or "").encode("utf-8")
     elif values.prompt_file == "-":
         text = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
     else:
