@@ -101,6 +101,8 @@ def _contradiction(manifest: Manifest) -> str:
     for name in ("batch_size", "seq_len", "lowercase"):
         if getattr(settings, name) != getattr(manifest, name):
             return f"{name} is {getattr(manifest, name)}, but {getattr(settings, name)} in settings"
+    if not manifest.vocab_size:
+        return "vocab_size is 0, so no token has an id"
     if manifest.vocab_size > (most := settings.vocab_size or MAX_VOCAB_SIZE):
         return f"vocab_size is {manifest.vocab_size}, more than the {most} of settings"
     if settings.corpus and settings.corpus != manifest.name:

@@ -659,18 +659,28 @@ def test_a_checkpoint_whose_note_is_foreign_is_named_and_the_one_before_is_used(
     refused(call("evaluate", f"--run={finished}"), 3, "none of the 1 checkpoints beside", "ckpt-62")
 
 
-SOURCES = sorted(path for folder in ("par", "tools") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(path for folder in ("par", "tools", "tests") for path in (ROOT / folder).rglob("*.py"))
+ALLOWED = {  # of the tests alone: PyTorch makes a fixture, once; NumPy reads it without pickle; a model card's own example and an export are run
+    "tests/fixtures/make_torch_adaptive_softmax.py": {"torch"},
+    "tests/test_adaptive_softmax.py": {"np.load"},
+    "tests/test_export.py": {"exec", "tf.saved_model.load"},
+}
 UNPICKLING = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "torch", "h5py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_unpickled_and_no_text_is_run(path):
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [alias.name for alias in node.names] + ([node.module] if isinstance(node, ast.ImportFrom) else [])
-            assert not {name.split(".")[0] for name in names} & UNPICKLING, node.lineno
+            found |= {name.split(".")[0] for name in names} & UNPICKLING
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in ("eval", "exec", "compile", "__import__"), node.lineno
-            assert not re.search(r"(np|numpy)\.(load|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called), node.lineno
-            assert not [keyword for keyword in node.keywords if keyword.arg in ("allow_pickle", "shell")], node.lineno
+            if called in ("eval", "exec", "compile", "__import__"):
+                found.add(called)
+            if re.search(r"(np|numpy)\.(load|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called):
+                found.add(called)
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            found |= {f"{name}={value}" for name, value in given.items() if name in ("allow_pickle", "shell") and value != "False"}
+    assert found == ALLOWED.get(str(path.relative_to(ROOT)), set())

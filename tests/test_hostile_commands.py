@@ -74,7 +74,7 @@ COMMANDS = [
     (*TRAIN, "--latency_table={root}/latency.json", "--target_latency=0.5", "latency.json", lone_surrogate),
     ("evaluate", "--run={root}/run", "run/config.json", control),
     ("generate", "--run={root}/run", "--prompt=a", "run/config.json", lone_surrogate),
-    ("export", "--run={root}/run", "--output_dir={root}/out", "run/config.json", deep),
+    ("export", "--run={root}/run", "--output={root}/out", "run/config.json", deep),
     ("plot_pi", "--run={root}/run", "run/history.jsonl", endless),
     ("derive", "--run={root}/run", "run/history.jsonl", lone_surrogate),
     ("derive", "--run={root}/run", "--latency_table={root}/latency.json", "--calibrate", "latency.json", lone_surrogate),
@@ -103,11 +103,11 @@ TOOLS = {
     "derive": ("--run={bad}/run",),
     "plot_pi": ("--run={root}/run", "--output_dir={bad}"),
     "generate": ("--run={root}/run", "--prompt={bad}"),
-    "export": ("--run={root}/run", "--output_dir={bad}"),
+    "export": ("--run={root}/run", "--output={bad}"),
     "compare": ("--run={bad}/run",),
     "measure_latency": ("--run={root}/run", "--output={bad}/latency.json"),
     "optimal_cuts": ("--counts={bad}/counts.txt", "--cost=area"),
-    "build_data": ("--input_text={bad}", "--output={root}/new"),
+    "build_data": ("--input_text={bad}", "--output_dir={root}/new"),
 }
 
 

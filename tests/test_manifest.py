@@ -56,6 +56,7 @@ def test_a_manifest_as_it_was_written_is_taken(built):
         ("vocab_size", True, "vocab_size must be of type int, but is True"),
         ("vocab_size", -1, "vocab_size must be of type int, but is -1"),
         ("vocab_size", 1 << 60, "vocab_size must be of type int"),
+        ("vocab_size", 0, "vocab_size is 0, so no token has an id"),
         ("lowercase", 0, "lowercase must be of type bool, but is 0"),
         ("splits", [], "splits must be of type dict"),
         ("splits.train.files", {}, "files must be of type tuple"),
