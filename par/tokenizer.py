@@ -59,7 +59,10 @@ class Tokenizer:
             raise DataError(
                 f"tokenizer {path} lacks the special pieces {', '.join(SPECIAL_PIECES)} at ids 0 to 7: make the data with tools/build_data.py"
             )
-        return cls(model)
+        made = cls(model)
+        if made._processor.eos_id() != EOS:  # its settings name another piece: SentencePiece would find out when it first encodes
+            raise DataError(f"tokenizer {path} ends lines with id {made._processor.eos_id()}, not {EOS}: make the data with tools/build_data.py")
+        return made
 
     @property
     def vocab_size(self) -> int:

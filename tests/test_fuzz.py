@@ -35,9 +35,10 @@ from par.latency import LatencyTable, Spread
 from par.manifest import Manifest
 from par.opponents import Cost
 from par.promise import Case, Promise
+from par.tokenizer import Tokenizer
 from par.tools import common
 from recorded_run import make_run
-from synthetic import make_data
+from synthetic import make_data, word_tokenizer
 from test_records import example, seal
 
 B, T, V = 3, 7, 53
@@ -310,9 +311,21 @@ def own_recipe(root: Path) -> Artefact:
     return Artefact(path, mutations.damaged, lambda: common.recipe_lines(str(path)), sound_flags, (UsageError,))
 
 
+def own_tokenizer(root: Path) -> Artefact:
+    path = root / "tokenizer.model"
+    path.write_bytes(word_tokenizer(V).model)
+
+    def sound(made: Tokenizer) -> None:
+        ids = np.concatenate(made.encode(["w12 w13 and others", ""]))
+        assert ids.min() >= 0 and ids.max() < made.vocab_size and (ids == 3).sum() == 2
+        made.decode(ids)
+
+    return Artefact(path, mutations.damaged, lambda: Tokenizer.load(path), sound)
+
+
 ARTEFACTS = {made.__name__.removeprefix("own_"): made for made in (
     own_manifest, own_config, own_history, own_summary, own_architecture, own_budget, own_table, own_counts, own_frequencies, own_note, own_scores,
-    own_plan, own_measured, own_supernet, own_recipe,
+    own_plan, own_measured, own_supernet, own_recipe, own_tokenizer,
 )}  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from par import corpus, tokenizer
 from par.errors import DataError, UsageError
 from par.tokenizer import BOS, EOS, MASK, PAD, SPECIAL_PIECES, UNK, Tokenizer
+from synthetic import word_tokenizer
 
 SIZES = {"unigram": 509, "bpe": 509, "char": 307, "word": 401}
 LOSSLESS = ("unigram", "bpe", "char")
@@ -303,3 +304,11 @@ def test_a_stream_decodes_no_more_for_a_token_the_longer_a_run_of_bytes_is(train
     decode = model.decode
     monkeypatch.setattr(model, "decode", lambda line: sizes.append(len(line)) or decode(line))
     assert "".join(model.decode_stream(ids)) == decode(ids) and len(ids) > 200 and max(sizes) <= 8
+
+
+def test_a_model_that_ends_lines_with_another_piece_is_refused_when_it_is_loaded(tmp_path):
+    model = model_pb2.ModelProto.FromString(word_tokenizer(40).model)
+    model.trainer_spec.eos_piece = "w9"
+    (tmp_path / "tokenizer.model").write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match=r"tokenizer .*tokenizer.model ends lines with id .*, not 3"):
+        Tokenizer.load(tmp_path / "tokenizer.model")
