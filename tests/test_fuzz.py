@@ -361,7 +361,7 @@ def test_an_artefact_as_it_was_written_is_taken(folder, name):
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
-@examples(25)
+@examples(12)
 @given(data=st.data())
 def test_a_mutated_artefact_is_refused_in_one_line_or_consistent(folder, name, data):
     fuzz(folder, name, data)
@@ -369,7 +369,7 @@ def test_a_mutated_artefact_is_refused_in_one_line_or_consistent(folder, name, d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARTEFACTS)
-@examples(1_500)
+@examples(150)
 @given(data=st.data())
 def test_many_mutated_artefacts_are_refused_in_one_line_or_consistent(folder, name, data):
     fuzz(folder, name, data)
@@ -486,7 +486,7 @@ def fuzz_records(folder: Path, content: bytes, sealed: bool) -> bool:
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
-@examples(12)
+@examples(6)
 @given(data=st.data())
 def test_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
     fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
@@ -494,7 +494,7 @@ def test_mutated_records_are_found_before_training_or_are_windows_of_the_vocabul
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
-@examples(100)
+@examples(40)
 @given(data=st.data())
 def test_many_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
     fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
