@@ -62,3 +62,35 @@ def _inside(receiver: multiprocessing.connection.Connection, work: Callable[...,
     except KeyboardInterrupt:
         code = StoppedError.exit_code
     sys.exit(code)
+
+
+class Call:
+    """A function of a module, called in a fresh interpreter that ends with it."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any):
+        context = multiprocessing.get_context("spawn")
+        self._receiver, sender = context.Pipe(duplex=False)
+        self._process = context.Process(target=_send, args=(sender, function, arguments))
+        self._process.start()
+        sender.close()
+
+    def result(self, what: str = "a process") -> Any:
+        """What it returned. Raises: what it raised; ResourceError, naming `what`, if the process was ended, as by a lack of memory."""
+        try:
+            found = self._receiver.recv()
+        except EOFError:
+            self._process.join()
+            raise ResourceError(f"{what} ended with code {self._process.exitcode}: try smaller sizes") from None
+        finally:
+            self._process.join()
+            self._receiver.close()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def _send(sender: multiprocessing.connection.Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        sender.send(function(*arguments))
+    except Exception as error:
+        sender.send(error)

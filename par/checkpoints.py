@@ -40,6 +40,11 @@ class Checkpoints:
         self._managers: dict[str, tf.train.CheckpointManager] = {}
         self._damaged: list[Path] = []
 
+    @property
+    def variables(self) -> list[Any]:
+        """Every variable of the state."""
+        return list(_variables(self._state))
+
     def save(self, step: int, note: dict[str, Any], which: str = "last") -> None:
         """Writes the state after `step` updates. Raises: ResourceError if it can't be written; earlier checkpoints stay, and nothing half-written."""
         self._note.assign(json.dumps(note))
@@ -49,7 +54,7 @@ class Checkpoints:
             self._manager(which).save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             _remove(path.parent, set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before)
-            size = sum(variable.numpy().nbytes for variable in _variables(self._state))
+            size = sum(variable.numpy().nbytes for variable in self.variables)
             raise files.refused(path, size, error, kept=self._whole()) from None
 
     def restore(self, which: str = "last", warn: Callable[[str], None] = print) -> dict[str, Any] | None:

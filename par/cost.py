@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from par.architecture import KINDS
 from par.config import ModelConfig, SearchConfig
 
@@ -61,3 +63,8 @@ def block_parameters(blocks: str, model: ModelConfig) -> int:
     attention, dense = 5 * d * d + 2 * d + norm, 2 * d * f + f + d + norm
     of_kind = {"a": attention, "d": dense, "i": 0, "s": attention + dense - (norm if model.norm == "pre" else 0)}
     return sum(of_kind[kind] for kind in blocks)
+
+
+def zipf_counts(vocab_size: int) -> np.ndarray:
+    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953): synthetic text for measurements."""
+    return 1.0 / (np.arange(vocab_size) + 2.7)

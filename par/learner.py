@@ -1,4 +1,4 @@
-"""One train step and one evaluation step over an objective; carries the memories; every step goes through `strategy.run`."""
+"""One train step and one evaluation step over an objective; carries the memories; every step is made on all replicas."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ import tensorflow as tf
 from par import bilevel, gumbel, latency_penalty, optimizers, schedules, supernet
 from par.objectives import OBJECTIVES
 from par.phase import EVALUATION, Phase
+from par.replicas import Replicas, own_variable
 from par.runs import RunConfig
 from par.transformer import Memories, Transformer
 
 OBJECTIVE_PLACE = 65_536  # place of an objective's random numbers, beyond every block's
+ROW_AXES = Memories(hidden=1, valid=0)  # which axis of the memories counts the batch's rows
 
 
 class Learner:
     """The network of a run with its two optimizers: one for the weights, one for the architecture logits."""
 
-    def __init__(self, config: RunConfig):
-        self.config, self.strategy = config, tf.distribute.get_strategy()
+    def __init__(self, config: RunConfig, replicas: Replicas | None = None):
+        self.config, self.replicas = config, replicas or Replicas()
         training, search = config.training, config.search
-        with self.strategy.scope():
+        with self.replicas.strategy.scope():
             self.objective = OBJECTIVES[config.objective](config.model, config.data.vocab_size, training.seed)
             self.objective.build(
                 lambda: Transformer(
@@ -44,14 +46,18 @@ class Learner:
             self.logits_optimizer = _optimizer("adamw", lambda: search.arch_lr * self._shares(self.step)[1], search.arch_weight_decay, self.logits)
             pruning = self.logits and search.prune_below
             self._below = tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False) if pruning else None  # see supernet.prune
-            empty = self.objective.trunk.empty_memories(config.data.batch_size)
-            self._memories = Memories(*(tf.Variable(tensor, trainable=False) for tensor in empty))
+            self._memories = Memories(*map(own_variable, self.objective.trunk.empty_memories(self.replicas.rows_each(config.data.batch_size))))
+        self._kept_memories = Memories(*(tf.Variable(v, trainable=False) for v in self.objective.trunk.empty_memories(config.data.batch_size)))
         self._evaluation_graphs: dict[tuple, Any] = {}
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint must hold, by name; each optimizer by itself."""
-        own = {"weight_optimizer": self.weight_optimizer, "step": self.step, "memory": self._memories.hidden, "memory_valid": self._memories.valid}
+        """All that a checkpoint must hold, by name; each optimizer by itself.
+
+        `keep_memories` comes before a save, `take_memories` after a restore.
+        """
+        kept = self._kept_memories
+        own = {"weight_optimizer": self.weight_optimizer, "step": self.step, "memory": kept.hidden, "memory_valid": kept.valid}
         own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
         own |= {} if self._below is None else {"below": self._below}
         return {**self.objective.layers, **own}
@@ -84,8 +90,23 @@ class Learner:
 
     def empty_memories(self) -> None:
         """Forgets: at the start of an epoch."""
-        for variable in self._memories:
-            variable.assign(tf.zeros_like(variable))
+        for kept in self._kept_memories:
+            kept.assign(tf.zeros_like(kept))
+        self.take_memories()
+
+    def keep_memories(self) -> None:
+        """Brings the replicas' memories together in the state, in the order of the batch's rows: whatever number of replicas goes on with them."""
+        for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
+            kept.assign(self.replicas.all_rows(self.replicas.run(own.read_value), axis))
+
+    def take_memories(self) -> None:
+        """Gives every replica the memories of its rows, as the state has them."""
+
+        def take() -> None:
+            for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
+                own.assign(self.replicas.own_rows(kept.read_value(), axis))
+
+        self.replicas.run(take)
 
     @tf.function(reduce_retracing=True)
     def train(self, windows: Any, count: tf.Tensor) -> tf.Tensor:
@@ -104,13 +125,21 @@ class Learner:
         """One step for those whose turn it is; each kind of turn has a graph of its own, which computes no gradient but theirs."""
         search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
         turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
-        steps = [functools.partial(self.strategy.run, self._train_step, args=(window, turn)) for turn in turns]
+        steps = [functools.partial(self._train_all, window, turn) for turn in turns]
         return tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps) if len(steps) > 1 else steps[0]()
 
+    def _train_all(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
+        """The step on every replica, and what is done once for all."""
+        row = self.replicas.one(self.replicas.run(self._train_step, window, turn))
+        if turn.logits:
+            self._prune()
+        self.step.assign_add(1)
+        return row
+
     def _train_step(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
-        step = self.step.read_value()
-        phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step))
-        batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
+        step, first = self.step.read_value(), self.replicas.first_row(self.config.data.batch_size)
+        phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step), first_row=first)
+        batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
         nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
         norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
@@ -118,10 +147,8 @@ class Learner:
             norm = self.update_weights(of_weights)
         if of_logits:
             self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
-            self._prune()
         for variable, value in zip(self._memories, after):
             variable.assign(value)
-        self.step.assign_add(1)
         return tf.stack([nll, weight, norm])
 
     def update_weights(self, gradients: list[tf.Tensor]) -> tf.Tensor:
@@ -135,7 +162,10 @@ class Learner:
     def gradients(
         self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
     ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
-        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the weights', the logits'; [] for whom it is no turn."""
+        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the weights', the logits'; [] for whom it is no turn.
+
+        batch and memories are of this replica's rows; sums, mean and gradients are of all rows.
+        """
         search = self.config.search
         weights, logits = self.weights if turn.weights else [], self.logits if turn.logits else []
         by_losses = bool(logits) and search.sampling == "single_path" and search.paths > 1
@@ -143,10 +173,14 @@ class Learner:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(learning)
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
-            loss = nll / tf.maximum(weight, 1.0)
+        weight = self.replicas.total(weight)
+        scale = 1.0 / tf.maximum(weight, 1.0)
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, learning)]
-        of_logits = [self._paths_gradient(batch, memories, phase, loss)] if by_losses else gradients[len(weights) :]
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)]
+        if by_losses:
+            gradients.append(self._paths_gradient(batch, memories, phase, nll) * scale)
+        nll, gradients = self.replicas.total((nll, gradients))
+        of_logits = gradients[len(weights) :]
         if of_logits and self._has_terms:
             of_logits = [g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))]
         return nll, weight, after, gradients[: len(weights)], of_logits
@@ -172,22 +206,21 @@ class Learner:
             self.logits[0].assign(alpha)
             self._below.assign(below)
 
-    def _paths_gradient(self, batch: Any, memories: Memories, phase: Phase, loss: tf.Tensor) -> tf.Tensor:
-        """Gradient of the logits [number of stochastic blocks, O] from the losses of further paths on the same window; `loss` is the first's.
+    def _paths_gradient(self, batch: Any, memories: Memories, phase: Phase, nll: tf.Tensor) -> tf.Tensor:
+        """Gradient of the logits [number of stochastic blocks, O] from the nll sums of further paths on the same window; `nll` is the first's.
 
         A path that is the first one again is not computed: where the search has decided, a step costs no more than one path.
         """
-        samples, losses = [self.objective.trunk.sample(phase).weights], [loss]
+        samples, sums = [self.objective.trunk.sample(phase).weights], [nll]
         for path in range(1, self.config.search.paths):
             other = dataclasses.replace(phase, path=path)
             samples.append(self.objective.trunk.sample(other).weights)
 
             def score(other: Phase = other) -> tf.Tensor:
-                nll, weight, _, _ = self.objective.loss(batch, memories, other)
-                return nll / tf.maximum(weight, 1.0)
+                return self.objective.loss(batch, memories, other)[0]
 
-            losses.append(tf.cond(tf.reduce_all(samples[0] == samples[-1]), lambda: loss, score))
-        return gumbel.leave_one_out(tf.stack(losses), tf.stack(samples))
+            sums.append(tf.cond(tf.reduce_all(samples[0] == samples[-1]), lambda: nll, score))
+        return gumbel.leave_one_out(tf.stack(sums), tf.stack(samples))
 
     def evaluate(
         self,
@@ -217,8 +250,8 @@ class Learner:
         memories = None
         for window in windows:
             if memories is None:
-                memories = self.objective.trunk.empty_memories(window.shape[0], mem_len)
-                graph = self._evaluation_graph(phase, window.shape, memories.hidden.shape)
+                memories = self.replicas.run(self.objective.trunk.empty_memories, self.replicas.rows_each(window.shape[0]), mem_len)
+                graph = self._evaluation_graph(phase, window.shape, self.replicas.one(memories.hidden).shape)
             nll, weight, memories = graph(tf.convert_to_tensor(window), memories)
             yield nll.numpy(), weight.numpy()
             progress(1)
@@ -230,9 +263,11 @@ class Learner:
             @tf.function(autograph=False)
             def step(window: tf.Tensor, memories: Memories) -> Any:
                 def score(window: tf.Tensor, memories: Memories) -> Any:
-                    return self.objective.token_nll(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)), memories, phase)
+                    batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
+                    return self.objective.token_nll(self.replicas.own_rows(batch), memories, phase)
 
-                return self.strategy.run(score, args=(window, memories))
+                nll, weight, memories = self.replicas.run(score, window, memories)
+                return self.replicas.all_rows(nll), self.replicas.all_rows(weight), memories
 
             self._evaluation_graphs[key] = step
         return self._evaluation_graphs[key]

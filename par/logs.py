@@ -133,7 +133,7 @@ def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
             os.truncate(path, length)
 
 
-def write_environment(run_dir: Path) -> None:
+def write_environment(run_dir: Path, replicas: int = 1) -> None:
     """environment.json: versions and devices that the figures hang on; no host name."""
     devices = [tf.config.experimental.get_device_details(d).get("device_name", d.device_type) for d in tf.config.list_physical_devices()]
     value = {
@@ -144,6 +144,7 @@ def write_environment(run_dir: Path) -> None:
         "numpy": np.__version__,
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "replicas": replicas,
         "devices": devices,
     }
     files.write_json(run_dir / "environment.json", value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
-from par.errors import ResourceError
+from par import apart
 from par.runs import RunConfig
 
 STEPS = 2  # updates in each of two graph calls: memory has its full height after the first
@@ -17,30 +16,13 @@ def of_training(config: RunConfig, start: Callable[[], Any]) -> dict[str, int]:
 
     start: called there first, to start TensorFlow; a function of a module. Raises: ResourceError if the process was ended, as by a lack of memory.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(sender, config, start))
-    process.start()
-    sender.close()
-    try:
-        found = receiver.recv()
-    except EOFError:
-        process.join()
-        raise ResourceError(f"the process that trained {config.architecture.short} ended with code {process.exitcode}: try smaller sizes") from None
-    finally:
-        process.join()
-    if isinstance(found, Exception):
-        raise found
-    return found
+    return apart.Call(_train, config, start).result(f"the process that trained {config.architecture.short}")
 
 
-def _train(sender: multiprocessing.connection.Connection, config: RunConfig, start: Callable[[], Any]) -> None:
-    try:
-        start()
-        from par import timing
+def _train(config: RunConfig, start: Callable[[], Any]) -> dict[str, int]:
+    start()
+    from par import timing
 
-        trial = timing.TimedTraining(config, STEPS)
-        trial.run()
-        sender.send({"peak_memory_megabytes": timing.peak_memory(), "parameters": trial.learner.parameters})
-    except Exception as error:
-        sender.send(error)
+    trial = timing.TimedTraining(config, STEPS)
+    trial.run()
+    return {"peak_memory_megabytes": timing.peak_memory(), "parameters": trial.learner.parameters}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -25,6 +27,10 @@ class _FusedUpdate:
             epsilon=self.epsilon,
             grad=tf.convert_to_tensor(gradient),
         )
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Gradients come as sums over all replicas (par.learner clips them as such): Keras would add them up once more."""
+        return grads_and_vars
 
 
 class Adam(_FusedUpdate, keras.optimizers.Adam):

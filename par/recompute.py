@@ -26,6 +26,7 @@ def recomputed(block: Block, x: tf.Tensor, memory: tf.Tensor | None, window: Win
     weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
     learnt = {"x": x, "weights": weights}
     given = {"memory": memory, "needed": needed, "mask": window.mask, "step": tf.convert_to_tensor(phase.step, tf.int64)}
+    given["first_row"] = phase.first_row if tf.is_tensor(phase.first_row) else None
     learnt, given = ({name: tensor for name, tensor in part.items() if tensor is not None} for part in (learnt, given))
     count = len(given)
 
@@ -37,7 +38,7 @@ def recomputed(block: Block, x: tf.Tensor, memory: tf.Tensor | None, window: Win
                 named.get("memory"),
                 window=dataclasses.replace(window, mask=named["mask"]),
                 mixture=mixture and dataclasses.replace(mixture, weights=named["weights"], needed=named.get("needed")),
-                phase=dataclasses.replace(phase, step=named["step"]),
+                phase=dataclasses.replace(phase, step=named["step"], first_row=named.get("first_row", phase.first_row)),
             )
 
     # Every tensor that the block uses is an argument: custom_gradient takes what it finds behind any other for a variable to be trained.

@@ -19,20 +19,16 @@ from par.config import SamplingConfig
 from par.decoding import Decoder
 from par.learner import Learner
 from par.phase import EVALUATION
+from par.replicas import Replicas
 from par.runs import RunConfig
 
 PRODUCT_SIZE, PRODUCT_PARTS = 2048, 2
 WITHOUT = {"attention": str.maketrans("as", "id"), "dense": str.maketrans("ds", "ia")}  # block strings with one kind's branches taken out
 
 
-def zipf_counts(vocab_size: int) -> np.ndarray:
-    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953): synthetic text for measurements."""
-    return 1.0 / (np.arange(vocab_size) + 2.7)
-
-
 def synthetic_tokens(vocab_size: int, shape: tuple[int, ...], seed: int = 0, counts: np.ndarray | None = None) -> np.ndarray:
     """Independent ids, int32, that occur as `counts` [V] says; Zipf-distributed without."""
-    weights = zipf_counts(vocab_size) if counts is None else np.asarray(counts, np.float64)
+    weights = cost.zipf_counts(vocab_size) if counts is None else np.asarray(counts, np.float64)
     return np.random.default_rng(seed).choice(vocab_size, p=weights / weights.sum(), size=shape).astype(np.int32)
 
 
@@ -92,10 +88,10 @@ def dry_run(config: RunConfig, counts: Sequence[float], steps: int = 5, runs: in
 class TimedTraining:
     """A learner that trains on synthetic tokens that occur as `counts` [V] says (default: Zipf's), ready to be timed again and again."""
 
-    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None):
+    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None, replicas: Replicas | None = None):
         self.config, self.steps = config, steps
-        self.counts = zipf_counts(config.data.vocab_size) if counts is None else counts
-        self.learner = Learner(config)
+        self.counts = cost.zipf_counts(config.data.vocab_size) if counts is None else counts
+        self.learner = Learner(config, replicas)
         self._windows = iter(synthetic_windows(config, steps, counts=self.counts))
         self.run()  # traces, and warms up
 

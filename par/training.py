@@ -8,11 +8,12 @@ A run that was stopped and continued equals one that was not: the position in th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from par.learner import Learner
 from par.logs import RunLogs, write_environment
 from par.progress import Progress
 from par.runs import RunConfig
+from par.workers import Workers
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
 
@@ -42,22 +44,30 @@ class Trainer:
         logging: LoggingConfig,
         announce: Callable[[str], None],
         source: Path | None = None,
+        team: Workers | None = None,
     ):
+        self.team = team or Workers()
         self.config, self.data_dir, self.logging, self.announce = config, data_dir, logging, announce
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
         self.record_every = logging.record_every or max(1, self.total // 100)
-        check_settings(run_dir / "checkpoints", config)
-        self.learner = Learner(config)
+        self.team.from_chief(lambda: check_settings(run_dir / "checkpoints", config))
+        self.learner = Learner(config, self.team.replicas)
         self.costs = latency.costs_of(config.search.latency_ms) if self.learner.logits else None
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
         sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
         empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity(), "watch": guard.Watch().to_json()}
-        restored = self.checkpoints.restore(warn=announce)
-        if restored is None and config.init:
-            inherit.begin(self.learner, source, announce)
-        self.note: dict[str, Any] = restored or empty
+
+        def begin() -> dict[str, Any]:
+            restored = self.checkpoints.restore(warn=announce)
+            if restored is None and config.init:
+                inherit.begin(self.learner, source, announce)
+            return restored or empty
+
+        self.note: dict[str, Any] = self.team.from_chief(begin)
+        self.team.share(self.checkpoints.variables)
+        self.learner.take_memories()
         self.step = int(self.learner.step.numpy())
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
@@ -88,13 +98,13 @@ class Trainer:
                     self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
                     if self.step == end:
                         self._evaluate()
-                    stop = bool(received) or should_stop(self.step)
+                    [stop] = self.team.any([bool(received) or should_stop(self.step)])
                     if stop or self.step == end or self.step % self.logging.save_every == 0:
                         self._save()
                     if stop and not self.ended:
-                        reason = signal.Signals(received[0]).name if received else "request"
+                        reason = signal.Signals(received[0]).name if received else "request" + " of another worker" * (self.team.count > 1)
                         raise StoppedError(f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the same command continues")
-        self._finish()
+        self.team.from_chief(self._finish)
 
     def _next_boundary(self) -> int:
         """The next step at which something is due, at most CHUNK steps away."""
@@ -193,6 +203,10 @@ class Trainer:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
     def _save(self, which: str = "last") -> None:
+        self.learner.keep_memories()
+        self.team.from_chief(lambda: self._write(which))
+
+    def _write(self, which: str) -> None:
         self.note["files"] = self.logs.lengths()
         self.checkpoints.save(self.step, self.note, which)
 
@@ -212,6 +226,10 @@ class Trainer:
         files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
 
 
+def _silent(line: str) -> None:
+    pass
+
+
 def train(
     run_dir: Path,
     config: RunConfig,
@@ -220,25 +238,35 @@ def train(
     announce: Callable[[str], None],
     should_stop: Callable[[int], bool] = lambda step: False,
     source: Path | None = None,
+    team: Workers | None = None,
 ) -> Trainer:
     """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises.
 
-    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint of its own yet.
+    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint of its own yet. team: the workers that train it
+    together; none but the chief writes to the run's directory.
     """
-    if not (run_dir / "config.json").is_file():
-        config.write_flags(run_dir, data_dir, logging, source)
-        config.save(run_dir, data_dir)
-    write_environment(run_dir)
-    trainer = Trainer(run_dir, config, data_dir, logging, announce, source)
-    verb = "continuing" if trainer.step else "training"
-    begun = f", begun with the weights of {config.init.run} at step {config.init.step}" if config.init else ""
-    announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
-    with Progress(config.architecture.short, "step", trainer.total, trainer.step) as progress:
-        trainer.run(progress, should_stop)
+    team = team or Workers()
+    with contextlib.ExitStack() as held:
+        if not team.is_chief:  # says nothing, and its logs go to a directory that goes with it
+            run_dir, announce = Path(held.enter_context(tempfile.TemporaryDirectory())), _silent
+
+        def configure() -> None:
+            if not (run_dir / "config.json").is_file():
+                config.write_flags(run_dir, data_dir, logging, source)
+                config.save(run_dir, data_dir)
+            write_environment(run_dir, team.replicas.count)
+
+        team.from_chief(configure)
+        trainer = Trainer(run_dir, config, data_dir, logging, announce, source, team)
+        verb = "continuing" if trainer.step else "training"
+        begun = f", begun with the weights of {config.init.run} at step {config.init.step}" if config.init else ""
+        announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
+        with Progress(config.architecture.short, "step", trainer.total, trainer.step, team.is_chief) as progress:
+            trainer.run(progress, should_stop)
     return trainer
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
     """Collects SIGTERM and SIGINT; the second one leaves at once."""
     received: list[int] = []

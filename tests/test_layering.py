@@ -12,16 +12,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files fields progress apart config promise architecture",
+    "errors files fields progress apart config promise architecture cluster rendezvous",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
-    "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
-    "optimizers schedules bilevel metrics cost growth latency latency_penalty",
+    "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
+    "optimizers schedules bilevel metrics cost growth scaling latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
-    "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory latency_timing logs training comparison",
+    "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
+    "scaling_timing latency_timing logs training comparison",
     "report graph_tokenizer model_card export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost growth latency", LAYERS[4])).split()
+LIGHT = "download archive corpus corpora batching manifest cutoffs metrics cost growth scaling latency"  # of layers that need TensorFlow elsewhere
+WITHOUT_TENSORFLOW = " ".join((LAYERS[0], LIGHT, LAYERS[4])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 

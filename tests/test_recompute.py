@@ -63,7 +63,7 @@ def test_in_a_graph_they_are_the_same_but_for_the_rounding_of_fused_operations(n
         trunk = network("sad", recomputing, norm)
         results.append(tf.function(everything, autograph=False)(trunk, *arguments(trunk, step=5)))
     for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * max(1.0, np.abs(one).max()))
+        np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * max(1.0, np.abs(one).max()))
 
 
 def test_training_takes_the_same_steps(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from par import softmax_timing, timing
+from par import cost, softmax_timing, timing
 from par.config import ModelConfig
 
 
@@ -29,5 +29,5 @@ def test_synthetic_tokens_follow_zipf_and_hang_on_the_seed_alone():
     tokens = timing.synthetic_tokens(50, (200, 100), seed=3)
     np.testing.assert_array_equal(tokens, timing.synthetic_tokens(50, (200, 100), seed=3))
     assert np.any(tokens != timing.synthetic_tokens(50, (200, 100), seed=4)) and tokens.dtype == np.int32
-    expected = timing.zipf_counts(50) / timing.zipf_counts(50).sum()
+    expected = cost.zipf_counts(50) / cost.zipf_counts(50).sum()
     np.testing.assert_allclose(np.bincount(tokens.ravel(), minlength=50) / tokens.size, expected, atol=0.01)

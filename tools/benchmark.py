@@ -6,6 +6,8 @@
     python tools/benchmark.py data                         how fast a data set is built, beside SentencePiece alone, and its peak memory
     python tools/benchmark.py growth --plot=growth.png     how a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that
     python tools/benchmark.py generation                   tokens per second, memory carried, beside computing the context again for each token
+    python tools/benchmark.py sharing                      steps per second of several devices or processes that train one network together
+    python tools/benchmark.py scaling --num_devices=8      what a step on many devices would cost, by a formula
     python tools/benchmark.py estimators                   how well each sampling estimates the gradient of the logits, by enumeration
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
@@ -16,6 +18,7 @@ FLOPs utilisation is FLOPs of the network's matrix products per second over the 
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
 import sys
 import tempfile
@@ -26,7 +29,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, corpora, corpus, data_speed, files, growth, runs
+from par import architecture, corpora, corpus, cost, data_speed, files, growth, runs, scaling, scaling_timing
 from par.architecture import KINDS
 from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
@@ -100,6 +103,35 @@ GENERATION = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "tokens", 100, "tokens of one measurement with memory; a tenth of them without"),
     (flags.DEFINE_integer, "repeats", 5, "measurements of both, in turn"),
     OUTPUT,
+)
+SHARING = common.Flags(__doc__).own(
+    "sharing",
+    (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
+    (flags.DEFINE_integer, "workers", 2, "devices or processes that share the batch, each on a core of its own"),
+    (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
+    *BATCH,
+    (flags.DEFINE_integer, "mem_len", BASE_SHAPE["mem_len"], "memory length M in tokens"),
+    (flags.DEFINE_integer, "steps", 20, "training steps of one measurement"),
+    (flags.DEFINE_integer, "repeats", 3, "measurements of each, in turn, each in new processes"),
+    OUTPUT,
+)
+SCALING = (
+    common.Flags(__doc__)
+    .own(
+        "scaling",
+        (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
+        (flags.DEFINE_multi_integer, "num_devices", [1, 8], "devices R"),
+        (flags.DEFINE_float, "tflops", 10.0, "TFLOP/s that a device reaches in training"),
+        (flags.DEFINE_float, "link_gigabytes", 10.0, "GB/s from each device to the next"),
+        (flags.DEFINE_float, "overhead_ms", 1.0, "milliseconds of a step that do not shrink"),
+        (flags.DEFINE_integer, "devices_per_machine", 8, "devices of one machine, whose worker reads for all of them"),
+        (flags.DEFINE_float, "gigatokens", 0.1, "10^9 tokens of the train split"),
+        (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
+        *BATCH,
+        OUTPUT,
+    )
+    .group(ModelConfig, "scaling: network")
+    .group(SearchConfig, "scaling: search", only=("sampling", "paths"))
 )
 
 PARTS = {
@@ -384,6 +416,89 @@ def _estimators(values: common.Flags) -> int:
     return 0
 
 
+def _sharing(values: common.Flags) -> int:
+    if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1 or values.workers < 2:
+        raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1, workers at least 2")
+    if values.batch_size % values.workers:
+        raise UsageError(f"batch_size must be divisible by workers, {values.workers}, but is {values.batch_size}")
+    config, layouts = _config(values, values.architecture), scaling_timing.layouts(values.workers)
+    rates: dict[str, list[float]] = {layout.name: [] for layout in layouts}
+    with Progress("benchmark", "measurement", values.repeats * len(layouts)) as progress:
+        for _ in range(values.repeats):
+            for layout in layouts:
+                rates[layout.name].append(scaling_timing.rate(layout, config, values.steps, common.start_tensorflow))
+                progress(1, layout.name)
+    alone = statistics.median(rates[layouts[0].name])
+    results = []
+    for layout in layouts:
+        found = rates[layout.name]
+        used = layout.processes * layout.cores
+        figures = {"steps_per_second": statistics.median(found), "slowest": min(found), "fastest": max(found), "cores": used}
+        efficiency = None if layout.share > 1 else statistics.median(found) / alone / used
+        results.append({"layout": layout.name, **figures, "efficiency": efficiency})
+    if values.json:
+        print(files.canonical_json({"architecture": config.architecture.blocks, "sharing": results}))
+        return 0
+    print(f"{'':<30}{'cores':>6}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'efficiency':>12}")
+    for row in results:
+        speeds = f"{row['steps_per_second']:>9.2f}{row['slowest']:>9.2f}{row['fastest']:>9.2f}"
+        print(f"{row['layout']:<30}{row['cores']:>6}{speeds}" + ("" if row["efficiency"] is None else f"{row['efficiency']:>12.0%}"))
+    shared = f"medians of {values.repeats}; efficiency: steps per second and core, beside one core"
+    print(f"{config.architecture.short}, batch {values.batch_size} x {values.seq_len}; {shared}; this machine has {os.cpu_count()} cores")
+    return 0
+
+
+def _scaling(values: common.Flags) -> int:
+    numbers = ("tflops", "link_gigabytes", "gigatokens", "vocab_size", "batch_size", "seq_len", "devices_per_machine")
+    for name in numbers:
+        if not getattr(values, name) > 0:
+            raise UsageError(f"{name} must be above 0, but is {getattr(values, name)}")
+    if min(values.num_devices) < 1 or values.overhead_ms < 0:
+        raise UsageError("num_devices must be at least 1, overhead_ms at least 0")
+    model, search = values.read(ModelConfig), values.read(SearchConfig)
+    model.check_vocabulary(values.vocab_size)
+    blocks = architecture.parse(values.architecture)
+    counts = cost.zipf_counts(values.vocab_size)
+    steps = int(values.gigatokens * 1e9) // (values.batch_size * values.seq_len)
+    results = []
+    for devices in values.num_devices:
+        if values.batch_size % devices:
+            raise UsageError(f"batch_size must be divisible by num_devices, {devices}, but is {values.batch_size}")
+        machines = scaling.Machines(devices, values.tflops * 1e12, values.link_gigabytes * 1e9, values.overhead_ms / 1e3)
+        found = scaling.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, machines)
+        readers = -(-devices // values.devices_per_machine)
+        results.append(
+            {
+                "devices": devices,
+                "compute_ms": 1e3 * found.compute,
+                "communication_ms": 1e3 * found.communication,
+                "step_ms": 1e3 * found.seconds,
+                "state_megabytes": found.state_bytes / 1e6,
+                "activation_megabytes": found.activation_bytes / 1e6,
+                "hours_per_epoch": steps * found.seconds / 3600,
+                "read_gigabytes_per_epoch_and_machine": steps * found.read_bytes / 1e9,
+                "read_megabytes_per_second_and_machine": found.read_bytes / found.seconds / 1e6,
+                "machines": readers,
+            }
+        )
+    alone = scaling.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, dataclasses.replace(machines, devices=1))
+    for row in results:
+        row["efficiency"] = 1e3 * alone.seconds / row["step_ms"] / row["devices"]
+    parameters = scaling.parameters(blocks.blocks, model, values.vocab_size)
+    if values.json:
+        print(files.canonical_json({"architecture": blocks.blocks, "parameters": parameters, "steps_per_epoch": steps, "scaling": results}))
+        return 0
+    print(f"{blocks.short}: {parameters:,} parameters; batch {values.batch_size} x {values.seq_len}; {steps:,} steps an epoch")
+    print("devices  compute ms  all-reduce ms  step ms  efficiency  state MB  activations MB  hours/epoch  read GB/epoch and machine  MB/s")
+    for row in results:
+        times = f"{row['devices']:>7}{row['compute_ms']:>12.1f}{row['communication_ms']:>15.1f}{row['step_ms']:>9.1f}{row['efficiency']:>12.0%}"
+        memory = f"{row['state_megabytes']:>10,.0f}{row['activation_megabytes']:>16,.0f}{row['hours_per_epoch']:>13.2f}"
+        input_ = f"{row['read_gigabytes_per_epoch_and_machine']:>27.2f}{row['read_megabytes_per_second_and_machine']:>6.1f}"
+        print(f"{times}{memory}{input_}")
+    print("by the formula of par/scaling.py; state: parameters, gradients, moments; memory of one device, by figures of a CPU")
+    return 0
+
+
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
@@ -398,6 +513,8 @@ SUBJECTS = {
     "estimators": Subject(ESTIMATORS, _estimators),
     "growth": Subject(GROWTH, _growth),
     "generation": Subject(GENERATION, _generation),
+    "sharing": Subject(SHARING, _sharing),
+    "scaling": Subject(SCALING, _scaling),
 }
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 

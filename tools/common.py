@@ -18,7 +18,7 @@ import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from absl import flags
 
@@ -326,26 +326,29 @@ def opened(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
     return config, data_dir, runs.data_of(run, config, data_dir)
 
 
-def start_tensorflow() -> Any:
-    """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the module.
+def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
+    """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the tf.distribute.Strategy (par.workers.strategy).
 
     TensorFlow writes to file descriptor 2 at import and at its first op whatever the log level says. If the import fails, that text is shown.
-    Raises: ResourceError if no temporary file can be written.
+    Raises: ResourceError if no temporary file can be written; UsageError if the devices are not there.
     """
     check_temporary_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
     if (os.cpu_count() or 1) <= 2:  # two ops side by side, each on one core: measured 1.2 to 1.3 times the steps of each op on both
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    with silenced_stderr():
+    with silenced_stderr() as stderr:
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
         tf.config.experimental.enable_op_determinism()
+        tf.get_logger().setLevel("ERROR")  # it warns where one function becomes many graphs; each network needs its own
+        from par import workers
+
+        strategy = workers.strategy(distribute, num_devices, lambda line: print(line, file=stderr, flush=True))
         tf.constant(0.0) + 1.0
-    tf.get_logger().setLevel("ERROR")  # it warns where one function becomes many graphs; each network needs its own
-    return tf
+    return strategy
 
 
 def check_temporary_files() -> None:
@@ -363,14 +366,19 @@ def check_temporary_files() -> None:
 
 
 @contextlib.contextmanager
-def silenced_stderr() -> Iterator[None]:
-    """Nothing is written to file descriptor 2, to which C++ libraries log, unless the block fails: then all of it is."""
+def silenced_stderr() -> Iterator[TextIO]:
+    """Nothing is written to file descriptor 2, to which C++ libraries log, unless the block fails: then all of it is. Yields the stderr that is seen.
+
+    What a user can cause (ParError) is told without it.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
+    with tempfile.TemporaryFile() as captured, os.fdopen(saved, "w") as seen:
         os.dup2(captured.fileno(), 2)
         try:
-            yield
+            yield seen
+        except ParError:
+            raise
         except Exception:
             os.dup2(saved, 2)
             captured.seek(0)
@@ -378,4 +386,3 @@ def silenced_stderr() -> Iterator[None]:
             raise
         finally:
             os.dup2(saved, 2)
-            os.close(saved)

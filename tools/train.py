@@ -10,20 +10,26 @@ Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard)
 The same command again continues a run, or says that it is done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the
 table is one of the seeds, with their mean and spread; more seeds can be added later.
 
+With --distribute devices or machines share the rows of every batch; the figures are those of one device but for their last digits, and a run may go
+on with another number of them (docs/scaling.md).
+
 With --init_from the weights begin as those of another run of the same sizes and tokenizer, block by block; optimizers, step and rates begin anew. A
 run that has saved a checkpoint no longer needs the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import apart, architecture, derive, files, history, latency, origin, records, runs, seeds
+from par import apart, architecture, cluster, derive, files, history, latency, origin, records, runs, seeds
 from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import DataError, StoppedError, UsageError
 from par.progress import announce
@@ -47,6 +53,13 @@ FLAGS = (
         (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
         (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
         (flags.DEFINE_string, "latency_table", None, "table of tools/measure_latency.py at this shape: fills --latency_ms, which the run keeps"),
+        (
+            common.choice("none", "mirrored", "multi_worker"),
+            "distribute",
+            "none",
+            "share every batch among devices: of this machine (mirrored), or of the machines that TF_CONFIG names (multi_worker)",
+        ),
+        (flags.DEFINE_integer, "num_devices", 0, "mirrored: so many GPUs, 0 for all; without a GPU, so many parts of the CPU"),
         (flags.DEFINE_bool, "print_run", False, "print the run directory that these flags name, and do nothing"),
         (flags.DEFINE_bool, "dry_run", False, "print parameters, FLOPs, memory and the estimated time, and do nothing"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
@@ -126,15 +139,27 @@ def _work(values: common.Flags) -> int:
     if values.print_run:
         print(run_dir)
         return 0
-    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values))
+    devices = _devices(values)
+    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values), devices)
     if values.num_seeds is not None:
         return _work_of_seeds(values, config, run_dir, job)
-    if not values.dry_run and _is_done(job.kept(config, run_dir), run_dir):
-        return _report(values, config, run_dir, "already done")
     if values.dry_run:
         return _dry_run(values, config, run_dir, job)
-    job.train(config, run_dir)
-    return _report(values, config, run_dir, "done")
+    if devices.distribute == "multi_worker":
+        place, state = cluster.of_environment(), job.train(config, run_dir)
+        return _report(values, config, run_dir, state) if place.is_chief else 0
+    if _is_done(job.kept(config, run_dir), run_dir):
+        return _report(values, config, run_dir, "already done")
+    return _report(values, config, run_dir, job.train(config, run_dir))
+
+
+def _devices(values: common.Flags) -> _Devices:
+    """Where the run is trained. Raises: UsageError for flags that contradict each other."""
+    if values.num_devices < 0 or (values.num_devices and values.distribute != "mirrored"):
+        raise UsageError(f"num_devices must be 0, or a number of devices beside --distribute=mirrored, but is {values.num_devices}")
+    if values.distribute == "multi_worker" and values.num_seeds is not None:
+        raise UsageError("distribute=multi_worker trains one run: leave out --num_seeds, and start the workers once for each --seed")
+    return _Devices(values.distribute, values.num_devices)
 
 
 def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, job: _Job) -> int:
@@ -156,7 +181,19 @@ def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, jo
 
 def _train_apart(asked_to_stop: Callable[[], bool], job: _Job, config: runs.RunConfig, run_dir: Path) -> int:
     """Trains one seed in a process of its own. Returns the exit code."""
-    return common.run(common.Flags(""), lambda _: job.train(config, run_dir, lambda step: asked_to_stop()), [])
+
+    def work(_: common.Flags) -> int:
+        job.train(config, run_dir, lambda step: asked_to_stop())
+        return 0
+
+    return common.run(common.Flags(""), work, [])
+
+
+class _Devices(NamedTuple):
+    """On what a run is trained: --distribute and --num_devices."""
+
+    distribute: str
+    num_devices: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,18 +205,30 @@ class _Job:
     auto: bool  # the cutoffs are to be found
     group: Path | None  # of several seeds
     source: Path | None  # the run that the weights are from
+    devices: _Devices
 
-    def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> None:
-        """Trains a run to its end, or goes on with it."""
-        common.start_tensorflow()
-        from par import training
+    def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> str:
+        """Trains a run to its end, or goes on with it. Returns what became of it: done, or already done."""
+        strategy = common.start_tensorflow(*self.devices)
+        from par import training, workers
 
-        records.verify(self.data_dir, records.load(self.data_dir))
-        with runs.locked(run_dir):
-            config = self.kept(config, run_dir)
-            if not _is_done(config, run_dir):  # another process may have worked in it since
-                config = self.settled(config, run_dir)
-                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source)
+        team = workers.Workers(strategy)
+        with team.watched(), contextlib.ExitStack() as held:
+            team.together(lambda: records.verify(self.data_dir, records.load(self.data_dir)))
+            team.replicas.rows_each(config.data.batch_size)
+            _check_same(team, config)
+
+            def begin() -> dict[str, Any]:
+                held.enter_context(runs.locked(run_dir))
+                kept = self.kept(config, run_dir)
+                done = _is_done(kept, run_dir)  # another process may have worked in it since
+                return {"done": done, "cutoffs": (kept if done else self.settled(config, run_dir)).model.cutoffs}
+
+            begun = team.from_chief(begin)
+            if not begun["done"]:
+                config = config.with_cutoffs(tuple(begun["cutoffs"]))
+                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team)
+        return "already done" if begun["done"] else "done"
 
     def kept(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
         """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them: timing the machine again could find others."""
@@ -198,6 +247,19 @@ class _Job:
             f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax"
         )
         return config.with_cutoffs(found.cutoffs)
+
+
+def _check_same(team: Any, config: runs.RunConfig) -> None:
+    """Raises: UsageError, on all workers, if one was started with other settings than the chief."""
+    asked = json.loads(json.dumps(config.identity()))
+    chief = team.from_chief(lambda: asked)
+    if_other = [f"{key}: {chief.get(key)} -> {asked.get(key)}" for key in sorted(chief | asked) if chief.get(key) != asked.get(key)]
+
+    def check() -> None:
+        if if_other:
+            raise UsageError(f"it was started with other settings than the chief ({'; '.join(if_other)}): start all workers with the same command")
+
+    team.together(check)
 
 
 def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
