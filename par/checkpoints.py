@@ -84,7 +84,7 @@ class Checkpoints:
                 for file in path.parent.glob(f"{path.name}.*"):
                     file.rename(file.with_name(f"{file.name}.damaged"))
             self._damaged.clear()
-            _remove(directory, set())
+            _remove(directory, set(runs.unfinished_files(directory)))
             if names := [path.name for path in reversed(_paths(directory))]:
                 lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
                 files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")

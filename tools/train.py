@@ -175,7 +175,7 @@ class _Job:
         from par import training
 
         records.verify(self.data_dir, records.load(self.data_dir))
-        with runs.locked(run_dir):
+        with runs.locked(run_dir, announce):
             config = self.kept(config, run_dir)
             if not _is_done(config, run_dir):  # another process may have worked in it since
                 config = self.settled(config, run_dir)
