@@ -52,6 +52,10 @@ class Checkpoints:
             size = sum(variable.numpy().nbytes for variable in _variables(self._state))
             raise files.refused(path, size, error, kept=self._whole()) from None
 
+    def files(self, step: int) -> list[Path]:
+        """The files of a checkpoint."""
+        return runs.checkpoint_files(self._directories["last"])[step]
+
     def restore(self, which: str = "last", warn: Callable[[str], None] = print) -> dict[str, Any] | None:
         """Loads the newest checkpoint that is whole and returns its note; None if there is none at all.
 

@@ -334,6 +334,26 @@ def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
     refused(run_tool("benchmark", "data", "--input_text=/dev/null"), 1, "is empty: give a text to repeat")
 
 
+@pytest.mark.slow
+def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
+    small = ("--recipe=quick", "--num_blocks=1", "--d_model=16", "--vocab_size=3000", "--batch_size=2", "--seq_len=4", "--steps=2", "--repeats=3")
+    done = run_tool("benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert (figures["architecture"], figures["save_every"]) == ("s", 7) and list(tmp_path.iterdir()) == []
+    assert figures["megabytes"] > 3 * 4 * 3000 * 16 / 1e6  # the embedding with its two moments
+    assert 0 < figures["milliseconds"] <= figures["slowest"] and min(figures["step_before"], figures["step_after"]) > 0
+    lost = figures["milliseconds"]
+    assert (
+        figures["share_median"] == pytest.approx(lost / (lost + 7 * figures["step_before"])) and figures["share_median"] <= figures["share_slowest"]
+    )
+
+
+def test_benchmark_saving_refuses_in_one_line(run_tool, tmp_path):
+    refused(run_tool("benchmark", "saving", "--repeats=0"), 1, "repeats", "must be at least 1")
+    refused(run_tool("benchmark", "saving", f"--directory={tmp_path / 'none' / 'there'}"), 1, "none/there: ")
+
+
 TINY = ("--num_blocks=1", "--batch_size=2", "--seq_len=4", "--mem_len=3", "--d_model=8", "--d_ffn=8", "--vocab_size=20", "--repeats=1")
 
 
