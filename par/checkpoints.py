@@ -91,6 +91,7 @@ class Checkpoints:
             _remove(directory, set(runs.unfinished_files(directory)))
             if names := [path.name for path in reversed(_paths(directory))]:
                 lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+                lines += ["all_model_checkpoint_timestamps: 1.0"] * len(names)  # without one, or with 0, a checkpoint would never be removed
                 files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")
             else:
                 (directory / "checkpoint").unlink(missing_ok=True)

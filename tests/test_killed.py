@@ -1,0 +1,187 @@
+"""Processes that are killed or told to stop for real, and what the next start makes of what they left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import outcome
+from conftest import ROOT
+from par import checkpoints, guard, runs
+from par.errors import UsageError
+from small import small_data
+
+NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
+OWNER = "import sys, time; from par import runs\nwith runs.locked(sys.argv[1], print): print('holds it', flush=True); time.sleep(60)"
+SECONDS = 180.0
+NOTE = {
+    "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
+    "seconds": 0.0,
+    "best": None,
+    "files": {},
+    "run": {},
+    "watch": guard.Watch().to_json(),
+}
+
+
+# ---- the lock ----
+
+
+def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_over_and_said_once(tmp_path):
+    announced: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout.readline() == "holds it\n"
+        host = f"host {socket.gethostname()}, process {owner.pid}"
+        with pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")), runs.locked(tmp_path / "run", announced.append):
+            pass
+        assert announced == []
+        owner.kill()
+    with runs.locked(tmp_path / "run", announced.append):
+        assert (tmp_path / "run" / "lock").read_text() == f"host {socket.gethostname()}, process {os.getpid()}\n"
+    assert announced == [
+        f"the last process in {tmp_path / 'run'} ({host}) was killed, as the system does when memory runs out: it ended without saving, "
+        "and what came after its last checkpoint is done again"
+    ]
+    with runs.locked(tmp_path / "run", announced.append):
+        pass
+    assert len(announced) == 1 and (tmp_path / "run" / "lock").read_text() == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_who_ends_by_itself_with_an_error_or_without_was_not_killed(tmp_path, error):
+    announced: list[str] = []
+    with pytest.raises(error), runs.locked(tmp_path, announced.append):
+        raise error
+    with runs.locked(tmp_path, announced.append):
+        pass
+    assert announced == []
+
+
+# ---- a save that was killed ----
+
+
+def state_of(directory: Path, keep: int = 2) -> tuple[checkpoints.Checkpoints, tf.Variable]:
+    value = tf.Variable(-1)
+    return checkpoints.Checkpoints(directory, {"value": value}, keep), value
+
+
+def names(directory: Path) -> list[str]:
+    return sorted({path.name.split(".")[0] for path in directory.glob("ckpt-*")})
+
+
+LEFT = {  # what the files of the second checkpoint are when a process dies in the middle: data is renamed into place, then the index is written there
+    "nothing yet": lambda index, data: (index.unlink(), data.unlink()),
+    "data only": lambda index, data: index.unlink(),
+    "an empty index": lambda index, data: index.write_bytes(b""),
+    "half an index": lambda index, data: index.write_bytes(index.read_bytes()[: index.stat().st_size // 2]),
+    "all": lambda index, data: None,
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["of the first checkpoint", "of the second"])
+@pytest.mark.parametrize("left", LEFT)
+def test_a_save_that_was_killed_is_as_if_it_had_not_begun(tmp_path, left, first):
+    made, value = state_of(tmp_path)
+    for step in (20,) if first else (10, 20):
+        value.assign(step)
+        made.save(step, NOTE)
+    (tmp_path / "ckpt-20_temp").mkdir()
+    LEFT[left](tmp_path / "ckpt-20.index", tmp_path / "ckpt-20.data-00000-of-00001")
+    warned: list[str] = []
+    again, value = state_of(tmp_path)
+    assert again.restore(warn=warned.append) == (None if first else NOTE) and warned == []
+    assert int(value) == (-1 if first else 10) and list(runs.checkpoint_files(tmp_path)) == ([] if first else [10])
+    again.save(13, NOTE)
+    assert names(tmp_path) == (["ckpt-13"] if first else ["ckpt-10", "ckpt-13"])
+
+
+def test_an_index_that_is_missing_for_no_such_reason_is_damage(tmp_path):
+    made, _ = state_of(tmp_path)
+    made.save(10, NOTE)
+    made.save(20, NOTE)
+    (tmp_path / "ckpt-20.index").unlink()
+    warned: list[str] = []
+    assert state_of(tmp_path)[0].restore(warn=warned.append) == NOTE
+    assert len(warned) == 1 and "ckpt-20 can't be used" in warned[0]
+
+
+def test_after_a_resume_too_only_the_newest_checkpoints_are_kept(tmp_path):
+    for step in (10, 20, 30, 40):
+        made, _ = state_of(tmp_path)
+        made.restore()
+        made.save(step, NOTE)
+    assert names(tmp_path) == ["ckpt-30", "ckpt-40"]
+
+
+# ---- signals ----
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> Path:
+    """93 train steps, and so much to evaluate that it takes seconds."""
+    return small_data(tmp_path_factory.mktemp("data") / "copies", valid=60_000)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_dir, run_tool) -> Path:
+    """A search that met nothing."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    assert run_tool("train", *flags(data_dir, run_dir)).code == 0
+    return run_dir
+
+
+def flags(data_dir: Path, run_dir: Path) -> tuple[str, ...]:
+    return (f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK, "--record_every=7", "--log_every=13")
+
+
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen) -> None:
+    end = time.monotonic() + SECONDS
+    while not reached():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["first trace", "evaluation"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_signal_is_obeyed_where_the_work_can_stop_and_a_second_one_at_once(tmp_path, data_dir, whole, run_tool, phase, number):
+    run_dir, said = tmp_path / "run", tmp_path / "said"
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), *flags(data_dir, run_dir)]
+    reached = {
+        "first trace": lambda: "parameters in all" in text_of(run_dir / "training_log.log"),
+        "evaluation": lambda: '"step": 93' in text_of(run_dir / "history.jsonl"),
+    }[phase]
+    with open(said, "w") as err, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err) as process:
+        wait_until(reached, process)
+        process.send_signal(number)
+        assert process.wait(timeout=SECONDS) == 5
+    step = {"first trace": 7, "evaluation": 93}[phase]
+    lines = said.read_text().splitlines()
+    assert lines[-1] == f"error: stopped by {number.name} at step {step} of 186; the state is saved: the same command continues"
+    assert "Traceback" not in said.read_text() and said.read_text().count("error:") == 1
+    if phase == "first trace":
+        with open(said, "w") as err, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err) as process:
+            wait_until(lambda: '"step": 93' in text_of(run_dir / "history.jsonl"), process)
+            for _ in range(2):
+                process.send_signal(number)
+                time.sleep(0.2)
+            start = time.monotonic()
+            assert process.wait(timeout=SECONDS) == -number and time.monotonic() - start < 1.0
+        assert "Traceback" not in said.read_text() and '"split": "valid"' not in text_of(run_dir / "history.jsonl")
+    done = run_tool("train", *flags(data_dir, run_dir))
+    assert done.code == 0 and ("was killed" in done.err) == (phase == "first trace")
+    assert outcome.differences(run_dir, whole) == []
