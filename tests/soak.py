@@ -32,10 +32,11 @@ SECONDS = 600  # in which a step of the plan must have come
 
 
 class Moment(NamedTuple):
-    """When a process is killed: `delay` seconds after it has come to a place."""
+    """When a process is killed: `delay` seconds after it has come to a place for the `times`th time."""
 
     place: str
     delay: float
+    times: int = 1
 
 
 class Run:
@@ -76,20 +77,21 @@ def moments(seed: int) -> Iterator[Moment]:
     while True:
         yield Moment("start-up", draw.uniform(0.0, 4.0))
         yield Moment("first trace", draw.uniform(0.0, 3.0))
-        yield Moment("between steps", draw.uniform(0.0, 1.0))
-        yield Moment("save", draw.uniform(0.0, 0.004))
-        yield Moment("evaluation", draw.uniform(0.0, 0.2))
+        yield Moment("between steps", draw.uniform(0.0, 0.2), draw.randint(1, 12))
+        yield Moment("save", draw.uniform(0.0, 0.004), draw.randint(1, 9))
+        yield Moment("evaluation", draw.uniform(0.0, 0.2), draw.randint(1, 4))
 
 
 def wait_for(moment: Moment, run: Run, process: subprocess.Popen) -> bool:
     """Waits for the moment; false if the process came to its end before."""
-    rows = run.rows()
+    lines, scores = run.rows()
+    saves = _Counted(run.saves)
     reached: dict[str, Callable[[], bool]] = {
         "start-up": lambda: True,
         "first trace": lambda: " in " in run.said.read_text(),  # training sd in RUN: step 0 of 186
-        "between steps": lambda: run.rows()[0] > rows[0],
-        "save": run.saves,
-        "evaluation": lambda: run.rows()[1] > rows[1],  # of two, soft and argmax; then the best and the last are saved
+        "between steps": lambda: run.rows()[0] >= lines + moment.times,
+        "save": lambda: saves() == moment.times,
+        "evaluation": lambda: run.rows()[1] >= scores + moment.times,  # two of a search, soft and argmax; then the best and the last are saved
     }
     end = time.monotonic() + SECONDS
     while process.poll() is None and not reached[moment.place]():
@@ -98,6 +100,19 @@ def wait_for(moment: Moment, run: Run, process: subprocess.Popen) -> bool:
         time.sleep(0 if moment.place == "save" else 0.002)
     time.sleep(moment.delay)
     return process.poll() is None
+
+
+class _Counted:
+    """How often something has become true, of all the times that it was asked."""
+
+    def __init__(self, ask: Callable[[], bool]):
+        self._ask, self._was, self._count = ask, ask(), 0  # what a killed save has left does not count
+
+    def __call__(self) -> int:
+        now = self._ask()
+        self._count += now and not self._was
+        self._was = now
+        return self._count
 
 
 def whole(run: Run) -> None:
@@ -134,7 +149,7 @@ def kill_again_and_again(work: Path, data: Path, architecture: str, epochs: int,
                 break
             places[moment.place] += 1
             cut += run.saves()
-            tell(f"kill {places.total()}: {moment.delay:.3f} s into {moment.place}; {_state(run)}")
+            tell(f"kill {places.total()}: {moment.delay:.3f} s into {moment.place} {moment.times}; {_state(run)}")
         found = differences(run.path, expected.path) if not wrong else []
         wrong += [f"{run.path.name}: {line}" for line in found]
         ended += 1

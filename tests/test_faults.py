@@ -198,6 +198,18 @@ def test_a_log_that_can_not_grow_is_said_and_the_run_goes_on_bit_for_bit(tmp_pat
     equal(run_dir, whole)
 
 
+@pytest.mark.parametrize("kind", ["read-only", "below a file"])
+def test_a_run_directory_that_can_not_be_written_is_refused_before_any_work(disk, tmp_path, data_dir, call, kind):
+    with disk(tmp_path / "disk", "64k") as small:
+        (small.seen / "file").write_text("something else")
+        run_dir, reason = small.seen / "file" / "run", "Not a directory"
+        if kind == "read-only":
+            small.change("ro")
+            run_dir, reason = small.seen / "new" / "run", "Read-only file system"
+        refused(call("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=d", *NETWORK), 1, str(run_dir), reason)
+        assert contents(small.seen) == {"file": b"something else"}
+
+
 def test_a_line_that_does_not_fit_leaves_the_file_as_it_was(disk, tmp_path):
     with disk(tmp_path / "disk", "16k") as small:
         path = small.seen / "history.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,14 +13,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import outcome
 from conftest import ROOT
 from par import checkpoints, guard, runs
-from par.errors import UsageError
-from small import small_data
+from par.errors import StoppedError, UsageError
+from small import small_config, small_data, trainer
 
 NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
 OWNER = "import sys, time; from par import runs\nwith runs.locked(sys.argv[1], print): print('holds it', flush=True); time.sleep(60)"
@@ -123,6 +125,59 @@ def test_after_a_resume_too_only_the_newest_checkpoints_are_kept(tmp_path):
     assert names(tmp_path) == ["ckpt-30", "ckpt-40"]
 
 
+# ---- memory, and figures that are not finite ----
+
+# Less memory than training needs, from the moment on at which TensorFlow is up.
+LITTLE_MEMORY = """
+import re, resource, sys
+from par.tools import common, train
+common.start_tensorflow()
+import par.training
+used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 700_000_000,) * 2)
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_finds_no_memory_says_what_helps_and_goes_on_where_there_is_more(tmp_path):
+    data = small_data(tmp_path / "data", train=70_000, batch_size=512, seq_len=64)  # 2 steps an epoch
+    config = small_config(data, "sd", d_ffn=3072)
+    config.save(tmp_path / "run", data)
+    with pytest.raises(StoppedError):
+        trainer(tmp_path / "run", config, data).run(should_stop=lambda step: step == 2)
+    before = outcome.tensors(tmp_path / "run")
+    command = [sys.executable, "-c", LITTLE_MEMORY, f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK, "--d_ffn=3072"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    first, *_, last = done.stderr.splitlines()
+    assert first.endswith(": step 2 of 4") and last.startswith("error: out of memory: lower batch_size, seq_len, mem_len or d_model"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert all((outcome.tensors(tmp_path / "run")[name] == value).all() for name, value in before.items())
+    again = trainer(tmp_path / "run", config, data)
+    again.run()
+    assert again.step == 4 and again.announced == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_weights_are_not_finite_ends_at_once_and_keeps_its_checkpoints(tmp_path, run_tool):
+    data = small_data(tmp_path / "data", train=1_000)
+    config = small_config(data, "sd")
+    config.save(tmp_path / "run", data)
+    run = trainer(tmp_path / "run", config, data)
+    with pytest.raises(StoppedError):
+        run.run(should_stop=lambda step: step == 20)
+    embedding = run.learner.objective.trunk.embedding
+    embedding.assign(np.full_like(embedding.numpy(), np.inf))
+    run.checkpoints.save(20, run.note)
+    before = {path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")}
+    done = run_tool("train", f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK)
+    assert (done.code, done.out) == (4, "") and re.search(
+        r"^error: diverged at step 21: loss nan, gradient norm nan, learning rate 0.005; the last checkpoint is finite: .*--max_lr", done.err, re.M
+    )
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")}
+
+
 # ---- signals ----
 
 
@@ -157,7 +212,7 @@ def text_of(path: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("phase", "number"), [("first trace", signal.SIGTERM), ("evaluation", signal.SIGINT)])
-def test_a_signal_is_obeyed_where_the_work_can_stop_and_a_second_one_at_once(tmp_path, data_dir, whole, run_tool, phase, number):
+def test_a_signal_is_obeyed_where_the_work_can_stop_a_second_one_at_once_and_a_moved_run_goes_on(tmp_path, data_dir, whole, run_tool, phase, number):
     run_dir, said = tmp_path / "run", tmp_path / "said"
     command = [sys.executable, str(ROOT / "tools" / "train.py"), *flags(data_dir, run_dir)]
     log, rows = run_dir / "training_log.log", run_dir / "history.jsonl"
@@ -179,6 +234,8 @@ def test_a_signal_is_obeyed_where_the_work_can_stop_and_a_second_one_at_once(tmp
             start = time.monotonic()
             assert process.wait(timeout=SECONDS) == -number and time.monotonic() - start < 1.0
         assert "Traceback" not in said.read_text() and '"split": "valid"' not in text_of(rows)
-    done = run_tool("train", *flags(data_dir, run_dir))
+    shutil.copytree(data_dir, tmp_path / "moved" / data_dir.parent.name / data_dir.name)
+    run_dir = run_dir.rename(tmp_path / "moved" / "run")
+    done = run_tool("train", *flags(tmp_path / "moved" / data_dir.parent.name / data_dir.name, run_dir))
     assert done.code == 0 and ("was killed" in done.err) == (phase == "first trace")
     assert outcome.differences(run_dir, whole) == []

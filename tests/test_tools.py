@@ -84,6 +84,13 @@ def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
     refused(changed, 1, "training.epochs: 2 -> 3", "training.max_lr: 0.005 -> 0.001", "--run=DIR")
 
 
+def test_what_is_logged_and_saved_how_often_may_change(search, run_tool):
+    run_dir, first = search
+    more = ("--log_every=3", "--record_every=5", "--save_every=7", "--save_every_seconds=1", "--keep=9")
+    again = run_tool("train", f"--flagfile={run_dir}/flags.txt", *more)
+    assert (again.code, again.out) == (0, first.out.replace("done: 186", "already done: 186")), again.err
+
+
 def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, run_tool):
     run_dir, first = search
     assert [line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line] == ["--cutoffs=none"]
