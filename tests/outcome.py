@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from par import checkpoints, derive, history, runs
+from par import checkpoints, derive, runs
 
 RATES = re.compile(r"tokens/s \d+")
 
@@ -69,8 +69,7 @@ def scalars(run_dir: Path, name: str = "train") -> dict[str, list[tuple[int, flo
 
 def derived(run_dir: Path) -> str:
     """The blocks that the argmax of the last recorded pi gives."""
-    pi = np.array(history.read(run_dir / "history.jsonl")["train"][-1]["pi"])
-    return derive.argmax(pi)
+    return derive.argmax(np.array([row["pi"] for row in rows(run_dir) if row["kind"] == "train"][-1]))
 
 
 def _valid(run_dir: Path) -> dict[str, list[tuple[int, float]]]:

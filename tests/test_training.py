@@ -50,6 +50,43 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
     assert outcome.differences(run_dir, uninterrupted.run_dir) == [] and len(outcome.tensors(run_dir)) > 40
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("history.jsonl", lambda text: text.replace('"step": 14', '"step": 15', 1), "history: "),
+        ("history.jsonl", lambda text: text + text.splitlines()[0] + "\n", "history: 30 and 31 rows"),
+        ("training_log.log", lambda text: text.replace("step 26/186", "step 27/186"), "log: "),
+        ("summary.json", lambda text: text.replace('"step": 186', '"step": 185'), "summary: step"),
+    ],
+    ids=["a value", "a row twice", "a line", "the summary"],
+)
+def test_two_runs_are_told_apart_by_any_file(tmp_path, uninterrupted, name, change, said):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    assert outcome.differences(run_dir, uninterrupted.run_dir) == []
+    (run_dir / name).write_text(change((run_dir / name).read_text()))
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    assert len(found) == 1 and found[0].startswith(said), found
+
+
+def test_two_runs_are_told_apart_by_any_bit_of_a_checkpoint_and_by_tensorboard(tmp_path, uninterrupted):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    made = trainer(run_dir, uninterrupted.config, uninterrupted.data_dir)
+    logits = made.learner.logits[0]
+    logits.assign(np.nextafter(logits.numpy(), np.float32(9)))
+    made.checkpoints.save(186, made.note)
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    assert len(found) == 1 and found[0].startswith("last checkpoint: "), found
+    made.checkpoints.save(186, made.note | {"best": None})
+    for path in (run_dir / "tensorboard" / "valid").iterdir():
+        path.unlink()
+    shutil.rmtree(run_dir / "checkpoints" / "best")
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    starts = ("last checkpoint: ", "note: best", "valid events: ", f"best checkpoint: {run_dir} has none", "best checkpoint: ")
+    assert all(any(line.startswith(start) for line in found) for start in starts), found
+
+
 SEARCHES = {
     "bilevel": {"bilevel": True, "arch_warmup": 25, "epochs": 2},
     "warm-up": {"arch_warmup": 25, "epochs": 1},
