@@ -57,6 +57,10 @@ class Checkpoints:
             size = sum(variable.numpy().nbytes for variable in self.variables)
             raise files.refused(path, size, error, kept=self._whole()) from None
 
+    def files(self, step: int) -> list[Path]:
+        """The files of a checkpoint."""
+        return runs.checkpoint_files(self._directories["last"])[step]
+
     def restore(self, which: str = "last", warn: Callable[[str], None] = print) -> dict[str, Any] | None:
         """Loads the newest checkpoint that is whole and returns its note; None if there is none at all.
 
@@ -89,9 +93,10 @@ class Checkpoints:
                 for file in path.parent.glob(f"{path.name}.*"):
                     file.rename(file.with_name(f"{file.name}.damaged"))
             self._damaged.clear()
-            _remove(directory, set())
+            _remove(directory, set(runs.unfinished_files(directory)))
             if names := [path.name for path in reversed(_paths(directory))]:
                 lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+                lines += ["all_model_checkpoint_timestamps: 1.0"] * len(names)  # without one, or with 0, a checkpoint would never be removed
                 files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")
             else:
                 (directory / "checkpoint").unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,21 @@ def name_of(run_dir: Path) -> str:
 
 def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
     """The files of each checkpoint in a directory, by step, newest first; those that were set aside or are still being written are left out."""
+    return {step: paths for step, paths in _by_step(directory).items() if not unfinished(directory, step).is_dir()}
+
+
+def unfinished_files(directory: Path) -> list[Path]:
+    """What a save that was killed left in a directory."""
+    left = {step: paths for step, paths in _by_step(directory).items() if unfinished(directory, step).is_dir()}
+    return [path for paths in left.values() for path in paths]
+
+
+def unfinished(directory: Path, step: int) -> Path:
+    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are whole: the index is not written at once."""
+    return Path(directory) / f"ckpt-{step}_temp"
+
+
+def _by_step(directory: Path) -> dict[int, list[Path]]:
     found: dict[int, list[Path]] = {}
     for path in sorted(Path(directory).glob("ckpt-*")):
         if match := re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name):
@@ -260,9 +275,11 @@ def last_step(run_dir: Path, config: RunConfig) -> int:
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
     """Holds the run for this process. The lock ends with its owner, however that dies.
 
+    Its file names the owner while it works, and is empty when that ends by itself, with an error or without. A name of one that is gone tells that it
+    was killed, by a user, by the system for want of memory, or with the machine: that is announced, in one line.
     Raises: UsageError naming host and process if another live process holds it or the directory can't be written; ResourceError if the disk is full.
     """
     path = Path(run_dir) / "lock"
@@ -281,8 +298,16 @@ def locked(run_dir: Path) -> Iterator[None]:
             owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
             raise UsageError(f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR") from None
         try:
+            file.seek(0)
+            if killed := file.read(LOCK_BYTES).decode(errors="replace").strip():
+                why = "as the system does when memory runs out: it ended without saving, and what came after its last checkpoint is done again"
+                announce(f"the last process in {run_dir} ({killed}) was killed, {why}")
             file.truncate(0)
             file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
         except OSError as error:
             raise files.refused(path, LOCK_BYTES, error) from None
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # a disk that turned read-only: the error under way says so
+                file.truncate(0)

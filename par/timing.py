@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import cost, sampling, softmax_timing
+from par import cost, guard, sampling, softmax_timing
 from par.architecture import Architecture
-from par.config import SamplingConfig
+from par.checkpoints import Checkpoints
+from par.config import LoggingConfig, SamplingConfig
 from par.decoding import Decoder
 from par.learner import Learner
 from par.phase import EVALUATION
@@ -126,6 +127,33 @@ class TimedTraining:
         """Model FLOPs of one training step on these tokens."""
         config, data = self.config, self.config.data
         return cost.training_flops(config.architecture.blocks, config.model, data.batch_size, data.seq_len, self.counts.tolist(), config.search)
+
+
+class TimedSaving:
+    """A training whose state is saved again and again, as a run's is: in `directory`, where the newest stay and older ones go."""
+
+    def __init__(self, config: RunConfig, steps: int, directory: Path):
+        self._training = TimedTraining(config, steps)
+        self._checkpoints = Checkpoints(directory, self._training.learner.state, LoggingConfig().keep)
+        self._note = {"run": config.identity(), "watch": guard.Watch().to_json()}
+        self._step = 0
+        self.save()
+
+    def milliseconds_per_step(self) -> float:
+        """Of `steps` steps in one graph call."""
+        return 1e3 / self._training.run()
+
+    def save(self) -> float:
+        """Milliseconds until the program goes on."""
+        self._step += 1  # each checkpoint has a name of its own
+        start = time.perf_counter()
+        self._checkpoints.save(self._step, self._note)
+        return 1e3 * (time.perf_counter() - start)
+
+    @property
+    def megabytes(self) -> float:
+        """Size of a checkpoint in millions of bytes."""
+        return sum(path.stat().st_size for path in self._checkpoints.files(self._step)) / 1e6
 
 
 class TimedParts:

@@ -71,6 +71,7 @@ class Trainer:
         self.step = int(self.learner.step.numpy())
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
+        self._saved_at = time.monotonic()
         self.received: list[int] = []  # signals while it ran: one in the last steps does not stop this run, but whoever has more to do
 
     @property
@@ -87,6 +88,7 @@ class Trainer:
         """
         if self.step == 0:
             self.logs.begin(self.config, self.learner)
+        self._saved_at = time.monotonic()
         with _signals() as received:
             self.received = received
             while not self.ended:
@@ -98,8 +100,8 @@ class Trainer:
                     self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
                     if self.step == end:
                         self._evaluate()
-                    [stop] = self.team.any([bool(received) or should_stop(self.step)])
-                    if stop or self.step == end or self.step % self.logging.save_every == 0:
+                    stop, due = self.team.any([bool(received) or should_stop(self.step), self._save_is_due()])
+                    if stop or due or self.step == end:
                         self._save()
                     if stop and not self.ended:
                         reason = signal.Signals(received[0]).name if received else "request" + " of another worker" * (self.team.count > 1)
@@ -202,6 +204,11 @@ class Trainer:
         if len(by_way) > 1:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
+    def _save_is_due(self) -> bool:
+        """By steps, or by the clock, which is looked at between two chunks and so changes none."""
+        seconds = self.logging.save_every_seconds
+        return self.step % self.logging.save_every == 0 or 0 < seconds <= time.monotonic() - self._saved_at
+
     def _save(self, which: str = "last") -> None:
         self.learner.keep_memories()
         self.team.from_chief(lambda: self._write(which))
@@ -209,6 +216,8 @@ class Trainer:
     def _write(self, which: str) -> None:
         self.note["files"] = self.logs.lengths()
         self.checkpoints.save(self.step, self.note, which)
+        if which == "last":
+            self._saved_at = time.monotonic()
 
     def _diverged(self, rows: np.ndarray) -> DivergedError:
         bad = int(np.argmin(np.isfinite(rows).all(axis=-1)))

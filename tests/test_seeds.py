@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
+import outcome
 from conftest import ROOT
 from par import history, seeds
 from par.errors import DataError, UsageError
@@ -173,25 +173,15 @@ def group(tmp_path_factory, data_dir, run_tool):
     return path, done
 
 
-def weights_of(run_dir):
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(run_dir / "checkpoints")))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name and "note" not in name}
-
-
 @pytest.mark.slow
 def test_a_seed_trained_after_others_equals_one_trained_alone_bit_for_bit(tmp_path, group, data_dir, run_tool):
     alone, after = tmp_path / "alone", group[0] / "seed4"
     done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={alone}", "--seed=4")
     assert done.code == 0, done.err
-    expected, found = weights_of(alone), weights_of(after)
-    assert expected.keys() == found.keys() and len(expected) > 40
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    assert any((weights_of(group[0] / "seed3")[name] != expected[name]).any() for name in expected if "embedding" in name)
-    timeless = re.compile(r'"seconds": [\d.]+|tokens/s \d+|"path": "[^"]*"|--run=\S+')
-    for name in ("history.jsonl", "training_log.log", "config.json", "flags.txt", "environment.json"):
+    assert outcome.differences(after, alone) == [] and len(outcome.tensors(after)) > 40
+    assert any("embedding" in line for line in outcome.differences(group[0] / "seed3", alone))
+    timeless = re.compile(r'"path": "[^"]*"|--run=\S+')
+    for name in ("config.json", "flags.txt", "environment.json"):
         assert timeless.sub("", (after / name).read_text()) == timeless.sub("", (alone / name).read_text()), name
 
 

@@ -84,6 +84,13 @@ def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
     refused(changed, 1, "training.epochs: 2 -> 3", "training.max_lr: 0.005 -> 0.001", "--run=DIR")
 
 
+def test_what_is_logged_and_saved_how_often_may_change(search, run_tool):
+    run_dir, first = search
+    more = ("--log_every=3", "--record_every=5", "--save_every=7", "--save_every_seconds=1", "--keep=9")
+    again = run_tool("train", f"--flagfile={run_dir}/flags.txt", *more)
+    assert (again.code, again.out) == (0, first.out.replace("done: 186", "already done: 186")), again.err
+
+
 def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, run_tool):
     run_dir, first = search
     assert [line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line] == ["--cutoffs=none"]
@@ -332,6 +339,24 @@ def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
         assert 50 < build["peak_memory_megabytes"] < 3000
     refused(run_tool("benchmark", "data", "--megabytes=0"), 1, "megabytes must be at least 1")
     refused(run_tool("benchmark", "data", "--input_text=/dev/null"), 1, "is empty: give a text to repeat")
+
+
+@pytest.mark.slow
+def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
+    small = ("--recipe=quick", "--num_blocks=1", "--d_model=16", "--vocab_size=3000", "--batch_size=2", "--seq_len=4", "--steps=2", "--repeats=3")
+    done = run_tool("benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert (figures["architecture"], figures["save_every"]) == ("s", 7) and list(tmp_path.iterdir()) == []
+    assert figures["megabytes"] > 3 * 4 * 3000 * 16 / 1e6  # the embedding with its two moments
+    assert 0 < figures["milliseconds"] <= figures["slowest"] and min(figures["step_before"], figures["step_after"]) > 0
+    for name, lost in (("median", figures["milliseconds"]), ("slowest", figures["slowest"])):
+        assert figures[f"share_{name}"] == pytest.approx(lost / (lost + 7 * figures["step_before"]))
+
+
+def test_benchmark_saving_refuses_in_one_line(run_tool, tmp_path):
+    refused(run_tool("benchmark", "saving", "--repeats=0"), 1, "repeats", "must be at least 1")
+    refused(run_tool("benchmark", "saving", f"--directory={tmp_path / 'none' / 'there'}"), 1, "directory must be one that exists", "none/there")
 
 
 TINY = ("--num_blocks=1", "--batch_size=2", "--seq_len=4", "--mem_len=3", "--d_model=8", "--d_ffn=8", "--vocab_size=20", "--repeats=1")

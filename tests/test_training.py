@@ -6,18 +6,17 @@ import json
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import outcome
 from par import evaluation, history, manifest, runs
 from par.errors import DataError, DivergedError, ResourceError, StoppedError
 from par.reading import Reading
 from small import small_config, small_data, trainer
-
-RATES = re.compile(r"tokens/s \d+")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,25 +38,6 @@ def uninterrupted(tmp_path_factory, data_dir):
     return made
 
 
-def weights_of(run) -> dict[str, np.ndarray]:
-    """Every variable of the state by name: weights, logits, both optimizers, memories, step."""
-    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(run.run_dir / "checkpoints")))
-    names = [name for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name and "note" not in name and "save_counter" not in name]
-    return {name: reader.get_tensor(name) for name in names}
-
-
-def rows_of(run_dir) -> list[dict]:
-    lines = [json.loads(line) for line in (run_dir / "history.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
-
-
-def scalars_of(run_dir, name: str) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(run_dir / "tensorboard" / name), size_guidance={"tensors": 0})
-    events.Reload()
-    found = {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
-    return {tag: rows for tag, rows in found.items() if not tag.startswith("speed/")}
-
-
 @pytest.mark.parametrize("stops", [(31,), pytest.param((10, 93, 150), marks=pytest.mark.slow)], ids=str)
 def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp_path, data_dir, uninterrupted, stops):
     run_dir, config = tmp_path / "run", uninterrupted.config
@@ -67,15 +47,44 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
     last = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000)
     assert stops[-1] <= last.step < 186
     last.run()
-    expected, found = weights_of(uninterrupted), weights_of(last)
-    assert expected.keys() == found.keys() and len(expected) > 40
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
-    log, whole_log = ((d / "training_log.log").read_text() for d in (run_dir, uninterrupted.run_dir))
-    assert RATES.sub("", log) == RATES.sub("", whole_log)
-    for name in ("train", "valid"):
-        assert scalars_of(run_dir, name) == scalars_of(uninterrupted.run_dir, name)
+    assert outcome.differences(run_dir, uninterrupted.run_dir) == [] and len(outcome.tensors(run_dir)) > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("history.jsonl", lambda text: text.replace('"step": 14', '"step": 15', 1), "history: "),
+        ("history.jsonl", lambda text: text + text.splitlines()[0] + "\n", "history: 31 and 32 rows"),
+        ("training_log.log", lambda text: text.replace("step 26/186", "step 27/186"), "log: "),
+        ("summary.json", lambda text: text.replace('"step": 186', '"step": 185'), "summary: step"),
+    ],
+    ids=["a value", "a row twice", "a line", "the summary"],
+)
+def test_two_runs_are_told_apart_by_any_file(tmp_path, uninterrupted, name, change, said):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    assert outcome.differences(run_dir, uninterrupted.run_dir) == []
+    (run_dir / name).write_text(change((run_dir / name).read_text()))
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    assert found and found[0].startswith(said), found
+
+
+def test_two_runs_are_told_apart_by_any_bit_of_a_checkpoint_and_by_tensorboard(tmp_path, uninterrupted):
+    run_dir = tmp_path / "run"
+    shutil.copytree(uninterrupted.run_dir, run_dir)
+    made = trainer(run_dir, uninterrupted.config, uninterrupted.data_dir)
+    logits = made.learner.logits[0]
+    logits.assign(np.nextafter(logits.numpy(), np.float32(9)))
+    made.checkpoints.save(186, made.note)
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    assert len(found) == 1 and found[0].startswith("last checkpoint: "), found
+    made.checkpoints.save(186, made.note | {"best": None})
+    for path in (run_dir / "tensorboard" / "valid").iterdir():
+        path.unlink()
+    shutil.rmtree(run_dir / "checkpoints" / "best")
+    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    starts = ("last checkpoint: ", "note: best", "valid events: ", f"best checkpoint: {run_dir} has none", "best checkpoint: ")
+    assert all(any(line.startswith(start) for line in found) for start in starts), found
 
 
 SEARCHES = {
@@ -98,13 +107,7 @@ def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, dat
         trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000).run(should_stop=lambda step: step >= 47)
     last = trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000)
     last.run()
-    expected, found = weights_of(whole), weights_of(last)
-    assert expected.keys() == found.keys()
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
-    log, whole_log = ((tmp_path / name / "training_log.log").read_text() for name in ("run", "whole"))
-    assert RATES.sub("", log) == RATES.sub("", whole_log)
+    assert outcome.differences(tmp_path / "run", tmp_path / "whole") == []
     assert (last.step, last.watch) == (whole.step, whole.watch) and (whole.step < config.total_steps) == (kind == "settles")
     assert (whole.learner.pi[:2] == 0).any() == (kind == "pruned")
 
@@ -130,7 +133,7 @@ def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_pat
 
 
 def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninterrupted):
-    train, valid = (scalars_of(uninterrupted.run_dir, name) for name in ("train", "valid"))
+    train, valid = (outcome.scalars(uninterrupted.run_dir, name) for name in ("train", "valid"))
     assert [step for step, _ in train["argmax/stable_share"]] == [93, 186] and train["argmax/stable_share"][0][1] == 0
     last = {tag: rows[-1][1] for tag, rows in train.items()}
     assert sum(last[f"argmax/{kind}"] for kind in ("Attention", "Dense", "Identity")) == 2
@@ -158,17 +161,60 @@ def test_a_warning_of_the_guard_is_said_once(tmp_path, data_dir):
     assert again.announced == [] and (tmp_path / "run" / "training_log.log").read_text().count("warning:") == 1
 
 
+def saved_steps(run_dir) -> list[int]:
+    return sorted(runs.checkpoint_files(run_dir / "checkpoints"))
+
+
+@pytest.mark.slow
+def test_a_run_saved_by_the_clock_equals_one_that_was_not(tmp_path, data_dir, uninterrupted):
+    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=1000, keep=1000, save_every_seconds=1e-9)
+    seen: list[int] = []
+    run.run(progress=lambda made, text: seen.append(run.step))
+    assert outcome.differences(tmp_path / "run", uninterrupted.run_dir) == []
+    assert seen == saved_steps(tmp_path / "run") and len(seen) > 18 and saved_steps(uninterrupted.run_dir) == [93, 186]
+
+
+@pytest.mark.slow
+def test_the_clock_starts_anew_with_every_checkpoint(tmp_path, data_dir, uninterrupted):
+    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, save_every=30, keep=1000, save_every_seconds=4.0)
+    waits = {20: 4.0, 40: 2.2, 50: 2.2}  # 4.4 s after the checkpoint of step 30, which was saved by steps
+    with pytest.raises(StoppedError):
+        run.run(progress=lambda made, text: time.sleep(waits.get(run.step, 0)), should_stop=lambda step: step >= 80)
+    assert [step for step in saved_steps(tmp_path / "run") if step >= 20] == [20, 30, 50, 60, 80]
+
+
+@pytest.mark.slow
+def test_the_best_score_is_remembered_across_resumes(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        trainer(run_dir, uninterrupted.config, data_dir, keep=1000, save_every_seconds=0.0).run(should_stop=lambda step: step >= 93)
+    assert saved_steps(run_dir) == [93]  # at the epoch's end, and not by the clock
+    best = trainer(run_dir, uninterrupted.config, data_dir).note["best"]
+    assert best["step"] == 93 and (kept := outcome.tensors(run_dir, "best"))
+    again = trainer(run_dir, uninterrupted.config, data_dir)
+    embedding = again.learner.objective.trunk.embedding
+
+    def forget(made: int, text: str) -> None:
+        if again.step == 186:  # so that the second evaluation is worse
+            embedding.assign(np.zeros_like(embedding.numpy()))
+
+    again.run(progress=forget)
+    soft = [row["nll_per_token"] for row in outcome.rows(run_dir) if row.get("evaluate_as") == "soft"]
+    assert soft[1] > soft[0] == best["nll_per_token"] and again.note["best"] == best
+    assert json.loads((run_dir / "summary.json").read_text())["best"] == best
+    assert all((outcome.tensors(run_dir, "best")[name] == value).all() for name, value in kept.items())
+
+
 def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):
     run_dir = tmp_path / "run"
     run = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
     with pytest.raises(KeyboardInterrupt):  # as if killed: nothing is saved at this point
         run.run(progress=lambda made, text: (_ for _ in ()).throw(KeyboardInterrupt) if run.step >= 50 else None)
-    assert max(row["step"] for row in rows_of(run_dir)) > 40
+    assert max(row["step"] for row in outcome.rows(run_dir)) > 40
     again = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
     assert again.step == 40
     again.run()
-    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
-    assert scalars_of(run_dir, "train") == scalars_of(uninterrupted.run_dir, "train")
+    assert outcome.differences(run_dir, uninterrupted.run_dir) == []
 
 
 def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):
@@ -183,7 +229,7 @@ def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrup
 
 
 def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_entropy(uninterrupted):
-    train, valid = scalars_of(uninterrupted.run_dir, "train"), scalars_of(uninterrupted.run_dir, "valid")
+    train, valid = outcome.scalars(uninterrupted.run_dir, "train"), outcome.scalars(uninterrupted.run_dir, "valid")
     assert {"schedule/learning_rate", "schedule/tau", "schedule/arch_lr", "loss/nll_per_token", "entropy/block_01"} <= train.keys()
     assert {f"pi_block_0{b}/{kind}" for b in (1, 2) for kind in ("Attention", "Dense", "Identity")} <= train.keys()
     assert not any("block_03" in tag for tag in train)  # a fixed block has nothing to show
@@ -237,7 +283,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_finite_checkpoint(
     broken.learner.objective.trunk.embedding.assign(np.full_like(broken.learner.objective.trunk.embedding.numpy(), np.nan))
     with pytest.raises(DivergedError, match=r"diverged at step 21: loss nan, gradient norm nan, learning rate \d\S+;.*--max_lr"):
         broken.run()
-    assert all(np.isfinite(value).all() for value in weights_of(broken).values())
+    assert all(np.isfinite(value).all() for value in outcome.tensors(broken.run_dir).values())
     assert "diverged at step 21" in (tmp_path / "run" / "training_log.log").read_text()
 
 
@@ -267,7 +313,7 @@ def test_checkpoints_are_found_whatever_the_pointer_file_says(tmp_path, data_dir
         (run_dir / "checkpoints" / "checkpoint").write_text(pointer)
     run = trainer(run_dir, uninterrupted.config, data_dir)
     assert run.step == 186 and run.announced == []
-    assert rows_of(run_dir) == rows_of(uninterrupted.run_dir)
+    assert outcome.rows(run_dir) == outcome.rows(uninterrupted.run_dir)
 
 
 def test_a_damaged_checkpoint_does_not_push_out_a_whole_one(tmp_path, data_dir, uninterrupted):

@@ -8,6 +8,7 @@
     python tools/benchmark.py generation                   tokens per second, memory carried, beside computing the context again for each token
     python tools/benchmark.py sharing                      steps per second of several devices or processes that train one network together
     python tools/benchmark.py scaling --num_devices=8      what a step on many devices would cost, by a formula
+    python tools/benchmark.py saving --recipe=base         what checkpoints cost: milliseconds of one, and its share of the time
     python tools/benchmark.py estimators                   how well each sampling estimates the gradient of the logits, by enumeration
     python tools/benchmark.py softmax --help               the flags of one subject alone
 
@@ -31,7 +32,7 @@ from absl import flags
 
 from par import architecture, corpora, corpus, cost, data_speed, files, growth, runs, scaling, scaling_timing
 from par.architecture import KINDS
-from par.config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.errors import UsageError
 from par.progress import Progress
 from par.tools import common
@@ -132,6 +133,23 @@ SCALING = (
     )
     .group(ModelConfig, "scaling: network")
     .group(SearchConfig, "scaling: search", only=("sampling", "paths"))
+)
+SAVING = (
+    common.Flags(__doc__)
+    .own(
+        "saving",
+        (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
+        (flags.DEFINE_integer, "num_blocks", 6, "short for --architecture=Ns; without effect beside --architecture"),
+        (flags.DEFINE_string, "architecture", "", "blocks of the network"),
+        (flags.DEFINE_integer, "vocab_size", 12_000, "vocabulary size V"),
+        *BATCH,
+        (flags.DEFINE_integer, "steps", 20, "training steps before and after each checkpoint"),
+        (flags.DEFINE_integer, "repeats", 20, "checkpoints"),
+        (flags.DEFINE_string, "directory", "", "where they are saved, as disks differ; default: a temporary directory"),
+        OUTPUT,
+    )
+    .group(ModelConfig, "saving: network")
+    .group(LoggingConfig, "saving: how often", only=("save_every",))
 )
 
 PARTS = {
@@ -499,6 +517,41 @@ def _scaling(values: common.Flags) -> int:
     return 0
 
 
+def _saving(values: common.Flags) -> int:
+    if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len, values.save_every, values.num_blocks) < 1:
+        raise UsageError("steps, repeats, vocab_size, batch_size, seq_len, save_every and num_blocks must be at least 1")
+    model = values.read(ModelConfig)
+    model.check_vocabulary(values.vocab_size)
+    data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
+    blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
+    config = runs.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data)
+    if values.directory and not Path(values.directory).is_dir():
+        raise UsageError(f"directory must be one that exists, but is {values.directory!r}")
+    common.start_tensorflow()
+    from par import timing
+
+    with tempfile.TemporaryDirectory(dir=values.directory or None) as scratch, Progress("benchmark", "checkpoint", values.repeats) as progress:
+        timed = timing.TimedSaving(config, values.steps, Path(scratch))
+        rounds = []
+        for _ in range(values.repeats):
+            rounds.append((timed.milliseconds_per_step(), timed.save(), timed.milliseconds_per_step()))
+            progress(1)
+        megabytes = timed.megabytes
+    before, saving, after = map(statistics.median, zip(*rounds))
+    slowest = max(milliseconds for _, milliseconds, _ in rounds)
+    lost = {"median": saving, "slowest": slowest}
+    shares = {f"share_{name}": milliseconds / (milliseconds + values.save_every * before) for name, milliseconds in lost.items()}
+    figures = {"megabytes": megabytes, "milliseconds": saving, "slowest": slowest, "step_before": before, "step_after": after, **shares}
+    if values.json:
+        print(files.canonical_json({"architecture": blocks.blocks, "save_every": values.save_every, **figures}))
+        return 0
+    print(f"a checkpoint of {blocks.short}: {megabytes:.1f} MB, {saving:.0f} ms (slowest {slowest:.0f}); medians of {values.repeats}")
+    print(f"a step: {before:.1f} ms before a checkpoint, {after:.1f} ms after one; mean of {values.steps}, medians of {values.repeats}")
+    every = f"one every {values.save_every} steps takes"
+    print(f"{every} {shares['share_median']:.2%} of the time ({shares['share_slowest']:.2%} if each were the slowest)")
+    return 0
+
+
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
@@ -515,6 +568,7 @@ SUBJECTS = {
     "generation": Subject(GENERATION, _generation),
     "sharing": Subject(SHARING, _sharing),
     "scaling": Subject(SCALING, _scaling),
+    "saving": Subject(SAVING, _saving),
 }
 OVERVIEW = common.Flags("\n".join([__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]))
 

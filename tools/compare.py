@@ -192,7 +192,7 @@ def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
     for name in written:
         files.check_writable(directory / name)
     try:
-        with runs.locked(directory):
+        with runs.locked(directory, announce):
             yield
     except KeyboardInterrupt:
         raise StoppedError(f"stopped in {directory}; what is trained is kept: the same command continues") from None

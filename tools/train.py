@@ -219,7 +219,7 @@ class _Job:
             _check_same(team, config)
 
             def begin() -> dict[str, Any]:
-                held.enter_context(runs.locked(run_dir))
+                held.enter_context(runs.locked(run_dir, announce))
                 kept = self.kept(config, run_dir)
                 done = _is_done(kept, run_dir)  # another process may have worked in it since
                 return {"done": done, "cutoffs": (kept if done else self.settled(config, run_dir)).model.cutoffs}
