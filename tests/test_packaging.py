@@ -24,7 +24,13 @@ SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 SCRIPTS = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run"]
 RECIPES = sorted((ROOT / "tools" / "recipes").glob("*.flags"))
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
-DISTRIBUTIONS = {"absl": "absl-py", "google": "protobuf", "PIL": "pillow", "tensorflow_text": "tensorflow-text"}  # where the import has another name
+DISTRIBUTIONS = {
+    "absl": "absl-py",
+    "google": "protobuf",
+    "PIL": "pillow",
+    "tensorflow_text": "tensorflow-text",
+    "apache_beam": "apache-beam",
+}  # where the import has another name
 
 
 def requirements(text: str) -> list[str]:
@@ -55,7 +61,8 @@ def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() ->
             names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found |= {name.split(".")[0] for name in names}
-    declared = {re.match(r"[a-z-]+", line).group() for line in requirements(SETUP["options"]["install_requires"])}
+    extras = SETUP["options.extras_require"]["beam"]  # imported only where it was asked for
+    declared = {re.match(r"[a-z-]+", line).group() for line in requirements(SETUP["options"]["install_requires"] + extras)}
     foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - {"par"}}
     assert foreign - declared == set()
 
