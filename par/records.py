@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -191,6 +192,28 @@ class Stream:
     bytes: int
 
 
+class Piece(NamedTuple):
+    """What one record file holds: `steps` steps of a split from `first` on. `name` is relative to the data directory."""
+
+    split: str
+    name: str
+    first: int
+    steps: int
+
+
+WriteFiles = Callable[[Path, list[Piece], dict[str, Any], DataConfig, int], Iterable[RecordFile]]
+
+
+def write_one_by_one(progress: Callable[[int, str], None] = lambda steps, text: None) -> WriteFiles:
+    """Writes record files in this process; `progress(steps, name)` is called as steps are written."""
+
+    def write_files(root: Path, pieces: list[Piece], tokens: dict[str, Any], settings: DataConfig, vocab_size: int) -> Iterator[RecordFile]:
+        for piece in pieces:
+            yield write_file(root / piece.name, piece, tokens[piece.split], settings, vocab_size, progress)
+
+    return write_files
+
+
 def write(
     data_dir: str | Path,
     streams: dict[str, Stream],
@@ -200,28 +223,30 @@ def write(
     settings: DataConfig,
     corpus: CorpusId,
     cleaning: dict[str, int],
-    progress: Callable[[int, str], None] = lambda steps, text: None,
+    write_files: WriteFiles | None = None,
 ) -> Manifest:
     """Writes a data set; each file whole or not at all, the manifest last.
 
-    counts: [V] how often each id occurs in the train stream. `progress(steps, split)` is called as steps are written.
+    counts: [V] how often each id occurs in the train stream. write_files: (directory, pieces, token streams of the splits, settings, V) -> what
+    was written, in the order of the pieces; by default `write_one_by_one()`.
     Raises: DataError if a split is too short for a step or holds an id outside the vocabulary; ResourceError if the disk is or will be full.
     """
     root = Path(data_dir)
     check_size({name: len(stream.tokens) for name, stream in streams.items()}, settings)
     cuts = {name: cut(len(stream.tokens), settings, name) for name, stream in streams.items()}
-    example = _Example([settings.batch_size, settings.seq_len + 1])
+    pieces = [piece for name in SPLITS for piece in pieces_of(name, cuts[name][0], settings.shards)]
     root.mkdir(parents=True, exist_ok=True)
-    files.check_space(root, sum(steps for steps, _ in cuts.values()) * example.record_bytes)
+    files.check_space(root, sum(piece.steps for piece in pieces) * _Example(settings).record_bytes)
     files.write_bytes(root / "tokenizer.model", tokenizer.model)
     files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
     files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
+    tokens = {name: stream.tokens for name, stream in streams.items()}
+    written = list((write_files or write_one_by_one())(root, pieces, tokens, settings, len(counts)))
     splits = {}
     for name in SPLITS:
         stream, (steps, dropped) = streams[name], cuts[name]
-        chunks = batching.window_chunks(stream.tokens, settings.batch_size, settings.seq_len, pad_id=None if name == "train" else PAD)
-        record_files = _write_files(root, shares(name, steps, settings.shards), _checked(chunks, name, len(counts)), example, progress)
-        splits[name] = Split(steps, len(stream.tokens), stream.lines, stream.words, stream.characters, stream.bytes, dropped, tuple(record_files))
+        made = tuple(file for piece, file in zip(pieces, written, strict=True) if piece.split == name)
+        splits[name] = Split(steps, len(stream.tokens), stream.lines, stream.words, stream.characters, stream.bytes, dropped, made)
     manifest = Manifest(
         schema=SCHEMA,
         batch_size=settings.batch_size,
@@ -237,6 +262,13 @@ def write(
     )
     files.write_json(root / "manifest.json", dataclasses.asdict(manifest))
     return manifest
+
+
+def pieces_of(split: str, steps: int, shards: int) -> list[Piece]:
+    """The steps of a split, cut into record files."""
+    shares_ = shares(split, steps, shards)
+    firsts = itertools.accumulate((share for _, share in shares_), initial=0)
+    return [Piece(split, name, first, share) for (name, share), first in zip(shares_, firsts)]
 
 
 def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = False) -> None:
@@ -261,10 +293,10 @@ def _checked(chunks: Iterator[np.ndarray], split: str, vocab_size: int) -> Itera
 class _Example:
     """The serialised Example of a window: of one shape, all are the same bytes up to the ids, which come last."""
 
-    def __init__(self, shape: list[int]):
+    def __init__(self, settings: DataConfig):
         import tensorflow as tf
 
-        window = np.zeros(shape, np.int32)
+        window = np.zeros([settings.batch_size, settings.seq_len + 1], np.int32)
         feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
         example = tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True)
         self._head = example.removesuffix(window.tobytes())
@@ -274,26 +306,27 @@ class _Example:
         return self._head + window.astype("<i4").tobytes()
 
 
-def _write_files(
-    root: Path, names: list[tuple[str, int]], chunks: Iterator[np.ndarray], example: _Example, progress: Callable[[int, str], None]
-) -> Iterator[RecordFile]:
-    """Writes windows, which come in chunks [m, B, T+1], to files of so many steps each."""
+def write_file(
+    path: Path,
+    piece: Piece,
+    tokens: Any,
+    settings: DataConfig,
+    vocab_size: int,
+    progress: Callable[[int, str], None] = lambda steps, text: None,
+) -> RecordFile:
+    """Writes one record file, of a split's token stream (`Stream.tokens`), to `path`. Raises: as `write`."""
     import tensorflow as tf
 
-    chunk = np.zeros([0])
-    for name, share in names:
-        path, left = root / name, share
-        with files.replacing(path) as partial:
-            try:
-                with tf.io.TFRecordWriter(str(partial)) as writer:
-                    while left:
-                        if not len(chunk):
-                            chunk = next(chunks)
-                        now, chunk = chunk[:left], chunk[left:]
-                        for window in now:
-                            writer.write(example.of(window))
-                        left -= len(now)
-                        progress(len(now), name)
-            except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
-                raise files.refused(path, share * example.record_bytes, error) from None
-        yield RecordFile(name, path.stat().st_size, files.sha256(path), share)
+    example, pad_id = _Example(settings), None if piece.split == "train" else PAD
+    stop = piece.first + piece.steps
+    chunks = batching.window_chunks(tokens, settings.batch_size, settings.seq_len, pad_id, start_step=piece.first, stop_step=stop)
+    with files.replacing(path) as partial:
+        try:
+            with tf.io.TFRecordWriter(str(partial)) as writer:
+                for chunk in _checked(chunks, piece.split, vocab_size):
+                    for window in chunk:
+                        writer.write(example.of(window))
+                    progress(len(chunk), piece.name)
+        except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
+            raise files.refused(path, piece.steps * example.record_bytes, error) from None
+    return RecordFile(piece.name, path.stat().st_size, files.sha256(path), piece.steps)

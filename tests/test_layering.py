@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress apart config promise architecture",
-    "download archive corpus corpora model_proto tokenizer encoding batching manifest records build data_speed cutoffs",
+    "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest records build beam_files beam_work beam_build",
+    "data_speed cutoffs",
     "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
@@ -21,7 +22,9 @@ LAYERS = (
     "report graph_tokenizer model_card export",
 )
 ORDER = " ".join(LAYERS).split()
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], "download archive corpus corpora batching manifest cutoffs metrics cost growth latency", LAYERS[4])).split()
+WITHOUT_TENSORFLOW = " ".join(
+    (LAYERS[0], "download archive corpus corpora sharding batching manifest cutoffs metrics cost growth latency", LAYERS[5])
+).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 

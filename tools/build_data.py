@@ -79,9 +79,9 @@ def _work(values: common.Flags) -> None:
             common.check_temporary_files()
             made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
             announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
-            model, encoded = build.encode(partial, source, build.train(source), Progress, values.workers)
+            model, encoded = build.encode(partial, source, build.train(source), Progress, build.Local(values.workers))
             common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now
-            build.write(partial, source, model, encoded, Progress)
+            build.write(partial, source, model, encoded, Progress, build.Local(values.workers))
     if values.json:
         _print_json(root, source, is_built)
     else:
