@@ -32,6 +32,11 @@ _IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False]) 
 BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
 
 
+def id_type(vocab_size: int) -> np.dtype:
+    """How ids are written while they wait: in as few bytes as do."""
+    return np.dtype(np.min_scalar_type(vocab_size - 1))
+
+
 class TokenFile:
     """A token stream [N] in a file, read slice by slice; `new_ids` [V] renumbers what is read."""
 
@@ -78,7 +83,7 @@ class Encoder:
     def __init__(self, model: bytes, size: int, workers: int = 0):
         wanted = min(workers or len(os.sched_getaffinity(0)), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES)))
         self._workers, self._pool, self._tokenizer = max(wanted, 1), None, Tokenizer(model)
-        self._dtype = np.dtype(np.min_scalar_type(self._tokenizer.vocab_size - 1))
+        self._dtype = id_type(self._tokenizer.vocab_size)
         if wanted > 1:
             context = multiprocessing.get_context("spawn")
             self._pool = concurrent.futures.ProcessPoolExecutor(wanted, context, _start_worker, (model,))
