@@ -30,7 +30,7 @@ from typing import Any, Self
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from par import beam_files, beam_work, errors, files
 from par.beam_work import EncodeShard, Fingerprint, SaveCounts, Shard, WritePiece
@@ -44,6 +44,7 @@ from par.sharding import ShardedTokens, shards, starts
 
 SHARD_BYTES = 32 << 20  # of text, one element of a pipeline
 MAX_SHARDS = 10_000  # of a larger text they are larger: a job's description has a limit, 10 MB on Dataflow
+PROCESSES = "FnApiRunner"  # what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another runner, and runs that
 JOB_SERVER = "--job_endpoint"  # behind it is a server that may have options of its own
 
 
@@ -55,22 +56,27 @@ class Beam:
     Raises: UsageError for options that Beam or its runner does not take.
     """
 
-    def __init__(self, options: Sequence[str] = (), work_dir: str = "", shard_bytes: int = SHARD_BYTES):
-        self._options, self._shard_bytes, self._work_dir = read_options(options), shard_bytes, work_dir
+    def __init__(self, options: Sequence[str] = (), work_dir: str = ""):
+        with logged(Path(os.devnull)):
+            self._options = read_options(options)
+        self._work_dir = work_dir
         self._log = Path(tempfile.gettempdir()) / f"par-beam-{uuid.uuid4().hex[:12]}.log"
-        self._work = ""
+        self._work, self._failed = "", False
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._work:
             beam_files.remove(self._work)
-        if kind is not JobError:
+        if not self._failed:
             self._log.unlink(missing_ok=True)
 
     def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
-        """Encodes each split in shards, and takes its SHA-256. Raises: DataError, ResourceError of a worker; JobError."""
+        """Encodes each split in shards, and takes its SHA-256.
+
+        Raises: DataError and ResourceError as a worker does; ResourceError of a job that did not come to its end.
+        """
         place = self._work_dir.rstrip("/") if beam_files.is_url(self._work_dir) else str(Path(self._work_dir).resolve())
         self._work = f"{place}/par-{uuid.uuid4().hex}" if self._work_dir else str(partial / "work")
         beam_files.write(f"{self._work}/tokenizer.model", model)
@@ -78,7 +84,7 @@ class Beam:
         for split, text in source.corpus.texts.items():
             parts = (part._replace(source=beam_work.on_disk(part.source, f"{self._work}/text/{split}-{i}")) for i, part in enumerate(text.parts))
             texts[split] = Text(tuple(parts))
-        size = max(self._shard_bytes, source.raw_bytes // MAX_SHARDS)
+        size = max(SHARD_BYTES, source.raw_bytes // MAX_SHARDS)
         cut = [Shard(split, i, part) for split, text in texts.items() for i, part in enumerate(shards(text, size))]
 
         def build(pipeline: beam.Pipeline) -> None:
@@ -128,17 +134,14 @@ class Beam:
                 run(build, self._options)
             except (Exception, SystemExit) as error:
                 found = f"{last_line(error)}; its log is in {self._log}"
-                raise JobError(f"Beam's job failed ({found}): mend the cause and run the same command again") from None
+                self._failed = True
+                raise ResourceError(f"Beam's job failed ({found}): mend the cause and run the same command again") from None
         made(1, "")
         lines = [json.loads(line) for line in beam_files.read(f"{self._work}/{result}.jsonl").splitlines()]
         for line in lines:
             if "refused" in line:
                 raise getattr(errors, line["refused"])(line["message"])
         return lines
-
-
-class JobError(ResourceError):
-    """A job that did not come to its end."""
 
 
 class _Outcome(beam.DoFn):
@@ -197,10 +200,12 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
         parsers.append(parser)
 
     options = PipelineOptions(arguments)
-    options.get_all_options(add_extra_args_fn=keep, retain_unknown_options=True)
+    options.get_all_options(add_extra_args_fn=keep)
     unknown = parsers[0].parse_known_args(arguments)[1]
     if unknown and not any(argument.split("=")[0] == JOB_SERVER for argument in arguments):
         raise UsageError(f"runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it options of Beam or of its runner")
+    if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
+        options.view_as(StandardOptions).runner = PROCESSES
     try:
         beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:

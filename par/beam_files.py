@@ -148,7 +148,8 @@ def fetch(place: str, path: Path, sha256: str) -> None:
 def remove(place: str) -> None:
     """Removes a directory, as far as it is there."""
     if is_url(place):
-        with contextlib.suppress(OSError), _as_os_error():
-            FileSystems.delete([f"{place}/"])
+        for spelled in (f"{place}/", place):  # a prefix of objects is deleted as the first, a directory as the second
+            with contextlib.suppress(OSError), _as_os_error():
+                FileSystems.delete([spelled])
     else:
         shutil.rmtree(place, ignore_errors=True)

@@ -58,7 +58,7 @@ def spans(starts: np.ndarray, first: int, stop: int) -> list[tuple[int, int, int
         begin, end = int(starts[k]), int(starts[k + 1])
         if begin >= stop:
             break
-        if end > max(first, begin):
+        if max(first, begin) < min(stop, end):
             found.append((k, max(first, begin) - begin, min(stop, end) - begin))
     return found
 

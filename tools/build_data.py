@@ -101,15 +101,12 @@ def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
             raise UsageError(f"{given} is for --runner=beam")
         return contextlib.nullcontext(build.Local(values.workers))
     if values.workers:
-        raise UsageError(
-            "workers is for --runner=local: Beam's own are options of its runner, --runner_options='--direct_num_workers=4' and the like"
-        )
+        raise UsageError("workers is for --runner=local: give Beam's runner an option such as --runner_options=--direct_num_workers=4")
     if importlib.util.find_spec("apache_beam") is None:
         raise UsageError('--runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"')
     with common.silenced_stderr():
         from par import beam_build
-
-        return beam_build.Beam(values.runner_options, values.work_dir or "")
+    return beam_build.Beam(values.runner_options, values.work_dir or "")
 
 
 def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
