@@ -9,7 +9,6 @@ on: its elements are places, and the files that they name are read and written b
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import functools
 import io
@@ -21,6 +20,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import typing
 import uuid
 from collections import Counter
@@ -45,6 +45,7 @@ from par.sharding import ShardedTokens, shards, starts
 SHARD_BYTES = 32 << 20  # of text, one element of a pipeline
 MAX_SHARDS = 10_000  # of a larger text they are larger: a job's description has a limit, 10 MB on Dataflow
 PROCESSES = "FnApiRunner"  # what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another runner, and runs that
+LAST_WORDS = 2.0  # seconds that Beam's threads have to end, when a job is broken off
 JOB_SERVER = "--job_endpoint"  # behind it is a server that may have options of its own
 
 
@@ -214,18 +215,33 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
 
 
 def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
-    """Runs a pipeline to its end. Raises: what its runner raises; ResourceError if a worker process of this machine was ended.
+    """Runs a pipeline to its end. To be called from the main thread.
 
-    Beam 2.77 waits for ever for a worker process that was ended by the system: a thread of its own notices, which tells nobody.
+    Beam 2.77 waits for ever for a worker process that the system ended, which only a thread of its own notices, and for a busy one when it is told to
+    stop. So both are noticed here, and end the worker processes of this machine first.
+    Raises: what the runner raises; ResourceError if a worker process was ended.
     """
-    lost, before, result = [], threading.excepthook, None
+    is_here, others = options.view_as(StandardOptions).runner == PROCESSES, processes_below()
+    asked, lost, result, hook = [], [], None, threading.excepthook
+
+    def stop(number: int, _frame: Any) -> typing.NoReturn:
+        asked.append(number)
+        if is_here:
+            for process in processes_below() - others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+        raise KeyboardInterrupt
 
     def notice(failure: threading.ExceptHookArgs) -> None:
-        before(failure)
-        if "subprocess exited" in str(failure.exc_value):
-            lost.append(str(failure.exc_value))
-            _thread.interrupt_main(signal.SIGTERM)
+        hook(failure)
+        if "subprocess exited" in str(failure.exc_value) and not asked and not lost:
+            lost.append(failure.exc_value)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # wakes it from a lock, which _thread.interrupt_main does not
 
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN or number == signal.SIGTERM:
+            signal.signal(number, stop)
     threading.excepthook = notice
     try:
         pipeline = beam.Pipeline(options=options)
@@ -239,7 +255,26 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
             raise ResourceError("a worker process was ended by the system, out of memory as a rule: give fewer workers") from None
         raise
     finally:
-        threading.excepthook = before
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if asked:
+            end = time.monotonic() + LAST_WORDS
+            for thread in set(threading.enumerate()) - {threading.current_thread()}:
+                thread.join(max(end - time.monotonic(), 0))  # what they say belongs into the log
+        threading.excepthook = hook
+
+
+def processes_below() -> set[int]:
+    """The processes that this one started, and those that they did."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    found, last = set(), {os.getpid()}
+    while last:
+        last = {process for process, parent in parents.items() if parent in last} - found
+        found |= last
+    return found
 
 
 def last_line(error: BaseException) -> str:

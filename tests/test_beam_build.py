@@ -5,6 +5,7 @@ Apache Beam is an extra: tests/test_packaging.py installs it in an environment o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,7 +23,6 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 
 from conftest import ROOT
 from par import beam_build, beam_files, corpus, encoding
-from par.data_speed import _family
 from par.tools import build_data
 from test_build_data import SMALL, contents, run, sentences
 from test_sharding import AWKWARD
@@ -251,21 +251,30 @@ def test_a_job_that_fails_is_one_line_that_names_its_log(here, capsys, monkeypat
 
 
 @pytest.fixture
-def large(here) -> list[str]:
+def large(here, tmp_path_factory) -> list[str]:
     """Flags of a build that keeps workers busy for many seconds, over a data set that is there."""
     place_model(here)
     (here / "text.txt").write_bytes(lines_of(2000, 1) * 700)
     flags = ["--input_text=text.txt", "--tokenizer_model=before/tokenizer.model", "--shards=4", "--output_dir=before", "--overwrite", "--runner=beam"]
-    return [sys.executable, str(ROOT / "tools" / "build_data.py"), *flags, f"--runner_options={PROCESSES}"]
+    return [
+        "env",
+        f"TMPDIR={tmp_path_factory.mktemp('logs')}",
+        sys.executable,
+        str(ROOT / "tools" / "build_data.py"),
+        *flags,
+        f"--runner_options={PROCESSES}",
+    ]
 
 
-def worker_of(driver: int) -> int | None:
-    """A process of Beam's that works for this one."""
-    for process in _family(driver)[1:]:
-        command = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-        if b"apache_beam.runners.worker.sdk_worker_main" in command and command[0].endswith((b"python", b"python3")):
-            return process
-    return None
+def workers_of(session: int) -> list[int]:
+    """The processes of Beam's in a session."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_of_session = int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session
+            if is_of_session and b"apache_beam.runners.worker.sdk_worker_main" in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
 @pytest.mark.slow
@@ -277,7 +286,7 @@ def test_a_build_that_loses_a_worker_or_is_told_to_stop_leaves_the_old_one_in_bo
         time.sleep(0.05)
     start = time.monotonic()
     if what == "worker killed":
-        os.kill(worker_of(driver.pid), signal.SIGKILL)
+        os.kill(workers_of(driver.pid)[0], signal.SIGKILL)
     elif what == "SIGTERM":
         os.kill(driver.pid, signal.SIGTERM)
     else:
@@ -288,7 +297,7 @@ def test_a_build_that_loses_a_worker_or_is_told_to_stop_leaves_the_old_one_in_bo
         assert driver.returncode == 6 and "a worker process was ended by the system" in err[-1]
     else:
         assert driver.returncode == 5 and err[-1] == "error: interrupted before there was anything to save"
-    assert contents(here) == before and sorted(os.listdir(here)) == ["before", "text.txt"]
+    assert contents(here) == before and sorted(os.listdir(here)) == ["before", "text.txt"] and workers_of(driver.pid) == []
 
 
 @pytest.mark.slow
