@@ -92,6 +92,11 @@ def test_the_bytes_are_those_of_the_local_build(here, capsys, monkeypatch, case)
     assert not list(Path(here).glob(".*"))
 
 
+def test_the_default_runner_downloads_no_other(here, capsys, caplog):
+    run(capsys, "--input_text=text.txt", *SMALL, "--runner=beam", "--runner_options=--runner=DirectRunner")
+    assert "FnApiRunner" in beam_build.PROCESSES and "apache_beam" in str(caplog.records) and "prism" not in str(caplog.records).lower()
+
+
 def test_a_build_that_is_there_is_the_local_one_s_too(here, capsys):
     run(capsys, "--input_text=text.txt", *SMALL)
     assert "is there already, of this text and these settings" in run(capsys, "--input_text=text.txt", *SMALL, "--runner=beam")
