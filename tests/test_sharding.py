@@ -43,6 +43,7 @@ def test_shards_are_whole_lines_and_together_the_text(tmp_path, size, start, sto
         ends = [len(AWKWARD) if part.stop is None else part.stop for part in found]
         assert [part.start for part in found[1:]] == ends[:-1] and (found[0].start, found[-1].stop) == (start, stop)
         cut = [AWKWARD[part.start : end] for part, end in zip(found, ends)]
+        assert all(cut) or len(cut) == 1
         assert [piece for piece in cut if piece] == naive_shards(AWKWARD, start, len(AWKWARD) if stop is None else stop, size)
 
 
