@@ -27,7 +27,7 @@ from par.tools import build_data
 from test_build_data import SMALL, contents, run, sentences
 from test_sharding import AWKWARD
 
-PROCESSES = "--direct_num_workers=3 --direct_running_mode=multi_processing"
+PROCESSES = "--direct_num_workers=2 --direct_running_mode=multi_processing"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Beam's own code and of what it imports
 
 
@@ -259,7 +259,7 @@ def test_a_job_that_fails_is_one_line_that_names_its_log(here, capsys, monkeypat
 def large(here, tmp_path_factory) -> list[str]:
     """Flags of a build that keeps workers busy for many seconds, over a data set that is there."""
     place_model(here)
-    (here / "text.txt").write_bytes(lines_of(2000, 1) * 700)
+    (here / "text.txt").write_bytes(lines_of(2000, 1) * 400)
     flags = ["--input_text=text.txt", "--tokenizer_model=before/tokenizer.model", "--shards=4", "--output_dir=before", "--overwrite", "--runner=beam"]
     return [
         "env",
@@ -307,8 +307,8 @@ def test_a_build_that_loses_a_worker_or_is_told_to_stop_leaves_the_old_one_in_bo
 
 @pytest.mark.slow
 def test_several_processes_write_the_same_bytes_also_after_a_build_that_was_killed(here, run_tool):
-    (here / "text.txt").write_bytes(lines_of(2000, 1) * 20)
-    flags = ["--input_text=text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--shards=4"]
+    (here / "text.txt").write_bytes(lines_of(2000, 1) * 10)
+    flags = ["--input_text=text.txt", *SMALL, "--shards=4"]
     assert run_tool("build_data", *flags, "--output_dir=local", cwd=here).code == 0
     command = [sys.executable, str(ROOT / "tools" / "build_data.py"), *flags, "--output_dir=beam", "--runner=beam", f"--runner_options={PROCESSES}"]
     driver = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
