@@ -13,14 +13,8 @@ import contextlib
 import functools
 import io
 import json
-import logging
 import os
-import shlex
-import signal
-import sys
 import tempfile
-import threading
-import time
 import typing
 import uuid
 from collections import Counter
@@ -30,23 +24,20 @@ from typing import Any, Self
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from par import beam_files, beam_work, errors, files
+from par import beam_files, beam_run, beam_work, errors, files
 from par.beam_work import EncodeShard, Fingerprint, SaveCounts, Shard, WritePiece
 from par.build import Progress, Source
 from par.config import DataConfig
 from par.corpus import Text
 from par.encoding import Encoded, id_type
-from par.errors import ParError, ResourceError, UsageError
-from par.records import Piece, RecordFile, WriteFiles
+from par.errors import ParError, ResourceError
+from par.manifest import RecordFile
+from par.record_file import Piece, WriteFiles
 from par.sharding import ShardedTokens, shards, starts
 
 SHARD_BYTES = 32 << 20  # of text, one element of a pipeline
 MAX_SHARDS = 10_000  # of a larger text they are larger: a job's description has a limit, 10 MB on Dataflow
-PROCESSES = "FnApiRunner"  # what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another runner, and runs that
-LAST_WORDS = 2.0  # seconds that Beam's threads have to end, when a job is broken off
-JOB_SERVER = "--job_endpoint"  # behind it is a server that may have options of its own
 
 
 class Beam:
@@ -58,8 +49,8 @@ class Beam:
     """
 
     def __init__(self, options: Sequence[str] = (), work_dir: str = ""):
-        with logged(Path(os.devnull)):
-            self._options = read_options(options)
+        with beam_run.logged(Path(os.devnull)):
+            self._options = beam_run.read_options(options)
         self._work_dir = work_dir
         self._log = Path(tempfile.gettempdir()) / f"par-beam-{uuid.uuid4().hex[:12]}.log"
         self._work, self._failed = "", False
@@ -130,11 +121,11 @@ class Beam:
 
     def _run(self, build: Callable[[beam.Pipeline], None], what: str, result: str, progress: Progress) -> list[dict[str, Any]]:
         """Runs a pipeline to its end; the lines of JSON that it saved as `result`."""
-        with progress(f"{what} with Beam, whose log is in {self._log}", "job", 1) as made, logged(self._log):
+        with progress(f"{what} with Beam, whose log is in {self._log}", "job", 1) as made, beam_run.logged(self._log):
             try:
-                run(build, self._options)
+                beam_run.run(build, self._options)
             except (Exception, SystemExit) as error:
-                found = f"{last_line(error)}; its log is in {self._log}"
+                found = f"{beam_run.last_line(error)}; its log is in {self._log}"
                 self._failed = True
                 raise ResourceError(f"Beam's job failed ({found}): mend the cause and run the same command again") from None
         made(1, "")
@@ -183,121 +174,3 @@ def outcomes(pipeline: beam.Pipeline, name: str, elements: list[Any], work: Call
 def save_lines(lines: beam.PCollection, place: str) -> None:
     """One file with all lines."""
     _ = lines | "Lines" >> beam.io.WriteToText(place, file_name_suffix=".jsonl", num_shards=1, shard_name_template="")
-
-
-def read_options(texts: Sequence[str]) -> PipelineOptions:
-    """Options as Beam takes them. Raises: UsageError for one that neither Beam nor its runner has, or a value that it does not take."""
-    try:
-        arguments = [argument for text in texts for argument in shlex.split(text)]
-    except ValueError as error:
-        raise UsageError(f"runner_options can't be split into words ({error}): quote them as on a command line") from None
-    parsers = []
-
-    def refuse(message: str) -> typing.NoReturn:
-        raise UsageError(f"runner_options: {message}")
-
-    def keep(parser: Any) -> None:
-        parser.error = refuse
-        parsers.append(parser)
-
-    options = PipelineOptions(arguments)
-    options.get_all_options(add_extra_args_fn=keep)
-    unknown = parsers[0].parse_known_args(arguments)[1]
-    if unknown and not any(argument.split("=")[0] == JOB_SERVER for argument in arguments):
-        raise UsageError(f"runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it options of Beam or of its runner")
-    if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
-        options.view_as(StandardOptions).runner = PROCESSES
-    try:
-        beam.Pipeline(options=options)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UsageError(f"runner_options: {' '.join(str(error).split())}") from None
-    return options
-
-
-def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
-    """Runs a pipeline to its end. To be called from the main thread.
-
-    Beam 2.77 waits for ever for a worker process that the system ended, which only a thread of its own notices, and for a busy one when it is told to
-    stop. So both are noticed here, and end the worker processes of this machine first.
-    Raises: what the runner raises; ResourceError if a worker process was ended.
-    """
-    is_here, others = options.view_as(StandardOptions).runner == PROCESSES, processes_below()
-    asked, lost, result, hook = [], [], None, threading.excepthook
-
-    def stop(number: int, _frame: Any) -> typing.NoReturn:
-        asked.append(number)
-        if is_here:
-            for process in processes_below() - others:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-        raise KeyboardInterrupt
-
-    def notice(failure: threading.ExceptHookArgs) -> None:
-        hook(failure)
-        if "subprocess exited" in str(failure.exc_value) and not asked and not lost:
-            lost.append(failure.exc_value)
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # wakes it from a lock, which _thread.interrupt_main does not
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN or number == signal.SIGTERM:
-            signal.signal(number, stop)
-    threading.excepthook = notice
-    try:
-        pipeline = beam.Pipeline(options=options)
-        build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
-    except KeyboardInterrupt:
-        if result is not None:
-            result.cancel()
-        if lost:
-            raise ResourceError("a worker process was ended by the system, out of memory as a rule: give fewer workers") from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if asked:
-            end = time.monotonic() + LAST_WORDS
-            for thread in set(threading.enumerate()) - {threading.current_thread()}:
-                thread.join(max(end - time.monotonic(), 0))  # what they say belongs into the log
-        threading.excepthook = hook
-
-
-def processes_below() -> set[int]:
-    """The processes that this one started, and those that they did."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-    found, last = set(), {os.getpid()}
-    while last:
-        last = {process for process, parent in parents.items() if parent in last} - found
-        found |= last
-    return found
-
-
-def last_line(error: BaseException) -> str:
-    """The end of what a runner says: a worker's error, without the traceback before it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].strip()[:500]
-
-
-@contextlib.contextmanager
-def logged(log: Path) -> Iterator[None]:
-    """What Beam and its worker processes say goes to a file, in place of file descriptor 2."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(log, "ab") as file:
-            os.dup2(file.fileno(), 2)
-        root.setLevel(logging.INFO)  # a runner tells there where its job can be watched
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        root.handlers[:] = handlers
-        root.setLevel(level)

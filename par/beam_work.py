@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from par import beam_files, corpus, records
+from par import beam_files, corpus
 from par.config import DataConfig
 from par.corpus import Part, Text
 from par.encoding import Encoder, id_type
-from par.records import Piece
+from par.record_file import Piece, write_file
 from par.sharding import ShardedTokens
 
 
@@ -78,7 +78,7 @@ class WritePiece:
             self._tokens, self._vocab_size = load_ids(self._work)
         place = f"{self._work}/records/{piece.name}"
         with beam_files.published(place) as path:
-            file = records.write_file(path, piece, self._tokens[piece.split], self._settings, self._vocab_size)
+            file = write_file(path, piece, self._tokens[piece.split], self._settings, self._vocab_size)
         return dataclasses.asdict(file), None
 
 

@@ -17,6 +17,7 @@ from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
 from par.errors import DataError, UsageError
+from par.record_file import WriteFiles, write_one_by_one
 from par.tokenizer import Tokenizer
 
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
@@ -129,7 +130,7 @@ class Engine(Protocol):
     def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
         """The splits as ids, which wait in `partial`. Raises: DataError for a text that can't be read, ResourceError for what a machine lacks."""
 
-    def write_files(self, partial: Path, steps: int, progress: Progress) -> AbstractContextManager[records.WriteFiles]:
+    def write_files(self, partial: Path, steps: int, progress: Progress) -> AbstractContextManager[WriteFiles]:
         """Writes the record files of so many steps in all to `partial`, which then holds nothing else of `encode`. Raises: as `encode`."""
 
 
@@ -145,10 +146,10 @@ class Local:
             return {name: encoder.encode(text, partial / f"{name}.ids", made) for name, text in source.corpus.texts.items()}
 
     @contextlib.contextmanager
-    def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[records.WriteFiles]:
+    def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
         """Writes them one after the other."""
         with progress("writing records", "step", steps) as made:
-            yield records.write_one_by_one(made)
+            yield write_one_by_one(made)
         for ids in partial.glob("*.ids"):
             ids.unlink()
 

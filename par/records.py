@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from par import batching, files
 from par.config import DataConfig
 from par.errors import DataError
-from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut, shares
+from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut
 from par.manifest import load as load
+from par.record_file import Example, WriteFiles, pieces_of, write_one_by_one
 from par.tokenizer import PAD, Tokenizer
 
 if TYPE_CHECKING:
@@ -192,28 +192,6 @@ class Stream:
     bytes: int
 
 
-class Piece(NamedTuple):
-    """What one record file holds: `steps` steps of a split from `first` on. `name` is relative to the data directory."""
-
-    split: str
-    name: str
-    first: int
-    steps: int
-
-
-WriteFiles = Callable[[Path, list[Piece], dict[str, Any], DataConfig, int], Iterable[RecordFile]]
-
-
-def write_one_by_one(progress: Callable[[int, str], None] = lambda steps, text: None) -> WriteFiles:
-    """Writes record files in this process; `progress(steps, name)` is called as steps are written."""
-
-    def write_files(root: Path, pieces: list[Piece], tokens: dict[str, Any], settings: DataConfig, vocab_size: int) -> Iterator[RecordFile]:
-        for piece in pieces:
-            yield write_file(root / piece.name, piece, tokens[piece.split], settings, vocab_size, progress)
-
-    return write_files
-
-
 def write(
     data_dir: str | Path,
     streams: dict[str, Stream],
@@ -236,7 +214,7 @@ def write(
     cuts = {name: cut(len(stream.tokens), settings, name) for name, stream in streams.items()}
     pieces = [piece for name in SPLITS for piece in pieces_of(name, cuts[name][0], settings.shards)]
     root.mkdir(parents=True, exist_ok=True)
-    files.check_space(root, sum(piece.steps for piece in pieces) * _Example(settings).record_bytes)
+    files.check_space(root, sum(piece.steps for piece in pieces) * Example(settings).record_bytes)
     files.write_bytes(root / "tokenizer.model", tokenizer.model)
     files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
     files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
@@ -264,13 +242,6 @@ def write(
     return manifest
 
 
-def pieces_of(split: str, steps: int, shards: int) -> list[Piece]:
-    """The steps of a split, cut into record files."""
-    shares_ = shares(split, steps, shards)
-    firsts = itertools.accumulate((share for _, share in shares_), initial=0)
-    return [Piece(split, name, first, share) for (name, share), first in zip(shares_, firsts)]
-
-
 def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = False) -> None:
     """Raises: DataError unless train has the tokens of one step and valid and test one target each; `at_most`: `tokens` are upper bounds."""
     needed = settings.batch_size * settings.seq_len + 1
@@ -280,53 +251,3 @@ def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = Fal
             f"the text is too small: its splits, made of whole lines, have {'at most ' * at_most}these tokens: {found}; train needs "
             f"batch_size * seq_len + 1 = {needed}, valid and test 2 each: give more text or lower --batch_size or --seq_len"
         )
-
-
-def _checked(chunks: Iterator[np.ndarray], split: str, vocab_size: int) -> Iterator[np.ndarray]:
-    for chunk in chunks:
-        low, high = int(chunk.min()), int(chunk.max())
-        if low < 0 or high >= vocab_size:
-            raise DataError(f"{split} holds token id {low if low < 0 else high}, outside the vocabulary of {vocab_size}")
-        yield chunk
-
-
-class _Example:
-    """The serialised Example of a window: of one shape, all are the same bytes up to the ids, which come last."""
-
-    def __init__(self, settings: DataConfig):
-        import tensorflow as tf
-
-        window = np.zeros([settings.batch_size, settings.seq_len + 1], np.int32)
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
-        example = tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True)
-        self._head = example.removesuffix(window.tobytes())
-        self.record_bytes = len(example) + 16  # TFRecord adds its length and two checksums
-
-    def of(self, window: np.ndarray) -> bytes:
-        return self._head + window.astype("<i4").tobytes()
-
-
-def write_file(
-    path: Path,
-    piece: Piece,
-    tokens: Any,
-    settings: DataConfig,
-    vocab_size: int,
-    progress: Callable[[int, str], None] = lambda steps, text: None,
-) -> RecordFile:
-    """Writes one record file, of a split's token stream (`Stream.tokens`), to `path`. Raises: as `write`."""
-    import tensorflow as tf
-
-    example, pad_id = _Example(settings), None if piece.split == "train" else PAD
-    stop = piece.first + piece.steps
-    chunks = batching.window_chunks(tokens, settings.batch_size, settings.seq_len, pad_id, start_step=piece.first, stop_step=stop)
-    with files.replacing(path) as partial:
-        try:
-            with tf.io.TFRecordWriter(str(partial)) as writer:
-                for chunk in _checked(chunks, piece.split, vocab_size):
-                    for window in chunk:
-                        writer.write(example.of(window))
-                    progress(len(chunk), piece.name)
-        except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
-            raise files.refused(path, piece.steps * example.record_bytes, error) from None
-    return RecordFile(piece.name, path.stat().st_size, files.sha256(path), piece.steps)

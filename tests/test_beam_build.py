@@ -22,7 +22,7 @@ from apache_beam.io.filesystem import FileMetadata, FileSystem
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from conftest import ROOT
-from par import beam_build, beam_files, corpus, encoding
+from par import beam_build, beam_files, beam_run, corpus, encoding
 from par.tools import build_data
 from test_build_data import SMALL, contents, run, sentences
 from test_sharding import AWKWARD
@@ -94,7 +94,7 @@ def test_the_bytes_are_those_of_the_local_build(here, capsys, monkeypatch, case)
 
 def test_the_default_runner_downloads_no_other(here, capsys, caplog):
     run(capsys, "--input_text=text.txt", *SMALL, "--runner=beam", "--runner_options=--runner=DirectRunner")
-    assert "FnApiRunner" in beam_build.PROCESSES and "apache_beam" in str(caplog.records) and "prism" not in str(caplog.records).lower()
+    assert "FnApiRunner" in beam_run.PROCESSES and "apache_beam" in str(caplog.records) and "prism" not in str(caplog.records).lower()
 
 
 def test_a_build_that_is_there_is_the_local_one_s_too(here, capsys):

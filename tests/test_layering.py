@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors files progress apart config promise architecture",
-    "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest records build beam_files beam_work beam_build",
-    "data_speed cutoffs",
+    "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest record_file records build",
+    "beam_files beam_work beam_run beam_build data_speed cutoffs",
     "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
