@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import json
 import os
 import tempfile
@@ -86,7 +85,7 @@ class Beam:
             _ = counts | "Sum" >> beam.CombineGlobally(beam_work.summed).without_defaults() | "Save" >> beam.Map(SaveCounts(self._work))
 
         found = self._run(build, f"encoding {source.raw_bytes:,} bytes in {len(cut)} shards", "encoded", progress)
-        counts = np.load(io.BytesIO(beam_files.read(f"{self._work}/counts.npy")), allow_pickle=False)
+        counts = beam_work.load_counts(self._work)
         return {split: self._joined(split, found, counts) for split in texts}
 
     @contextlib.contextmanager

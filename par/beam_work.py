@@ -3,8 +3,8 @@
 The pipelines are in par/beam_build.py. All that workers share lies in one directory, `work`, that they and the driver see:
 
     tokenizer.model                                   what the driver trained
-    ids/train-00000 ...     encoded.jsonl counts.npy  of each shard, and what was counted
-    ids.npz                                           where a shard's ids are in the stream, and their new numbers
+    ids/train-00000 ...     encoded.jsonl counts      of each shard, and what was counted
+    starts.json new_ids                               where a shard's ids are in the stream, and their new numbers
     records/train/part-00000-of-00008.tfrecord ...    written.jsonl
 
 A file has the name that the work gives it, and appears as a whole: what a runner does twice is there once. A worker holds one block of text (2 MiB)
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,19 +84,18 @@ class WritePiece:
 
 def save_ids(work: str, tokens: dict[str, ShardedTokens], vocab_size: int) -> None:
     """Says where the ids of each split are in its stream, and what they are called now. Raises: OSError."""
-    positions = {f"starts_{split}": stream.starts for split, stream in tokens.items()}
     new_ids = next(iter(tokens.values())).new_ids
-    held = io.BytesIO()
-    np.savez(held, new_ids=np.arange(vocab_size, dtype=np.int32) if new_ids is None else new_ids, **positions)
-    beam_files.write(f"{work}/ids.npz", held.getvalue())
+    beam_files.write(f"{work}/new_ids", (np.arange(vocab_size) if new_ids is None else new_ids).astype("<i4").tobytes())
+    positions = {split: stream.starts.tolist() for split, stream in tokens.items()}
+    beam_files.write(f"{work}/starts.json", json.dumps(positions).encode())
 
 
 def load_ids(work: str) -> tuple[dict[str, ShardedTokens], int]:
     """The token stream of each split, and the vocabulary size V. Raises: OSError."""
-    held = np.load(io.BytesIO(beam_files.read(f"{work}/ids.npz")), allow_pickle=False)
-    vocab_size = len(held["new_ids"])
-    reads = {split: functools.partial(read_ids, work, split, id_type(vocab_size)) for split in corpus.SPLITS}
-    return {split: ShardedTokens(held[f"starts_{split}"], read, held["new_ids"]) for split, read in reads.items()}, vocab_size
+    new_ids = np.frombuffer(beam_files.read(f"{work}/new_ids"), "<i4")
+    positions, dtype = json.loads(beam_files.read(f"{work}/starts.json")), id_type(len(new_ids))
+    reads = {split: functools.partial(read_ids, work, split, dtype) for split in positions}
+    return {split: ShardedTokens(np.array(positions[split], np.int64), read, new_ids) for split, read in reads.items()}, len(new_ids)
 
 
 def read_ids(work: str, split: str, dtype: np.dtype, shard: int, first: int, stop: int) -> np.ndarray:
@@ -120,8 +119,12 @@ class SaveCounts:
         self._work = work
 
     def __call__(self, counts: np.ndarray) -> None:
-        with beam_files.published(f"{self._work}/counts.npy") as path, open(path, "wb") as file:
-            np.save(file, counts, allow_pickle=False)
+        beam_files.write(f"{self._work}/counts", counts.astype("<i8").tobytes())
+
+
+def load_counts(work: str) -> np.ndarray:
+    """What `SaveCounts` saved, [V] int64. Raises: OSError."""
+    return np.frombuffer(beam_files.read(f"{work}/counts"), "<i8")
 
 
 def on_disk(source: Path | bytes, place: str) -> Path | Any:
