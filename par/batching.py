@@ -39,12 +39,24 @@ def windows(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | Non
     return np.concatenate(chunks) if chunks else np.zeros([0, batch_size, seq_len + 1], np.int32)
 
 
-def window_chunks(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | None = None, chunk_tokens: int = 1 << 20) -> Iterator[np.ndarray]:
-    """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens; of `tokens`, only its length and slices are asked for."""
+def window_chunks(
+    tokens: np.ndarray,
+    batch_size: int,
+    seq_len: int,
+    pad_id: int | None = None,
+    chunk_tokens: int = 1 << 20,
+    start_step: int = 0,
+    stop_step: int | None = None,
+) -> Iterator[np.ndarray]:
+    """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens, of all steps or those from `start_step` to `stop_step` (exclusive).
+
+    Of `tokens`, only its length and slices are asked for.
+    """
     n = num_steps(len(tokens), batch_size, seq_len, padded=pad_id is not None)
+    stop = n if stop_step is None else min(stop_step, n)
     at_once = max(chunk_tokens // (batch_size * seq_len), 1)
-    for first in range(0, n, at_once):
-        m = min(at_once, n - first)
+    for first in range(start_step, stop, at_once):
+        m = min(at_once, stop - first)
         rows = np.full([batch_size, m * seq_len + 1], -1 if pad_id is None else pad_id, np.int32)
         for b in range(batch_size):
             start = (b * n + first) * seq_len

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import random
@@ -9,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from par import batching, corpora, corpus, records, tokenizer
 from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
 from par.errors import DataError, UsageError
+from par.record_file import WriteFiles, write_one_by_one
 from par.tokenizer import Tokenizer
 
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
@@ -40,15 +43,15 @@ class Source:
         return sum(text.raw_bytes for text in self.corpus.texts.values())
 
 
-def read(settings: DataConfig, mirrors: Sequence[str] = ()) -> Source:
+def read(settings: DataConfig, mirrors: Sequence[str] = (), find: Callable[[str], corpus.Found] | None = None) -> Source:
     """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
 
-    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py).
+    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py); find: as `corpus.own` takes it.
 
     Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer;
     ResourceError if the disk has no room for a download.
     """
-    text = corpora.named(settings.corpus, mirrors) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions)
+    text = corpora.named(settings.corpus, mirrors) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions, find)
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
         raise DataError(f"the train split of {settings.corpus or settings.input_text} {state}: give more text")
@@ -121,15 +124,42 @@ def train(source: Source) -> bytes:
         raise UsageError(f"{error}{of_sample}") from None
 
 
-def encode(partial: Path, source: Source, model: bytes, progress: Progress, workers: int = 0) -> tuple[Tokenizer, dict[str, Encoded]]:
-    """Encodes the splits once: the ids wait in files of `partial` until all are counted, and are then called by their rank in the train counts.
+class Engine(Protocol):
+    """Who does the work of a build on its text and its records; the result is the same bytes whoever does it."""
+
+    def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
+        """The splits as ids, which wait in `partial`. Raises: DataError for a text that can't be read, ResourceError for what a machine lacks."""
+
+    def write_files(self, partial: Path, steps: int, progress: Progress) -> AbstractContextManager[WriteFiles]:
+        """Writes the record files of so many steps in all to `partial`, which then holds nothing else of `encode`. Raises: as `encode`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Local:
+    """This machine, with so many processes; 0: one a core."""
+
+    workers: int = 0
+
+    def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
+        """Encodes the splits once, each into one file."""
+        with Encoder(model, source.raw_bytes, self.workers) as encoder, progress("encoding", "byte", source.raw_bytes) as made:
+            return {name: encoder.encode(text, partial / f"{name}.ids", made) for name, text in source.corpus.texts.items()}
+
+    @contextlib.contextmanager
+    def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
+        """Writes them one after the other."""
+        with progress("writing records", "step", steps) as made:
+            yield write_one_by_one(made)
+        for ids in partial.glob("*.ids"):
+            ids.unlink()
+
+
+def encode(partial: Path, source: Source, model: bytes, progress: Progress, engine: Engine) -> tuple[Tokenizer, dict[str, Encoded]]:
+    """Encodes the splits once: the ids wait in `partial` until all are counted, and are then called by their rank in the train counts.
 
     Raises: DataError if the text has too few tokens; ResourceError if the disk is full.
     """
-    encoded = {}
-    with Encoder(model, source.raw_bytes, workers) as encoder, progress("encoding", "byte", source.raw_bytes) as made:
-        for name, text in source.corpus.texts.items():
-            encoded[name] = encoder.encode(text, partial / f"{name}.ids", made)
+    encoded = engine.encode(partial, source, model, progress)
     if not source.keep_model:
         old_ids = tokenizer.order(encoded["train"].counts)
         model = tokenizer.reorder(model, old_ids)
@@ -138,14 +168,14 @@ def encode(partial: Path, source: Source, model: bytes, progress: Progress, work
     return Tokenizer(model), encoded
 
 
-def write(partial: Path, source: Source, model: Tokenizer, encoded: dict[str, Encoded], progress: Progress) -> None:
-    """Writes the data set to `partial`, and removes the files of ids. Raises: ResourceError if the disk is full."""
+def write(partial: Path, source: Source, model: Tokenizer, encoded: dict[str, Encoded], progress: Progress, engine: Engine) -> None:
+    """Writes the data set to `partial`, and removes the ids. Raises: ResourceError if the disk is full."""
     settings = source.settings
     streams = {name: records.Stream(split.tokens, split.lines, split.words, split.characters, split.bytes) for name, split in encoded.items()}
     steps = [batching.num_steps(len(encoded[name].tokens), settings.batch_size, settings.seq_len, padded=name != "train") for name in encoded]
     text = records.CorpusId(source.corpus.name, corpus.fingerprint({name: split.sha256 for name, split in encoded.items()}), source.corpus.note)
     cleaned = sum((split.cleaned for split in encoded.values()), Counter())
-    with progress("writing records", "step", sum(steps)) as made:
+    with engine.write_files(partial, sum(steps), progress) as write_files:
         records.write(
             partial,
             streams,
@@ -154,10 +184,8 @@ def write(partial: Path, source: Source, model: Tokenizer, encoded: dict[str, En
             settings=settings,
             corpus=text,
             cleaning={name: cleaned[name] for name in corpus.CLEANING},
-            progress=made,
+            write_files=write_files,
         )
-    for split in encoded.values():
-        split.tokens.path.unlink()
 
 
 def sample(pieces: Iterable[str], share: float) -> Iterator[str]:

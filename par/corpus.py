@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import AnyStr, NamedTuple
+from typing import AnyStr, BinaryIO, NamedTuple
 
 from par.errors import DataError
 
@@ -36,7 +36,10 @@ CLEANING = {  # what is counted: how it is said
 
 
 class Part(NamedTuple):
-    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole lines."""
+    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole lines.
+
+    A file is a Path, or what has its `open`, `stat` and `str`: a place that is no directory of this machine (par/beam_files.py).
+    """
 
     source: Path | bytes
     start: int = 0
@@ -57,7 +60,7 @@ class Text:
     @property
     def raw_bytes(self) -> int:
         """Bytes before cleaning."""
-        return sum((_size(part.source) if part.stop is None else part.stop) - part.start for part in self.parts)
+        return sum((size_of(part.source) if part.stop is None else part.stop) - part.start for part in self.parts)
 
     def blocks(self, tally: Counter | None = None) -> Iterator[str]:
         """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that is longer, in front of a space.
@@ -145,7 +148,13 @@ def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
     return len(body[:found].rstrip(space)) if found >= 0 else 0
 
 
-def _size(source: Path | bytes) -> int:
+def opened(source: Path | bytes) -> BinaryIO:
+    """What a part is read from."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def size_of(source: Path | bytes) -> int:
+    """Bytes of a file or of bytes in memory. Raises: DataError if it can't be read."""
     try:
         return len(source) if isinstance(source, bytes) else source.stat().st_size
     except OSError as error:
@@ -156,7 +165,7 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
     source, start, stop = part
     name = "a text" if isinstance(source, bytes) else source
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        with opened(source) as file:
             file.seek(start)
             data, at, ready = b"", start, None  # ready: a block that may be the last
             while chunk := file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))):
@@ -228,7 +237,7 @@ def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             while chunk := file.read(BLOCK_BYTES):
                 yield chunk
     except OSError as error:
@@ -270,14 +279,18 @@ def fingerprint(sha256: dict[str, str]) -> str:
     return hashlib.sha256("".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
 
 
-def own(input_text: str, fractions: Sequence[float]) -> Corpus:
+Found = tuple[str, list[Path] | dict[str, Path]]  # the name of a text, and its files: all in order, or one a split
+
+
+def own(input_text: str, fractions: Sequence[float], find: Callable[[str], Found] | None = None) -> Corpus:
     """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are; else all *.txt of a directory; or a glob.
 
     Without splits, `fractions` of all lines become train, valid and test, in this order, each in one piece.
+    find: how its name and its files are found, where they are not on this machine.
     Raises: DataError if there is no such text.
     """
     try:
-        name, paths = _find(input_text)
+        name, paths = (find or _find)(input_text)
     except OSError as error:
         raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
     if isinstance(paths, dict):
@@ -287,20 +300,24 @@ def own(input_text: str, fractions: Sequence[float]) -> Corpus:
     return Corpus(name, dict(zip(SPLITS, cut_behind(paths, ends), strict=True)))
 
 
-def _find(input_text: str) -> tuple[str, list[Path] | dict[str, Path]]:
-    """The name and the files of own text."""
+def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[str, Path]:
+    """The .txt files of a directory, or the three of them that are its splits. Raises: DataError if there are none, or not all three."""
+    splits = {split: path for split in SPLITS for path in found if path.name == f"{split}.txt"}
+    if 0 < len(splits) < len(SPLITS):
+        missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
+        raise DataError(
+            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not {missing}: give all three, or other names"
+        )
+    if not found:
+        raise DataError(f"input_text {input_text} is a directory without a .txt file")
+    return splits or list(found)
+
+
+def _find(input_text: str) -> Found:
     path = Path(input_text).expanduser()
     if path.is_dir():
-        splits = {split: path / f"{split}.txt" for split in SPLITS if (path / f"{split}.txt").is_file()}
-        if 0 < len(splits) < len(SPLITS):
-            missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
-            raise DataError(
-                f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not {missing}: give all three, or other names"
-            )
         found = sorted(file for file in path.glob("*.txt") if file.is_file())
-        if not found:
-            raise DataError(f"input_text {input_text} is a directory without a .txt file")
-        return path.resolve().name or "text", splits or found
+        return path.resolve().name or "text", of_directory(input_text, found)
     if path.exists():
         if not path.is_file():
             raise DataError(f"input_text {input_text} is neither a regular file nor a directory")

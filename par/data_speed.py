@@ -64,19 +64,19 @@ def _build(sender: multiprocessing.connection.Connection, settings: DataConfig, 
 
 def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
     """What tools/build_data.py does, by the clock."""
-    times = [time.perf_counter()]
+    times, engine = [time.perf_counter()], build.Local(workers)
     source = build.read(settings)
     times.append(time.perf_counter())
     with files.building(root, "manifest.json", "output_dir") as partial:
         model = build.train(source)
         times.append(time.perf_counter())
-        tokenizer, encoded = build.encode(partial, source, model, _silent, workers)
+        tokenizer, encoded = build.encode(partial, source, model, _silent, engine)
         times.append(time.perf_counter())
         import tensorflow as tf
 
         tf.constant(0)
         times.append(time.perf_counter())
-        build.write(partial, source, tokenizer, encoded, _silent)
+        build.write(partial, source, tokenizer, encoded, _silent, engine)
     times.append(time.perf_counter())
     names = ("reading", "training", "encoding", "starting_tensorflow", "writing")
     return {name: after - before for name, before, after in zip(names, times, times[1:])}

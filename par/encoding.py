@@ -25,10 +25,16 @@ import numpy as np
 from par import files
 from par.corpus import BLOCK_BYTES, RawBlock, Text
 from par.errors import ResourceError
+from par.sharding import ShardedTokens
 from par.tokenizer import Tokenizer
 
 _IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])  # U+3000 is the last white space of Unicode
 BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
+
+
+def id_type(vocab_size: int) -> np.dtype:
+    """How ids are written while they wait: in as few bytes as do."""
+    return np.dtype(np.min_scalar_type(vocab_size - 1))
 
 
 class TokenFile:
@@ -47,12 +53,16 @@ class TokenFile:
         ids = np.fromfile(self.path, self.dtype, count=max(stop - start, 0), offset=start * self.dtype.itemsize)
         return ids.astype(np.int32) if self.new_ids is None else self.new_ids[ids]
 
+    def renumbered(self, new_ids: np.ndarray) -> TokenFile:
+        """The same stream with id i called `new_ids[i]`."""
+        return TokenFile(self.path, self.dtype, new_ids)
+
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
     """A split as ids: the stream, and how often each id occurs in it [V]; counts of its cleaned text, line ends included, and its SHA-256."""
 
-    tokens: TokenFile
+    tokens: TokenFile | ShardedTokens
     counts: np.ndarray
     lines: int
     words: int
@@ -64,7 +74,7 @@ class Encoded:
     def renumbered(self, old_ids: np.ndarray) -> Encoded:
         """The same stream with id `old_ids[i]` called i."""
         new_ids = np.argsort(old_ids).astype(np.int32)
-        return dataclasses.replace(self, tokens=TokenFile(self.tokens.path, self.tokens.dtype, new_ids), counts=self.counts[old_ids])
+        return dataclasses.replace(self, tokens=self.tokens.renumbered(new_ids), counts=self.counts[old_ids])
 
 
 class Encoder:
@@ -73,7 +83,7 @@ class Encoder:
     def __init__(self, model: bytes, size: int, workers: int = 0):
         wanted = min(workers or len(os.sched_getaffinity(0)), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES)))
         self._workers, self._pool, self._tokenizer = max(wanted, 1), None, Tokenizer(model)
-        self._dtype = np.dtype(np.min_scalar_type(self._tokenizer.vocab_size - 1))
+        self._dtype = id_type(self._tokenizer.vocab_size)
         if wanted > 1:
             context = multiprocessing.get_context("spawn")
             self._pool = concurrent.futures.ProcessPoolExecutor(wanted, context, _start_worker, (model,))

@@ -15,13 +15,13 @@ import re
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
+from par import model_proto
 from par.tokenizer import EOS, UNK, Tokenizer, properties
 
 SPACES = "[" + re.escape("".join(chr(code) for code in range(0x3001) if chr(code).isspace())) + "]"  # what Python's split() takes as white space
 HIDDEN = dict(zip("\t\v\f\r", "\ufdd0\ufdd1\ufdd2\ufdd3"))  # the fast tokenizer takes these for spaces: Unicode's characters for internal use
-_Piece = model_pb2.ModelProto.SentencePiece
+_Piece = model_proto.SentencePiece
 
 
 class GraphTokenizer(tf.Module):
@@ -29,7 +29,7 @@ class GraphTokenizer(tf.Module):
 
     def __init__(self, tokenizer: Tokenizer):
         super().__init__()
-        proto, kind = model_pb2.ModelProto.FromString(tokenizer.model), properties(tokenizer.model)["model_type"]
+        proto, kind = model_proto.ModelProto.FromString(tokenizer.model), properties(tokenizer.model)["model_type"]
         self._pieces, self._is_word = tf_text.SentencepieceTokenizer(tokenizer.model, out_type=tf.int32), kind == "word"
         self._unknown_text = len(proto.trainer_spec.unk_surface.encode())
         self._control = np.array([piece.type == _Piece.CONTROL for piece in proto.pieces])
@@ -108,9 +108,9 @@ def _replaced(text: tf.Tensor, replacements: dict[str, str]) -> tf.Tensor:
     return text
 
 
-def _renamed(proto: model_pb2.ModelProto, characters: dict[str, str]) -> bytes:
+def _renamed(proto: model_proto.ModelProto, characters: dict[str, str]) -> bytes:
     """The model with other characters in its pieces."""
-    renamed = model_pb2.ModelProto.FromString(proto.SerializeToString())
+    renamed = model_proto.ModelProto.FromString(proto.SerializeToString())
     for piece in renamed.pieces:
         piece.piece = piece.piece.translate(str.maketrans(characters))
     return renamed.SerializeToString()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ import numpy as np
 from par import batching, files
 from par.config import DataConfig
 from par.errors import DataError
-from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut, shares
+from par.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut
 from par.manifest import load as load
+from par.record_file import Example, WriteFiles, pieces_of, write_one_by_one
 from par.tokenizer import PAD, Tokenizer
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20
 MAX_COUNT_BYTES = 17  # of a line: 16 digits, as no split has more tokens than 2^53
-RECORDS_AT_ONCE = 1 << 12
 
 
 def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPLITS) -> None:
@@ -79,7 +79,7 @@ def _damage(path: Path, manifest: Manifest) -> str:
     """Where a record file is damaged, as far as it tells."""
     import tensorflow as tf
 
-    example = _Example.of_manifest(manifest)
+    example = Example(manifest.batch_size, manifest.seq_len)
     if (odd := example.first_odd(path)) is not None:
         return f"damaged in the record at byte {odd * example.record_bytes}"
     offset = 0
@@ -95,7 +95,7 @@ def _check_content(path: Path, file: RecordFile, manifest: Manifest) -> None:
     """Raises: DataError unless the file has its steps, each a window of the right shape with ids inside the vocabulary."""
     import tensorflow as tf
 
-    example = _Example.of_manifest(manifest)
+    example = Example(manifest.batch_size, manifest.seq_len)
     shape = f"windows of {manifest.batch_size} x {manifest.seq_len + 1} tokens"
     if (odd := example.first_odd(path)) is not None:  # TensorFlow believes what a record says of its size, and allocates that
         raise DataError(f"{path} holds something else than {shape} in the record at byte {odd * example.record_bytes}; {AGAIN}")
@@ -205,28 +205,30 @@ def write(
     settings: DataConfig,
     corpus: CorpusId,
     cleaning: dict[str, int],
-    progress: Callable[[int, str], None] = lambda steps, text: None,
+    write_files: WriteFiles | None = None,
 ) -> Manifest:
     """Writes a data set; each file whole or not at all, the manifest last.
 
-    counts: [V] how often each id occurs in the train stream. `progress(steps, split)` is called as steps are written.
+    counts: [V] how often each id occurs in the train stream. write_files: (directory, pieces, token streams of the splits, settings, V) -> what
+    was written, in the order of the pieces; by default `write_one_by_one()`.
     Raises: DataError if a split is too short for a step or holds an id outside the vocabulary; ResourceError if the disk is or will be full.
     """
     root = Path(data_dir)
     check_size({name: len(stream.tokens) for name, stream in streams.items()}, settings)
     cuts = {name: cut(len(stream.tokens), settings, name) for name, stream in streams.items()}
-    example = _Example([settings.batch_size, settings.seq_len + 1])
+    pieces = [piece for name in SPLITS for piece in pieces_of(name, cuts[name][0], settings.shards)]
     root.mkdir(parents=True, exist_ok=True)
-    files.check_space(root, sum(steps for steps, _ in cuts.values()) * example.record_bytes)
+    files.check_space(root, sum(piece.steps for piece in pieces) * Example(settings.batch_size, settings.seq_len).record_bytes)
     files.write_bytes(root / "tokenizer.model", tokenizer.model)
     files.write_text(root / "tokenizer.vocab", tokenizer.vocab)
     files.write_text(root / "counts.txt", "".join(f"{count}\n" for count in counts))
+    tokens = {name: stream.tokens for name, stream in streams.items()}
+    written = list((write_files or write_one_by_one())(root, pieces, tokens, settings, len(counts)))
     splits = {}
     for name in SPLITS:
         stream, (steps, dropped) = streams[name], cuts[name]
-        chunks = batching.window_chunks(stream.tokens, settings.batch_size, settings.seq_len, pad_id=None if name == "train" else PAD)
-        record_files = _write_files(root, shares(name, steps, settings.shards), _checked(chunks, name, len(counts)), example, progress)
-        splits[name] = Split(steps, len(stream.tokens), stream.lines, stream.words, stream.characters, stream.bytes, dropped, tuple(record_files))
+        made = tuple(file for piece, file in zip(pieces, written, strict=True) if piece.split == name)
+        splits[name] = Split(steps, len(stream.tokens), stream.lines, stream.words, stream.characters, stream.bytes, dropped, made)
     manifest = Manifest(
         schema=SCHEMA,
         batch_size=settings.batch_size,
@@ -253,68 +255,3 @@ def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = Fal
             f"the text is too small: its splits, made of whole lines, have {'at most ' * at_most}these tokens: {found}; train needs "
             f"batch_size * seq_len + 1 = {needed}, valid and test 2 each: give more text or lower --batch_size or --seq_len"
         )
-
-
-def _checked(chunks: Iterator[np.ndarray], split: str, vocab_size: int) -> Iterator[np.ndarray]:
-    for chunk in chunks:
-        low, high = int(chunk.min()), int(chunk.max())
-        if low < 0 or high >= vocab_size:
-            raise DataError(f"{split} holds token id {low if low < 0 else high}, outside the vocabulary of {vocab_size}")
-        yield chunk
-
-
-class _Example:
-    """The serialised Example of a window: of one shape, all are the same bytes up to the ids, which come last."""
-
-    def __init__(self, shape: list[int]):
-        import tensorflow as tf
-
-        window = np.zeros(shape, np.int32)
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(window).numpy()]))
-        example = tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString(deterministic=True)
-        self._head = example.removesuffix(window.tobytes())
-        self.record_bytes = len(example) + 16  # TFRecord adds its length and two checksums
-
-    @classmethod
-    def of_manifest(cls, manifest: Manifest) -> _Example:
-        return cls([manifest.batch_size, manifest.seq_len + 1])
-
-    def first_odd(self, path: Path) -> int | None:
-        """The number of the first record of a file, from 0, that has another length or is another Example up to the ids; None: none has."""
-        whole, rest = divmod(path.stat().st_size, self.record_bytes)
-        head = np.frombuffer((self.record_bytes - 16).to_bytes(8, "little") + bytes(4) + self._head, np.uint8)
-        known = np.r_[0:8, 12 : len(head)]  # between them stands the checksum of the length
-        records = np.memmap(path, np.uint8, "r", shape=(whole, self.record_bytes)) if whole else np.zeros([0, self.record_bytes], np.uint8)
-        for start in range(0, whole, RECORDS_AT_ONCE):
-            odd = (records[start : start + RECORDS_AT_ONCE, : len(head)][:, known] != head[known]).any(axis=1)
-            if odd.any():
-                return start + int(odd.argmax())
-        return whole if rest or not whole else None
-
-    def of(self, window: np.ndarray) -> bytes:
-        return self._head + window.astype("<i4").tobytes()
-
-
-def _write_files(
-    root: Path, names: list[tuple[str, int]], chunks: Iterator[np.ndarray], example: _Example, progress: Callable[[int, str], None]
-) -> Iterator[RecordFile]:
-    """Writes windows, which come in chunks [m, B, T+1], to files of so many steps each."""
-    import tensorflow as tf
-
-    chunk = np.zeros([0])
-    for name, share in names:
-        path, left = root / name, share
-        with files.replacing(path) as partial:
-            try:
-                with tf.io.TFRecordWriter(str(partial)) as writer:
-                    while left:
-                        if not len(chunk):
-                            chunk = next(chunks)
-                        now, chunk = chunk[:left], chunk[left:]
-                        for window in now:
-                            writer.write(example.of(window))
-                        left -= len(now)
-                        progress(len(now), name)
-            except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
-                raise files.refused(path, share * example.record_bytes, error) from None
-        yield RecordFile(name, path.stat().st_size, files.sha256(path), share)

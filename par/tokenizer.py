@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from par import corpus
+from par import corpus, model_proto
 from par.config import MAX_VOCAB_SIZE
 from par.errors import DataError, UsageError
 
@@ -32,7 +31,7 @@ TEXTS_AT_ONCE = 5000  # encoded in one call: each starts a thread, and more make
 LONG_TEXT = 100  # characters from which an array a text is made faster than a list
 MAX_WORD_BYTES = 4096  # SentencePiece takes no piece of 8,000
 SENTENCE_BYTES = 4192  # SentencePiece trains on no sentence that is longer; `_sentences` cuts those
-_Piece = model_pb2.ModelProto.SentencePiece
+_Piece = model_proto.SentencePiece
 _SPECIAL_TYPES = (_Piece.CONTROL, _Piece.UNKNOWN) + (_Piece.CONTROL,) * 6
 MAX_MODEL_BYTES = 1 << 30
 
@@ -48,7 +47,7 @@ class Tokenizer:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError) as error:
             raise ValueError(f"not a SentencePiece model ({' '.join(str(error).split())})") from None
-        proto = model_pb2.ModelProto.FromString(model)
+        proto = model_proto.ModelProto.FromString(model)
         self._adds_space, self._is_word = proto.normalizer_spec.add_dummy_prefix, proto.trainer_spec.model_type == proto.trainer_spec.WORD
 
     @classmethod
@@ -77,7 +76,7 @@ class Tokenizer:
     @property
     def vocab(self) -> str:
         """The pieces with their scores, one line an id: the text of tokenizer.vocab."""
-        return "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in model_pb2.ModelProto.FromString(self.model).pieces)
+        return "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in model_proto.ModelProto.FromString(self.model).pieces)
 
     def encode(self, lines: Iterable[str]) -> list[np.ndarray]:
         """The ids of each line, int32, [EOS] at the end of each."""
@@ -179,7 +178,7 @@ def read_model(path: str | Path) -> bytes:
 
 def is_ours(model: bytes) -> bool:
     """Whether ids 0 to 7 are our special pieces, as in every model that build_data writes."""
-    pieces = model_pb2.ModelProto.FromString(model).pieces[: len(SPECIAL_PIECES)]
+    pieces = model_proto.ModelProto.FromString(model).pieces[: len(SPECIAL_PIECES)]
     return tuple((p.piece, p.type) for p in pieces) == tuple(zip(SPECIAL_PIECES, _SPECIAL_TYPES, strict=True))
 
 
@@ -294,7 +293,7 @@ def order(counts: np.ndarray, num_fixed: int = len(SPECIAL_PIECES)) -> np.ndarra
 
 def reorder(model: bytes, old_ids: np.ndarray) -> bytes:
     """The model with piece `old_ids[i]` at id i. Segmentation does not change: it hangs on scores, not on ids."""
-    proto = model_pb2.ModelProto.FromString(model)
+    proto = model_proto.ModelProto.FromString(model)
     pieces = [_Piece.FromString(proto.pieces[i].SerializeToString()) for i in old_ids]
     del proto.pieces[:]
     proto.pieces.extend(pieces)
@@ -308,7 +307,7 @@ def adopt(model: bytes, path: str | Path) -> bytes:
     """
     if is_ours(model):
         return model
-    proto = model_pb2.ModelProto.FromString(model)
+    proto = model_proto.ModelProto.FromString(model)
     ids = {piece.piece: i for i, piece in enumerate(proto.pieces)}
     needed = [SPECIAL_PIECES[token] for token in (PAD, UNK, BOS, EOS, MASK)]
     lacking = [piece for piece in needed if piece not in ids]
@@ -332,9 +331,9 @@ def adopt(model: bytes, path: str | Path) -> bytes:
 
 def properties(model: bytes) -> dict[str, Any]:
     """The settings that a model decides, under their names in DataConfig."""
-    proto = model_pb2.ModelProto.FromString(model)
+    proto = model_proto.ModelProto.FromString(model)
     return {
-        "model_type": model_pb2.TrainerSpec.ModelType.Name(proto.trainer_spec.model_type).lower(),
+        "model_type": model_proto.TrainerSpec.ModelType.Name(proto.trainer_spec.model_type).lower(),
         "lowercase": proto.normalizer_spec.name.endswith("_cf"),
         "vocab_size": len(proto.pieces),
         "symbols": tuple(sorted({piece.piece.lstrip("▁") for piece in proto.pieces if piece.type == _Piece.USER_DEFINED})),  # word: both

@@ -6,16 +6,15 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from par import records
+from par import model_proto, records
 from par.config import DataConfig
 from par.tokenizer import BOS, EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
 
 
 def word_tokenizer(vocab_size: int) -> Tokenizer:
     """A word model without training: id i >= 8 is the word "w<i>"."""
-    model = model_pb2.ModelProto()
+    model = model_proto.ModelProto()
     for i in range(vocab_size):
         piece = model.pieces.add(piece=SPECIAL_PIECES[i] if i < len(SPECIAL_PIECES) else f"▁w{i}", score=-float(i))
         if i < len(SPECIAL_PIECES):

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
 import outcome
 from conftest import ROOT, Finished
 from faults import SmallDisk, change_json, limited, measured, small_disk, why_no_small_disk
-from par import checkpoints, files, latency, manifest, runs
+from par import checkpoints, files, latency, manifest, model_proto, runs
 from par.architecture import Architecture
 from par.errors import ResourceError, StoppedError
 from par.learner import Learner
@@ -382,7 +381,7 @@ def test_records_that_are_not_those_that_were_built_are_found_before_training_an
 
 def other_tokenizer(data: Path) -> str:
     """Gives a data set another tokenizer of the same size, consistently; returns its hash."""
-    model = model_pb2.ModelProto.FromString((data / "tokenizer.model").read_bytes())
+    model = model_proto.ModelProto.FromString((data / "tokenizer.model").read_bytes())
     model.pieces[20].piece += "x"
     (data / "tokenizer.model").write_bytes(model.SerializeToString(deterministic=True))
     (data / "tokenizer.vocab").write_text(Tokenizer.load(data / "tokenizer.model").vocab)

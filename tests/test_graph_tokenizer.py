@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from par import corpora, tokenizer
+from par import corpora, model_proto, tokenizer
 from par.corpus import Text
 from par.encoding import encode_block
 from par.graph_tokenizer import GraphTokenizer, with_cuts_of
@@ -85,7 +84,7 @@ def test_tensorflow_text_alone_would_break_ties_otherwise():
 def test_white_space_that_is_a_piece_stays_one():
     text = "\tdef f(x):\n\t\treturn x\v\f\r.\n" * 200
     model = Tokenizer(tokenizer.train(text.split("\n"), vocab_size=283, model_type="unigram", threads=1))
-    assert any("\t" in piece.piece for piece in model_pb2.ModelProto.FromString(model.model).pieces)
+    assert any("\t" in piece.piece for piece in model_proto.ModelProto.FromString(model.model).pieces)
     np.testing.assert_array_equal(GraphTokenizer(model).encode(tf.constant(text)), model.encode_block(text))
 
 

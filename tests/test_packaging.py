@@ -24,7 +24,13 @@ SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 SCRIPTS = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run"]
 RECIPES = sorted((ROOT / "tools" / "recipes").glob("*.flags"))
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
-DISTRIBUTIONS = {"absl": "absl-py", "google": "protobuf", "PIL": "pillow", "tensorflow_text": "tensorflow-text"}  # where the import has another name
+DISTRIBUTIONS = {
+    "absl": "absl-py",
+    "google": "protobuf",
+    "PIL": "pillow",
+    "tensorflow_text": "tensorflow-text",
+    "apache_beam": "apache-beam",
+}  # where the import has another name
 
 
 def requirements(text: str) -> list[str]:
@@ -55,7 +61,8 @@ def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() ->
             names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found |= {name.split(".")[0] for name in names}
-    declared = {re.match(r"[a-z-]+", line).group() for line in requirements(SETUP["options"]["install_requires"])}
+    extras = SETUP["options.extras_require"]["beam"]  # imported only where it was asked for
+    declared = {re.match(r"[a-z-]+", line).group() for line in requirements(SETUP["options"]["install_requires"] + extras)}
     foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - {"par"}}
     assert foreign - declared == set()
 
@@ -166,3 +173,21 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     assert unknown.returncode == 1
     assert ", ".join(path.stem for path in RECIPES) in unknown.stderr
     assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []  # only as par.tools
+
+
+@pytest.mark.slow
+def test_with_the_extra_beam_a_build_on_apache_beam_passes_its_tests(installed: Path) -> None:
+    source = installed.parent.parent / "a copy"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    for command in (["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"], ["pytest", "tests/test_beam_build.py"]):
+        done = subprocess.run([installed / command[0], *command[1:]], cwd=source, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-9000:] + done.stderr
+    assert re.search(r"\[100%\]", done.stdout) and "skipped" not in done.stdout
+
+
+def test_without_apache_beam_the_command_says_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "hide.py").write_text("import sys\nsys.modules['apache_beam'] = None\n")
+    program = "import sys, hide; from par.tools import build_data; sys.exit(build_data.main(['--input_text=x', '--runner=beam']))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    said = 'error: --runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"\n'
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from par import corpus, tokenizer
+from par import corpus, model_proto, tokenizer
 from par.errors import DataError, UsageError
 from par.tokenizer import BOS, EOS, MASK, PAD, SPECIAL_PIECES, UNK, Tokenizer
 from synthetic import word_tokenizer
@@ -144,7 +143,7 @@ def test_training_twice_gives_the_same_bytes(lines, trained):
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("adds_space", [True, False])
 def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(trained, lines, monkeypatch, kind, adds_space):
-    proto = model_pb2.ModelProto.FromString(trained[kind][1].model)
+    proto = model_proto.ModelProto.FromString(trained[kind][1].model)
     proto.normalizer_spec.add_dummy_prefix = adds_space
     model = Tokenizer(proto.SerializeToString())
     text = "".join(f"{line}\n" for line in [*NASTY, " ".join(lines), *lines[:20], "   ", " a" * 50, "  tail  "])
@@ -245,12 +244,12 @@ def test_loading_refuses_what_is_no_model(tmp_path, trained):
 
 def foreign(model: bytes, drop: tuple[str, ...] = (), ordinary: tuple[str, ...] = ()) -> bytes:
     """The model as someone else would have it: special pieces last, and without the reserved ones."""
-    proto = model_pb2.ModelProto.FromString(model)
+    proto = model_proto.ModelProto.FromString(model)
     pieces = [p for p in proto.pieces[8:]] + [p for p in proto.pieces[:5] if p.piece not in drop]
     for piece in pieces:
         if piece.piece in ordinary:
             piece.type = piece.NORMAL
-    changed = model_pb2.ModelProto.FromString(model)
+    changed = model_proto.ModelProto.FromString(model)
     del changed.pieces[:]
     changed.pieces.extend(pieces)
     changed.trainer_spec.ClearField("eos_piece")  # the default is </s>, which is no piece
@@ -307,7 +306,7 @@ def test_a_stream_decodes_no_more_for_a_token_the_longer_a_run_of_bytes_is(train
 
 
 def test_a_model_that_ends_lines_with_another_piece_is_refused_when_it_is_loaded(tmp_path):
-    model = model_pb2.ModelProto.FromString(word_tokenizer(40).model)
+    model = model_proto.ModelProto.FromString(word_tokenizer(40).model)
     model.trainer_spec.eos_piece = "w9"
     (tmp_path / "tokenizer.model").write_bytes(model.SerializeToString())
     with pytest.raises(DataError, match=r"tokenizer .*tokenizer.model ends lines with id .*, not 3"):

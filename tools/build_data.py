@@ -3,11 +3,15 @@
     python tools/build_data.py --corpus=python-docs
     python tools/build_data.py --corpus=wikitext-2 [--mirror=URL]
     python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram --batch_size=32 --seq_len=32]
+    python tools/build_data.py --runner=beam --runner_options='--runner=DirectRunner --direct_num_workers=4' ...
     python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord, manifest.json. Prints what was cleaned, a
 sample in pieces, the size of each split, and the perplexity per word of a unigram model, which any network must beat. Equal text and
 settings give equal bytes; a build that is there already is left as it is.
+
+--runner=beam leaves encoding and writing to workers of Apache Beam, on this machine or on Dataflow, Spark or Flink (docs/scaling.md); the bytes
+are the same. It needs pip install "par-transformer-xl[beam]".
 
 WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else downloaded to data/raw/. Before anything is opened its
 SHA-256 is checked (the SHA-1 of wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is passed over. A
@@ -20,8 +24,12 @@ become train, valid and test, in this order.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.util
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from absl import flags
@@ -53,6 +61,24 @@ FLAGS = (
         (flags.DEFINE_bool, "overwrite", False, "replace a data set that was built with other settings or from another text"),
         (flags.DEFINE_string, "verify", None, "check every file of the data set in this directory against its manifest, and do nothing else"),
         (flags.DEFINE_integer, "workers", 0, "processes that encode, 0: one a core; without effect on the result"),
+        (
+            common.choice("local", "beam"),
+            "runner",
+            "local",
+            "who encodes and writes: this machine, or Apache Beam; without effect on the result",
+        ),
+        (
+            flags.DEFINE_multi_string,
+            "runner_options",
+            [],
+            "Beam's own options, one or several in quotes: '--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing'",
+        ),
+        (
+            flags.DEFINE_string,
+            "work_dir",
+            None,
+            "directory or URL (gs://BUCKET/DIR) where Beam's workers share ids and records; default beside the data set",
+        ),
         (flags.DEFINE_string, "recipe", None, "settings by name, such as quick, or by the path of a .flags file; flags given here come first"),
         (flags.DEFINE_bool, "json", False, "print one line of JSON instead of text"),
     )
@@ -64,7 +90,36 @@ def _work(values: common.Flags) -> None:
         return _verify(values)
     if not 0 <= values.workers <= MAX_WORKERS:
         raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
-    source = build.read(values.read(DataConfig), values.mirror)
+    with _engine(values) as engine:
+        return _build(values, engine)
+
+
+def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
+    """Who does the work. Raises: UsageError for flags that are not of this runner, or where Apache Beam is missing or refuses its options."""
+    if values.runner == "local":
+        if given := next((name for name in ("runner_options", "work_dir") if values[name].value), None):
+            raise UsageError(f"{given} is for --runner=beam")
+        return contextlib.nullcontext(build.Local(values.workers))
+    if values.workers:
+        raise UsageError("workers is for --runner=local: give Beam's runner an option such as --runner_options=--direct_num_workers=4")
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UsageError('--runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"')
+    with common.silenced_stderr():
+        from par import beam_build
+    return beam_build.Beam(values.runner_options, values.work_dir or "")
+
+
+def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
+    """How a text is found that is behind a URL, which Beam can read."""
+    if values.runner == "local" or "://" not in values.input_text:
+        return None
+    from par import beam_files
+
+    return beam_files.find
+
+
+def _build(values: common.Flags, engine: build.Engine) -> None:
+    source = build.read(values.read(DataConfig), values.mirror, _find(values))
     root = Path(values.output_dir or Path("data") / source.corpus.name)
     with files.building(root, "manifest.json", "output_dir") as partial:
         is_built = build.is_built(root, source, values.overwrite, Progress)
@@ -79,9 +134,9 @@ def _work(values: common.Flags) -> None:
             common.check_temporary_files()
             made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
             announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
-            model, encoded = build.encode(partial, source, build.train(source), Progress, values.workers)
+            model, encoded = build.encode(partial, source, build.train(source), Progress, engine)
             common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now
-            build.write(partial, source, model, encoded, Progress)
+            build.write(partial, source, model, encoded, Progress, engine)
     if values.json:
         _print_json(root, source, is_built)
     else:
