@@ -78,7 +78,7 @@ def test_score_gives_the_figures_of_the_library_for_each_text(made, model, expor
     for i, text in enumerate(texts):
         expected = model.score(text) if text else {"nll": 0.0, "tokens": 0, "words": 0, "perplexity_per_word": np.nan}
         for name in ("nll", "tokens", "words", "perplexity_per_word"):
-            np.testing.assert_allclose(found[name][i], expected[name], rtol=1e-6, err_msg=f"{name} of {text!r}")
+            np.testing.assert_allclose(found[name][i], expected[name], rtol=5e-6, err_msg=f"{name} of {text!r}")
 
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.0}, {"seed": 3, "top_k": 5}, {"top_p": 0.8, "temperature": 0.7}], ids=str)

@@ -32,7 +32,7 @@ def search(tmp_path, data_dir) -> Path:
     made, run_dir = small_config(data_dir, "ss", epochs=2, seed=4), tmp_path / "logs" / "search"
     (run_dir / "checkpoints").mkdir(parents=True)
     made.save(run_dir, data_dir)
-    write_history(run_dir / "history.jsonl", [train_row(made.total_steps, PI) | {"seconds": 100.0}])
+    write_history(run_dir / "history.jsonl", [train_row(made.total_steps, PI, epoch=2, seconds=100.0)])
     for name in ("ckpt-62.index", "ckpt-62.data-00000-of-00001"):
         (run_dir / "checkpoints" / name).write_text(name)
     return run_dir
