@@ -83,9 +83,17 @@ class Learner:
         shape = schedules.warmup_cosine(step, self.config.total_steps, 1.0, self.config.training.warmup_steps)
         return shape, tf.where(step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0)
 
+    def tau_at(self, step: int) -> float:
+        """The temperature at a step, as a number.
+
+        TensorFlow keeps a tensor of every Python number that it is given, 740 to 860 bytes each, for as long as the process lives, but none of
+        NumPy's: so the step is made one of those.
+        """
+        return float(self.tau(np.int64(step)))
+
     def rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the weights and of the logits at a step; 0 for logits that rest."""
-        of_weights, of_logits = self._shares(step)
+        of_weights, of_logits = self._shares(np.int64(step))
         return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(of_logits)
 
     def empty_memories(self) -> None:

@@ -98,9 +98,9 @@ class RunLogs:
 
     def _scalars(self, name: str, step: int, values: dict[str, float]) -> None:
         """Figures by tag for TensorBoard, handed to the system at once."""
-        with self._events(name, EVENT_BYTES * len(values)), self._writers[name].as_default(step=step):
+        with self._events(name, EVENT_BYTES * len(values)), self._writers[name].as_default(step=np.int64(step)):
             for tag, value in values.items():
-                tf.summary.scalar(tag, value)
+                tf.summary.scalar(tag, np.float32(value))  # see Learner.tau_at
 
     @contextlib.contextmanager
     def _events(self, name: str, size: int) -> Iterator[None]:

@@ -125,7 +125,7 @@ class Trainer:
                 sums[1] += weight
         self.step += count
         mean = float(rows[-1][0] / rows[-1][1])
-        search = f" tau {float(self.learner.tau(self.step - 1)):.2f} {self._likeliest()}" if self.learner.logits else ""
+        search = f" tau {self.learner.tau_at(self.step - 1):.2f} {self._likeliest()}" if self.learner.logits else ""
         progress(count, f"ppl {metrics.perplexity(mean):.1f}{search}")
         if self.learner.logits and self.step % self.per_epoch == 0:
             self._look()
@@ -177,7 +177,7 @@ class Trainer:
         return {
             "step": self.step,
             "epoch": last // self.per_epoch + 1,
-            "tau": float(self.learner.tau(last)),
+            "tau": self.learner.tau_at(last),
             "learning_rate": rate,
             "arch_lr": arch_rate,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import soak
-from small import small_data
+from small import small_config, small_data, trainer
 
 
 @pytest.mark.slow
@@ -15,6 +15,21 @@ def test_runs_killed_at_random_moments_and_started_again_end_as_one_that_met_not
     told: list[str] = []
     assert soak.kill_again_and_again(tmp_path, data, architecture, epochs=2, kills=kills, seed=seed, tell=told.append) == []
     assert f" {kills} kills (" in told[-2] and told[-1].endswith(" runs of 2 epochs, 0 differences"), told
+
+
+@pytest.mark.slow
+def test_what_is_computed_and_logged_at_every_step_leaves_nothing_behind(tmp_path):
+    run = trainer(tmp_path / "run", small_config(small_data(tmp_path / "data"), "sd"), tmp_path / "data")
+
+    def steps(first: int, last: int) -> float:
+        for step in range(first, last):
+            run.learner.tau_at(step)
+            run.learner.rates(step)
+            run.logs._scalars("train", step, {"loss/nll_per_token": 1.0 / (step + 1)})
+        return soak.resident_megabytes()
+
+    before = steps(0, 500)
+    assert steps(500, 2_500) - before < 1.0  # MB; a number that is kept at every step is 1.5, and there are four
 
 
 @pytest.mark.slow
