@@ -403,7 +403,7 @@ def test_gradients_of_bfloat16_hidden_states_arrive_as_float32_at_the_variables(
         assert [gradient.dtype for gradient in of[kind]] == [kind] + [tf.float32] * len(layer.weights)
     for exact, rounded in zip(of[tf.float32], of[tf.bfloat16]):
         size = float(tf.norm(tf.cast(exact, tf.float32)))
-        assert float(tf.norm(tf.cast(rounded, tf.float32) - exact)) <= 0.02 * size
+        assert float(tf.norm(tf.cast(rounded, tf.float32) - exact)) <= 0.05 * size  # 0.4 % a rounding; how many there are hangs on the processor
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16], ids=lambda kind: kind.name)
