@@ -16,7 +16,8 @@ LAYERS = (
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth latency latency_penalty",
-    "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
+    "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
+    "pictures heat_map pi_pictures consensus_picture network_picture plots front",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory latency_timing logs training comparison",
     "report graph_tokenizer model_card export",
 )
