@@ -104,7 +104,7 @@ class HeatMap:
 
     def _panel(self, blocks: str, axes: Axes, places: tuple[tuple[float, float, str], tuple[float, float, str]], cell: int) -> Panel:
         cells = axes.pcolormesh(np.zeros((len(KINDS), len(blocks))), cmap="gray", vmin=0, vmax=255, edgecolor=_grey(PAGE), linewidth=1.4)
-        size = min(11.5, cell / 3.8)
+        size = min(11.5, cell / (3.8 if self.narrow else 4.8))
         numbers = [axes.text(b + 0.5, 0, "", ha="center", va="center", fontsize=size, weight="bold") for b in range(len(blocks))]
         iteration, tau = (self._text(x, y, "", ha) for x, y, ha in places)
         return Panel(blocks, axes, cells, numbers, iteration, tau)

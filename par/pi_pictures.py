@@ -17,14 +17,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from par.architecture import KINDS, NAMES
-from par.heat_map import CLEAR, HeatMap, State, ramp
+from par.heat_map import CLEAR, PAGE_WIDTH, HeatMap, State, ramp
 from par.history import Run
 from par.pictures import COLOURS, DASHES, dots, save, step_axis, style, written
 
 HOLD = 200  # centiseconds that the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
 MAX_BYTES = 2_000_000  # of a GIF: what a page loads without being noticed
-SHARPEST_WIDTH = 1200  # pixels: a map up to that wide is drawn twice as large, so that a README shows two of its pixels in one
 
 
 def course(runs: Sequence[Run]) -> list[tuple[int, ...]]:
@@ -57,9 +56,11 @@ def frame_times(frames: int, seconds: float) -> list[int]:
 def pi_gif(path: Path, runs: Sequence[Run], seconds: float = 10.0) -> int:
     """Writes pi over the runs as a GIF that loops for ever, `seconds` long, then HOLD; returns the number of frames, one a step of `course`.
 
-    Where all frames would take more than MAX_BYTES, fewer are drawn, evenly spaced, but two at least.
+    A README shows two of its pixels in one. Where all frames would take more than MAX_BYTES, fewer are drawn, evenly spaced, but two at least.
     """
-    heat_map, rows = _heat_map(runs), course(runs)
+    heat_map, rows = _heat_map(runs, scale=2), course(runs)
+    if heat_map.size[0] > 2 * PAGE_WIDTH:  # of 26 blocks and more: sharp enough as it is, and twice as large it would lose half of its frames
+        heat_map = _heat_map(runs, scale=1)
     chosen = frame_rows(len(rows), seconds, heat_map.size[0] * heat_map.size[1])
     content = _encoded(heat_map, runs, [rows[i] for i in chosen], seconds)
     while len(content) > MAX_BYTES and len(chosen) > 2:
@@ -92,9 +93,9 @@ def _changes(images: Iterator[Image.Image]) -> Iterator[Image.Image]:
 
 
 def pi_png(path: Path, runs: Sequence[Run]) -> None:
-    """Writes the last recorded pi of each run."""
+    """Writes the last recorded pi of each run, so large that a README shows two of its pixels in one."""
     with written(path) as file:
-        _heat_map(runs).draw(_states(runs, course(runs)[-1])).save(file, format="PNG", optimize=True)
+        _heat_map(runs, scale=2).draw(_states(runs, course(runs)[-1])).save(file, format="PNG", optimize=True)
 
 
 def _states(runs: Sequence[Run], rows: tuple[int, ...]) -> list[State]:
@@ -102,10 +103,8 @@ def _states(runs: Sequence[Run], rows: tuple[int, ...]) -> list[State]:
     return [State(np.array(row["pi"], np.float64), row["step"], row["tau"]) for row in shown]
 
 
-def _heat_map(runs: Sequence[Run]) -> HeatMap:
-    blocks, names = [run.blocks for run in runs], [run.name for run in runs]
-    small = HeatMap(blocks, names)
-    return HeatMap(blocks, names, scale=2) if small.size[0] <= SHARPEST_WIDTH else small
+def _heat_map(runs: Sequence[Run], scale: int) -> HeatMap:
+    return HeatMap([run.blocks for run in runs], [run.name for run in runs], scale)
 
 
 def pi_over_time(path: Path, run: Run) -> None:
