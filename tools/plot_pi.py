@@ -26,7 +26,7 @@ FLAGS = common.Flags(__doc__).own(
     "plot_pi",
     (flags.DEFINE_string, "run", None, "a run directory"),
     (flags.DEFINE_multi_string, "compare", [], "a further run, whose pi is drawn beside that of --run or of the other ones given so"),
-    (common.choice("gif", "png"), "format", None, "draw the GIF alone, or the still pictures alone: default both"),
+    (common.choice("gif", "png"), "format", None, "the GIF alone or the still pictures alone; default both"),
     (flags.DEFINE_string, "output_dir", None, "where the pictures go; default RUN/plots"),
     (flags.DEFINE_float, "seconds", 10.0, "length of the GIF, 0.1 to 600; its last frame is held two seconds more"),
     (flags.DEFINE_bool, "curves_only", False, "draw curves.png alone: for a run without stochastic blocks, which has no pi"),
