@@ -30,7 +30,6 @@ WIDTH, HEIGHT, PITCH, LANE = 1.55, 0.3, 0.42, 0.85  # inches: a block, a block, 
 TILE = 0.28  # inches: the field with the letter
 LINES = pictures.DASHES | {"s": "-."}
 ENDS = "#333333"  # embedding and softmax
-LETTER = 0.0105  # inches a point of its size: the width of a bold letter, and some room
 MAX_NAME = 60  # letters of the string that the title has room for
 
 
@@ -76,7 +75,7 @@ def network_figure(architecture: Architecture) -> Figure:
         axes.text(top[0] + WIDTH / 2, top[1] + HEIGHT + 0.24, "next token", ha="center", va="bottom", fontsize=8)
         short = architecture.short
         title = short if len(short) <= MAX_NAME else f"{short[: MAX_NAME - 3]}..."
-        axes.text(width / 2, height - 0.12, title, ha="center", va="top", weight="bold", fontsize=min(11, width / (LETTER * len(title))))
+        axes.text(width / 2, height - 0.12, title, ha="center", va="top", weight="bold", fontsize=11)
         axes.text(width / 2, height - 0.36, summary(blocks), ha="center", va="top", fontsize=8 if columns > 1 else 7)
     return figure
 

@@ -71,7 +71,7 @@ def test_maps_stand_side_by_side_at_a_readmes_width_else_below_each_other_block_
     assert upper.y0 > lower.y1 and upper.x0 == pytest.approx(lower.x0) and upper.width / 6 == pytest.approx(lower.width / 32)
 
 
-@pytest.mark.parametrize("blocks", [["s", "s"], ["ssssss"] * 3, ["ssssss"] * 4, ["s", "s" * 40, "sss"], ["s" * 15, "sssss"]])
+@pytest.mark.parametrize("blocks", [["s", "s"], ["ssssss"] * 3, ["ssssss"] * 4, ["s", "s" * 40, "sss"], ["s" * 15, "sssss"], ["s" * 18, "s", "s"]])
 def test_no_text_of_a_comparison_leaves_the_picture_or_hides_another(blocks):
     drawn = heat_map.HeatMap(blocks, ["a-run-with-a-name-of-some-length-seed0-9aaebb8c"] * len(blocks))
     drawn.draw([heat_map.State(np.full((len(own), 3), 1 / 3), 1_234_567, 0.123) for own in blocks])

@@ -19,7 +19,7 @@ from par.architecture import NAMES, Architecture, parse
 from par.tools import plot_network as tool
 from recorded_run import make_run
 
-STRINGS = ["a", "s", "aaddad", "6s", "asdi", "17d", "32s", "aasddi8(adi)"]
+STRINGS = ["a", "s", "aaddad", "6s", "asdi", "17d", "32s", "aasddi8(adi)", "2(asdiddii)"]
 
 
 def drawn(blocks: str) -> Figure:
@@ -83,7 +83,7 @@ def test_an_arrow_leads_from_each_box_to_the_next_from_the_embedding_to_the_soft
     for here, there in itertools.pairwise(places):
         start, end = ((here.x0 + here.x1) / 2, here.y1), ((there.x0 + there.x1) / 2, there.y0)
         into = [arrow for arrow in arrows if np.allclose(arrow[2:], end, atol=0.02)]
-        assert len(into) == 1
+        assert len(into) == 1 and into[0][0] == pytest.approx(into[0][2], abs=0.02) and into[0][1] < into[0][3], "upward"
         straight = np.allclose(into[0][:2], start, atol=0.02)
         assert straight or any(np.allclose(lane, (*start, *into[0][:2]), atol=0.02) for lane in lanes)
     assert places[0].y1 < places[1].y0 and places[-1].y0 > places[-2].y1
