@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 
@@ -34,9 +35,15 @@ def frames(path: Path) -> list[np.ndarray]:
         return out
 
 
+@functools.cache
+def layout(*blocks: str) -> HeatMap:
+    """The places of the maps of such searches."""
+    return HeatMap(blocks, ["name"] * len(blocks))
+
+
 def cells(picture: np.ndarray, *blocks: str, of: int = 0) -> np.ndarray:
     """The inside of every cell of one map of several: [O, L, height, width], found by the layout that HeatMap states."""
-    drawn, count = HeatMap(blocks, ["name"] * len(blocks)), len(blocks[of])
+    drawn, count = layout(*blocks), len(blocks[of])
     scale = picture.shape[1] // drawn.size[0]
     (x0, y0), (x1, y1) = (np.array(drawn.panels[of].axes.get_window_extent().get_points()) * scale).round().astype(int)
     top, width, height, rim = picture.shape[0] - y1, (x1 - x0) // count, (y1 - y0) // 3, 4 * scale
@@ -74,7 +81,7 @@ def test_rows_of_equal_pi_are_frames_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("blocks", ["s", "ssssss", "asssd", "s" * 32])
 def test_darker_is_more_probable_in_every_frame(blocks, tmp_path):
-    pi = drifting_pi(blocks, 5)
+    pi = drifting_pi(blocks, 3)
     run = history.read_run(make_run(tmp_path / "run", blocks, pi))
     pi_pictures.pi_gif(tmp_path / "pi.gif", [run])
     background = [np.median(cells(picture, blocks), axis=(2, 3)).T for picture in frames(tmp_path / "pi.gif")]
@@ -132,6 +139,7 @@ def test_too_many_rows_are_thinned_evenly_with_both_ends():
         assert len(chosen) == most and chosen[0] == 0 and chosen[-1] == rows - 1 and gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
 
 
+@pytest.mark.slow  # a hundred frames, 3 s
 def test_the_gif_of_a_hundred_rows_is_small_and_twice_as_wide_as_a_readme_shows_it(tmp_path):
     run = history.read_run(make_run(tmp_path / "run", "ssssss", count=100))
     pi_pictures.pi_gif(tmp_path / "pi.gif", [run])
@@ -141,7 +149,7 @@ def test_the_gif_of_a_hundred_rows_is_small_and_twice_as_wide_as_a_readme_shows_
 
 
 def test_a_gif_too_large_loses_frames_evenly_but_not_its_ends(tmp_path, monkeypatch):
-    run = history.read_run(make_run(tmp_path / "run", "ss", count=40))
+    run = history.read_run(make_run(tmp_path / "run", "s", count=30))
     pi_pictures.pi_gif(tmp_path / "whole.gif", [run])
     assert pi_pictures.MAX_BYTES == 2_000_000
     monkeypatch.setattr(pi_pictures, "MAX_BYTES", (tmp_path / "whole.gif").stat().st_size // 3)
@@ -220,11 +228,13 @@ def test_runs_of_different_lengths_are_shown_at_equal_shares_of_their_training(o
     assert pi_pictures.pi_gif(tmp_path / "pi.gif", runs) == len(expected) == len(frames(tmp_path / "pi.gif"))
 
 
-@pytest.mark.parametrize("blocks", [("ssssss", "sssd"), ("ss", "s" * 22, "s")])
-def test_each_map_of_a_comparison_shows_its_own_run(blocks, tmp_path):
+@pytest.mark.parametrize(
+    ("blocks", "counts"), [(("sss", "asd"), (3, 2)), (("ss", "s" * 20, "s"), (1, 1, 1))], ids=["side by side", "below each other"]
+)
+def test_each_map_of_a_comparison_shows_its_own_run(blocks, counts, tmp_path):
     runs = [
         history.read_run(make_run(tmp_path / f"run{i}", own, drifting_pi(own, count, seed=i)))
-        for i, (own, count) in enumerate(zip(blocks, (3, 2, 1)))
+        for i, (own, count) in enumerate(zip(blocks, counts, strict=True))
     ]
     pi_pictures.pi_gif(tmp_path / "pi.gif", runs)
     pictures = frames(tmp_path / "pi.gif")
