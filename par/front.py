@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from par import plots
+from par import pictures
 from par.findings import Point
 
 NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "random": ("#6e6e6e", "o", 5)}  # colour, marker, size
@@ -23,8 +23,8 @@ Place = tuple[float, float]
 
 def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
     """Writes `scatter_figure`."""
-    with plots.style():
-        plots.save(scatter_figure(points, x_label), path)
+    with pictures.style():
+        pictures.save(scatter_figure(points, x_label), path)
 
 
 def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
@@ -36,7 +36,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
     best = min(point.y[0] for point in points)
     limit = OFF_SCALE * best
     edge = min(limit, 1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y))
-    with plots.style():
+    with pictures.style():
         figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval")

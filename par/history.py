@@ -140,7 +140,7 @@ class Run:
     def require_rows(self) -> None:
         """Raises: DataError if no train row is there yet."""
         if not self.rows["train"]:
-            raise DataError(f"run {self.name} has no recorded step yet: let tools/train.py go on, then try again")
+            raise DataError(f"run {self.name} has no recorded step yet (history.jsonl): let tools/train.py go on, then try again")
 
     def pi(self) -> np.ndarray:
         """[rows, L, O] float64, rows in the order of the steps."""
@@ -148,16 +148,20 @@ class Run:
 
 
 def read_run(directory: Path) -> Run:
-    """Reads config.json and history.jsonl of a run, finished or live. Raises: DataError if either is missing, damaged or does not fit the other."""
+    """Reads config.json and history.jsonl of a run, finished, live, or just begun and without a history.
+
+    Raises: DataError if config.json is missing, or either is damaged or does not fit the other.
+    """
     directory = Path(directory)
     config, data = runs.load(directory)
     blocks = config.architecture.blocks
-    rows = read(directory / "history.jsonl")
+    path = directory / "history.jsonl"
+    rows = read(path) if path.exists() else {"train": [], "valid": []}  # a run that has just begun has none yet
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
-        raise DataError(f"history {directory / 'history.jsonl'} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
+        raise DataError(f"history {path} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has {len(blocks)}")
     last_step = runs.last_step(directory, config)
     if problem := _contradiction(rows, config, last_step):
-        raise DataError(f"history {directory / 'history.jsonl'} is not of the run that config.json says: {problem}")
+        raise DataError(f"history {path} is not of the run that config.json says: {problem}")
     return Run(runs.name_of(directory), blocks, config.total_steps, config.training.seed, data, rows, last_step)
 
 

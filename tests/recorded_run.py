@@ -39,12 +39,17 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def make_run(directory: Path, blocks: str = "ssssss", pi: np.ndarray | None = None, count: int = 10, every: int = 7, seed: int = 3) -> Path:
-    """Makes a finished run with `count` recorded rows `every` steps apart, or with the given pi [rows, L, O]; returns its directory."""
+def make_run(
+    directory: Path, blocks: str = "ssssss", pi: np.ndarray | None = None, count: int = 10, every: int = 7, seed: int = 3, total: int | None = None
+) -> Path:
+    """Makes a run with `count` recorded rows `every` steps apart, or with the given pi [rows, L, O]; returns its directory.
+
+    total: the steps that it is to have; default those that are recorded, so that it is finished.
+    """
     directory.mkdir(parents=True)
     pi = drifting_pi(blocks, count) if pi is None else np.asarray(pi)
     steps = [every * (i + 1) for i in range(len(pi))]
-    data = runs.DataIdentity("words", 40, 4, 8, steps_per_epoch=steps[-1], tokenizer_sha256="0" * 64, train_sha256="1" * 64)
+    data = runs.DataIdentity("words", 40, 4, 8, steps_per_epoch=total or steps[-1], tokenizer_sha256="0" * 64, train_sha256="1" * 64)
     config = runs.RunConfig(Architecture(blocks), ModelConfig(), SearchConfig(), TrainingConfig(epochs=1, seed=seed), data)
     config.save(directory, directory.parent.parent / "data" / "words")
     rows = [train_row(step, row.tolist(), nll_per_token=6 - i / len(pi)) for i, (step, row) in enumerate(zip(steps, pi))]

@@ -234,12 +234,28 @@ def test_every_recipe_holds_known_settings_in_range(path, parsed):
         (["--flagfile=missing.txt"], "missing.txt"),
         (["--epochs=3", "text"], "unexpected argument 'text': every option is a flag, --name=value"),
         (["--", "--epochs=3"], "unexpected argument '--epochs=3'"),
+        (["--epochs", "3", "4"], "unexpected argument '4'"),
+        (["--cutoffs=2", "5"], "unexpected argument '5'"),
+        (["--cutoffs", "2", "five"], "flag --cutoffs=five"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_flag_that_can_not_be_read_is_one_line(arguments, said, parsed):
     code, err = parsed(*arguments)
     assert code == 1 and said in err and re.fullmatch(r"error: [^\n]*; see --help\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cutoffs"),
+    [
+        (["--cutoffs", "2", "5", "9"], [2, 5, 9]),
+        (["--cutoffs", "2", "--epochs", "3", "--cutoffs", "5", "9"], [2, 5, 9]),
+        (["-cutoffs", "2", "5", "--epochs=3"], [2, 5]),
+        (["--cutoffs=2", "--cutoffs=5"], [2, 5]),
+    ],
+)
+def test_a_repeatable_flag_takes_several_values_in_a_row(arguments, cutoffs, parsed):
+    assert parsed(*arguments).cutoffs == cutoffs
 
 
 def test_a_setting_out_of_range_is_one_line_with_the_rule(capsys):

@@ -17,7 +17,8 @@ LAYERS = (
     "beam_files beam_work beam_run beam_build data_speed cutoffs",
     "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth scaling latency latency_penalty",
-    "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
+    "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
+    "pictures heat_map pi_pictures consensus_picture network_picture plots front",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
     "scaling_timing latency_timing logs training comparison",
     "report graph_tokenizer model_card export",

@@ -408,9 +408,9 @@ def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured
         print(f"{name}: {formula}; R² {fits[name].r_squared:.4f}, worst {fits[name].worst:.0%} apart{shorter}")
     print(f"the fastest of {values.repeats} steps of each shape; least squares of the relative error, no coefficient negative")
     if values.plot:
-        from par import plots
+        from par import pictures
 
-        print(plots.described(Path(values.plot)))
+        print(pictures.described(Path(values.plot)))
 
 
 def _estimators(values: common.Flags) -> int:

@@ -259,7 +259,7 @@ def _parse(values: Flags, arguments: list[str]) -> None:
     values.unparse_flags()
     try:
         arguments = values.read_flags_from_files(arguments, force_gnu=False)
-        rest = values(["tool", *expand_recipe(arguments, values)])[1:]
+        rest = values(["tool", *expand_recipe(_one_value_a_flag(arguments, values), values)])[1:]
     except ParError:
         raise
     except (flags.Error, ValueError) as error:
@@ -278,6 +278,19 @@ def _check_text(values: Flags) -> None:
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and not text.isascii() and re.search("[\ud800-\udfff]", text):
                 raise UsageError(f"{where} must be UTF-8, but is {text!r}: give a text or a name that is")
+
+
+def _one_value_a_flag(arguments: Sequence[str], known: flags.FlagValues) -> list[str]:
+    """`--run=A --run=B` for `--run A B`, if the flag is repeatable: what a shell makes of `--run logs/*`."""
+    rest, out = list(arguments), []
+    while rest:
+        out.append(flag := rest.pop(0))
+        name = _flag_name(flag)
+        if rest and "=" not in flag and name in known and isinstance(known[name], flags.MultiFlag):
+            out.append(rest.pop(0))
+            while rest and not rest[0].startswith("-"):
+                out.append(f"{flag}={rest.pop(0)}")
+    return out
 
 
 def _defect(error: Exception) -> int:

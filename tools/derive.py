@@ -316,19 +316,19 @@ def _picture(values: common.Flags, rule: str) -> Path:
 
 
 def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
-    from par import plots  # matplotlib takes a second to load, a refusal should not
+    from par import consensus_picture, pictures  # matplotlib takes a second to load, a refusal should not
 
     picture = _picture(values, "consensus")
-    plots.consensus(picture, blocks, pis, chosen.seeds)
-    return plots.described(picture)
+    consensus_picture.consensus(picture, blocks, pis, chosen.seeds)
+    return pictures.described(picture)
 
 
 def _drawn_front(values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
-    from par import plots  # as above
+    from par import pictures, plots  # as above
 
     picture = _picture(values, BUDGET)
     plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
-    return plots.described(picture)
+    return pictures.described(picture)
 
 
 def _pattern(values: common.Flags) -> None:

@@ -205,14 +205,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
     """Writes the picture of a sweep; returns what it is."""
-    from par import plots
+    from par import pictures, plots
 
     panels: dict[str, dict[str, list[float]]] = {}
     for line in lines:
         panel = panels.setdefault(line.about["split"], {})
         panel[line.name] = [scores["perplexity_per_word"] for scores in line.scores]
     plots.memory_lengths(path, lengths, panels)
-    return plots.described(path)
+    return pictures.described(path)
 
 
 def main(argv: list[str] | None = None) -> int:

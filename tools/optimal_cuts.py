@@ -146,11 +146,11 @@ def _work(values: common.Flags) -> None:
         conclusion = [*_conclusion(values, model, best, cuts), *([train_flags] if chosen.cutoffs else [])]
         print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *conclusion]))
     if picture:
-        from par import plots  # matplotlib takes a second to load
+        from par import pictures, plots  # matplotlib takes a second to load
 
         plots.cutoffs(picture, counts, chosen.cutoffs)
         if not values.json:
-            print(plots.described(picture))
+            print(pictures.described(picture))
 
 
 def _row(cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str) -> dict[str, Any]:

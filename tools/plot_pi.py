@@ -1,14 +1,18 @@
 """Draws what a search decided, and how: pi as a GIF, its last state, pi over time, and the learning curves.
 
     python tools/plot_pi.py --run=logs/RUN
+    python tools/plot_pi.py --run=logs/RUN --format=png
+    python tools/plot_pi.py --compare logs/RUN logs/OTHER
 
-Reads config.json and history.jsonl, a live run's too, and writes pi.gif, pi.png, pi_over_time.png and curves.png into RUN/plots. Prints a line for
-each picture: its path, pixels, bytes, frames and seconds.
+Reads config.json and history.jsonl, a live run's too, and writes pi.gif, pi.png, pi_over_time.png and curves.png into RUN/plots. With --compare, pi
+of all those runs side by side, at equal shares of their training: compare.gif and compare.png in the first one's plots. Prints a line for each
+picture: its path, pixels, bytes, frames and seconds; and one for each run that has not ended.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -17,9 +21,12 @@ from par import history
 from par.errors import UsageError
 from par.tools import common
 
+MAX_RUNS = 12
 FLAGS = common.Flags(__doc__).own(
     "plot_pi",
     (flags.DEFINE_string, "run", None, "a run directory"),
+    (flags.DEFINE_multi_string, "compare", [], "a further run, whose pi is drawn beside that of --run or of the other ones given so"),
+    (common.choice("gif", "png"), "format", None, "the GIF alone or the still pictures alone; default both"),
     (flags.DEFINE_string, "output_dir", None, "where the pictures go; default RUN/plots"),
     (flags.DEFINE_float, "seconds", 10.0, "length of the GIF, 0.1 to 600; its last frame is held two seconds more"),
     (flags.DEFINE_bool, "curves_only", False, "draw curves.png alone: for a run without stochastic blocks, which has no pi"),
@@ -27,26 +34,55 @@ FLAGS = common.Flags(__doc__).own(
 
 
 def _work(values: common.Flags) -> None:
+    runs = _runs(values)
+    first = next(iter(runs))
+    directory = Path(values.output_dir or first / "plots")
+    name = "compare" if len(runs) > 1 else "pi"
+    searches = list(runs.values())
+
+    from par import pi_pictures, pictures, plots  # matplotlib takes a second to load, a refusal should not
+
+    if not values.curves_only and values.format != "png":
+        frames = pi_pictures.pi_gif(directory / f"{name}.gif", searches, values.seconds)
+        length = f"{frames} frame{'s' * (frames > 1)}, {values.seconds + pi_pictures.HOLD / 100:g} s"
+        print(f"{pictures.described(directory / f'{name}.gif')}, {length}")
+    if not values.curves_only and values.format != "gif":
+        pi_pictures.pi_png(directory / f"{name}.png", searches)
+        print(pictures.described(directory / f"{name}.png"))
+    if len(runs) == 1 and values.format != "gif":
+        if not values.curves_only:
+            pi_pictures.pi_over_time(directory / "pi_over_time.png", searches[0])
+            print(pictures.described(directory / "pi_over_time.png"))
+        plots.curves(directory / "curves.png", searches[0])
+        print(pictures.described(directory / "curves.png"))
+    for run in searches:
+        if (step := run.rows["train"][-1]["step"]) < run.last_step:
+            print(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")
+
+
+def _runs(values: common.Flags) -> dict[Path, history.Run]:
+    """The runs to draw by directory. Raises: UsageError for flags that do not go together, DataError for a run that can't be drawn."""
     if not 0.1 <= values.seconds <= 600:
         raise UsageError(f"seconds must be from 0.1 to 600, but is {values.seconds}")
-    run = history.read_run(common.required_dir(values.run, "run", "config.json"))
-    if values.curves_only:
-        run.require_rows()
-    else:
-        run.require_search("there is no pi to draw; --curves_only draws its learning curves")
-    directory = Path(values.output_dir or Path(values.run) / "plots")
+    named = [("run", values.run)] * bool(values.run or not values.compare) + [("compare", path) for path in values.compare]
+    _check_together(values, named)
+    runs = {path: history.read_run(path) for path in (common.required_dir(path, flag, "config.json") for flag, path in named)}
+    remedy = "leave it out of --compare" if values.compare else "--curves_only draws its learning curves"
+    for run in runs.values():
+        if values.curves_only:
+            run.require_rows()
+        else:
+            run.require_search(f"there is no pi to draw; {remedy}")
+    return runs
 
-    from par import plots  # matplotlib takes a second to load, a refusal should not
 
-    if not values.curves_only:
-        frames = plots.pi_gif(directory / "pi.gif", run, values.seconds)
-        print(f"{plots.described(directory / 'pi.gif')}, {frames} frame{'s' * (frames > 1)}, {values.seconds + plots.HOLD / 100:g} s")
-        plots.pi_png(directory / "pi.png", run)
-        print(plots.described(directory / "pi.png"))
-        plots.pi_over_time(directory / "pi_over_time.png", run)
-        print(plots.described(directory / "pi_over_time.png"))
-    plots.curves(directory / "curves.png", run)
-    print(plots.described(directory / "curves.png"))
+def _check_together(values: common.Flags, named: Sequence[tuple[str, str]]) -> None:
+    if values.curves_only and values.compare:
+        raise UsageError("--compare draws pi, and --curves_only leaves it out: give one of them")
+    if values.curves_only and values.format == "gif":
+        raise UsageError("--curves_only draws curves.png: leave --format=gif out")
+    if values.compare and not 2 <= len(different := {Path(path).resolve() for _, path in named}) <= MAX_RUNS:
+        raise UsageError(f"--compare needs 2 to {MAX_RUNS} different runs, but got {len(different)}: --compare logs/RUN logs/OTHER")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,55 @@
+"""Draws a network as a stack of blocks with their kinds: the embedding at the bottom, the softmax on top, memories where they come in.
+
+    python tools/plot_network.py --architecture=aaddad --output=network.png
+    python tools/plot_network.py --architecture=logs/RUN/architecture.json --output=network.svg
+    python tools/plot_network.py --run=logs/RUN
+
+Needs no training: the string says it all. For a run the default output is RUN/plots/network.png. Prints the picture's path, pixels and bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from par import architecture, runs
+from par.errors import UsageError
+from par.tools import common
+
+FORMATS = (".png", ".svg")
+FLAGS = common.Flags(__doc__).own(
+    "plot_network",
+    (flags.DEFINE_string, "architecture", None, "blocks such as aaddad, 6s or 3(ad), or the path of an architecture.json"),
+    (flags.DEFINE_string, "run", None, "a run directory, whose blocks are drawn: of a search, what it chooses from"),
+    (flags.DEFINE_string, "output", None, "the picture, .png or .svg; with --run default RUN/plots/network.png"),
+)
+
+
+def _work(values: common.Flags) -> None:
+    if bool(values.architecture) == bool(values.run):
+        raise UsageError("give either --architecture=BLOCKS or --run=DIR; see --help")
+    if values.architecture and not values.output:
+        raise UsageError("--architecture needs --output=FILE, a .png or .svg")
+    output = Path(values.output or Path(values.run) / "plots" / "network.png")
+    if output.suffix.lower() not in FORMATS:
+        raise UsageError(f"output must end with {' or '.join(FORMATS)}, but is {output}")
+    if values.run:
+        drawn = runs.load(common.required_dir(values.run, "run", "config.json"))[0].architecture
+    else:
+        drawn = architecture.parse(values.architecture)
+
+    from par import network_picture, pictures  # matplotlib takes a second to load, a refusal should not
+
+    network_picture.network(output, drawn)
+    print(pictures.described(output))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; `argv` without the program's name. Returns the exit code."""
+    return common.run(FLAGS, _work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
