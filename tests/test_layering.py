@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files fields progress apart config promise architecture cluster rendezvous",
+    "errors files fields progress apart config promise architecture live cluster rendezvous",
     "download archive corpus corpora tokenizer encoding batching manifest records build data_speed cutoffs",
     "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics cost growth scaling latency latency_penalty",
