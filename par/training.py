@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import derive, evaluation, files, guard, inherit, latency, metrics, records
+from par import board, derive, evaluation, files, guard, inherit, latency, metrics, records
 from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
 from par.learner import Learner
-from par.live import Chunk, LiveLine
+from par.live import Chunk, LiveLine, settling
 from par.logs import RunLogs, write_environment
 from par.runs import RunConfig
+from par.samples import Sampler
 from par.workers import Workers
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
@@ -72,6 +73,8 @@ class Trainer:
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
         self._saved_at = time.monotonic()
+        self.sampler = Sampler(self.learner, data_dir, logging.sample_length)
+        self.picture = board.PiPicture(config.architecture.blocks)
         self.received: list[int] = []  # signals while it ran: one in the last steps does not stop this run, but whoever has more to do
 
     @property
@@ -102,6 +105,7 @@ class Trainer:
                     self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
                     if self.step == end:
                         self._evaluate()
+                        self.team.from_chief(self._show)
                     stop, due = self.team.any([bool(received) or should_stop(self.step), self._save_is_due()])
                     if stop or due or self.step == end:
                         self._save()
@@ -209,6 +213,16 @@ class Trainer:
         if len(by_way) > 1:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
+    def _show(self) -> None:
+        """For a reader, at the end of an epoch: pi as a picture, the architecture so far, a text."""
+        epoch, every = self.step // self.per_epoch, self.logging.sample_every
+        if (search := self._look_at_search()) and (self.ended or board.is_shown(epoch, self.config.training.epochs)):
+            tau, pi = search
+            self.logs.pi_picture(self.step, self.picture.draw(pi, self.step, tau))
+            self.logs.architecture(self.step, derive.argmax(pi), settling(pi))
+        if (self.ended or (every and epoch % every == 0)) and (text := self.sampler.text()):
+            self.logs.sample(self.step, epoch, text)
+
     def _save_is_due(self) -> bool:
         """By steps, or by the clock, which is looked at between two chunks and so changes none."""
         seconds = self.logging.save_every_seconds
@@ -236,6 +250,7 @@ class Trainer:
         return DivergedError(message)
 
     def _finish(self) -> None:
+        self.logs.end()
         summary = {"step": self.step, "seconds": self.note["seconds"], "best": self.note["best"], "parameters": self.learner.parameters}
         files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
 

@@ -18,7 +18,7 @@ LAYERS = (
     "optimizers schedules bilevel metrics cost growth scaling latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth plots front guard",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
-    "scaling_timing latency_timing logs training comparison",
+    "scaling_timing latency_timing board logs samples training comparison",
     "report graph_tokenizer model_card export",
 )
 ORDER = " ".join(LAYERS).split()
