@@ -178,7 +178,8 @@ def saved_steps(run_dir) -> list[int]:
 
 @pytest.mark.slow
 def test_a_run_saved_by_the_clock_equals_one_that_was_not(tmp_path, data_dir, uninterrupted):
-    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=1000, keep=1000, save_every_seconds=1e-9)
+    logging = {"log_every": 13, "record_every": 7, "save_every": 1000, "sample_length": 12, "sample_every": 1}
+    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, keep=1000, save_every_seconds=1e-9, **logging)
     seen: list[int] = []
     run.run(progress=lambda made, text: seen.append(run.step))
     assert outcome.differences(tmp_path / "run", uninterrupted.run_dir) == []
