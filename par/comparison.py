@@ -27,7 +27,7 @@ def train(run_dir: Path, config: runs.RunConfig, data_dir: Path, announce: Calla
     Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process works in the directory.
     """
     with runs.locked(run_dir, announce):
-        trainer = training.train(run_dir, config, data_dir, LoggingConfig(), announce, source=source)
+        trainer = training.train(run_dir, config, data_dir, LoggingConfig(sample_length=0), announce, source=source)
         about = {"step": trainer.step, "parameters": trainer.learner.parameters, "seconds": trainer.note["seconds"]}
         files.write_json(scores_path(run_dir), about | _scores(trainer.learner, data_dir, "fixed"))
         if trainer.received:

@@ -281,6 +281,8 @@ class LoggingConfig(Group):
     record_every: int = setting(0, "steps between rows of history.jsonl, each a frame of the GIF; 0 means a hundredth of the run", minimum=0)
     save_every: int = setting(500, "steps between checkpoints; one is also saved at the end of every epoch", minimum=1)
     save_every_seconds: float = setting(600.0, "one is also saved when the last is so many seconds old; 0: none for that reason", minimum=0.0)
+    sample_length: int = setting(60, "tokens of a text by the network, for samples/ and TensorBoard; 0: no texts", minimum=0, maximum=10_000)
+    sample_every: int = setting(0, "epochs between such texts; 0: one at the end of the run, as the first takes seconds to prepare", minimum=0)
     keep: int = setting(2, "newest checkpoints kept, beside the best", minimum=1, maximum=1000)
 
 

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: history.jsonl, training_log.log, TensorBoard events; and how they are cut back on a resume."""
+"""What a run writes while it trains: history.jsonl, training_log.log, texts, TensorBoard events; and how they are cut back on a resume."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from par import __version__, files, guard, metrics
+from par import __version__, board, files, guard, history, metrics, runs
 from par.architecture import KINDS, NAMES
-from par.history import History
 from par.learner import Learner
 from par.runs import RunConfig
 
 EVENT_BYTES = 100  # about, of one figure for TensorBoard
+PICTURE_BYTES = 30_000  # about, of one picture
+WRITERS = ("train", "valid", "hparams")  # of TensorBoard's runs; those of a page of hyperparameters need one of their own
+SAMPLES = "samples/training.txt"
 
 
 class RunLogs:
@@ -28,10 +30,10 @@ class RunLogs:
     def __init__(self, run_dir: Path, kept: dict[str, int]):
         self.run_dir = run_dir
         _cut_back(run_dir, kept)
-        self._history = History(run_dir / "history.jsonl")
+        self._history = history.History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
         with self._events("", EVENT_BYTES):
-            self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in ("train", "valid")}
+            self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in WRITERS}
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
         """The head of the log: what is trained on what, parameters by part, settings."""
@@ -48,6 +50,14 @@ class RunLogs:
             self.text(f"weights: those of {init.run}, {init.checkpoint} checkpoint, step {init.step}, SHA-256 {init.sha256}")
         for group in ("model", "search", "training"):
             self.text(f"{group}: " + " ".join(f"{key}={value}" for key, value in getattr(config, group).to_json().items()))
+        self._raw("train", board.layout(config))
+        self._raw("hparams", board.settings(config, runs.name_of(self.run_dir), learner.parameters))
+        self._markdown("architecture", 0, f"`{config.architecture.blocks}`, {learner.parameters:,} parameters")
+
+    def end(self) -> None:
+        """The final scores, beside the settings in TensorBoard."""
+        rows = history.read(self.run_dir / "history.jsonl")["valid"]
+        self._scalars("hparams", rows[-1]["step"], board.final(rows))
 
     def text(self, line: str) -> None:
         """Appends a line to training_log.log."""
@@ -96,6 +106,31 @@ class RunLogs:
         values = {f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name] for name in names[1:] if finite[name] is not None}
         self._scalars("valid", position["step"], {f"loss/nll_per_token{suffix}": scores["nll_per_token"]} | values)
 
+    def pi_picture(self, step: int, image: np.ndarray) -> None:
+        """pi as a picture [1, height, width, 3] for TensorBoard."""
+        with self._events("train", PICTURE_BYTES), self._writers["train"].as_default(step=np.int64(step)):
+            tf.summary.image("pi", image)
+
+    def architecture(self, step: int, likeliest: str, settling: str) -> None:
+        """The architecture so far, for TensorBoard; settling: the same with ? where a block is not decided (par.live)."""
+        undecided = settling.count("?")
+        self._markdown("architecture", step, f"`{settling}`, argmax `{likeliest}`" if undecided else f"`{likeliest}`")
+
+    def sample(self, step: int, epoch: int, text: str) -> None:
+        """A text by the network as it stands."""
+        path = self.run_dir / SAMPLES
+        path.parent.mkdir(exist_ok=True)
+        files.append_text(path, f"step {step}, end of epoch {epoch}:\n{text.strip()}\n\n")
+        self._markdown("sample", step, "\n".join(f"    {line}" for line in text.strip().splitlines()))  # indented: as it is, whatever it holds
+
+    def _markdown(self, tag: str, step: int, text: str) -> None:
+        with self._events("train", EVENT_BYTES + len(text.encode())), self._writers["train"].as_default(step=np.int64(step)):
+            tf.summary.text(tag, text)
+
+    def _raw(self, name: str, summary: bytes) -> None:
+        with self._events(name, len(summary)), self._writers[name].as_default(step=0):
+            tf.summary.experimental.write_raw_pb(summary)
+
     def _scalars(self, name: str, step: int, values: dict[str, float]) -> None:
         """Figures by tag for TensorBoard, handed to the system at once."""
         with self._events(name, EVENT_BYTES * len(values)), self._writers[name].as_default(step=np.int64(step)):
@@ -119,7 +154,7 @@ class RunLogs:
 
 
 def _log_files(run_dir: Path) -> list[Path]:
-    paths = [run_dir / "history.jsonl", run_dir / "training_log.log", *sorted(run_dir.glob("tensorboard/*/events.*"))]
+    paths = [run_dir / "history.jsonl", run_dir / "training_log.log", run_dir / SAMPLES, *sorted(run_dir.glob("tensorboard/*/events.*"))]
     return [path for path in paths if path.is_file()]
 
 

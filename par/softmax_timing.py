@@ -66,9 +66,9 @@ class TimedSoftmax:
         return milliseconds
 
 
-def fastest(what: str, timings: Sequence[Callable[[], Timing]]) -> np.ndarray:
+def fastest(what: str, timings: Sequence[Callable[[], Timing]], quiet: bool = False) -> np.ndarray:
     """[n] the fewest milliseconds of each timing in PASSES, taken in turn so that what else runs meets all of them."""
-    with Progress(what, "timing", len(timings) * (PASSES + 1)) as progress:
+    with Progress(what, "timing", len(timings) * (PASSES + 1), shown=not quiet) as progress:
         ready, times = [], []
         for prepare in timings:
             ready.append(prepare())
@@ -80,7 +80,7 @@ def fastest(what: str, timings: Sequence[Callable[[], Timing]]) -> np.ndarray:
     return np.min(np.reshape(times, [PASSES, -1]), axis=0)
 
 
-def fit_clusters(model: ModelConfig, counts: np.ndarray, rows: int, seed: int) -> list[cutoffs.Fit]:
+def fit_clusters(model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False) -> list[cutoffs.Fit]:
     """The models of the head and of each tail of `model`, whose cutoffs say no more than how many tails there are.
 
     The head: plain softmaxes of several sizes. A tail of width d: softmaxes with a head of one id and one tail, less what such a head takes alone;
@@ -107,7 +107,7 @@ def fit_clusters(model: ModelConfig, counts: np.ndarray, rows: int, seed: int) -
         for k in _spread(least, v - least, 6):
             sizes = {round(rows * (below[first + k] - below[first])) for first in _spread(least, v - k, 4)}
             add(dataclasses.replace(plain, cutoffs=(1,), proj_dims=(width,)), width, k, sorted(b for b in sizes if b * k <= MAX_LOGITS))
-    times = fastest("timing the softmax", timings)
+    times = fastest("timing the softmax", timings, quiet)
     widths, k, b = np.array(points).T
     fits = [cutoffs.fit(model.d_model, k[widths == 0], b[widths == 0], times[widths == 0])]
     for width in model.tail_widths:
@@ -121,10 +121,10 @@ def _spread(low: int, high: int, count: int) -> list[int]:
     return sorted({round(value) for value in np.geomspace(low, max(low, high), count)})
 
 
-def best(model: ModelConfig, counts: np.ndarray, rows: int, seed: int) -> cutoffs.Cuts:
+def best(model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False) -> cutoffs.Cuts:
     """The cutoffs of the least predicted time on this machine for up to `cutoffs.most_clusters` clusters; none if the plain softmax is faster."""
     most = cutoffs.most_clusters(model.d_model, model.proj_factor, len(counts))
-    fits = fit_clusters(dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()), counts, rows, seed)
+    fits = fit_clusters(dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()), counts, rows, seed, quiet)
     return cutoffs.cheapest([cutoffs.optimal(counts, clusters, cutoffs.device(fits, rows)) for clusters in range(1, most + 1)])
 
 

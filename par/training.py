@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par import derive, evaluation, files, guard, inherit, latency, metrics, records
+from par import board, derive, evaluation, files, guard, inherit, latency, metrics, records
 from par.checkpoints import Checkpoints, check_settings
 from par.config import LoggingConfig
 from par.errors import DivergedError, StoppedError
 from par.learner import Learner
+from par.live import Chunk, LiveLine, settling
 from par.logs import RunLogs, write_environment
-from par.progress import Progress
 from par.runs import RunConfig
+from par.samples import Sampler
 from par.workers import Workers
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
@@ -72,6 +73,8 @@ class Trainer:
         self.watch = guard.Watch.from_json(self.note["watch"])
         self.logs = RunLogs(run_dir, self.note["files"])
         self._saved_at = time.monotonic()
+        self.sampler = Sampler(self.learner, data_dir, logging.sample_length)
+        self.picture = board.PiPicture(config.architecture.blocks)
         self.received: list[int] = []  # signals while it ran: one in the last steps does not stop this run, but whoever has more to do
 
     @property
@@ -80,10 +83,12 @@ class Trainer:
         search = self.config.search
         return self.step == self.total or self.watch.has_settled(search.stop_when_stable, search.stable_share)
 
-    def run(self, progress: Callable[[int, str], None] = lambda steps, text: None, should_stop: Callable[[int], bool] = lambda step: False) -> None:
+    def run(
+        self, progress: Callable[[int, Chunk], None] = lambda steps, chunk: None, should_stop: Callable[[int], bool] = lambda step: False
+    ) -> None:
         """Trains to the end of the run.
 
-        progress is called with the steps just made and a short text; should_stop with the step after every chunk (where a test stops a run).
+        progress is called with the steps just made and what they came to; should_stop with the step after every chunk (where a test stops a run).
         Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or gradient that is not finite.
         """
         if self.step == 0:
@@ -100,6 +105,7 @@ class Trainer:
                     self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
                     if self.step == end:
                         self._evaluate()
+                        self.team.from_chief(self._show)
                     stop, due = self.team.any([bool(received) or should_stop(self.step), self._save_is_due()])
                     if stop or due or self.step == end:
                         self._save()
@@ -113,10 +119,11 @@ class Trainer:
         due = [self.step - self.step % every + every for every in (CHUNK, self.logging.log_every, self.record_every, self.logging.save_every)]
         return min(due)
 
-    def _chunk(self, windows: Iterator, count: int, progress: Callable[[int, str], None]) -> None:
+    def _chunk(self, windows: Iterator, count: int, progress: Callable[[int, Chunk], None]) -> None:
         start = time.perf_counter()
         rows = self.learner.train(windows, tf.constant(count)).numpy().astype(np.float64)
-        self.note["seconds"] += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.note["seconds"] += seconds
         if not np.isfinite(rows).all():
             raise self._diverged(rows)
         for nll, weight, _ in rows:
@@ -124,9 +131,7 @@ class Trainer:
                 sums[0] += nll
                 sums[1] += weight
         self.step += count
-        mean = float(rows[-1][0] / rows[-1][1])
-        search = f" tau {self.learner.tau_at(self.step - 1):.2f} {self._likeliest()}" if self.learner.logits else ""
-        progress(count, f"ppl {metrics.perplexity(mean):.1f}{search}")
+        progress(count, Chunk(*rows[:, :2].sum(axis=0), seconds, self._look_at_search))
         if self.learner.logits and self.step % self.per_epoch == 0:
             self._look()
         if self.step % self.record_every == 0 or self.ended:
@@ -142,6 +147,10 @@ class Trainer:
 
     def _likeliest(self) -> str:
         return derive.argmax(self.learner.pi)
+
+    def _look_at_search(self) -> tuple[float, np.ndarray] | None:
+        """tau of the last update and pi; None without a search."""
+        return (self.learner.tau_at(self.step - 1), self.learner.pi) if self.learner.logits else None
 
     def _look(self) -> None:
         """The guard at the end of an epoch: whether the search has settled, collapsed, or never moved."""
@@ -204,6 +213,16 @@ class Trainer:
         if len(by_way) > 1:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
+    def _show(self) -> None:
+        """For a reader, at the end of an epoch: pi as a picture, the architecture so far, a text."""
+        epoch, every = self.step // self.per_epoch, self.logging.sample_every
+        if (search := self._look_at_search()) and (self.ended or board.is_shown(epoch, self.config.training.epochs)):
+            tau, pi = search
+            self.logs.pi_picture(self.step, self.picture.draw(pi, self.step, tau))
+            self.logs.architecture(self.step, derive.argmax(pi), settling(pi))
+        if (self.ended or (every and epoch % every == 0)) and (text := self.sampler.text()):
+            self.logs.sample(self.step, epoch, text)
+
     def _save_is_due(self) -> bool:
         """By steps, or by the clock, which is looked at between two chunks and so changes none."""
         seconds = self.logging.save_every_seconds
@@ -231,6 +250,7 @@ class Trainer:
         return DivergedError(message)
 
     def _finish(self) -> None:
+        self.logs.end()
         summary = {"step": self.step, "seconds": self.note["seconds"], "best": self.note["best"], "parameters": self.learner.parameters}
         files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
 
@@ -248,11 +268,12 @@ def train(
     should_stop: Callable[[int], bool] = lambda step: False,
     source: Path | None = None,
     team: Workers | None = None,
+    quiet: bool = False,
 ) -> Trainer:
     """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises.
 
     source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint of its own yet. team: the workers that train it
-    together; none but the chief writes to the run's directory.
+    together; none but the chief writes to the run's directory. quiet: only warnings are announced, and no progress is shown.
     """
     team = team or Workers()
     with contextlib.ExitStack() as held:
@@ -269,8 +290,10 @@ def train(
         trainer = Trainer(run_dir, config, data_dir, logging, announce, source, team)
         verb = "continuing" if trainer.step else "training"
         begun = f", begun with the weights of {config.init.run} at step {config.init.step}" if config.init else ""
-        announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
-        with Progress(config.architecture.short, "step", trainer.total, trainer.step, team.is_chief) as progress:
+        if not quiet:
+            announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
+        split, hidden = trainer.manifest.splits["train"], quiet or not team.is_chief
+        with LiveLine(config.architecture.short, trainer.total, trainer.step, split.tokens / split.words, hidden) as progress:
             trainer.run(progress, should_stop)
     return trainer
 

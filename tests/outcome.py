@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -20,14 +21,16 @@ def differences(run_a: Path, run_b: Path) -> list[str]:
     """Where two runs are apart, a line each; [] if they are equal.
 
     Compared: every tensor of the last and of the best checkpoint (weights, logits, both optimizers, memories, step), what the loop remembers beside
-    them, the rows of the history, of training_log.log and of TensorBoard, the summary, and the architecture that is derived.
+    them, the rows of the history, of training_log.log and of TensorBoard, the texts, the summary, and the architecture that is derived.
     """
     found = []
     for which in ("last", "best"):
         a, b = (tensors(run, which) for run in (run_a, run_b))
         found += [f"{which} checkpoint: {run} has none" for run, values in ((run_a, a), (run_b, b)) if not values]
         found += [f"{which} checkpoint: {name}" for name in sorted(a.keys() | b.keys()) if not _same_bits(a.get(name), b.get(name))]
-    for name, of in {"note": note, "history": rows, "log": log, "train events": scalars, "valid events": _valid, "summary": _summary}.items():
+    parts = {"note": note, "history": rows, "log": log, "samples": _lines_of_samples, "summary": _summary}
+    parts |= {f"{name} events": functools.partial(shown, name=name) for name in ("train", "valid", "hparams")}
+    for name, of in parts.items():
         a, b = of(run_a), of(run_b)
         found += [] if a == b else [f"{name}: {_first_apart(a, b)}"]
     a, b = derived(run_a), derived(run_b)
@@ -59,12 +62,27 @@ def log(run_dir: Path) -> list[str]:
     return RATES.sub("", (run_dir / "training_log.log").read_text()).splitlines()
 
 
-def scalars(run_dir: Path, name: str = "train") -> dict[str, list[tuple[int, float]]]:
-    """TensorBoard's rows, (step, value), by tag; without rates."""
+def samples(run_dir: Path) -> str:
+    """The texts that the network wrote while it was trained."""
+    path = run_dir / "samples" / "training.txt"
+    return path.read_text() if path.is_file() else ""
+
+
+def shown(run_dir: Path, name: str) -> dict[str, dict[str, list[tuple[int, Any]]]]:
+    """TensorBoard's rows, (step, content), by plugin and tag; without rates and times. name: train, valid or hparams."""
     events = EventAccumulator(str(run_dir / "tensorboard" / name), size_guidance={"tensors": 0})
     events.Reload()
-    found = {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
-    return {tag: values for tag, values in found.items() if not tag.startswith("speed/")}
+    found: dict[str, dict[str, list]] = {"scalars": {}}
+    for tag in events.Tags()["tensors"]:
+        if not tag.startswith("speed/") and tag != "final/seconds":
+            content = [(event.step, tf.make_ndarray(event.tensor_proto).tolist()) for event in events.Tensors(tag)]
+            found.setdefault(events.SummaryMetadata(tag).plugin_data.plugin_name, {})[tag] = content
+    return found
+
+
+def scalars(run_dir: Path, name: str = "train") -> dict[str, list[tuple[int, float]]]:
+    """TensorBoard's figures, (step, value), by tag; without rates."""
+    return shown(run_dir, name)["scalars"]
 
 
 def derived(run_dir: Path) -> str:
@@ -72,8 +90,8 @@ def derived(run_dir: Path) -> str:
     return derive.argmax(np.array([row["pi"] for row in rows(run_dir) if row["kind"] == "train"][-1]))
 
 
-def _valid(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
-    return scalars(run_dir, "valid")
+def _lines_of_samples(run_dir: Path) -> list[str]:
+    return samples(run_dir).splitlines()
 
 
 def _summary(run_dir: Path) -> dict[str, Any]:

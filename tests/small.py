@@ -62,10 +62,10 @@ def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **
 
 
 def trainer(run_dir: Path, config: runs.RunConfig, data_dir: Path, source: Path | None = None, **logging: int) -> Any:
-    """A Trainer whose announcements are kept in its `announced`."""
+    """A Trainer whose announcements are kept in its `announced`; it writes no texts unless `sample_length` is given."""
     from par.training import Trainer
 
     announced: list[str] = []
-    made = Trainer(run_dir, config, data_dir, LoggingConfig(**logging), announced.append, source)
+    made = Trainer(run_dir, config, data_dir, LoggingConfig(**{"sample_length": 0} | logging), announced.append, source)
     made.announced = announced
     return made

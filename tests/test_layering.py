@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    "errors files fields progress apart config promise architecture cluster rendezvous",
+    "errors files fields progress apart config promise architecture live cluster rendezvous",
     "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest record_file records build",
     "beam_files beam_work beam_run beam_build data_speed cutoffs",
     "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
@@ -20,7 +20,7 @@ LAYERS = (
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
     "pictures heat_map pi_pictures consensus_picture network_picture plots front",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
-    "scaling_timing latency_timing logs training comparison",
+    "scaling_timing latency_timing board logs samples training comparison",
     "report graph_tokenizer model_card export",
 )
 ORDER = " ".join(LAYERS).split()

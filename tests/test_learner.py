@@ -109,4 +109,4 @@ def test_bfloat16_products_learn_as_float32_does_and_keep_weights_moments_and_me
         losses[precision] = (rows[:, 0] / rows[:, 1])[-50:].mean()
         assert {v.dtype for v in (*learner.weights, *learner.weight_optimizer._momentums)} == {"float32"}
         assert learner.state["memory"].dtype == tf.float32 and rows.dtype == np.float32
-    assert losses["f32"] < 3.3 and losses["bf16"] == pytest.approx(losses["f32"], rel=0.01) and losses["bf16"] != losses["f32"]
+    assert losses["f32"] < 3.3 and losses["bf16"] == pytest.approx(losses["f32"], rel=0.03) and losses["bf16"] != losses["f32"]

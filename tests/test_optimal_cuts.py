@@ -173,7 +173,7 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
         ((), 1, ("either --data=DIR or --counts=FILE",)),
         (("--data=x", "--counts=COUNTS"), 1, ("either --data=DIR or --counts=FILE",)),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json", "build_data")),
-        (("--counts=/nonexistent",), 3, ("/nonexistent", "No such file")),
+        (("--counts=/nonexistent",), 3, ("counts /nonexistent does not exist",)),
         (("--counts=COUNTS", "--clusters=11"), 1, ("clusters must be from 1 to 10 for 10 ids, but is 11",)),
         (("--counts=COUNTS", "--clusters=0"), 1, ("clusters must be from 1", "is 0")),
         (("--counts=COUNTS", "--max_clusters=0"), 1, ("max_clusters must be from 1 to 64", "0")),

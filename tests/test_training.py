@@ -33,7 +33,7 @@ def data_dir(tmp_path_factory):
 def uninterrupted(tmp_path_factory, data_dir):
     """A finished search of 2 epochs with dropout, and everything it wrote."""
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    made = trainer(run_dir, small_config(data_dir, "ssd"), data_dir, log_every=13, record_every=7, save_every=1000)
+    made = trainer(run_dir, small_config(data_dir, "ssd"), data_dir, log_every=13, record_every=7, save_every=1000, sample_length=12, sample_every=1)
     made.run()
     return made
 
@@ -43,11 +43,20 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
     run_dir, config = tmp_path / "run", uninterrupted.config
     for stop in stops:
         with pytest.raises(StoppedError, match=r"stopped by request at step \d+ of 186; the state is saved: the same command continues"):
-            trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000).run(should_stop=lambda step, stop=stop: step >= stop)
-    last = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000)
+            run = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000, sample_length=12, sample_every=1)
+            run.run(should_stop=lambda step, stop=stop: step >= stop)
+    last = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000, sample_length=12, sample_every=1)
     assert stops[-1] <= last.step < 186
     last.run()
     assert outcome.differences(run_dir, uninterrupted.run_dir) == [] and len(outcome.tensors(run_dir)) > 40
+    shown = outcome.shown(run_dir, "train")
+    assert {plugin: len(next(iter(tags.values()))) for plugin, tags in shown.items() if plugin != "scalars"} == {
+        "custom_scalars": 1,
+        "images": 2,
+        "text": 3,
+    }
+    assert [len(rows) for rows in outcome.shown(run_dir, "hparams")["hparams"].values()] == [1]
+    assert outcome.samples(run_dir).count("end of epoch") == 2
 
 
 @pytest.mark.parametrize(
@@ -57,8 +66,9 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
         ("history.jsonl", lambda text: text + text.splitlines()[0] + "\n", "history: 31 and 32 rows"),
         ("training_log.log", lambda text: text.replace("step 26/186", "step 27/186"), "log: "),
         ("summary.json", lambda text: text.replace('"step": 186', '"step": 185'), "summary: step"),
+        ("samples/training.txt", lambda text: text.replace("epoch 2", "epoch 3"), "samples: "),
     ],
-    ids=["a value", "a row twice", "a line", "the summary"],
+    ids=["a value", "a row twice", "a line", "the summary", "a text"],
 )
 def test_two_runs_are_told_apart_by_any_file(tmp_path, uninterrupted, name, change, said):
     run_dir = tmp_path / "run"
@@ -73,6 +83,7 @@ def test_two_runs_are_told_apart_by_any_bit_of_a_checkpoint_and_by_tensorboard(t
     run_dir = tmp_path / "run"
     shutil.copytree(uninterrupted.run_dir, run_dir)
     made = trainer(run_dir, uninterrupted.config, uninterrupted.data_dir)
+    made.logs.end()  # opened again, a run is cut back to its last checkpoint, after which the final scores are written
     logits = made.learner.logits[0]
     logits.assign(np.nextafter(logits.numpy(), np.float32(9)))
     made.checkpoints.save(186, made.note)
@@ -167,7 +178,8 @@ def saved_steps(run_dir) -> list[int]:
 
 @pytest.mark.slow
 def test_a_run_saved_by_the_clock_equals_one_that_was_not(tmp_path, data_dir, uninterrupted):
-    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=1000, keep=1000, save_every_seconds=1e-9)
+    logging = {"log_every": 13, "record_every": 7, "save_every": 1000, "sample_length": 12, "sample_every": 1}
+    run = trainer(tmp_path / "run", uninterrupted.config, data_dir, keep=1000, save_every_seconds=1e-9, **logging)
     seen: list[int] = []
     run.run(progress=lambda made, text: seen.append(run.step))
     assert outcome.differences(tmp_path / "run", uninterrupted.run_dir) == []
@@ -206,15 +218,35 @@ def test_the_best_score_is_remembered_across_resumes(tmp_path, data_dir, uninter
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):
-    run_dir = tmp_path / "run"
-    run = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
-    with pytest.raises(KeyboardInterrupt):  # as if killed: nothing is saved at this point
-        run.run(progress=lambda made, text: (_ for _ in ()).throw(KeyboardInterrupt) if run.step >= 50 else None)
-    assert max(row["step"] for row in outcome.rows(run_dir)) > 40
-    again = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=20)
-    assert again.step == 40
+    run_dir, logging = tmp_path / "run", {"log_every": 13, "record_every": 7, "save_every": 20, "sample_length": 12, "sample_every": 1}
+    run = trainer(run_dir, uninterrupted.config, data_dir, **logging)
+    save = run._save
+
+    def killed_before_saving(which="last"):
+        if (run.step, which) == (93, "last"):
+            raise KeyboardInterrupt
+        save(which)
+
+    run._save = killed_before_saving
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    run.logs.lengths()  # all of it is with the system
+    assert max(row["step"] for row in outcome.rows(run_dir)) == 93 and "step 93" in (run_dir / "samples" / "training.txt").read_text()
+    again = trainer(run_dir, uninterrupted.config, data_dir, **logging)
+    assert again.step == 80
     again.run()
     assert outcome.differences(run_dir, uninterrupted.run_dir) == []
+
+
+@pytest.mark.slow
+def test_texts_change_nothing_of_what_is_learnt(tmp_path, data_dir, uninterrupted):
+    run_dir = tmp_path / "run"
+    without = trainer(run_dir, uninterrupted.config, data_dir, log_every=13, record_every=7, save_every=1000)
+    with pytest.raises(StoppedError):
+        without.run(should_stop=lambda step: step >= 100)
+    assert not (run_dir / "samples").exists()
+    rows = outcome.rows(run_dir)
+    assert rows[-1]["step"] > 93 and rows == outcome.rows(uninterrupted.run_dir)[: len(rows)]
 
 
 def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):

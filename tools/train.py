@@ -63,6 +63,7 @@ FLAGS = (
         (flags.DEFINE_bool, "print_run", False, "print the run directory that these flags name, and do nothing"),
         (flags.DEFINE_bool, "dry_run", False, "print parameters, FLOPs, memory and the estimated time, and do nothing"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
+        (flags.DEFINE_bool, "quiet", False, "show no progress: only warnings, errors and the result"),
     )
     .group(ModelConfig, "Network")
     .group(SearchConfig, "Search")
@@ -140,7 +141,7 @@ def _work(values: common.Flags) -> int:
         print(run_dir)
         return 0
     devices = _devices(values)
-    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values), devices)
+    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values), devices, values.quiet)
     if values.num_seeds is not None:
         return _work_of_seeds(values, config, run_dir, job)
     if values.dry_run:
@@ -171,7 +172,7 @@ def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, jo
     try:
         for path, own in planned.items():
             if done[path] and not all(done.values()):
-                announce(f"already done: {path}")
+                job.tell(f"already done: {path}")
             elif not done[path] and (code := apart.run(_train_apart, job, own, path)):
                 return code  # the process has said why
     except KeyboardInterrupt:
@@ -206,6 +207,12 @@ class _Job:
     group: Path | None  # of several seeds
     source: Path | None  # the run that the weights are from
     devices: _Devices
+    quiet: bool  # no more than warnings are said
+
+    def tell(self, line: str) -> None:
+        """Announces what is no warning, unless that is not wanted."""
+        if not self.quiet:
+            announce(line)
 
     def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> str:
         """Trains a run to its end, or goes on with it. Returns what became of it: done, or already done."""
@@ -227,7 +234,7 @@ class _Job:
             begun = team.from_chief(begin)
             if not begun["done"]:
                 config = config.with_cutoffs(tuple(begun["cutoffs"]))
-                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team)
+                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team, self.quiet)
         return "already done" if begun["done"] else "done"
 
     def kept(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
@@ -242,8 +249,8 @@ class _Job:
         from par import softmax_timing
 
         counts = records.read_counts(self.data_dir, records.load(self.data_dir))
-        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
-        announce(
+        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed, self.quiet)
+        self.tell(
             f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax"
         )
         return config.with_cutoffs(found.cutoffs)
