@@ -75,8 +75,9 @@ class PiPicture:
         if self._heat_map is None:
             from par import heat_map  # takes half a second: not before the end of the first epoch, and never for a fixed network
 
-            self._heat_map = heat_map.HeatMap(self._blocks)
-        return np.asarray(self._heat_map.draw(pi, step, tau).convert("RGB"))[None]
+            self._state = heat_map.State
+            self._heat_map = heat_map.HeatMap([self._blocks])
+        return np.asarray(self._heat_map.draw([self._state(pi, step, tau)]).convert("RGB"))[None]
 
 
 def _plain(value: Any) -> bool | int | float | str:

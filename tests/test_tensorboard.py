@@ -17,7 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.core.framework.summary_pb2 import Summary
 
-from par import board, history, plots
+from par import board, heat_map, history
 from par.errors import StoppedError
 from small import small_config, small_data, trainer
 
@@ -103,7 +103,7 @@ def test_pi_is_a_picture_of_every_epoch_of_a_search(logs, ask):
     with Image.open(io.BytesIO(ask("images/individualImage?" + shown[-1]["query"]))) as image:
         pixels = np.asarray(image.convert("RGB"))
     last = history.read(logs / "search" / "history.jsonl")["train"][-1]
-    drawn = plots.HeatMap("ssd").draw(np.array(last["pi"]), 186, last["tau"]).convert("RGB")
+    drawn = heat_map.HeatMap(["ssd"]).draw([heat_map.State(np.array(last["pi"]), 186, last["tau"])]).convert("RGB")
     np.testing.assert_array_equal(pixels, np.asarray(drawn))
 
 
