@@ -91,11 +91,11 @@ class Trainer:
         progress is called with the steps just made and what they came to; should_stop with the step after every chunk (where a test stops a run).
         Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or gradient that is not finite.
         """
-        if self.step == 0:
-            self.logs.begin(self.config, self.learner)
         self._saved_at = time.monotonic()
         with _signals() as received:
             self.received = received
+            if self.step == 0:
+                self.logs.begin(self.config, self.learner)
             while not self.ended:
                 windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
                 if self.step % self.per_epoch == 0:
@@ -112,7 +112,7 @@ class Trainer:
                     if stop and not self.ended:
                         reason = signal.Signals(received[0]).name if received else "request" + " of another worker" * (self.team.count > 1)
                         raise StoppedError(f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the same command continues")
-        self.team.from_chief(self._finish)
+            self.team.from_chief(self._finish)
 
     def _next_boundary(self) -> int:
         """The next step at which something is due, at most CHUNK steps away."""
