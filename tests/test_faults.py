@@ -132,7 +132,7 @@ def equal(run_dir: Path, whole: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "size", "victim"), [("checkpoints", "100k", "checkpoints/best/ckpt-31"), ("tensorboard", "8k", "tensorboard/train")]
+    ("place", "size", "victim"), [("checkpoints", "100k", "checkpoints/best/ckpt-31"), ("tensorboard", "16k", "tensorboard/train")]
 )
 def test_a_disk_that_fills_up_while_training_is_said_and_the_run_goes_on_bit_for_bit(disk, tmp_path, data_dir, whole, place, size, victim):
     with disk(tmp_path / "run" / place, size) as small:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import soak
@@ -28,8 +30,9 @@ def test_what_is_computed_and_logged_at_every_step_leaves_nothing_behind(tmp_pat
             run.logs._scalars("train", step, {"loss/nll_per_token": 1.0 / (step + 1)})
         return soak.resident_megabytes()
 
-    before = steps(0, 500)
-    assert steps(500, 2_500) - before < 1.0  # MB; a number that is kept at every step is 1.5, and there are four
+    sizes = [steps(0, 500), *(steps(500 + 2_000 * k, 2_500 + 2_000 * k) for k in range(4))]
+    # MB; a number that is kept at every step is 1.5, and there are four. What is kept is kept in every stretch; the process' own ups and downs are not.
+    assert min(after - before for before, after in itertools.pairwise(sizes)) < 1.0
 
 
 @pytest.mark.slow
