@@ -1,0 +1,92 @@
+"""A real browser for the tests that look at pages: headless Chromium, driven by its own chromedriver; nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "chromedriver": ("chromedriver",)}
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1"),
+)
+# A browser tells of itself in requests of these, too; they leave no machine.
+WITHIN = ("file:", "data:", "blob:", "about:", "chrome:", "chrome-extension:", "devtools:")
+
+
+def found(name: str) -> str | None:
+    """The path of one of PROGRAMS."""
+    return next(filter(None, map(shutil.which, PROGRAMS[name])), None)
+
+
+def why_no_browser() -> str:
+    """The reason why no page can be opened here, '' if one can."""
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed: pip install -e '.[test]'"
+    missing = [name for name in PROGRAMS if not found(name)]
+    return f"{' and '.join(missing)} not found on PATH: on Debian, apt-get install chromium chromium-driver" if missing else ""
+
+
+@contextlib.contextmanager
+def browser(folder: Path, dark: bool = False, width: int = 1280, reduced_motion: bool = False) -> Iterator[Any]:
+    """A browser (selenium's WebDriver) with a profile of its own in `folder`, and what its user prefers; the test is skipped where there is none.
+
+    width: of the window, in CSS pixels. Its console and its requests are kept for `console` and `requests`.
+    """
+    if reason := why_no_browser():
+        pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = found("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tempfile.mkdtemp(dir=folder)}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(found("chromedriver")))
+    try:
+        driver.set_page_load_timeout(60)
+        resize(driver, width)
+        features = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference"}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in features.items()]})
+        yield driver
+    finally:
+        driver.quit()
+
+
+def resize(driver: Any, width: int, height: int = 900) -> None:
+    """The page is laid out in so many CSS pixels: a window can't be as narrow as a telephone."""
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+
+
+def console(driver: Any) -> list[str]:
+    """What the page, or the browser about the page, has written to the console since the last time."""
+    return [f"{entry['level']}: {entry['message']}" for entry in driver.get_log("browser")]
+
+
+def requests(driver: Any) -> list[str]:
+    """Addresses that were asked for since the last time, but for those of the machine's own files and of the page itself."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    return [url for url in asked if not url.startswith(WITHIN)]
+
+
+def screenshot(driver: Any, path: Path, whole: bool = False) -> None:
+    """Writes what is seen as PNG, or the whole page."""
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def printed(driver: Any) -> bytes:
+    """The page as PDF, on A4."""
+    made = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False, "paperWidth": 8.27, "paperHeight": 11.69})
+    return base64.b64decode(made["data"])
