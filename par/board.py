@@ -27,18 +27,18 @@ def layout(config: RunConfig) -> bytes:
     charts = {
         "Perplexity": {f"per {unit}": [f"^perplexity/per_{unit}"] for unit in ("word", "token")} | {"bits per byte": ["^perplexity/bits_per_byte"]},
         "Loss": {"nats per token": ["^loss/nll_per_token"]},
-        "Schedule": {"learning rate of the weights": ["^schedule/learning_rate$"]},
-        "Speed": {"tokens a second": ["^speed/tokens_per_second$"]},
     }
+    schedule = {"learning rate of the weights": ["^schedule/learning_rate$"]}
     if config.architecture.is_search:
         stochastic = [block for block, kind in enumerate(config.architecture.blocks, 1) if kind == "s"]
         charts["Loss"] |= {"argmax - soft": ["^gap/nll_per_token$"]}
-        charts["Schedule"] |= {"tau": ["^schedule/tau$"], "learning rate of the logits": ["^schedule/arch_lr$"]}
         charts["pi by block"] = {f"block {block}": [f"^pi_block_{block:02d}/"] for block in stochastic}
         charts["Entropy"] = {"mean (nats)": ["^entropy/mean$"], "by block (nats)": ["^entropy/block_"]}
         charts["Argmax"] = {"blocks of each kind": ["^argmax/(Attention|Dense|Identity)$"], "share of stable blocks": ["^argmax/stable_share$"]}
         if config.search.latency_ms:
             charts["Latency"] = {"of pi and of its argmax": ["^latency/"]}
+        schedule |= {"tau": ["^schedule/tau$"], "learning rate of the logits": ["^schedule/arch_lr$"]}
+    charts |= {"Schedule": schedule, "Speed": {"tokens a second": ["^speed/tokens_per_second$"]}}
     categories = [
         layout_pb2.Category(
             title=title,

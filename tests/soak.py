@@ -5,7 +5,7 @@
     python tests/soak.py --memory --steps=20000             the memory of one process over so many steps, and the size of what it logs
 
 The moments are drawn from --seed, and lie in turn in the start-up, in the first trace, between steps, in a save, and in an evaluation. A run that
-comes to its end is compared with one that met nothing (outcome.differences), and the next one begins, until there were so many kills. Exit code 1
+comes to its end is compared with one that met nothing (final_state.differences), and the next one begins, until there were so many kills. Exit code 1
 if anything differs.
 """
 
@@ -124,7 +124,7 @@ def whole(run: Run) -> None:
 
 def kill_again_and_again(work: Path, data: Path, architecture: str, epochs: int, kills: int, seed: int, tell: Callable[[str], None]) -> list[str]:
     """Kills runs until there were so many kills, and lets the last one come to its end. Returns what is wrong, a line each."""
-    from outcome import differences
+    from final_state import differences
 
     expected = Run(data, work / "whole", architecture, epochs)
     whole(expected)

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-import outcome
+import final_state
 from conftest import ROOT
 from small import small_data
 
@@ -61,4 +61,4 @@ def test_the_batch_script_requeues_a_job_that_was_stopped_until_it_is_done_bit_f
     assert ["was killed" in text for text in said] == [False, False, True, False]
     steps = [int(re.search(r"step (\d+) of 279", text)[1]) for text in said]
     assert steps[0] == 0 < steps[1] <= steps[2] < steps[3]
-    assert outcome.differences(tmp_path / "logs" / "run", tmp_path / "whole") == []
+    assert final_state.differences(tmp_path / "logs" / "run", tmp_path / "whole") == []

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import outcome
+import final_state
 from conftest import ROOT, Finished
 from faults import SmallDisk, change_json, limited, measured, small_disk, why_no_small_disk
 from par import checkpoints, files, latency, manifest, model_proto, runs
@@ -124,7 +124,7 @@ def nothing_half_written(root: Path) -> None:
 
 def equal(run_dir: Path, whole: Any) -> None:
     """The run that met a fault ended as the one that met none, to the last bit: state, history, log, TensorBoard."""
-    assert outcome.differences(run_dir, whole.run_dir) == [] and len(outcome.tensors(run_dir)) > 30
+    assert final_state.differences(run_dir, whole.run_dir) == [] and len(final_state.tensors(run_dir)) > 30
 
 
 # ---- the disk is full, or takes no more ----

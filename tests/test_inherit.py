@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import outcome
+import final_state
 from par import evaluation, inherit, loading, manifest, origin, runs
 from par.errors import DataError, StoppedError, UsageError
 from par.learner import Learner
@@ -148,7 +148,7 @@ def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_e
     last = trainer(run_dir, again, data_dir, source=away)
     assert last.step == 10
     last.run()
-    assert outcome.differences(run_dir, tmp_path / "whole") == [] and len(outcome.tensors(run_dir)) > 20
+    assert final_state.differences(run_dir, tmp_path / "whole") == [] and len(final_state.tensors(run_dir)) > 20
 
 
 def test_the_name_of_a_run_hangs_on_the_source_s_name_and_not_on_its_weights(source, data_dir):

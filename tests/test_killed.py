@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import outcome
+import final_state
 from conftest import ROOT
 from par import checkpoints, guard, runs
 from par.errors import StoppedError, UsageError
@@ -146,14 +146,14 @@ def test_a_run_that_finds_no_memory_says_what_helps_and_goes_on_where_there_is_m
     config.save(tmp_path / "run", data)
     with pytest.raises(StoppedError):
         trainer(tmp_path / "run", config, data).run(should_stop=lambda step: step == 2)
-    before = outcome.tensors(tmp_path / "run")
+    before = final_state.tensors(tmp_path / "run")
     command = [sys.executable, "-c", LITTLE_MEMORY, f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK, "--d_ffn=3072"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
     first, *_, last = done.stderr.splitlines()
     assert first.endswith(": step 2 of 4") and last.startswith("error: out of memory: lower batch_size, seq_len, mem_len or d_model"), done.stderr
     assert "Traceback" not in done.stderr
-    assert all((outcome.tensors(tmp_path / "run")[name] == value).all() for name, value in before.items())
+    assert all((final_state.tensors(tmp_path / "run")[name] == value).all() for name, value in before.items())
     again = trainer(tmp_path / "run", config, data)
     again.run()
     assert again.step == 4 and again.announced == []
@@ -238,4 +238,4 @@ def test_a_signal_is_obeyed_where_the_work_can_stop_a_second_one_at_once_and_a_m
     run_dir = run_dir.rename(tmp_path / "moved" / "run")
     done = run_tool("train", *flags(tmp_path / "moved" / data_dir.parent.name / data_dir.name, run_dir))
     assert done.code == 0 and ("was killed" in done.err) == (phase == "first trace")
-    assert outcome.differences(run_dir, whole) == []
+    assert final_state.differences(run_dir, whole) == []

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-import outcome
+import final_state
 from conftest import ROOT
 from par import history, seeds
 from par.errors import DataError, UsageError
@@ -178,8 +178,8 @@ def test_a_seed_trained_after_others_equals_one_trained_alone_bit_for_bit(tmp_pa
     alone, after = tmp_path / "alone", group[0] / "seed4"
     done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={alone}", "--seed=4")
     assert done.code == 0, done.err
-    assert outcome.differences(after, alone) == [] and len(outcome.tensors(after)) > 40
-    assert any("embedding" in line for line in outcome.differences(group[0] / "seed3", alone))
+    assert final_state.differences(after, alone) == [] and len(final_state.tensors(after)) > 40
+    assert any("embedding" in line for line in final_state.differences(group[0] / "seed3", alone))
     timeless = re.compile(r'"path": "[^"]*"|--run=\S+')
     for name in ("config.json", "flags.txt", "environment.json"):
         assert timeless.sub("", (after / name).read_text()) == timeless.sub("", (alone / name).read_text()), name

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 
@@ -17,6 +18,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.core.framework.summary_pb2 import Summary
 
+import browser
 from par import board, heat_map, history
 from par.errors import StoppedError
 from small import small_config, small_data, trainer
@@ -35,32 +37,38 @@ def logs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ask(logs):
-    """Asks a TensorBoard server that was started on the directory: a path and its query, or an object to post; bytes come back."""
+def server(logs):
+    """The address of a TensorBoard that was started on the directory."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logs}", "--port=0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             lines = []
-            for line in server.stderr:
+            for line in process.stderr:
                 lines.append(line)
                 if found := re.search(r"at (http://\S+?)/? ", line):
                     break
             else:
                 raise AssertionError("".join(lines))
-
-            def ask(path: str, post: object = None, **query: object) -> bytes:
-                request = urllib.request.Request(
-                    f"{found[1]}/data/plugin/{path}{'?' * ('?' not in path)}{urllib.parse.urlencode(query)}",
-                    None if post is None else json.dumps(post).encode(),
-                )
-                request.add_header("Content-Type", "application/json")
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return answer.read()
-
-            yield ask
+            yield found[1]
         finally:
-            server.terminate()
-            server.stderr.close()
+            process.terminate()
+            process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def ask(server):
+    """Asks the server: a path and its query, or an object to post; bytes come back."""
+
+    def ask(path: str, post: object = None, **query: object) -> bytes:
+        request = urllib.request.Request(
+            f"{server}/data/plugin/{path}{'?' * ('?' not in path)}{urllib.parse.urlencode(query)}",
+            None if post is None else json.dumps(post).encode(),
+        )
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    return ask
 
 
 def points(ask, run: str, tag: str) -> dict[int, float]:
@@ -157,3 +165,31 @@ def test_a_fixed_network_has_no_charts_of_a_search_and_no_setting_of_one(tmp_pat
     settings = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
     assert settings.group_name == "run" and settings.hparams["architecture"].string_value == "ad" and settings.hparams["parameters"].number_value == 7
     assert "tau_start" not in settings.hparams
+
+
+# What is read on each page of TensorBoard; its pages hang in shadow roots, which `innerText` does not enter.
+PAGES = {
+    "custom_scalars": ("Perplexity", "Loss", "pi by block", "block 1", "block 2", "Entropy", "Argmax", "Latency", "Schedule", "Speed"),
+    "images": ("search/tensorboard/train", "step 186"),
+    "text": ("architecture", "sample", "parameters"),
+    "hparams": ("architecture", "max_lr", "final/perplexity_per_word"),
+}
+SEEN = """
+    const seen = (root) => [...root.children].flatMap(e => [...e.childNodes].filter(n => n.nodeType == 3 && e.getClientRects().length)
+        .map(n => n.data.trim()).concat(e.shadowRoot ? seen(e.shadowRoot) : [], seen(e)));
+    return seen(document.body).filter(Boolean).join(" ");
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_browser_shows_charts_pictures_texts_and_settings_and_complains_of_nothing(tmp_path, server, dark):
+    with browser.browser(tmp_path, dark=dark) as page:
+        for name, words in PAGES.items():
+            page.get("about:blank")  # an address that differs after its # alone loads nothing
+            page.get(f"{server}/?darkMode={str(dark).lower()}#{name}&_smoothingWeight=0")
+            deadline = time.monotonic() + 60
+            while missing := [word for word in words if word not in (text := page.execute_script(SEEN))]:
+                assert time.monotonic() < deadline, (name, missing, text)
+                time.sleep(0.2)
+        assert not [line for line in browser.console(page) if line.startswith("SEVERE")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import outcome
+import final_state
 from par import evaluation, history, manifest, runs
 from par.errors import DataError, DivergedError, ResourceError, StoppedError
 from par.reading import Reading
@@ -48,15 +48,15 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
     last = trainer(run_dir, config, data_dir, log_every=13, record_every=7, save_every=1000, sample_length=12, sample_every=1)
     assert stops[-1] <= last.step < 186
     last.run()
-    assert outcome.differences(run_dir, uninterrupted.run_dir) == [] and len(outcome.tensors(run_dir)) > 40
-    shown = outcome.shown(run_dir, "train")
+    assert final_state.differences(run_dir, uninterrupted.run_dir) == [] and len(final_state.tensors(run_dir)) > 40
+    shown = final_state.shown(run_dir, "train")
     assert {plugin: len(next(iter(tags.values()))) for plugin, tags in shown.items() if plugin != "scalars"} == {
         "custom_scalars": 1,
         "images": 2,
         "text": 3,
     }
-    assert [len(rows) for rows in outcome.shown(run_dir, "hparams")["hparams"].values()] == [1]
-    assert outcome.samples(run_dir).count("end of epoch") == 2
+    assert [len(rows) for rows in final_state.shown(run_dir, "hparams")["hparams"].values()] == [1]
+    assert final_state.samples(run_dir).count("end of epoch") == 2
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(tmp
 def test_two_runs_are_told_apart_by_any_file(tmp_path, uninterrupted, name, change, said):
     run_dir = tmp_path / "run"
     shutil.copytree(uninterrupted.run_dir, run_dir)
-    assert outcome.differences(run_dir, uninterrupted.run_dir) == []
+    assert final_state.differences(run_dir, uninterrupted.run_dir) == []
     (run_dir / name).write_text(change((run_dir / name).read_text()))
-    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    found = final_state.differences(uninterrupted.run_dir, run_dir)
     assert found and found[0].startswith(said), found
 
 
@@ -87,13 +87,13 @@ def test_two_runs_are_told_apart_by_any_bit_of_a_checkpoint_and_by_tensorboard(t
     logits = made.learner.logits[0]
     logits.assign(np.nextafter(logits.numpy(), np.float32(9)))
     made.checkpoints.save(186, made.note)
-    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    found = final_state.differences(uninterrupted.run_dir, run_dir)
     assert len(found) == 1 and found[0].startswith("last checkpoint: "), found
     made.checkpoints.save(186, made.note | {"best": None})
     for path in (run_dir / "tensorboard" / "valid").iterdir():
         path.unlink()
     shutil.rmtree(run_dir / "checkpoints" / "best")
-    found = outcome.differences(uninterrupted.run_dir, run_dir)
+    found = final_state.differences(uninterrupted.run_dir, run_dir)
     starts = ("last checkpoint: ", "note: best", "valid events: ", f"best checkpoint: {run_dir} has none", "best checkpoint: ")
     assert all(any(line.startswith(start) for line in found) for start in starts), found
 
@@ -118,7 +118,7 @@ def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, dat
         trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000).run(should_stop=lambda step: step >= 47)
     last = trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000)
     last.run()
-    assert outcome.differences(tmp_path / "run", tmp_path / "whole") == []
+    assert final_state.differences(tmp_path / "run", tmp_path / "whole") == []
     assert (last.step, last.watch) == (whole.step, whole.watch) and (whole.step < config.total_steps) == (kind == "settles")
     assert (whole.learner.pi[:2] == 0).any() == (kind == "pruned")
 
@@ -144,7 +144,7 @@ def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_pat
 
 
 def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninterrupted):
-    train, valid = (outcome.scalars(uninterrupted.run_dir, name) for name in ("train", "valid"))
+    train, valid = (final_state.scalars(uninterrupted.run_dir, name) for name in ("train", "valid"))
     assert [step for step, _ in train["argmax/stable_share"]] == [93, 186] and train["argmax/stable_share"][0][1] == 0
     last = {tag: rows[-1][1] for tag, rows in train.items()}
     assert sum(last[f"argmax/{kind}"] for kind in ("Attention", "Dense", "Identity")) == 2
@@ -182,7 +182,7 @@ def test_a_run_saved_by_the_clock_equals_one_that_was_not(tmp_path, data_dir, un
     run = trainer(tmp_path / "run", uninterrupted.config, data_dir, keep=1000, save_every_seconds=1e-9, **logging)
     seen: list[int] = []
     run.run(progress=lambda made, text: seen.append(run.step))
-    assert outcome.differences(tmp_path / "run", uninterrupted.run_dir) == []
+    assert final_state.differences(tmp_path / "run", uninterrupted.run_dir) == []
     assert seen == saved_steps(tmp_path / "run") and len(seen) > 18 and saved_steps(uninterrupted.run_dir) == [93, 186]
 
 
@@ -202,7 +202,7 @@ def test_the_best_score_is_remembered_across_resumes(tmp_path, data_dir, uninter
         trainer(run_dir, uninterrupted.config, data_dir, keep=1000, save_every_seconds=0.0).run(should_stop=lambda step: step >= 93)
     assert saved_steps(run_dir) == [93]  # at the epoch's end, and not by the clock
     best = trainer(run_dir, uninterrupted.config, data_dir).note["best"]
-    assert best["step"] == 93 and (kept := outcome.tensors(run_dir, "best"))
+    assert best["step"] == 93 and (kept := final_state.tensors(run_dir, "best"))
     again = trainer(run_dir, uninterrupted.config, data_dir)
     embedding = again.learner.objective.trunk.embedding
 
@@ -211,10 +211,10 @@ def test_the_best_score_is_remembered_across_resumes(tmp_path, data_dir, uninter
             embedding.assign(np.zeros_like(embedding.numpy()))
 
     again.run(progress=forget)
-    soft = [row["nll_per_token"] for row in outcome.rows(run_dir) if row.get("evaluate_as") == "soft"]
+    soft = [row["nll_per_token"] for row in final_state.rows(run_dir) if row.get("evaluate_as") == "soft"]
     assert soft[1] > soft[0] == best["nll_per_token"] and again.note["best"] == best
     assert json.loads((run_dir / "summary.json").read_text())["best"] == best
-    assert all((outcome.tensors(run_dir, "best")[name] == value).all() for name, value in kept.items())
+    assert all((final_state.tensors(run_dir, "best")[name] == value).all() for name, value in kept.items())
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):
@@ -231,11 +231,11 @@ def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_di
     with pytest.raises(KeyboardInterrupt):
         run.run()
     run.logs.lengths()  # all of it is with the system
-    assert max(row["step"] for row in outcome.rows(run_dir)) == 93 and "step 93" in (run_dir / "samples" / "training.txt").read_text()
+    assert max(row["step"] for row in final_state.rows(run_dir)) == 93 and "step 93" in (run_dir / "samples" / "training.txt").read_text()
     again = trainer(run_dir, uninterrupted.config, data_dir, **logging)
     assert again.step == 80
     again.run()
-    assert outcome.differences(run_dir, uninterrupted.run_dir) == []
+    assert final_state.differences(run_dir, uninterrupted.run_dir) == []
 
 
 @pytest.mark.slow
@@ -245,8 +245,8 @@ def test_texts_change_nothing_of_what_is_learnt(tmp_path, data_dir, uninterrupte
     with pytest.raises(StoppedError):
         without.run(should_stop=lambda step: step >= 100)
     assert not (run_dir / "samples").exists()
-    rows = outcome.rows(run_dir)
-    assert rows[-1]["step"] > 93 and rows == outcome.rows(uninterrupted.run_dir)[: len(rows)]
+    rows = final_state.rows(run_dir)
+    assert rows[-1]["step"] > 93 and rows == final_state.rows(uninterrupted.run_dir)[: len(rows)]
 
 
 def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):
@@ -261,7 +261,7 @@ def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrup
 
 
 def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_entropy(uninterrupted):
-    train, valid = outcome.scalars(uninterrupted.run_dir, "train"), outcome.scalars(uninterrupted.run_dir, "valid")
+    train, valid = final_state.scalars(uninterrupted.run_dir, "train"), final_state.scalars(uninterrupted.run_dir, "valid")
     assert {"schedule/learning_rate", "schedule/tau", "schedule/arch_lr", "loss/nll_per_token", "entropy/block_01"} <= train.keys()
     assert {f"pi_block_0{b}/{kind}" for b in (1, 2) for kind in ("Attention", "Dense", "Identity")} <= train.keys()
     assert not any("block_03" in tag for tag in train)  # a fixed block has nothing to show
@@ -315,7 +315,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_finite_checkpoint(
     broken.learner.objective.trunk.embedding.assign(np.full_like(broken.learner.objective.trunk.embedding.numpy(), np.nan))
     with pytest.raises(DivergedError, match=r"diverged at step 21: loss nan, gradient norm nan, learning rate \d\S+;.*--max_lr"):
         broken.run()
-    assert all(np.isfinite(value).all() for value in outcome.tensors(broken.run_dir).values())
+    assert all(np.isfinite(value).all() for value in final_state.tensors(broken.run_dir).values())
     assert "diverged at step 21" in (tmp_path / "run" / "training_log.log").read_text()
 
 
@@ -345,7 +345,7 @@ def test_checkpoints_are_found_whatever_the_pointer_file_says(tmp_path, data_dir
         (run_dir / "checkpoints" / "checkpoint").write_text(pointer)
     run = trainer(run_dir, uninterrupted.config, data_dir)
     assert run.step == 186 and run.announced == []
-    assert outcome.rows(run_dir) == outcome.rows(uninterrupted.run_dir)
+    assert final_state.rows(run_dir) == final_state.rows(uninterrupted.run_dir)
 
 
 def test_a_damaged_checkpoint_does_not_push_out_a_whole_one(tmp_path, data_dir, uninterrupted):
