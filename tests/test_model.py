@@ -193,12 +193,13 @@ def test_a_network_without_a_vocabulary_is_refused(vocab_size):
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_runs_as_it_stands(made, tmp_path):
+def test_the_python_of_readme_and_guide_runs_as_it_stands(made, tmp_path):
     shutil.copytree(made.run, tmp_path / "logs" / "RUN")
     (tmp_path / "logs" / "data").symlink_to(made.data)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
-    checks = ["assert states.shape[1] == 16 and scores['words'] == 7 + 1", "assert hidden.shape == (8, 32, 64)"]
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md"))
+    blocks = [code for code in re.findall(r"```python\n(.*?)```", pages, re.DOTALL) if "import par" in code]
+    assert len(blocks) >= 3
+    checks = ["assert states.shape[1] == 16 and scores['words'] == 7 + 1", "assert states.shape[1] == 16", "assert hidden.shape == (8, 32, 64)"]
     for code, check in itertools.zip_longest(blocks, checks, fillvalue=""):
         done = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and done.stdout, done.stderr

@@ -44,8 +44,8 @@ def test_every_device_holds_the_state_and_its_rows_activations_and_every_machine
     assert one.read_bytes == four.read_bytes == 4 * 8 * 8
 
 
-def test_memory_is_that_of_readme_s_fit_of_the_soft_supernet():
-    [line] = re.findall(r"megabytes: \d+ \+ (.*?); R²", (ROOT / "README.md").read_text())
+def test_memory_is_that_of_the_fit_of_the_soft_supernet_in_docs_speed():
+    [line] = re.findall(r"megabytes: \d+ \+ (.*?); R²", (ROOT / "docs" / "speed.md").read_text())
     coefficients = [float(factor) for factor in re.findall(r"(\S+) (?:P|L B)", line)]
     parameters = scaling.parameters("ss", MODEL, 40)
     shape = growth.Shape(num_blocks=2, batch_size=8, seq_len=7, mem_len=5, d_model=16, d_ffn=24)
