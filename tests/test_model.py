@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import itertools
 import json
-import re
-import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -17,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import par
-from conftest import ROOT, Finished
+from conftest import Finished
 from par import manifest
 from par.errors import DataError, UsageError
 from par.model import Model
@@ -190,16 +186,3 @@ def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_comma
 def test_a_network_without_a_vocabulary_is_refused(vocab_size):
     with pytest.raises(UsageError, match="vocab_size must be an integer from 1"):
         par.network("ad", vocab_size)
-
-
-@pytest.mark.slow
-def test_the_python_of_readme_and_guide_runs_as_it_stands(made, tmp_path):
-    shutil.copytree(made.run, tmp_path / "logs" / "RUN")
-    (tmp_path / "logs" / "data").symlink_to(made.data)
-    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md"))
-    blocks = [code for code in re.findall(r"```python\n(.*?)```", pages, re.DOTALL) if "import par" in code]
-    assert len(blocks) >= 3
-    checks = ["assert states.shape[1] == 16 and scores['words'] == 7 + 1", "assert states.shape[1] == 16", "assert hidden.shape == (8, 32, 64)"]
-    for code, check in itertools.zip_longest(blocks, checks, fillvalue=""):
-        done = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0 and done.stdout, done.stderr
