@@ -24,8 +24,9 @@ def all_flags() -> common.Flags:
     for group in config.GROUPS:
         values.group(group, group.__name__)
     own = [(flags.DEFINE_string, "recipe", None, "a named configuration"), (flags.DEFINE_string, "architecture", None, "the block kinds")]
+    own.append((flags.DEFINE_integer, "num_blocks", None, "the number of stochastic blocks"))
     return values.own(
-        "tool", *own, (flags.DEFINE_integer, "num_blocks", None, "the number of stochastic blocks"), (common.choice("x", "y"), "axis", "x", "a way")
+        "tool", *own, (common.choice("x", "y"), "axis", "x", "a way"), (common.choice("z", "w", repeatable=True), "axes", ["z", "w"], "several ways")
     )
 
 
@@ -336,6 +337,8 @@ def test_help_shows_every_flag_with_reason_choices_and_default(flag, capsys):
         "one behind each branch: pre|post (default pre)",
         "--[no]lowercase lower-case by",
         "a way: x|y (default x)",
+        "several ways: z|w (repeatable) (default z, w)",
+        "no splits (repeatable) (default 0.9, 0.05, 0.05)",
     ):
         assert said in flat
     for group in config.GROUPS:
