@@ -19,6 +19,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.core.framework.summary_pb2 import Summary
 
 import browser
+import documented
+import final_state
 from par import board, heat_map, history
 from par.errors import StoppedError
 from small import small_config, small_data, trainer
@@ -69,6 +71,16 @@ def ask(server):
             return answer.read()
 
     return ask
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["search", "fixed"])
+def test_the_tags_of_a_search_by_latency_and_of_a_fixed_network_are_those_of_docs_artefacts(logs, run):
+    tags = {name: final_state.tags(logs / run, name) for name in ("train", "valid", "hparams")}
+    for name, found in tags.items():
+        documented.check_tags(f"tensorboard/{name}", found)
+    of_a_search = {"latency/expected_ms", "latency/argmax_ms", "latency/expected_share", "latency/argmax_share", "pi", "argmax/stable_share"}
+    assert of_a_search & tags["train"] == (of_a_search if run == "search" else set())
 
 
 def points(ask, run: str, tag: str) -> dict[int, float]:
