@@ -144,7 +144,7 @@ class Model:
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
         """What writes texts; mem_len: see `generate`."""
-        mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else Reading(mem_len=mem_len).mem_len
+        mem_len = self.config.reach if mem_len is None else Reading(mem_len=mem_len).mem_len
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self.phase)
         return self._decoders[mem_len]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import documented
 import par
 from conftest import ROOT, Finished
 from par import manifest
@@ -138,6 +139,7 @@ def test_generate_gives_several_samples_and_json(generate, model):
     shown = generate("--prompt=the", "--num_samples=3", "--top_k=5").out
     assert shown == "".join(f"--- {number} of 3\n{text}\n" for number, text in enumerate(texts, 1))
     facts = json.loads(generate("--prompt=the", "--num_samples=3", "--top_k=5", "--json").out)
+    documented.check("generate --json", facts)
     assert facts["texts"] == texts and facts["tokens_per_second"] > 0 and facts["top_k"] == 5 and facts["blocks"] == "ad"
 
 
@@ -149,6 +151,7 @@ def test_generate_gives_several_samples_and_json(generate, model):
         (["--temperature=-1"], 1, ["temperature", "-1"]),
         (["--top_p=2"], 1, ["top_p", "2"]),
         (["--mem_len=-1"], 1, ["mem_len", "-1"]),
+        (["--mem_len=1048576", "--num_samples=1024"], 6, ["take at least", "but this machine has", "lower --num_samples or --mem_len"]),
         (["--run=missing"], 3, ["missing", "config.json"]),
         (["--data=missing"], 3, ["missing", "manifest.json"]),
     ],

@@ -331,6 +331,24 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def refuse_idle(values: Flags, names: Sequence[str], beside: str = "", without: str = "") -> None:
+    """Raises: UsageError if one of these flags was typed `beside` another, or `without` one, where it changes nothing."""
+    for name in names:
+        if values[name].present and values[name].value is not False:
+            where, remedy = (
+                (f"beside --{beside}", "leave one of both out") if beside else (f"without --{without}", f"add --{without}, or leave it out")
+            )
+            raise UsageError(f"--{name} has no effect {where}: {remedy}")
+
+
+def picture(path: str, flag: str, formats: Sequence[str] = (".png",)) -> Path:
+    """Where a picture goes. Raises: UsageError unless its name ends as one of `formats`, in which it is written; what `files.check_writable` does."""
+    if Path(path).suffix.lower() not in formats:
+        raise UsageError(f"--{flag} must end with {' or '.join(formats)}, but is {path!r}")
+    files.check_writable(Path(path))
+    return Path(path)
+
+
 def command(tool: str, **named: Any) -> str:
     """The command line of another tool, called as this one was: by its script, or by the name that pip installed."""
     program = f"par-{tool}" if Path(sys.argv[0]).name.startswith("par-") else f"python tools/{tool}.py"
