@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from par.config import Group, setting
-from par.errors import ResourceError, UsageError
+from par.errors import ResourceError, SettingError, UsageError
 from par.manifest import Manifest
 from par.runs import RunConfig
 
@@ -33,7 +33,8 @@ class Reading(Group):
         if self.stride is not None:
             for name in ("mem_len", "same_length"):
                 if getattr(self, name) not in (None, False):
-                    raise UsageError(f"stride reads without a memory, but {name} is {getattr(self, name)}: give one of --stride and --{name}")
+                    said = f"stride reads without a memory, but {name} is {getattr(self, name)}: give one of --stride and --{name}"
+                    raise SettingError(said, "stride", name)
 
     def shape(self, manifest: Manifest) -> tuple[int, int]:
         """B and T. Raises: UsageError if windows would leave tokens out."""

@@ -73,6 +73,22 @@ def test_inherited_settings_have_no_default_and_only_what_is_typed_is_given():
     assert values.given(config.TrainingConfig) == {} == values.given(config.ModelConfig)
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--num_heads=0"], "--num_heads must be at least 1, but is 0"),
+        (["--num_heads=3"], "--d_model must be even and a multiple of --num_heads, but --d_model is 128 and --num_heads 3"),
+        (["--weight_decay=1"], "--weight_decay needs --optimizer=adamw, but --optimizer is adam and --weight_decay 1.0"),
+    ],
+)
+def test_a_setting_that_was_typed_is_named_as_it_was_typed(flags, said, capsys):
+    assert common.run(all_flags(), lambda given: [given.read(config.ModelConfig), given.read(config.TrainingConfig)], flags) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+    only = common.Flags("A tool.").group(config.TrainingConfig, "Training", only=("weight_decay",))
+    assert common.run(only, lambda given: given.read(config.ModelConfig, num_heads=0), []) == 1
+    assert capsys.readouterr().err == "error: num_heads must be at least 1, but is 0\n"  # no flag of this tool
+
+
 def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
     values = parsed("--cutoffs=auto")
     assert (values.cutoffs, values.word(config.ModelConfig, "cutoffs")) == (["auto"], "auto")
@@ -261,7 +277,7 @@ def test_a_repeatable_flag_takes_several_values_in_a_row(arguments, cutoffs, par
 
 def test_a_setting_out_of_range_is_one_line_with_the_rule(capsys):
     assert common.run(all_flags(), lambda given: given.read(config.TrainingConfig), ["--epochs=0"]) == 1
-    assert capsys.readouterr().err == "error: epochs must be at least 1, but is 0\n"
+    assert capsys.readouterr().err == "error: --epochs must be at least 1, but is 0\n"
 
 
 ResourceExhaustedError = type("ResourceExhaustedError", (Exception,), {})

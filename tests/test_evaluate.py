@@ -121,8 +121,8 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
     ("given", "code", "said"),
     [
         (("--stride=9",), 1, "stride must be at most seq_len, 8, or else tokens are left out, but is 9"),
-        (("--stride=3", "--mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
-        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
+        (("--stride=3", "--mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
+        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
         (("--sweep_mem_len=3",), 1, "sweep_mem_len must be given at least twice, with different lengths, but is only 3; for one there is --mem_len"),
         (("--sweep_mem_len=3", "--sweep_mem_len=-1"), 1, "mem_len must be at least 0, but is -1"),
         (("--mem_len=2", "--sweep_mem_len=3"), 1, "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both flags"),

@@ -421,7 +421,7 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
         (("--d_ffn=0",), "d_model and d_ffn must be at least 1"),
         (("--mem_len=-1",), "mem_len must be at least 0, but is -1"),
         (("--plot=growth.jpg",), "--plot must end with .png, but is 'growth.jpg'"),
-        (("--d_model=12", "--num_heads=8"), "d_model must be even and a multiple of num_heads"),
+        (("--d_model=12", "--num_heads=8"), "--d_model must be even and a multiple of --num_heads"),
         (TINY, "must make at least 6 shapes, one more than a formula has coefficients, but make 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

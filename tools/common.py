@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TextIO, TypeVar
 from absl import flags
 
 from par import config, files
-from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError, one_line
+from par.errors import DataError, ParError, ResourceError, SettingError, StoppedError, UsageError, one_line
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
@@ -248,6 +248,8 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
             code = work(values) or 0
         sys.stdout.flush()
         return code
+    except SettingError as error:
+        return _fail(error.of_flags(values), error.exit_code)
     except ParError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
