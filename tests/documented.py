@@ -12,7 +12,7 @@ import fnmatch
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,12 @@ class Field:
     below: dict[str, Field] = dataclasses.field(default_factory=dict)
 
 
-def check(name: str, value: Any, whole: bool = True) -> None:
-    """Fails unless a value has the fields that the table under a heading tells, and no other, each of its type. whole: none is left out."""
-    odd = list(_odd(_fields(name), value, "", whole))
+def check(name: str, value: Any, required: str = "always") -> None:
+    """Fails unless a value has the fields that the table under a heading tells, and no other, each of its type.
+
+    required: which fields must be there: `always`, those that always are; `all`, those that only sometimes are, too; `none`.
+    """
+    odd = list(_odd(_fields(name), value, "", required))
     assert not odd, f"docs/artefacts.md, {name}: {'; '.join(odd)}"
 
 
@@ -54,9 +57,9 @@ def check_files(name: str, directory: Path) -> None:
     _check_names(name, found, lambda pattern: pattern)
 
 
-def check_tags(name: str, tags: Iterable[str]) -> None:
-    """Fails unless TensorBoard has the tags that the table under a heading tells, and no other."""
-    _check_names(name, sorted(tags), lambda pattern: pattern.replace("NN", "[0-9][0-9]"))
+def check_tags(name: str, tags: Iterable[str], required: str = "always") -> None:
+    """Fails unless TensorBoard has the tags that the table under a heading tells, and no other. required: as in `check`."""
+    _check_names(name, sorted(tags), lambda pattern: pattern.replace("NN", "[0-9][0-9]"), required)
 
 
 def examples() -> dict[str, Any]:
@@ -79,10 +82,10 @@ def shared() -> set[str]:
     return {name for path, kinds, *_ in fields for name in re.findall(r"\[([^\]]+)\]\(#", f"{path} {kinds}")}
 
 
-def _check_names(name: str, found: list[str], as_pattern: Any) -> None:
+def _check_names(name: str, found: list[str], as_pattern: Callable[[str], str], required: str = "always") -> None:
     told = {as_pattern(row[0].strip("`")): row[-1].startswith("only ") for row in _rows(name)}
     unknown = [each for each in found if not any(fnmatch.fnmatchcase(each, pattern) for pattern in told)]
-    missing = [pattern for pattern, optional in told.items() if not optional and not fnmatch.filter(found, pattern)]
+    missing = [pattern for pattern, optional in told.items() if _is_missed(optional, required) and not fnmatch.filter(found, pattern)]
     assert not unknown and not missing, f"docs/artefacts.md, {name}: not told: {unknown}; told, but not there: {missing}"
 
 
@@ -116,29 +119,34 @@ def _fields(name: str) -> Field:
     return root
 
 
-def _odd(told: Field, value: Any, where: str, whole: bool) -> Iterator[str]:
+def _is_missed(optional: bool, required: str) -> bool:
+    """Whether what is not there should be."""
+    return required == "all" or (required == "always" and not optional)
+
+
+def _odd(told: Field, value: Any, where: str, required: str) -> Iterator[str]:
     """What is not as it is told."""
     if isinstance(value, dict) and told.below:
         named = {name: below for name, below in told.below.items() if name not in ("*", "[]")}
         for name in sorted(set(named) - set(value)):
-            if whole and not named[name].optional:
+            if _is_missed(named[name].optional, required):
                 yield f"{where}{name} is told, but not there"
         for name, item in value.items():
             below = named.get(name) or told.below.get("*")
             if below is None:
                 yield f"{where}{name} is there, but not told"
             else:
-                yield from _odd(below, item, f"{where}{name}.", whole)
+                yield from _odd(below, item, f"{where}{name}.", required)
     elif isinstance(value, list) and "[]" in told.below:
-        if whole and not value:
+        if not value and _is_missed(told.below["[]"].optional, required):
             yield f"{where} is empty, so nothing is held to the page"
         for item in value:
-            yield from _odd(told.below["[]"], item, f"{where}[].", whole)
+            yield from _odd(told.below["[]"], item, f"{where}[].", required)
     else:
         references = [re.match(r"\[([^\]]+)\]", kind) for kind in told.kinds]
         objects = [found[1] for found in references if found]
         if isinstance(value, dict) and objects:
-            yield from _odd(_fields(objects[0]), value, where, whole)
+            yield from _odd(_fields(objects[0]), value, where, required)
         elif not any(KINDS[kind](value) for kind in told.kinds if kind in KINDS):
             yield f"{where.rstrip('.')} is told as {' or '.join(told.kinds) or 'an object'}, but is {str(value)[:40]!r}"
 

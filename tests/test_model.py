@@ -120,6 +120,10 @@ def test_nothing_to_score_is_refused(model):
         model.score("")
 
 
+def test_a_text_is_written_with_as_much_memory_as_training_showed_its_last_position(model):
+    assert model.decoder().empty_memories().hidden.shape[2] == model.config.reach == 8 + 5 - 1  # T 8, M 5
+
+
 def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, model):
     first, again, other = generate("--prompt=the cat"), generate("--prompt=the cat"), generate("--prompt=the cat", "--seed=1")
     assert first.code == 0 and first.out == again.out != other.out

@@ -87,6 +87,7 @@ def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(run_tool, t
     shuffled = written(tmp_path / "foreign.txt", np.random.default_rng(0).permutation(COUNTS))
     flags = ("--cost=area", "--json", "--plot=")
     ordered = json.loads(run_tool("optimal_cuts", f"--counts={counts_file}", *flags).out)
+    documented.check("optimal_cuts --json", ordered)
     done = run_tool("optimal_cuts", f"--counts={shuffled}", "--sort", *flags)
     assert done.err == "" and json.loads(done.out)["clusters"] == ordered["clusters"]
     unsorted = run_tool("optimal_cuts", f"--counts={shuffled}", *flags)

@@ -383,7 +383,7 @@ def test_benchmark_generation_and_estimators_print_what_they_measured(run_tool):
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     documented.check("benchmark estimators --json", printed)
-    assert (printed["draws"], np.shape(printed["exact"])) == (2, (1, 3)) and "soft" in printed["estimates"]
+    assert (printed["draws"], np.shape(printed["exact"])) == (2, (1, 3)) and "single_path paths 2" in printed["estimates"]
 
 
 def test_benchmark_saving_refuses_in_one_line(run_tool, tmp_path):
