@@ -453,6 +453,7 @@ WRONG = {
         1,
         "a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
     ),
+    "no time": (["--corpus=wikitext-2", "--timeout=0"], 1, "timeout must be from 1 to 600 seconds, but is 0"),
     "shares": (["--input_text=text.txt", "--split_fractions=0.9"], 1, "split_fractions must be three positive shares"),
     "symbol": (["--input_text=text.txt", "--symbols=a b"], 1, "symbol 'a b' can't stay one piece"),
     "missing tokenizer": (["--input_text=text.txt", "--tokenizer_model=no.model"], 3, "tokenizer no.model does not exist"),
