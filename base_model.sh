@@ -7,7 +7,7 @@ usage() {
   cat <<'END'
 usage: ./base_model.sh [--recipe=NAME] [--data=DIR] [flags of tools/train.py]
 
-Sets up .venv, builds a corpus, searches, draws pi, derives an architecture, trains it, and prints both side by side.
+Sets up .venv, builds a corpus, searches, draws pi, derives an architecture, trains it, prints both side by side, and writes a page of each.
 Run again, it continues where it stopped, or says that it is done.
 
   --recipe=NAME   a file of tools/recipes (quick, base, seed) or a .flags file of your own;
@@ -80,7 +80,7 @@ run_of() { "$python" tools/train.py "$@" --print_run; }
 if [ -n "$corpus" ]; then
   data=$(data_dir "$corpus" "$recipe")
   if [ ! -f "$data/manifest.json" ]; then
-    say "== 1/6 build $data"
+    say "== 1/7 build $data"
     tool build_data --corpus="$corpus" --recipe="$recipe" --output_dir="$data"
   fi
 fi
@@ -92,23 +92,26 @@ if [ -n "$dry_run" ]; then
 fi
 
 search=$(run_of "${search_flags[@]}") || exit $?
-say "== 2/6 search: $search"
+say "== 2/7 search: $search"
 tool train "${search_flags[@]}"
 
-say "== 3/6 draw pi"
+say "== 3/7 draw pi"
 tool plot_pi --run="$search" >"$scratch/plots"
 
-say "== 4/6 derive"
+say "== 4/7 derive"
 tool derive --run="$search" >"$scratch/architecture"
 cat -- "$scratch/architecture"
 
 derived_flags=("${flags[@]}" --architecture="$search/architecture.json" ${run_dir:+--run="$run_dir-derived"})
 derived=$(run_of "${derived_flags[@]}") || exit $?
-say "== 5/6 train the derived network: $derived"
+say "== 5/7 train the derived network: $derived"
 tool train "${derived_flags[@]}"
 
-say "== 6/6 evaluate"
+say "== 6/7 evaluate"
 tool evaluate --run="$search" --run="$derived" --split=valid --split=test --show_history >"$scratch/scores"
+
+say "== 7/7 report"
+for each in "$search" "$derived"; do tool report --run="$each" >>"$scratch/plots"; done
 
 echo
 sed '/^next:/d' "$scratch/architecture" # by now the next command has been run

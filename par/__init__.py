@@ -4,7 +4,7 @@
          --train 6s----> a SuperNet; every block learns pi over attention, dense, identity; logs/<run>/
          --derive------> architecture.json, a string such as aaddid
          --train-------> the derived network; the same program, a fixed string
-         --evaluate----> perplexity per token, per word, bits per byte;  plot_pi draws the GIF
+         --evaluate----> perplexity per token, per word, bits per byte;  plot_pi draws the GIF, report writes the page
 
 Letters in shapes: B batch rows (parallel streams) · T query positions of a window · M memory length · S = M + T key positions ·
 D model width · H heads · K width of a head · F dense-block width · L blocks · V vocabulary · C clusters · O options of a

@@ -42,6 +42,19 @@ class RelativeAttention(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """x [B, T, D], memory [B, M, D] -> [B, T, D]."""
+        probability, value = self._looked_up(x, memory, window)
+        attended = tf.transpose(tf.matmul(tf.cast(probability, self.type), value), [0, 2, 1, 3])  # bhts,bhsk->bthk
+        return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
+
+    def probabilities(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
+        """softmax_j(A_ij), how much each query takes of each key: x [B, T, D], memory [B, M, D] -> [B, H, T, S] float32.
+
+        Each row adds up to 1; what is not visible has exactly 0.
+        """
+        return self._looked_up(x, memory, window)[0]
+
+    def _looked_up(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
+        """`probabilities`, and the values [B, H, S, K] that they weigh."""
         x, memory = tf.cast(x, self.type), tf.cast(memory, self.type)
         context = tf.concat([memory, x], axis=1) if memory.shape[1] else x
         scale = self.d_head**-0.5  # of the queries, which are fewer than the logits
@@ -53,9 +66,7 @@ class RelativeAttention(keras.layers.Layer):
         content = tf.matmul(of_content, key, transpose_b=True)  # bhtk,bhsk->bhts
         by_distance = tf.matmul(of_position, code, transpose_b=True)  # bhtk,hpk->bhtp
         logits = content + positions.relative_shift(by_distance, context.shape[1])
-        weight = tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), self.type)
-        attended = tf.transpose(tf.matmul(weight, value), [0, 2, 1, 3])  # bhts,bhsk->bthk
-        return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
+        return tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), value
 
     def _heads(self, x: tf.Tensor, parts: int) -> list[tf.Tensor]:
         """[B, S, parts * D] -> parts of [B, H, S, K]: all in one transposition, and each of them a contiguous piece of it."""

@@ -120,13 +120,22 @@ class Block(keras.layers.Layer):
             number = tf.reduce_sum(tf.cast(mixture.needed[: len(branches)], tf.int32) * [2**o for o in branches])
         return tf.switch_case(number, [functools.partial(self._sum, chosen, x, memory, window, weights, phase) for chosen in sets])
 
+    def attention(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
+        """The probabilities [B, H, T, S] with which the block's attention, if it has one, looks at memory and window; x and memory as for a call."""
+        return self.parts("a")[0].probabilities(*self._read(x, memory), window)
+
+    def _read(self, x: tf.Tensor, memory: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """What the branches read of x and memory: in pre-norm both normalised, in post-norm as they are."""
+        if not self.pre:
+            return x, memory
+        return self.norms[0](x), None if memory is None else self.norms[0](memory)
+
     def _sum(self, chosen: Sequence[int], x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: list | None, phase: Phase) -> tf.Tensor:
         """The block of its `chosen` branches, by number: the others have weight 0. weights: one scalar a kind, None for one branch alone."""
         if self.pre:
             if not chosen:
                 return tf.identity(x)
-            normed = self.norms[0](x)
-            past = self.norms[0](memory) if 0 in chosen and self.attends else None
+            normed, past = self._read(x, memory if 0 in chosen and self.attends else None)
             outputs = [self.branches[o](normed, past, window=window) for o in chosen]
             mixed = outputs[0] if weights is None else tf.add_n([weights[o] * out for o, out in zip(chosen, outputs)])
             return x + dropout(mixed, self.dropout_rate, phase, self.place)

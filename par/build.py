@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from par import batching, corpora, corpus, records, tokenizer
+from par import batching, corpora, corpus, download, records, tokenizer
 from par.config import DataConfig
 from par.corpus import Corpus
 from par.encoding import Encoded, Encoder
@@ -43,15 +43,21 @@ class Source:
         return sum(text.raw_bytes for text in self.corpus.texts.values())
 
 
-def read(settings: DataConfig, mirrors: Sequence[str] = (), find: Callable[[str], corpus.Found] | None = None) -> Source:
+def read(
+    settings: DataConfig,
+    mirrors: Sequence[str] = (),
+    find: Callable[[str], corpus.Found] | None = None,
+    timeout: float = download.TIMEOUT,
+) -> Source:
     """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
 
-    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py); find: as `corpus.own` takes it.
+    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/corpora.py); find: as `corpus.own` takes it; timeout:
+    seconds that each URL is given.
 
     Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer;
     ResourceError if the disk has no room for a download.
     """
-    text = corpora.named(settings.corpus, mirrors) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions, find)
+    text = corpora.named(settings.corpus, mirrors, timeout) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions, find)
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
         raise DataError(f"the train split of {settings.corpus or settings.input_text} {state}: give more text")

@@ -11,7 +11,7 @@ import sys
 import typing
 from typing import Any, Self
 
-from par.errors import UsageError
+from par.errors import SettingError, UsageError
 
 NONE = "none"  # the word for no numbers
 
@@ -38,7 +38,7 @@ class Group:
             value = getattr(self, field.name)
             if typing.get_origin(kind) is tuple:
                 if not isinstance(value, (list, tuple)):
-                    raise UsageError(f"{field.name} must be a list, but is {value!r}")
+                    raise SettingError(f"{field.name} must be a list, but is {value!r}", field.name)
                 checked = tuple(_checked(field, typing.get_args(kind)[0], item) for item in value)
             else:
                 checked = _checked(field, kind, value)
@@ -76,23 +76,23 @@ class Group:
 
 
 def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
-    """One value of a setting, as `kind`. Raises: UsageError with the setting's name, the rule and the value."""
+    """One value of a setting, as `kind`. Raises: SettingError with the setting's name, the rule and the value."""
     name, rules = field.name, field.metadata
     if item is None and field.default is None:
         return None
     accepted = (int, float) if kind is float else kind
     if not isinstance(item, accepted) or (isinstance(item, bool) and kind is not bool):
-        raise UsageError(f"{name} must be of type {kind.__name__}, but is {item!r}")
+        raise SettingError(f"{name} must be of type {kind.__name__}, but is {item!r}", name)
     if kind is float:
         if not abs(item) <= sys.float_info.max:
-            raise UsageError(f"{name} must be finite, but is {item!r}")
+            raise SettingError(f"{name} must be finite, but is {item!r}", name)
         item = float(item)
     if rules["choices"] and item not in rules["choices"]:
-        raise UsageError(f"{name} must be one of {', '.join(map(str, rules['choices']))}, but is {item!r}")
+        raise SettingError(f"{name} must be one of {', '.join(map(str, rules['choices']))}, but is {item!r}", name)
     if rules["minimum"] is not None and item < rules["minimum"]:
-        raise UsageError(f"{name} must be at least {rules['minimum']}, but is {item!r}")
+        raise SettingError(f"{name} must be at least {rules['minimum']}, but is {item!r}", name)
     if rules["maximum"] is not None and item > rules["maximum"]:
-        raise UsageError(f"{name} must be at most {rules['maximum']}, but is {item!r}")
+        raise SettingError(f"{name} must be at most {rules['maximum']}, but is {item!r}", name)
     return item
 
 
@@ -141,9 +141,10 @@ class DataConfig(Group):
         if bool(self.corpus) == bool(self.input_text):
             raise UsageError(f"give either --corpus or --input_text, but corpus is {self.corpus!r} and input_text {self.input_text!r}")
         if len(self.split_fractions) != 3 or abs(sum(self.split_fractions) - 1) > 1e-6 or min(self.split_fractions) <= 0:
-            raise UsageError(f"split_fractions must be three positive shares that add up to 1, but are {list(self.split_fractions)}")
+            said = f"split_fractions must be three positive shares that add up to 1, but are {list(self.split_fractions)}"
+            raise SettingError(said, "split_fractions")
         if 0 < self.vocab_size < 16:
-            raise UsageError(f"vocab_size must be at least 16, or 0, but is {self.vocab_size}")
+            raise SettingError(f"vocab_size must be at least 16, or 0, but is {self.vocab_size}", "vocab_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,11 +172,13 @@ class ModelConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.d_model % 2 or self.d_model % self.num_heads:
-            raise UsageError(f"d_model must be even and a multiple of num_heads, but d_model is {self.d_model} and num_heads {self.num_heads}")
+            said = f"d_model must be even and a multiple of num_heads, but d_model is {self.d_model} and num_heads {self.num_heads}"
+            raise SettingError(said, "d_model", "num_heads")
         if list(self.cutoffs) != sorted(set(self.cutoffs)):
-            raise UsageError(f"cutoffs must increase strictly, but are {list(self.cutoffs)}")
+            raise SettingError(f"cutoffs must increase strictly, but are {list(self.cutoffs)}", "cutoffs")
         if self.proj_dims and len(self.proj_dims) != len(self.cutoffs):
-            raise UsageError(f"proj_dims must give one width per tail cluster: {len(self.cutoffs)} cutoffs, {len(self.proj_dims)} widths")
+            said = f"proj_dims must give one width per tail cluster: {len(self.cutoffs)} cutoffs, {len(self.proj_dims)} widths"
+            raise SettingError(said, "proj_dims")
 
     @property
     def tail_widths(self) -> tuple[int, ...]:
@@ -247,11 +250,13 @@ class SearchConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.arch_fraction < 1:
-            raise UsageError(f"arch_fraction must lie between 0 and 1, but is {self.arch_fraction}")
+            raise SettingError(f"arch_fraction must lie between 0 and 1, but is {self.arch_fraction}", "arch_fraction")
         if self.latency_ms and (len(self.latency_ms) != 4 or not self.latency_ms[-1] > 0):
-            raise UsageError(f"latency_ms must be four numbers, attention, dense, identity, the rest (above 0), but are {list(self.latency_ms)}")
+            said = f"latency_ms must be four numbers, attention, dense, identity, the rest (above 0), but are {list(self.latency_ms)}"
+            raise SettingError(said, "latency_ms")
         if self.target_latency and not self.latency_ms:
-            raise UsageError(f"target_latency {self.target_latency} needs --latency_table=FILE, which tools/measure_latency.py makes")
+            said = f"target_latency {self.target_latency} needs --latency_table=FILE, which tools/measure_latency.py makes"
+            raise SettingError(said, "target_latency")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +275,8 @@ class TrainingConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weight_decay and self.optimizer != "adamw":
-            raise UsageError(f"weight_decay needs --optimizer=adamw, but optimizer is {self.optimizer} and weight_decay {self.weight_decay}")
+            said = f"weight_decay needs --optimizer=adamw, but optimizer is {self.optimizer} and weight_decay {self.weight_decay}"
+            raise SettingError(said, "weight_decay", "optimizer")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -16,7 +15,7 @@ from par.architecture import KINDS, NAMES
 MAX_PIXELS = 150_000_000  # beyond them the picture is made half as wide and high
 
 
-def consensus(path: Path, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
+def consensus(path: pictures.Target, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
     """Writes what several searches of the same `blocks` say together, pis [R, L, O]: the mean pi as a heat map, in each cell how many seeds chose
     that kind (in the chosen kind's, bold), and below it a row a seed with its own choices; a seed that chose otherwise than all together stands out.
     """

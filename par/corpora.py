@@ -35,8 +35,9 @@ LICENCES = {  # what is shared of a corpus, or made of it, has to keep them
 RAW = DATA / "raw"  # where downloads go; files placed by hand may lie in either
 
 
-def named(name: str, mirrors: Sequence[str] = ()) -> Corpus:
+def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIMEOUT) -> Corpus:
     """A corpus of `NAMED`; `mirrors` are URLs that are tried before the known ones: of one of its files, or of a directory with them.
+    timeout: seconds that each URL is given to answer, and then to go on.
 
     Raises: UsageError for another name or a mirror that is no URL; DataError if its files can't be had or are not what they should be;
     ResourceError if the disk is full.
@@ -45,7 +46,7 @@ def named(name: str, mirrors: Sequence[str] = ()) -> Corpus:
         raise UsageError(f"corpus {name!r} does not exist: choose one of {', '.join(NAMED)}, or give your own text by --input_text")
     for mirror in mirrors:
         download.check_url(mirror)
-    return NAMED[name](mirrors)
+    return NAMED[name](mirrors, timeout)
 
 
 # ---- python-docs ----
@@ -180,26 +181,26 @@ WIKITEXT_2_SMALL = {  # placed by hand
 }
 
 
-def wikitext(published: Published, mirrors: Sequence[str]) -> Corpus:
+def wikitext(published: Published, mirrors: Sequence[str], timeout: float) -> Corpus:
     """WikiText with its own splits."""
-    paths = _files(published, SPLITS, mirrors, {})
+    paths = _files(published, SPLITS, mirrors, timeout, {})
     return Corpus(published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",))
 
 
-def wikitext_2_small(mirrors: Sequence[str]) -> Corpus:
+def wikitext_2_small(mirrors: Sequence[str], timeout: float) -> Corpus:
     """WikiText-2's validation split divided by article: 48 / 6 / 6."""
     passed: dict[Path, str] = {}
     parts = {split: _placed(known, (RAW / "wikitext-2-small",), passed) for split, known in WIKITEXT_2_SMALL.items()}
     if all(parts.values()):
         texts = {split: Text.of(path) for split, path in parts.items()}
     else:
-        whole = _files(WIKITEXT_2, ("valid",), mirrors, passed)["valid"]
+        whole = _files(WIKITEXT_2, ("valid",), mirrors, timeout, passed)["valid"]
         titles = [i for i, line in enumerate(Text.of(whole).pieces()) if re.fullmatch(r" = [^=].* = ", line)]
         texts = dict(zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True))  # a blank line comes before each title
     return Corpus("wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles")
 
 
-def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], passed: dict[Path, str]) -> dict[str, Path]:
+def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], timeout: float, passed: dict[Path, str]) -> dict[str, Path]:
     """The files of the splits: placed, or out of the archive, which was placed or is downloaded; or downloaded one by one.
 
     Raises: DataError if they can't be had; it names what was `passed` over, too.
@@ -213,7 +214,7 @@ def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], 
             for known in missing:
                 if (folder / known.name).exists():  # nothing is replaced: so this is told before a download
                     known.check(folder / known.name)
-            packed = _placed(published.archive, places, passed) or _download(published, missing, folder, mirrors)
+            packed = _placed(published.archive, places, passed) or _download(published, missing, folder, mirrors, timeout)
             if packed:
                 archive.extract(packed, published.name, missing, folder)
         except DataError as error:
@@ -236,7 +237,7 @@ def _placed(known: Known, places: Sequence[Path], passed: dict[Path, str]) -> Pa
     return None
 
 
-def _download(published: Published, members: Sequence[Known], folder: Path, mirrors: Sequence[str]) -> Path | None:
+def _download(published: Published, members: Sequence[Known], folder: Path, mirrors: Sequence[str], timeout: float) -> Path | None:
     """The archive; None if it could not be had, but its members could. The mirrors are asked for both before the known URLs are."""
     names = {published.archive.name, *(known.name for known in published.members.values())}
     refusals = []
@@ -245,7 +246,7 @@ def _download(published: Published, members: Sequence[Known], folder: Path, mirr
             urls = [[url for mirror in mirrors if (url := _at(mirror, known, names))] if is_mirror else known.urls for known in files]
             if all(urls) and all(known.urls for known in files):  # without URLs a size is only a bound
                 try:
-                    paths = [download.fetch(known, at, place) for known, at in zip(files, urls)]
+                    paths = [download.fetch(known, at, place, timeout) for known, at in zip(files, urls)]
                     return paths[0] if place == RAW else None
                 except DataError as refusal:
                     refusals.append(refusal)
@@ -261,9 +262,9 @@ def _at(mirror: str, known: Known, names: set[str]) -> str | None:
     return parts._replace(path=f"{parts.path.rstrip('/')}/{known.name}").geturl()
 
 
-NAMED: dict[str, Callable[[Sequence[str]], Corpus]] = {
-    "python-docs": lambda mirrors: python_docs(),
-    "wikitext-2": lambda mirrors: wikitext(WIKITEXT_2, mirrors),
+NAMED: dict[str, Callable[[Sequence[str], float], Corpus]] = {
+    "python-docs": lambda mirrors, timeout: python_docs(),
+    "wikitext-2": lambda mirrors, timeout: wikitext(WIKITEXT_2, mirrors, timeout),
     "wikitext-2-small": wikitext_2_small,
-    "wikitext-103": lambda mirrors: wikitext(WIKITEXT_103, mirrors),
+    "wikitext-103": lambda mirrors, timeout: wikitext(WIKITEXT_103, mirrors, timeout),
 }

@@ -4,6 +4,11 @@
 6 out of disk or memory, or a worker lost.
 """
 
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
 MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
 
 
@@ -25,6 +30,19 @@ class ParError(Exception):
 
 class UsageError(ParError, ValueError):
     """A flag, a setting or an architecture that can't be used."""
+
+
+class SettingError(UsageError):
+    """Settings that can't be as they are. The message names each of `names` as Python and JSON do."""
+
+    def __init__(self, message: str, *names: str):
+        super().__init__(message)
+        self.names = names
+
+    def of_flags(self, flags: Container[str]) -> str:
+        """The message, naming those settings that are flags as they are typed: `--num_heads must be at least 1, but is 0`."""
+        typed = "|".join(name for name in self.names if name in flags)
+        return re.sub(rf"(?<![-\w])({typed})(?!\w)", r"--\1", str(self)) if typed else str(self)
 
 
 class DataError(ParError, ValueError):

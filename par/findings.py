@@ -13,33 +13,25 @@ from par.latency import WHAT
 from par.opponents import DERIVED
 from par.student import Interval
 
+NOTE = "mean and 95 % interval over the seeds; against derived: perplexity per word, paired by seed; ms: medians; time: of training, all seeds"
 LONGEST = 16  # blocks of a random network that the picture names by them
 
 
 def lines(found: dict[str, Any], what: str) -> list[str]:
     """A report for people: a row a network, where the derived one stands, what it saves, whether the goal is met, and the verdict."""
+    return [*aligned(rows(found, what)), NOTE, "", *sentences(found), f"verdict: {found['verdict']}"]
+
+
+def rows(found: dict[str, Any], what: str) -> list[tuple[str, ...]]:
+    """The heads, and the cells of each network. what: `latency` or `parameters`, the unit of the costs."""
     unit = "ms by table" if what == "latency" else "in blocks"
-    rows = [
-        (
-            "network",
-            "blocks",
-            "parameters",
-            unit,
-            "inference ms",
-            "step ms",
-            "decoding ms",
-            "perplexity per word",
-            "bits per byte",
-            "against derived",
-            "time",
-        )
-    ]
-    rows += [_row(entry, what) for entry in found["networks"]]
-    text = [
-        *aligned(rows),
-        "mean and 95 % interval over the seeds; against derived: perplexity per word, paired by seed; ms: medians; time: of training, all seeds",
-        "",
-    ]
+    heads = ("network", "blocks", "parameters", unit, "inference ms", "step ms", "decoding ms", "perplexity per word", "bits per byte")
+    return [(*heads, "against derived", "time"), *(_row(entry, what) for entry in found["networks"])]
+
+
+def sentences(found: dict[str, Any]) -> list[str]:
+    """Where the derived network stands among the random ones, what it saves, and whether the goal is met."""
+    text = []
     if rank := found["random"]:
         none = f"; {rank['without_attention']} of them without attention" if rank["without_attention"] else ""
         place = f"the derived network is better than {rank['better_than']} of {rank['of']}"
@@ -49,7 +41,7 @@ def lines(found: dict[str, Any], what: str) -> list[str]:
     if beside:
         time = "".join(f"{less(saved[name]['mean'], name.replace('_', ' '))}, " for name in WHAT if saved[name])
         text.append(f"the derived network beside the interleaved one: {time}perplexity {changed(beside)}")
-    return [*text, found["goal"]["sentence"], f"verdict: {found['verdict']}"]
+    return [*text, found["goal"]["sentence"]]
 
 
 def _row(entry: dict[str, Any], what: str) -> tuple[str, ...]:

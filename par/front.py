@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ OFF_SCALE = 1.3
 Place = tuple[float, float]
 
 
-def scatter(path: Path, points: Sequence[Point], x_label: str) -> None:
+def scatter(path: pictures.Target, points: Sequence[Point], x_label: str) -> None:
     """Writes `scatter_figure`."""
     with pictures.style():
         pictures.save(scatter_figure(points, x_label), path)

@@ -195,7 +195,14 @@ def _contradiction(rows: Rows, config: runs.RunConfig, last_step: int) -> str:
 
 
 def table(rows: Rows) -> list[str]:
-    """One line per evaluation on the valid split: iteration in thousands, train and valid perplexity per token, training time as m:ss.
+    """`evaluations` as lines of text."""
+    heads, *lines = evaluations(rows)
+    return ["  ".join(f"{cell:>{len(head)}}" for cell, head in zip(line, heads)) for line in [heads, *lines]]
+
+
+def evaluations(rows: Rows) -> list[list[str]]:
+    """The heads, and the cells of each evaluation on the valid split: iteration in thousands, train and valid perplexity per token, training time as
+    m:ss.
 
     Train perplexity is that of all tokens since the evaluation before; a SuperNet has two valid columns (soft and argmax).
     """
@@ -209,4 +216,4 @@ def table(rows: Rows) -> list[str]:
         scores = [f"{metrics.perplexity(here[kind]['nll_per_token']):.2f}" if kind in here else "-" for kind in kinds]
         seconds = int(row["seconds"])
         lines.append([f"{step / 1000:.3f}", f"{metrics.perplexity(row['train_nll_per_token']):.2f}", *scores, f"{seconds // 60}:{seconds % 60:02d}"])
-    return ["  ".join(f"{cell:>{len(head)}}" for cell, head in zip(line, heads)) for line in lines]
+    return lines

@@ -5,6 +5,9 @@ model = par.load("logs/RUN")
 model.score("A line of text.")["perplexity_per_word"]
 model.generate("The list", length=50, temperature=0.8, seed=1)[0]
 model.embed("A line of text.")
+model.token_scores("A line of text.").nll
+model.attention("A line of text.", block=1).probability
+model.nearest("line", k=5)
 """
 
 from __future__ import annotations
@@ -15,12 +18,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from par import batching, evaluation, loading, metrics, runs
+from par import batching, evaluation, loading, metrics, neighbours, runs
 from par.architecture import Architecture
 from par.config import SamplingConfig
 from par.corpus import RawBlock, Text
@@ -29,7 +32,22 @@ from par.encoding import encode_block
 from par.errors import DataError, UsageError
 from par.learner import Learner
 from par.reading import Reading
-from par.tokenizer import EOS, PAD, Tokenizer
+from par.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
+
+
+class TokenScores(NamedTuple):
+    """Of each of the N tokens of a text: its piece, what it adds to the text ("" before the last byte of a character), and its nll [N] in nats."""
+
+    pieces: list[str]
+    texts: list[str]
+    nll: np.ndarray
+
+
+class AttentionMap(NamedTuple):
+    """How much the T tokens at the end of a text take of themselves and of what is in memory before them."""
+
+    probability: np.ndarray  # [H, T, S]; a row adds up to 1, what is not visible has 0
+    keys: list[str]  # the pieces of the S positions; the last T are the window's
 
 
 class Model:
@@ -76,6 +94,11 @@ class Model:
         return self.config.architecture
 
     @property
+    def pi(self) -> np.ndarray:
+        """[L, O] probabilities of attention, dense and identity; one-hot where a block is fixed."""
+        return self.learner.pi
+
+    @property
     def trunk(self) -> Any:
         """The network without its head: tokens and memories in, hidden states and memories out (par.transformer.Transformer)."""
         return self.learner.objective.trunk
@@ -98,13 +121,68 @@ class Model:
         seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a text without a line, UsageError for lengths that
         par.reading.Reading does not take.
         """
-        Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
         ids, (_, words, characters, bytes_) = self._encoded(text)
+        nll = float(self._token_nll(ids, seq_len, mem_len).sum(dtype=np.float64))
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
+        return {"nll": nll} | metrics.figures(nll, len(ids), len(ids), int(words), int(characters), int(bytes_))
+
+    def token_scores(self, text: str, seq_len: int | None = None, mem_len: int | None = None) -> TokenScores:
+        """How well the network predicts each of the N tokens of `encode(text)`. seq_len, mem_len, and what is raised for them: as for `score`."""
+        ids = self.encode(text)
+        nll = self._token_nll(ids, seq_len, mem_len)
+        return TokenScores(self.tokenizer.pieces(ids), list(self.tokenizer.decode_stream(ids.tolist()))[: len(ids)], nll)
+
+    def _token_nll(self, ids: np.ndarray, seq_len: int | None, mem_len: int | None) -> np.ndarray:
+        """nll in nats of each of ids [N], the first after [EOS] -> [N] float32."""
+        Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
+        if not len(ids):
+            return np.zeros([0], np.float32)
         windows = batching.windows(np.append(np.int32(EOS), ids), 1, seq_len or self.config.data.seq_len, pad_id=PAD)
-        nll, scored = self.learner.evaluate(tf.data.Dataset.from_tensor_slices(windows), self.phase, mem_len)
-        return {"nll": nll} | metrics.figures(nll, scored, len(ids), int(words), int(characters), int(bytes_))
+        steps = self.learner.token_nll(tf.data.Dataset.from_tensor_slices(windows), self.phase, mem_len)
+        return np.concatenate([nll[0] for nll, _ in steps])[: len(ids)]
+
+    def attention(self, text: str, block: int, seq_len: int | None = None, mem_len: int | None = None) -> AttentionMap:
+        """Where one block's attention looks while the last tokens of `encode(text)` are read, T = seq_len of them or as many as there are.
+
+        block: counted from 1, one that attends. seq_len, mem_len: T and M in tokens; the defaults are training's. What comes before these T tokens
+        has been read in windows of T and is in memory, as far as M goes. Raises: UsageError for a block without attention, or for lengths that are
+        none; DataError for a text without a line.
+        """
+        reading = Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
+        attending = [number for number, kind in enumerate(self.architecture.blocks, 1) if kind in "as"]
+        if type(block) is not int or block not in attending:
+            choices = f"one of those with attention, {', '.join(map(str, attending))}" if attending else "none: no block has attention"
+            raise UsageError(f"block of {self.architecture.short} must be {choices}, but is {block!r}")
+        ids, seq_len, mem_len = self.encode(text), reading.seq_len or self.config.data.seq_len, reading.memory(self.config)
+        if not len(ids):
+            raise DataError("there is nothing to look at: the text is empty")
+        window, before = ids[-seq_len:], ids[:-seq_len]
+        reach = mem_len + attending.index(block) * (mem_len + seq_len - 1)  # blocks below hand on nothing from further back
+        most = -(-reach // seq_len) * seq_len
+        before, memories = before[max(len(before) - most, 0) :], self.trunk.empty_memories(1, mem_len)
+        for part in np.split(before, range(len(before) % seq_len, len(before), seq_len)):
+            if len(part):
+                _, memories = self.trunk(tf.constant(part[None]), memories, phase=self.phase)
+        probability, _ = self.trunk.attention(tf.constant(window[None]), memories, block - 1, phase=self.phase)
+        there = len(window) + min(len(before), mem_len)
+        return AttentionMap(probability[0, :, :, -there:].numpy(), self.tokenizer.pieces(ids[-there:]))
+
+    def nearest(self, piece: str, k: int = 10) -> list[tuple[str, float]]:
+        """The k pieces whose embeddings point the same way as that of `piece`, with the cosine of the angle between, nearest first; no special ones.
+
+        piece: a word that is one piece, or a piece as the vocabulary spells it (▁ stands for a space). Raises: UsageError if it is neither, or k is
+        no number of pieces.
+        """
+        if type(k) is not int or k < 1:
+            raise UsageError(f"k must be an integer of at least 1, but is {k!r}")
+        ids = self._prompt(piece)
+        row = ids[0] if len(ids) == 1 and ids[0] != UNK else self.tokenizer.id_of(piece)
+        if row is None:
+            raise UsageError(f"piece must be one of the vocabulary, but {piece!r} is read as {' '.join(self.tokenizer.pieces(ids)) or 'nothing'}")
+        found = neighbours.nearest(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
+        names = self.tokenizer.pieces(token for token, _ in found)
+        return [(name, cosine) for name, (_, cosine) in zip(names, found)]
 
     def embed(self, text: str) -> np.ndarray:
         """The hidden states [N, D] after each of the N ids of `encode(text)`, each with all that came before it in memory and window."""
@@ -144,7 +222,7 @@ class Model:
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
         """What writes texts; mem_len: see `generate`."""
-        mem_len = self.config.data.seq_len + self.config.model.mem_len - 1 if mem_len is None else Reading(mem_len=mem_len).mem_len
+        mem_len = self.config.reach if mem_len is None else Reading(mem_len=mem_len).mem_len
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self.phase)
         return self._decoders[mem_len]

@@ -41,12 +41,16 @@ def height_of(count: int) -> int:
 
 def network(path: Path, architecture: Architecture) -> None:
     """Writes `network_figure`, as SVG if the path ends so, else as PNG."""
-    figure = network_figure(architecture)
     if path.suffix.lower() == ".svg":
-        with pictures.style({"svg.fonttype": "none", "svg.hashsalt": "par"}), pictures.written(path) as file:
-            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
+        network_svg(path, architecture)
     else:
-        pictures.save(figure, path)
+        pictures.save(network_figure(architecture), path)
+
+
+def network_svg(path: pictures.Target, architecture: Architecture) -> None:
+    """Writes `network_figure` as SVG, its texts as texts."""
+    with pictures.style({"svg.fonttype": "none", "svg.hashsalt": "par"}), pictures.written(path) as file:
+        FigureCanvasSVG(network_figure(architecture)).print_svg(file, metadata={"Date": None})
 
 
 def network_figure(architecture: Architecture) -> Figure:

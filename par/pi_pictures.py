@@ -19,7 +19,7 @@ from PIL import Image
 from par.architecture import KINDS, NAMES
 from par.heat_map import CLEAR, PAGE_WIDTH, HeatMap, State, ramp
 from par.history import Run
-from par.pictures import COLOURS, DASHES, dots, save, step_axis, style, written
+from par.pictures import COLOURS, DASHES, Target, dots, save, step_axis, style, written
 
 HOLD = 200  # centiseconds that the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
@@ -107,7 +107,7 @@ def _heat_map(runs: Sequence[Run], scale: int) -> HeatMap:
     return HeatMap([run.blocks for run in runs], [run.name for run in runs], scale)
 
 
-def pi_over_time(path: Path, run: Run) -> None:
+def pi_over_time(path: Target, run: Run) -> None:
     """Writes pi over the steps, a small panel a block, and tau below."""
     pi, train, count = run.pi(), run.rows["train"], len(run.blocks)
     steps = [row["step"] for row in train]

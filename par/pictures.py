@@ -22,6 +22,7 @@ ON_COLOUR = {"a": "black", "d": "white", "i": "white"}  # text on them: on the o
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
 SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, too
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
+Target = Path | io.BytesIO  # where a picture goes: into a file, or into memory, from where it goes into a page
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
 
 
@@ -40,17 +41,20 @@ def dots(steps: list[int]) -> str:
     return "." if len(steps) < 20 else ""
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Target) -> None:
     with written(path) as file:
         FigureCanvasAgg(figure).print_figure(file, format="png")
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[io.BytesIO]:
+def written(path: Target) -> Iterator[io.BytesIO]:
     """A picture is made in memory and then written: Pillow loses the system's reason where a file can't take it."""
     picture = io.BytesIO()
     yield picture
-    files.write_bytes(path, picture.getvalue())
+    if isinstance(path, io.BytesIO):
+        path.write(picture.getvalue())
+    else:
+        files.write_bytes(path, picture.getvalue())
 
 
 def described(path: Path) -> str:

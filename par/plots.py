@@ -11,16 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from par.architecture import Architecture
+from par import guard
+from par.architecture import KINDS, Architecture, argmax
 from par.budget import Choice
 from par.cutoffs import prefix_shares
 from par.growth import LETTERS, Fit
 from par.history import Run
 from par.latency import Costs
-from par.pictures import COLOURS, MARKERS, SERIES, dots, save, step_axis, style
+from par.pictures import COLOURS, MARKERS, SERIES, Target, dots, save, step_axis, style
 
 
-def curves(path: Path, run: Run) -> None:
+def curves(path: Target, run: Run) -> None:
     """Writes train and valid nll with perplexity on the right, the learning rate, and tau if there is a stochastic block; needs a train row."""
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
@@ -59,6 +60,29 @@ def _perplexity_axis(loss: Axes) -> None:
     right.spines["right"].set_visible(True)
 
 
+def decision(path: Target, run: Run, costs: Costs | None) -> None:
+    """Writes how undecided a search was: the mean entropy of its stochastic blocks; with `costs`, the latency expected under pi and of its argmax."""
+    train, pi = run.rows["train"], run.pi()
+    steps = [row["step"] for row in train]
+    with style():
+        figure = Figure((7.2, 3.6 if costs else 2.2), dpi=120, layout="constrained")
+        entropy, *more = np.atleast_1d(figure.subplots(2 if costs else 1, 1, sharex=True))
+        entropy.plot(steps, [guard.figures(state, run.blocks)["entropy/mean"] for state in pi], color="black", marker=dots(steps))
+        entropy.axhline(math.log(len(KINDS)), color="#888888", ls=":", lw=1.0)
+        entropy.set(ylim=(0, 1.05 * math.log(len(KINDS))), ylabel="entropy of pi (nats)")
+        for axes in more:
+            outlooks = [costs.outlook(state, argmax(state)) for state in pi]
+            for name, colour, dashes in (("expected", "#0072b2", "-"), ("argmax", "#d55e00", "--")):
+                axes.plot(steps, [outlook[f"{name}_ms"] for outlook in outlooks], dashes, color=colour, label=name, marker=dots(steps))
+            axes.set(ylabel="latency (ms)")
+            axes.set_ylim(bottom=0)
+            axes.legend(ncols=2)
+        figure.axes[-1].set_xlabel("iteration")
+        step_axis(figure.axes[-1], steps)
+        figure.align_ylabels()
+        save(figure, path)
+
+
 def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
     """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters of the adaptive softmax end."""
     ids = np.flatnonzero(counts)
@@ -76,7 +100,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
         save(figure, path)
 
 
-def pareto(path: Path, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str) -> None:
+def pareto(path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str) -> None:
     """Writes the front of a search: log pi over latency, the share of the interleaved network's above; `marked` names some blocks' points."""
     with style():
         figure = Figure((6.4, 4.4), dpi=120, layout="constrained")

@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from par.config import Group, setting
-from par.errors import ResourceError, UsageError
+from par.errors import ResourceError, SettingError, UsageError
 from par.manifest import Manifest
 from par.runs import RunConfig
 
@@ -33,7 +33,8 @@ class Reading(Group):
         if self.stride is not None:
             for name in ("mem_len", "same_length"):
                 if getattr(self, name) not in (None, False):
-                    raise UsageError(f"stride reads without a memory, but {name} is {getattr(self, name)}: give one of --stride and --{name}")
+                    said = f"stride reads without a memory, but {name} is {getattr(self, name)}: give one of --stride and --{name}"
+                    raise SettingError(said, "stride", name)
 
     def shape(self, manifest: Manifest) -> tuple[int, int]:
         """B and T. Raises: UsageError if windows would leave tokens out."""
@@ -51,14 +52,20 @@ class Reading(Group):
     def settled(self, config: RunConfig, manifest: Manifest) -> Reading:
         """With all that was left open as it is for this run and data. Raises: as `shape`; ResourceError if it can't fit into this machine."""
         batch_size, seq_len = self.shape(manifest)
-        needed, there = needed_bytes(config, batch_size, seq_len, self.memory(config)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if needed > there:
-            raise ResourceError(
-                f"B {batch_size:,}, T {seq_len:,}, M {self.memory(config):,} take at least {needed / 1e9:,.1f} GB, but this machine has "
-                f"{there / 1e9:,.1f} GB: lower --batch_size, --seq_len or --mem_len"
-            )
+        check_memory(config, batch_size, seq_len, self.memory(config), "--batch_size, --seq_len or --mem_len")
         memory = {} if self.stride is not None else {"mem_len": self.memory(config)}
         return dataclasses.replace(self, batch_size=batch_size, seq_len=seq_len, **memory)
+
+
+def check_memory(config: RunConfig, batch_size: int, seq_len: int, mem_len: int, levers: str) -> None:
+    """For windows [B, T] with M tokens of memory, before anything is allocated. levers: the flags that lower what they take.
+
+    Raises: ResourceError if they can't fit into this machine.
+    """
+    needed, there = needed_bytes(config, batch_size, seq_len, mem_len), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        sizes = f"B {batch_size:,}, T {seq_len:,}, M {mem_len:,}"
+        raise ResourceError(f"{sizes} take at least {needed / 1e9:,.1f} GB, but this machine has {there / 1e9:,.1f} GB: lower {levers}")
 
 
 def needed_bytes(config: RunConfig, batch_size: int, seq_len: int, mem_len: int) -> int:

@@ -87,6 +87,11 @@ class RunConfig:
         """Updates in the whole run."""
         return self.training.epochs * self.data.steps_per_epoch
 
+    @property
+    def reach(self) -> int:
+        """Tokens back that the last position of a window saw in training, M + T - 1: how far back a network looks that writes texts."""
+        return self.model.mem_len + self.data.seq_len - 1
+
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
         """The same with other cutoffs."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))

@@ -29,6 +29,6 @@ class Sampler:
         if self._decoder is None:
             config = self._learner.config
             self._tokenizer = Tokenizer.load(self._data_dir / "tokenizer.model")
-            self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.data.seq_len + config.model.mem_len - 1)
+            self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.reach)
         drawn = SamplingConfig(length=self._length, temperature=TEMPERATURE, seed=self._learner.config.training.seed)
         return self._tokenizer.decode(np.stack(list(self._decoder.write([EOS], drawn)))[:, 0].tolist())

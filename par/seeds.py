@@ -103,8 +103,15 @@ def _spread(values: Sequence[float | None]) -> float | None:
 
 
 def table(results: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a seed: the likeliest blocks, valid perplexity per word by way of evaluation, the least decided block's probability, seconds of
-    training; then mean and spread. A network without stochastic blocks has one perplexity, and nothing to decide."""
+    """`cells` as lines of text."""
+    lines = cells(results)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
+
+
+def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The heads, and the cells of each seed: the likeliest blocks, valid perplexity per word by way of evaluation, the least decided block's
+    probability, seconds of training; then mean and spread. A network without stochastic blocks has one perplexity, and nothing to decide."""
     ways = [way for way in history.EVALUATED_AS if way in results[0]["valid"]]
     heads = ["seed", "blocks", *(f"perplexity per word{'' if way == 'fixed' else f' ({way})'}" for way in ways), "least decided", "seconds"]
     all_rows = [(str(row["seed"]), row["blocks"], row) for row in results]
@@ -115,8 +122,7 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
         lines.append([label, blocks, *scores, _cell(row["least_decided"], 3), _cell(row["seconds"], 1)])
     if "soft" not in ways:
         lines = [[*line[:-2], line[-1]] for line in lines]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
+    return lines
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -142,6 +142,11 @@ class Tokenizer:
                 shown = whole
         yield self.decode(line)[len(shown) :]
 
+    def id_of(self, piece: str) -> int | None:
+        """The id of a piece as the vocabulary spells it, None if it has no such piece."""
+        token = self._processor.piece_to_id(piece)
+        return token if self._processor.id_to_piece(token) == piece else None
+
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of each id; ▁ stands for a space."""
         return [self._processor.id_to_piece(int(token)) for token in ids]

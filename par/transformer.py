@@ -84,21 +84,36 @@ class Transformer(keras.layers.Layer):
 
         visibility: causal or bidirectional within the window; the memory is always visible.
         """
+        return self._read(tokens, memories, visibility, phase)[:2]
+
+    def attention(
+        self, tokens: tf.Tensor, memories: Memories, block: int, visibility: str = "causal", phase: Phase = EVALUATION
+    ) -> tuple[tf.Tensor, Memories]:
+        """A window as in a call -> how much its tokens take of each position, [B, H, T, S], in a block that attends; the memories after it.
+
+        block: its number, from 0.
+        """
+        _, after, inputs, window = self._read(tokens, memories, visibility, phase)
+        return self.blocks[block].attention(*inputs[block], window), after
+
+    def _read(self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase) -> tuple[tf.Tensor, Memories, list, Window]:
+        """What a call returns; of each block its input [B, T, D] and its memory [B, M, D], None if it has none; and what all of them share."""
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
         window = self._window(seq_len, mem_len, visibility, phase, memories.valid)
         mixtures = iter(self._mixtures(phase))
-        pasts, kept = iter(tf.unstack(memories.hidden)), []
+        pasts, kept, inputs = iter(tf.unstack(memories.hidden)), [], []
         x = tf.gather(self.embedding, tokens) * self.config.d_model**0.5
         x = dropout(x, self.config.dropout_rate, phase, EMBEDDING_PLACE)
         for kind, block in zip(self.architecture.blocks, self.blocks):
             past = next(pasts) if block.attends else None
             if block.attends:
                 kept.append(tf.stop_gradient(_newest(past, x, mem_len)))
+            inputs.append((x, past))
             call = functools.partial(recomputed, block) if self.gradient_checkpointing and phase.training and block.kinds else block
             x = call(x, past, window=window, mixture=next(mixtures) if kind == "s" else None, phase=phase)
         hidden = tf.stack(kept) if kept else memories.hidden
         after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
-        return (x if self.final_norm is None else self.final_norm(x)), after
+        return (x if self.final_norm is None else self.final_norm(x)), after, inputs, window
 
     def _mixtures(self, phase: Phase) -> list[Mixture]:
         """One for each stochastic block."""

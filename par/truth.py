@@ -22,6 +22,7 @@ from par.plan import Job, Opponent
 from par.student import interval
 
 UNTRAINED = {"soft": "SuperNet, soft", "argmax": "SuperNet, argmax", "inherited": "derived, inherited"}
+NOTE = "mean and 95 % interval over the seeds; steps, time: of training one network, by itself and with the search"
 FINE_TUNED, SCRATCH = "derived, fine-tuned", "derived, from scratch"
 
 
@@ -121,16 +122,27 @@ def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) ->
 
 def lines(found: dict[str, Any]) -> list[str]:
     """A report for people: a row a network, and what fine-tuning is worth beside training from scratch."""
+    text = [*findings.aligned(rows(found)), NOTE]
+    return [*text, "", said] if (said := sentence(found)) else text
+
+
+def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The heads, and the cells of each network."""
     heads = [f"{split} {figure}" for split in SCORED for figure in ("perplexity per word", "bits per byte")]
-    rows = [("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")]
+    made = [("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")]
     for row in found["rows"]:
         scores = [(row.get(split, {}).get(name), digits) for split in SCORED for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4))]
         own = (f"{row['steps']:,}", _clock(row["seconds"])) if row["steps"] else ("-", "-")
         whole = (f"{row['steps_with_search']:,}", _clock(row["seconds_with_search"]))
-        rows.append((row["name"], row["blocks"], *(findings.spread(*score) for score in scores), *own, *whole))
-    text = [*findings.aligned(rows), "mean and 95 % interval over the seeds; steps, time: of training one network, by itself and with the search"]
-    if gap := found["fine_tuned_against_scratch"]:
-        tuned, scratch = found["rows"][-2:]
-        of = f"{tuned['steps']:,} steps beside {scratch['steps']:,}"
-        text += ["", f"fine-tuned beside from scratch: {of}, perplexity per word on test {findings.changed(gap)}"]
-    return text
+        made.append((row["name"], row["blocks"], *(findings.spread(*score) for score in scores), *own, *whole))
+    return made
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """What fine-tuning is worth beside training from scratch, '' where that is not known."""
+    gap = found["fine_tuned_against_scratch"]
+    if not gap:
+        return ""
+    tuned, scratch = found["rows"][-2:]
+    of = f"{tuned['steps']:,} steps beside {scratch['steps']:,}"
+    return f"fine-tuned beside from scratch: {of}, perplexity per word on test {findings.changed(gap)}"

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1"),
 )
 # A browser tells of itself in requests of these, too; they leave no machine.
-WITHIN = ("file:", "data:", "blob:", "about:", "chrome:", "chrome-extension:", "devtools:")
+WITHIN = ("file:", "data:", "blob:", "about:", "chrome:", "chrome-untrusted:", "chrome-extension:", "devtools:")
 
 
 def found(name: str) -> str | None:
@@ -74,9 +75,13 @@ def console(driver: Any) -> list[str]:
 
 
 def requests(driver: Any) -> list[str]:
-    """Addresses that were asked for since the last time, but for those of the machine's own files and of the page itself."""
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    asked = [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    """Addresses that were asked for since the last time, but for the machine's own files, the page itself, and what its policy (CSP) kept back."""
+    events: dict[str, list[dict[str, Any]]] = {}
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        events.setdefault(message["method"], []).append(message["params"])
+    kept_back = {event["requestId"] for event in events.get("Network.loadingFailed", []) if event.get("blockedReason") == "csp"}
+    asked = [event["request"]["url"] for event in events.get("Network.requestWillBeSent", []) if event["requestId"] not in kept_back]
     return [url for url in asked if not url.startswith(WITHIN)]
 
 
@@ -90,3 +95,10 @@ def printed(driver: Any) -> bytes:
     """The page as PDF, on A4."""
     made = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False, "paperWidth": 8.27, "paperHeight": 11.69})
     return base64.b64decode(made["data"])
+
+
+if __name__ == "__main__":  # python tests/browser.py PAGE.html PICTURE.png: what a reader sees first, for docs/
+    with tempfile.TemporaryDirectory() as temporary, browser(Path(temporary)) as reader:
+        resize(reader, 1000, 1220)
+        reader.get(Path(sys.argv[1]).resolve().as_uri())
+        screenshot(reader, Path(sys.argv[2]))

@@ -83,11 +83,11 @@ def why_no_small_disk(path: Path) -> str:
 
 
 def change_json(path: Path, place: str, value: Any) -> None:
-    """Sets the value at "a.b.c" of a JSON file."""
+    """Sets the value at "a.b.c" of a JSON file; a list has its places from 0."""
     whole = json.loads(path.read_text())
     inner = whole
     *parents, last = place.split(".")
     for key in parents:
-        inner = inner[key]
+        inner = inner[int(key) if isinstance(inner, list) else key]
     inner[last] = value
     path.write_text(json.dumps(whole))

@@ -46,9 +46,13 @@ def tensors(run_dir: Path, which: str = "last") -> dict[str, np.ndarray]:
 
 def note(run_dir: Path) -> dict[str, Any]:
     """What the loop remembers beside the variables; without the time and the files' lengths, in which rates are written."""
-    reader = _reader(run_dir, "last")
-    whole = json.loads(reader.get_tensor(checkpoints.NOTE)) if reader else {}
-    return {key: value for key, value in whole.items() if key not in ("seconds", "files")}
+    return {key: value for key, value in whole_note(run_dir).items() if key not in ("seconds", "files")}
+
+
+def whole_note(run_dir: Path, which: str = "last") -> dict[str, Any]:
+    """The note of the newest checkpoint, {} if there is none."""
+    reader = _reader(run_dir, which)
+    return json.loads(reader.get_tensor(checkpoints.NOTE)) if reader else {}
 
 
 def rows(run_dir: Path) -> list[dict[str, Any]]:
@@ -66,6 +70,13 @@ def samples(run_dir: Path) -> str:
     """The texts that the network wrote while it was trained."""
     path = run_dir / "samples" / "training.txt"
     return path.read_text() if path.is_file() else ""
+
+
+def tags(run_dir: Path, name: str) -> set[str]:
+    """All tags of TensorBoard's events. name: train, valid or hparams."""
+    events = EventAccumulator(str(run_dir / "tensorboard" / name))
+    events.Reload()
+    return set(events.Tags()["tensors"])
 
 
 def shown(run_dir: Path, name: str) -> dict[str, dict[str, list[tuple[int, Any]]]]:

@@ -33,18 +33,45 @@ def inputs(seq_len: int, mem_len: int) -> tuple[np.ndarray, np.ndarray]:
     return draw.normal(size=[B, seq_len, D]).astype(np.float32), draw.normal(size=[B, mem_len, D]).astype(np.float32)
 
 
-@pytest.mark.parametrize("same_length", [False, True], ids=["all", "band"])
-@pytest.mark.parametrize("visibility", ["causal", "bidirectional"])
-@pytest.mark.parametrize(
+each_length = pytest.mark.parametrize("same_length", [False, True], ids=["all", "band"])
+each_visibility = pytest.mark.parametrize("visibility", ["causal", "bidirectional"])
+each_shape = pytest.mark.parametrize(
     ("seq_len", "mem_len", "valid"),
     [(5, 0, [0, 0, 0]), (1, 0, [0, 0, 0]), (1, 7, [0, 2, 7]), (7, 5, [0, 3, 5]), (5, 7, [1, 0, 7])],
     ids=["M=0", "T=1,M=0", "T=1", "T>M", "T<M"],
 )
+
+
+@each_length
+@each_visibility
+@each_shape
 def test_attention_equals_the_naive_twin(seq_len, mem_len, valid, visibility, same_length):
     layer, (x, memory) = attention(), inputs(seq_len, mem_len)
     out = layer(x, memory, window=window(seq_len, mem_len, valid, visibility, same_length))
     expected = naive.relative_attention(x, memory, weights_of(layer), visibility, valid, same_length)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+@each_visibility
+@each_length
+@each_shape
+def test_probabilities_equal_the_naive_twin_and_are_zero_where_nothing_is_seen(seq_len, mem_len, valid, visibility, same_length):
+    layer, (x, memory) = attention(), inputs(seq_len, mem_len)
+    found = layer.probabilities(tf.constant(x), tf.constant(memory), window(seq_len, mem_len, valid, visibility, same_length)).numpy()
+    expected = naive.attention_probabilities(x, memory, weights_of(layer), visibility, valid, same_length)
+    assert found.shape == (B, H, seq_len, mem_len + seq_len)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found == 0, expected == 0)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_probabilities_of_products_in_bfloat16_are_float32_and_near_those_of_float32():
+    x, memory = map(tf.constant, inputs(5, 7))
+    seen = window(5, 7, [0, 2, 7])
+    exact, found = (RelativeAttention(D, H, Initial(1, 0.1), kind).probabilities(x, memory, seen) for kind in ("f32", "bf16"))
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(tf.reduce_sum(found, axis=-1), 1, rtol=1e-6)  # of bfloat16 sums would be off by up to 2^-9
+    assert 1e-4 < np.abs(found - exact).max() < 0.03
 
 
 def test_what_can_not_be_seen_changes_nothing():

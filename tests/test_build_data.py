@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import documented
 from conftest import ROOT
 from par import build, corpora, corpus, data_speed, encoding, files, records, tokenizer
 from par.config import DataConfig
@@ -104,6 +105,9 @@ def test_json_is_one_line_with_plain_keys(here, capsys):
     assert value["unigram_perplexity_per_word"]["valid"] > 1
     again = json.loads(run(capsys, "--input_text=text.txt", *SMALL, "--json"))
     assert again == value | {"was_built_before": True}
+    documented.check("build_data --json", value)
+    documented.check("manifest.json", json.loads((here / "data" / "text" / "manifest.json").read_text()))
+    documented.check_files("Data set", here / "data" / "text")
 
 
 def test_a_directory_with_splits_and_a_named_corpus_bring_theirs(here, capsys, monkeypatch):
@@ -310,7 +314,9 @@ def test_verify_checks_every_file_and_changes_nothing(here, capsys):
         f"data/text is whole: tokenizer, counts and 6 record files of "
         f"{sum(path.stat().st_size for path in here.rglob('*.tfrecord')):,} bytes are what the manifest says\n"
     )
-    assert json.loads(run(capsys, "--verify=data/text", "--json"))["record_files"] == 6
+    verified = json.loads(run(capsys, "--verify=data/text", "--json"))
+    assert verified["record_files"] == 6
+    documented.check("build_data --verify --json", verified)
     files_ = [path for path in (here / "data" / "text").rglob("*") if path.is_file() and path.name != "manifest.json"]
     assert len(files_) == 6 + 3
     for path in files_:
@@ -453,6 +459,7 @@ WRONG = {
         1,
         "a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
     ),
+    "no time": (["--corpus=wikitext-2", "--timeout=0"], 1, "timeout must be from 1 to 600 seconds, but is 0"),
     "shares": (["--input_text=text.txt", "--split_fractions=0.9"], 1, "split_fractions must be three positive shares"),
     "symbol": (["--input_text=text.txt", "--symbols=a b"], 1, "symbol 'a b' can't stay one piece"),
     "missing tokenizer": (["--input_text=text.txt", "--tokenizer_model=no.model"], 3, "tokenizer no.model does not exist"),

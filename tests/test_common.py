@@ -24,8 +24,9 @@ def all_flags() -> common.Flags:
     for group in config.GROUPS:
         values.group(group, group.__name__)
     own = [(flags.DEFINE_string, "recipe", None, "a named configuration"), (flags.DEFINE_string, "architecture", None, "the block kinds")]
+    own.append((flags.DEFINE_integer, "num_blocks", None, "the number of stochastic blocks"))
     return values.own(
-        "tool", *own, (flags.DEFINE_integer, "num_blocks", None, "the number of stochastic blocks"), (common.choice("x", "y"), "axis", "x", "a way")
+        "tool", *own, (common.choice("x", "y"), "axis", "x", "a way"), (common.choice("z", "w", repeatable=True), "axes", ["z", "w"], "several ways")
     )
 
 
@@ -70,6 +71,22 @@ def test_inherited_settings_have_no_default_and_only_what_is_typed_is_given():
     assert "(default" not in values.usage() and "--optimizer" in values.usage()
     common.run(values, lambda given: None, [])
     assert values.given(config.TrainingConfig) == {} == values.given(config.ModelConfig)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--num_heads=0"], "--num_heads must be at least 1, but is 0"),
+        (["--num_heads=3"], "--d_model must be even and a multiple of --num_heads, but --d_model is 128 and --num_heads 3"),
+        (["--weight_decay=1"], "--weight_decay needs --optimizer=adamw, but --optimizer is adam and --weight_decay 1.0"),
+    ],
+)
+def test_a_setting_that_was_typed_is_named_as_it_was_typed(flags, said, capsys):
+    assert common.run(all_flags(), lambda given: [given.read(config.ModelConfig), given.read(config.TrainingConfig)], flags) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+    only = common.Flags("A tool.").group(config.TrainingConfig, "Training", only=("weight_decay",))
+    assert common.run(only, lambda given: given.read(config.ModelConfig, num_heads=0), []) == 1
+    assert capsys.readouterr().err == "error: num_heads must be at least 1, but is 0\n"  # no flag of this tool
 
 
 def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
@@ -260,7 +277,7 @@ def test_a_repeatable_flag_takes_several_values_in_a_row(arguments, cutoffs, par
 
 def test_a_setting_out_of_range_is_one_line_with_the_rule(capsys):
     assert common.run(all_flags(), lambda given: given.read(config.TrainingConfig), ["--epochs=0"]) == 1
-    assert capsys.readouterr().err == "error: epochs must be at least 1, but is 0\n"
+    assert capsys.readouterr().err == "error: --epochs must be at least 1, but is 0\n"
 
 
 ResourceExhaustedError = type("ResourceExhaustedError", (Exception,), {})
@@ -336,6 +353,8 @@ def test_help_shows_every_flag_with_reason_choices_and_default(flag, capsys):
         "one behind each branch: pre|post (default pre)",
         "--[no]lowercase lower-case by",
         "a way: x|y (default x)",
+        "several ways: z|w (repeatable) (default z, w)",
+        "no splits (repeatable) (default 0.9, 0.05, 0.05)",
     ):
         assert said in flat
     for group in config.GROUPS:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import documented
 from conftest import ROOT
 from par import config, latency, runs
 from par.architecture import Architecture
@@ -96,6 +97,16 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
     assert len(list(csv.DictReader((directory / "compare.csv").read_text().splitlines()))) == 5
     with Image.open(directory / "compare.png") as picture:
         assert picture.size == (864, 600)
+    documented.check_files("Comparison", directory)
+    documented.check("compare.json", found)
+    documented.check("plan.json", json.loads((directory / "plan.json").read_text()))
+    documented.check("measured.json", json.loads((directory / "measured.json").read_text()))
+    for path in directory.glob("*/scores.json"):
+        documented.check("scores.json", json.loads(path.read_text()))
+        documented.check_files("Run", path.parent)
+    for row in csv.DictReader((directory / "compare.csv").read_text().splitlines()):
+        numbers = {name: float(cell) if cell else None for name, cell in row.items() if name not in ("names", "blocks")}
+        documented.check("compare.csv", row | numbers)
 
 
 @pytest.mark.slow
@@ -107,6 +118,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(compared, run
     assert before == {path: path.stat().st_mtime_ns for path in before}
     valid = run_tool("compare", f"--run={run_dir}", *FLAGS, "--split=valid", "--report_only", "--json")
     found = json.loads(valid.out)
+    documented.check("compare --json", found)
     assert found["split"] == "valid" and found["networks"][0]["runs"][0]["perplexity_per_word"] == pytest.approx(
         scores(run_dir.parent / "search-compare")[Path(found["networks"][0]["runs"][0]["run"]).name]["valid"]["perplexity_per_word"]
     )
@@ -172,6 +184,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(search, run_tool):
     done = run_tool("compare", f"--run={search}", *FLAGS, "--num_seeds=4", "--epochs=3", "--dry_run", "--architectures=2(ad)", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
+    documented.check("compare --dry_run --json", found)
     assert [each["blocks"] for each in found["networks"][:5]] == ["da", "ad", "aa", "dd", "adad"] and len(found["networks"]) == 6
     assert (found["runs"], found["unfinished"], found["steps_per_run"], found["seeds"]) == (24, 24, 93, [5, 6, 7, 8])
     assert not (search.parent / "search-compare").exists()
@@ -221,6 +234,11 @@ def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
         (("--epochs=0",), 1, ("epochs must be at least 1",)),
         (("--seed=-1",), 1, ("seed must be at least 0",)),
         (("--match=flops",), 1, ("flops", "latency")),
+        (("--fine_tune_epochs=2",), 1, ("--fine_tune_epochs has no effect without --truth: add --truth, or leave it out",)),
+        (("--fine_tune_lr=0.1",), 1, ("--fine_tune_lr has no effect without --truth",)),
+        (("--dry_run", "--report_only"), 1, ("--report_only has no effect beside --dry_run: leave one of both out",)),
+        (("--latency_of=decoding",), 1, ("--latency_of has no effect without --latency_table",)),
+        (("--match=parameters", "--latency_table=t.json"), 1, ("--latency_table has no effect beside --match=parameters",)),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

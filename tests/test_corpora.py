@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import zipfile
@@ -417,6 +418,14 @@ def test_the_command_refuses_without_a_text_and_with_a_mirror_builds_all_three_s
     splits = {name: split["lines"] for name, split in json.loads(out)["splits"].items()}
     assert splits == {name: made.texts[f"wiki.{name}.tokens"].count(b"\n") for name in SPLITS}
     assert {f"data/wikitext-2/{name}" for name in ("manifest.json", "tokenizer.model")} < contents(Path())
+
+
+def test_the_command_waits_for_a_silent_mirror_as_long_as_it_is_told(made, run_python):
+    value = json.dumps(dataclasses.asdict(corpora.WIKITEXT_2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code, _, err = run_python(PROGRAM, value, "--corpus=wikitext-2", f"--mirror={mirror}", "--timeout=1")
+    assert code == 3 and f"{mirror}/wikitext-2-v1.zip: does not answer within 1 s" in err.splitlines()
 
 
 @pytest.fixture

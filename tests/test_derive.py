@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+import documented
 from par import architecture, derive
 from par.architecture import KINDS, Architecture
 from par.errors import UsageError
@@ -184,6 +185,7 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
     assert tool.main([f"--run={run}", f"--output={output}", "--json"]) == 0
     out, err = capsys.readouterr()
     printed = json.loads(out)
+    documented.check("derive --json", printed)
     data = os.path.relpath(tmp_path.parent / "data" / "words")
     next_command = f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}' --run={run}-derived"
     doubts = [
@@ -289,6 +291,7 @@ def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(t
     assert tool.main([f"--run={group}", "--rule=consensus", "--json"]) == 0
     out, err = capsys.readouterr()
     printed = json.loads(out)
+    documented.check("derive --json", printed)
     assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == ("ii", [0, 2, 3], [1, 1], 7)
     assert printed["warnings"] == [
         "seed 1 is left out: it has recorded no step yet",

@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 
+import documented
 from faults import change_json
 from par import architecture, latency, latency_timing, runs
 from par.config import ModelConfig, SearchConfig
@@ -145,6 +146,7 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(t
         (("--latency_table=t.json", "--pareto", "--pairs=3"), "--pareto alone chooses no network, to write or to measure: leave --pairs out"),
         (("--budget_ms=3", "--pairs=9"), "--pairs needs --latency_table=FILE"),
         (("--latency_table=t.json", "--pairs=0"), "pairs must be from 1 to 10000, but are 0"),
+        (("--latency_table=t.json", "--nomeasure", "--pairs=3"), "--pairs has no effect beside --nomeasure: leave one of both out"),
         (("--latency_table=t.json", "--nomeasure", "--calibrate"), "--calibrate needs a network that is measured"),
         (("--latency_table=t.json", "--pareto", "--calibrate"), "--calibrate needs a network that is measured"),
         (("--budget_ms=3", "--num_blocks=4"), "--num_blocks=4 goes with --rule=paper, but --rule=budget needs a search"),
@@ -184,6 +186,8 @@ def test_the_front_is_listed_and_drawn_without_a_budget_and_nothing_is_chosen(ru
     found = told(capsys, "--run=run", "--pareto")
     assert [point["blocks"] for point in found["pareto"]] == [line.split()[-1] for line in lines[1:-2]] and found["latency_of"] == "inference"
     chosen = told(capsys, "--run=run", "--pareto", "--budget_ms=8", "--plot")
+    documented.check("derive --pareto --json", found)
+    documented.check("derive --json", chosen)
     assert chosen["pareto"] == found["pareto"] and chosen["architecture"] in [point["blocks"] for point in found["pareto"]]
     assert sorted(path.name for path in (run / "plots").iterdir()) == ["pareto.png"]
 
@@ -293,6 +297,8 @@ def test_the_command_measures_a_real_network_in_pairs(tmp_path, run_tool):
     )
     assert done.code == 0, done.err
     found = json.loads(done.out)
+    documented.check("derive --json", found)
+    documented.check("architecture.json", json.loads((run / "architecture.json").read_text()))
     case = found["latency"]["cases"]["decoding"]
     assert found["latency"]["pairs"] == 3 and 0 < case["measured"]["network"]["low"] <= case["measured"]["network"]["median"]
     assert found["calibration"]["decoding"] == pytest.approx(case["measured"]["network"]["median"] / case["predicted"]["network"])

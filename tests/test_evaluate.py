@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import documented
 from par import evaluation, loading, manifest, runs
 from par.reading import Reading
 from par.tools import common
@@ -50,7 +51,9 @@ def score(search, **reading):
 
 
 def test_the_flags_say_how_the_text_is_read(evaluate, search):
-    plain = json.loads(evaluate("--evaluate_as=soft", "--json")[1])["results"][0]
+    printed = json.loads(evaluate("--evaluate_as=soft", "--json")[1])
+    documented.check("evaluate --json", printed)
+    plain = printed["results"][0]
     assert (plain["batch_size"], plain["seq_len"], plain["mem_len"], plain["same_length"], plain["clamp_len"], plain["stride"]) == (
         *(4, 8, 5),
         *(False, None, None),
@@ -68,6 +71,7 @@ def test_the_flags_say_how_the_text_is_read(evaluate, search):
 def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate, search, tmp_path):
     lengths, path = ("--sweep_mem_len=9", "--sweep_mem_len=0", "--sweep_mem_len=3", "--sweep_mem_len=3"), tmp_path / "memory.png"
     found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
+    documented.check("evaluate --json", found, required="all")
     assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [(way, m) for way in ("soft", "argmax") for m in (0, 3, 9)]
     (soft, argmax), perplexities = found["contexts"], [row["perplexity_per_token"] for row in found["results"][:3]]
     assert (soft["evaluate_as"], argmax["evaluate_as"]) == ("soft", "argmax")
@@ -117,13 +121,16 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
     ("given", "code", "said"),
     [
         (("--stride=9",), 1, "stride must be at most seq_len, 8, or else tokens are left out, but is 9"),
-        (("--stride=3", "--mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
-        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "stride reads without a memory, but mem_len is 4"),
+        (("--stride=3", "--mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
+        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
         (("--sweep_mem_len=3",), 1, "sweep_mem_len must be given at least twice, with different lengths, but is only 3; for one there is --mem_len"),
         (("--sweep_mem_len=3", "--sweep_mem_len=-1"), 1, "mem_len must be at least 0, but is -1"),
         (("--mem_len=2", "--sweep_mem_len=3"), 1, "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both flags"),
         (("--plot=m.png",), 1, "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice"),
-        (("--plot=/", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "/: Is a directory"),
+        (("--plot=/", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--plot must end with .png, but is '/'"),
+        (("--plot=m.jpg", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--plot must end with .png, but is 'm.jpg'"),
+        (("--architecture=aa", "--evaluate_as=soft"), 1, "--evaluate_as has no effect beside --architecture: leave one of both out"),
+        (("--show_history", "--json"), 1, "--show_history has no effect beside --json: leave one of both out"),
         (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
         (("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"), 6, "but this machine has"),
     ],

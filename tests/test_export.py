@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import documented
 import par
 from conftest import Finished
 from par import architecture, evaluation, manifest
@@ -107,6 +108,8 @@ def test_steps_with_memory_give_the_log_probabilities_of_the_library_row_by_row(
 def test_a_supernet_is_exported_as_its_likeliest_kinds_or_as_its_mixture(made, tool, capsys, tmp_path, way):
     done = tool(capsys, f"--run={made.search}", f"--output={tmp_path / 'out'}", f"--evaluate_as={way}", "--json")
     facts = json.loads(done.out)
+    documented.check("export --json", facts)
+    documented.check_files("Export", tmp_path / "out")
     expected = par.load(made.search, evaluate_as=way)
     found = tf.saved_model.load(str(tmp_path / "out")).signatures["score"](texts=tf.constant([made.text]))
     np.testing.assert_allclose(found["nll"][0], expected.score(made.text)["nll"], rtol=1e-6)

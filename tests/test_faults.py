@@ -271,14 +271,14 @@ def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool,
         ("derive", (), "architecture.json"),
         ("plot_pi", (), "plots/pi.gif"),
         ("plot_pi", ("--curves_only",), "plots/curves.png"),
+        ("report", (), "report.html"),
     ],
-    ids=["derive", "plot_pi", "curves"],
+    ids=["derive", "plot_pi", "curves", "report"],
 )
 def test_results_that_can_not_be_written_leave_the_old_ones(tmp_path, run_tool, tool, flags, victim):
     run = make_run(tmp_path / "logs" / "search", "ss")
-    for old in ("architecture.json", "plots/pi.gif", "plots/curves.png"):
-        (run / old).parent.mkdir(exist_ok=True)
-        (run / old).write_text("the old one")
+    (run / victim).parent.mkdir(exist_ok=True)
+    (run / victim).write_text("the old one")
     before = contents(run)
     done = run_tool(tool, f"--run={run}", *flags, prefix=limited(100))
     refused(done, 6, "raise the limit of a file's size (ulimit -f)")

@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mutations
-from par import architecture, checkpoints, compare, config, cutoffs, guard, history, latency, plan, records, runs, truth
+from par import architecture, checkpoints, compare, config, cutoffs, guard, history, latency, plan, records, report_comparison, runs, truth
 from par.architecture import Architecture
 from par.errors import DataError, UsageError
 from par.latency import LatencyTable, Spread
@@ -38,6 +38,7 @@ from par.promise import Case, Promise
 from par.tokenizer import Tokenizer
 from par.tools import common
 from recorded_run import make_run
+from reported import write_comparison
 from synthetic import make_data, word_tokenizer
 from test_records import example, seal
 
@@ -305,6 +306,16 @@ def own_supernet(root: Path) -> Artefact:
     return Artefact(root / "compare" / "supernet.json", mutations.json_file, made.report, sound)
 
 
+def own_report(root: Path) -> Artefact:
+    write_comparison(root / "reported")
+
+    def sound(found: report_comparison.Comparison) -> None:
+        texts = [*found.opponents.sentences, *(cell for row in found.opponents.rows for cell in row)]
+        assert all(isinstance(text, str) for text in texts) and all(1 <= point.y[0] < math.inf for point in found.opponents.points)
+
+    return Artefact(root / "reported" / "compare.json", mutations.json_file, lambda: report_comparison.read(root / "reported"), sound)
+
+
 def own_recipe(root: Path) -> Artefact:
     path = root / "own.flags"
     path.write_bytes((common.RECIPES / "quick.flags").read_bytes())
@@ -325,7 +336,7 @@ def own_tokenizer(root: Path) -> Artefact:
 
 ARTEFACTS = {made.__name__.removeprefix("own_"): made for made in (
     own_manifest, own_config, own_history, own_summary, own_architecture, own_budget, own_table, own_counts, own_frequencies, own_note, own_scores,
-    own_plan, own_measured, own_supernet, own_recipe, own_tokenizer,
+    own_plan, own_measured, own_supernet, own_report, own_recipe, own_tokenizer,
 )}  # fmt: skip
 
 

@@ -16,16 +16,17 @@ LAYERS = (
     "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest record_file records build",
     "beam_files beam_work beam_run beam_build data_speed cutoffs",
     "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
-    "optimizers schedules bilevel metrics cost growth scaling latency latency_penalty",
+    "optimizers schedules bilevel metrics neighbours cost growth scaling latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
-    "pictures heat_map pi_pictures consensus_picture network_picture plots front",
+    "pictures heat_map pi_pictures consensus_picture network_picture attention_picture shown_text plots front notebook",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
     "scaling_timing latency_timing board logs samples training comparison",
-    "report graph_tokenizer model_card export",
+    "graph_tokenizer model_card export markup report_page report_run report_search report_network report_comparison report_setup report",
 )
 ORDER = " ".join(LAYERS).split()
 # Of the second and of later layers, whose others need TensorFlow.
-LIGHT = "download archive corpus corpora sharding batching manifest cutoffs metrics cost growth scaling latency"
+LIGHT = "download archive corpus corpora sharding batching manifest cutoffs metrics neighbours cost growth scaling latency model_card "
+LIGHT += "markup report_page report_run report_search report_network report_comparison report_setup report"
 WITHOUT_TENSORFLOW = " ".join((LAYERS[0], LIGHT, LAYERS[5])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+import documented
 from par import derive, history, latency, latency_timing, manifest, runs, timing
 from par.config import ModelConfig, SearchConfig
 from par.latency import LatencyTable, Spread
@@ -114,14 +115,20 @@ def test_the_command_writes_the_table_prints_it_and_train_takes_it(of, tmp_path,
         run.mkdir()
         small_config(data_dir, "s").save(run, data_dir)
         flags = (f"--run={run}",)
-    done = run_tool("measure_latency", *flags, "--repeats=1", "--steps=1", cwd=tmp_path)
+    done = run_tool("measure_latency", *flags, "--repeats=1", "--steps=1", *["--json"] * (of == "run"), cwd=tmp_path)
     path = run / "latency.json" if of == "run" else tmp_path / "logs" / "synthetic-latency.json"
     assert done.code == 0, done.err
-    assert f"written: {path if of == 'run' else 'logs/synthetic-latency.json'}" in done.out
-    assert [line.split()[0] for line in done.out.splitlines()[3:7]] == ["constant", "attention", "dense", "identity"]
-    assert re.search(r"^a +inference +\d+\.\d+ +\d+\.\d+ +[+-]\d+\.\d%$", done.out, re.MULTILINE)
-    assert "retracing" not in done.err
     table = latency.load(path)
+    if of == "run":
+        printed = json.loads(done.out)
+        documented.check("measure_latency --json", printed)
+        documented.check("latency.json", json.loads(path.read_text()))
+        assert printed["path"] == str(path) and printed["table"] == table.to_json()
+    else:
+        assert "written: logs/synthetic-latency.json" in done.out
+        assert [line.split()[0] for line in done.out.splitlines()[3:7]] == ["constant", "attention", "dense", "identity"]
+        assert re.search(r"^a +inference +\d+\.\d+ +\d+\.\d+ +[+-]\d+\.\d%$", done.out, re.MULTILINE)
+    assert "retracing" not in done.err
     trained = run_tool(
         "train", f"--data={data_dir}", *NETWORK, "--num_blocks=1", f"--latency_table={path}", f"--run={tmp_path / 'new'}", "--print_run"
     )

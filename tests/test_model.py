@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import itertools
 import json
-import re
-import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -16,14 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import documented
 import par
-from conftest import ROOT, Finished
+from conftest import Finished
 from par import manifest
 from par.errors import DataError, UsageError
+from par.learner import Learner
 from par.model import Model
 from par.phase import EVALUATION
-from par.tokenizer import EOS
+from par.tokenizer import EOS, Tokenizer
 from small import small_config, trainer
+from synthetic import word_tokenizer
 from test_pipeline import tiny_text
 
 
@@ -107,16 +106,109 @@ def test_a_model_without_the_run_s_tokenizer_is_refused_with_both_hashes(made, t
     (other / "tokenizer.model").unlink()
     with pytest.raises(DataError, match=r"tokenizer .* does not exist"):
         par.load(made.run, data=other)
-    from synthetic import word_tokenizer
-
     (other / "tokenizer.model").write_bytes(word_tokenizer(283).model)
     with pytest.raises(DataError, match=r"has SHA-256 [0-9a-f]{64}, but run .* was trained with [0-9a-f]{64}"):
         par.load(made.run, data=other)
 
 
+@pytest.mark.parametrize("text", ["the cat sees the dog .\nthe crow", "", "\n", "the 😀 cat <b>&", "cat " * 50, "  the\tcat  "])
+def test_the_tokens_of_a_text_add_up_to_its_score_and_to_itself(model, text):
+    for sizes in ({}, {"seq_len": 3, "mem_len": 2}):
+        pieces, texts, nll = model.token_scores(text, **sizes)
+        assert pieces == model.tokenizer.pieces(model.encode(text)) and len(pieces) == len(texts) == len(nll)
+        assert "".join(texts) == (text if text.endswith("\n") or not text else f"{text}\n")
+        assert not text or nll.sum() == pytest.approx(model.score(text, **sizes)["nll"])
+
+
+def test_the_nll_of_a_token_hangs_on_what_stands_before_it_and_not_on_what_follows(model):
+    texts = ("the cat sees the dog .", "the cat sees the crow .")
+    one, other = map(model.token_scores, texts)
+    differs = next(i for i, (a, b) in enumerate(zip(*map(model.encode, texts))) if a != b)
+    np.testing.assert_allclose(one.nll[:differs], other.nll[:differs], rtol=1e-5)
+    assert differs > 2 and abs(one.nll[differs] - other.nll[differs]) > 1e-3
+
+
+def read_whole(model, ids, block, seq_len, mem_len):
+    """Attention [H, T, S] of the last `seq_len` tokens, after all the others were read in windows that end where these begin."""
+    memories, first = model.trunk.empty_memories(1, mem_len), len(ids) % seq_len
+    for start, stop in itertools.pairwise([*([0] if first else []), *range(first, len(ids) + 1, seq_len)]):
+        found, memories = model.trunk.attention(tf.constant([ids[start:stop]]), memories, block - 1)
+    return found[0].numpy()
+
+
+@pytest.mark.parametrize(("words", "seq_len", "mem_len"), [(1, 8, 5), (2, 8, 5), (9, 8, 5), (9, 5, 9), (4, 1, 4), (6, 8, 0)])
+def test_attention_is_that_of_the_last_window_with_all_before_it_read(model, words, seq_len, mem_len):
+    text = " ".join(itertools.islice(itertools.cycle(["the", "cat", "sees", "a", "dog", ".", "the", "crow", "hears", "no", "cat"]), words))
+    ids = model.encode(text)
+    probability, keys = model.attention(text, 1, seq_len, mem_len)
+    asking = min(len(ids), seq_len)
+    there = asking + min(len(ids) - asking, mem_len)
+    assert probability.shape == (2, asking, there) and keys == model.tokenizer.pieces(ids[-there:])
+    np.testing.assert_allclose(probability, read_whole(model, ids, 1, asking, mem_len)[:, :, -there:], atol=1e-6)
+    np.testing.assert_allclose(probability.sum(axis=-1), 1, rtol=1e-5)
+    assert (np.triu(probability[0], there - asking + 1) == 0).all() and (np.tril(probability[0], there - asking) > 0).sum() == np.tril(
+        np.ones([asking, there]), there - asking
+    ).sum()
+
+
+@pytest.mark.parametrize(("times", "seq_len", "mem_len"), [(1, 5, 4), (4, 2, 9), (4, 5, 4)])
+def test_deep_blocks_lose_nothing_of_what_reaches_them(made, times, seq_len, mem_len):
+    config = small_config(made.data, "asa", epochs=1, seq_len=8)
+    model = Model(config, Learner(config), Tokenizer.load(made.data / "tokenizer.model"))
+    for weight in model.learner.weights:
+        weight.assign(np.random.default_rng(np.prod(weight.shape)).normal(0, 0.5, weight.shape))  # so that all hangs on all
+    text = "the cat sees the dog . " * times
+    found = model.attention(text, 3, seq_len, mem_len)
+    np.testing.assert_allclose(found.probability, read_whole(model, model.encode(text), 3, seq_len, mem_len)[:, :, -len(found.keys) :], atol=1e-6)
+
+
+def test_attention_of_a_block_that_has_none_is_refused_with_those_that_have(model):
+    for wrong in (0, 2, 3, -1, "1", 1.0, True):
+        with pytest.raises(UsageError, match=r"block of ad must be one of those with attention, 1, but is"):
+            model.attention("the cat", wrong)
+    with pytest.raises(UsageError, match="seq_len must be"):
+        model.attention("the cat", 1, seq_len=0)
+    with pytest.raises(DataError, match="the text is empty"):
+        model.attention("", 1)
+
+
+def test_the_nearest_pieces_are_those_with_the_largest_cosines(model):
+    table = model.trunk.embedding.numpy().astype(np.float64)
+    row = model.tokenizer.id_of("he")
+    cosine = table @ table[row] / np.linalg.norm(table, axis=1) / np.linalg.norm(table[row])
+    best = [i for i in np.argsort(-cosine) if i >= 8 and i != row]
+    found = model.nearest("he", k=4)
+    assert [piece for piece, _ in found] == model.tokenizer.pieces(best[:4])
+    np.testing.assert_allclose([value for _, value in found], cosine[best[:4]], rtol=1e-5)
+    assert [piece for piece, _ in model.nearest("he", k=1000)] == model.tokenizer.pieces(best)
+
+
+def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_no_neighbours(made, model):
+    of_words = Model(model.config, model.learner, word_tokenizer(283))
+    piece = of_words.tokenizer.pieces([20])[0]
+    assert piece.startswith("▁") and of_words.nearest(piece[1:], k=3) == of_words.nearest(piece, k=3) != of_words.nearest("[EOS]", k=3)
+    with pytest.raises(UsageError, match=r"piece must be one of the vocabulary, but 'unheard' is read as \[UNK\]"):
+        of_words.nearest("unheard")
+    with pytest.raises(UsageError, match="but 'cat' is read as ▁ c a t"):
+        model.nearest("cat")
+    with pytest.raises(UsageError, match="but '' is read as nothing"):
+        model.nearest("")
+    for wrong in (0, -1, 1.5, None):
+        with pytest.raises(UsageError, match="k must be an integer of at least 1"):
+            model.nearest("he", k=wrong)
+
+
+def test_pi_of_a_fixed_network_is_one_hot(model):
+    np.testing.assert_array_equal(model.pi, [[1, 0, 0], [0, 1, 0]])
+
+
 def test_nothing_to_score_is_refused(model):
     with pytest.raises(DataError, match="empty"):
         model.score("")
+
+
+def test_a_text_is_written_with_as_much_memory_as_training_showed_its_last_position(model):
+    assert model.decoder().empty_memories().hidden.shape[2] == model.config.reach == 8 + 5 - 1  # T 8, M 5
 
 
 def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, model):
@@ -138,6 +230,7 @@ def test_generate_gives_several_samples_and_json(generate, model):
     shown = generate("--prompt=the", "--num_samples=3", "--top_k=5").out
     assert shown == "".join(f"--- {number} of 3\n{text}\n" for number, text in enumerate(texts, 1))
     facts = json.loads(generate("--prompt=the", "--num_samples=3", "--top_k=5", "--json").out)
+    documented.check("generate --json", facts)
     assert facts["texts"] == texts and facts["tokens_per_second"] > 0 and facts["top_k"] == 5 and facts["blocks"] == "ad"
 
 
@@ -149,6 +242,7 @@ def test_generate_gives_several_samples_and_json(generate, model):
         (["--temperature=-1"], 1, ["temperature", "-1"]),
         (["--top_p=2"], 1, ["top_p", "2"]),
         (["--mem_len=-1"], 1, ["mem_len", "-1"]),
+        (["--mem_len=1048576", "--num_samples=1024"], 6, ["take at least", "but this machine has", "lower --num_samples or --mem_len"]),
         (["--run=missing"], 3, ["missing", "config.json"]),
         (["--data=missing"], 3, ["missing", "manifest.json"]),
     ],
@@ -190,15 +284,3 @@ def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_comma
 def test_a_network_without_a_vocabulary_is_refused(vocab_size):
     with pytest.raises(UsageError, match="vocab_size must be an integer from 1"):
         par.network("ad", vocab_size)
-
-
-@pytest.mark.slow
-def test_the_python_of_the_readme_runs_as_it_stands(made, tmp_path):
-    shutil.copytree(made.run, tmp_path / "logs" / "RUN")
-    (tmp_path / "logs" / "data").symlink_to(made.data)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
-    checks = ["assert states.shape[1] == 16 and scores['words'] == 7 + 1", "assert hidden.shape == (8, 32, 64)"]
-    for code, check in itertools.zip_longest(blocks, checks, fillvalue=""):
-        done = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0 and done.stdout, done.stderr

@@ -169,10 +169,10 @@ def test_the_command_draws_a_string_a_file_and_a_run(tmp_path, capsys, monkeypat
         (["--architecture=ad"], 1, "--architecture needs --output=FILE, a .png or .svg"),
         (["--architecture=axd", "--output=x.png"], 1, "architecture must be letters of adis"),
         (["--architecture=missing.json", "--output=x.png"], 3, "architecture missing.json does not exist"),
-        (["--architecture=ad", "--output=x.pdf"], 1, "output must end with .png or .svg, but is x.pdf"),
+        (["--architecture=ad", "--output=x.pdf"], 1, "--output must end with .png or .svg, but is 'x.pdf'"),
         (["--run=missing"], 3, "--run=missing has no config.json"),
         (["--run=group"], 1, "--run=group holds 1 seeds: give one of them, such as group/seed0"),
-        (["--architecture=ad", "--output=file/x.png"], 1, "file: File exists"),
+        (["--architecture=ad", "--output=file/x.png"], 1, "file/x.png: Not a directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import documented
 from conftest import ROOT
 from naive import cutoffs as naive
 from par import cutoffs, files
@@ -86,6 +87,7 @@ def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(run_tool, t
     shuffled = written(tmp_path / "foreign.txt", np.random.default_rng(0).permutation(COUNTS))
     flags = ("--cost=area", "--json", "--plot=")
     ordered = json.loads(run_tool("optimal_cuts", f"--counts={counts_file}", *flags).out)
+    documented.check("optimal_cuts --json", ordered)
     done = run_tool("optimal_cuts", f"--counts={shuffled}", "--sort", *flags)
     assert done.err == "" and json.loads(done.out)["clusters"] == ordered["clusters"]
     unsorted = run_tool("optimal_cuts", f"--counts={shuffled}", *flags)
@@ -145,6 +147,7 @@ def test_predicted_and_measured_times_and_the_fits_of_this_machine(data_dir, run
     done = run_tool("optimal_cuts", f"--data={data_dir}", "--d_model=16", "--max_clusters=3", "--measure", f"--plot={picture}", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
+    documented.check("optimal_cuts --json", figures)
     assert (figures["name"], figures["vocab_size"], figures["batch_size"], figures["seq_len"], figures["d_model"]) == ("synthetic", 40, 4, 8, 16)
     assert [fit["width"] for fit in figures["fits"]] == [16, 4, 1]
     for fit in figures["fits"]:
@@ -182,8 +185,8 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
         (("--counts=COUNTS", "--max_clusters=3", "--proj_dims=4"), 1, ("max_clusters tries", "up to 3, and proj_dims gives one: leave one")),
         (("--counts=COUNTS", "--seed=-1", "--measure"), 1, ("seed must be at least 0, but is -1",)),
         (("--counts=COUNTS", f"--seed={2**31}"), 1, (f"seed must be at most {2**31 - 1}, but is {2**31}",)),
-        (("--counts=COUNTS", "--plot=COUNTS"), 1, ("plot must be the path of a .png file", "words.txt", "--plot= draws none")),
-        (("--counts=COUNTS", "--plot=logs"), 1, ("plot must be the path of a .png file", "'logs'")),
+        (("--counts=COUNTS", "--plot=COUNTS"), 1, ("--plot must end with .png, but is", "words.txt")),
+        (("--counts=COUNTS", "--plot=logs"), 1, ("--plot must end with .png, but is 'logs'",)),
         (("--counts=COUNTS", "--proj_factor=0"), 1, ("proj_factor must be at least 1", "0")),
         (("--counts=COUNTS", "--batch_size=0"), 1, ("batch_size", "0")),
         (("--counts=COUNTS", "--d_model=15"), 1, ("d_model", "15")),

@@ -173,6 +173,7 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     assert unknown.returncode == 1
     assert ", ".join(path.stem for path in RECIPES) in unknown.stderr
     assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []  # only as par.tools
+    assert {path.suffix for path in installed.parent.glob("lib/python*/site-packages/par/report.*")} == {".py", ".css", ".js"}
 
 
 @pytest.mark.slow

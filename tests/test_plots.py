@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from par import growth, history, plots
+from par.latency import Costs
 from par.pictures import COLOURS, SERIES
 from pictures import colour_share
 from recorded_run import make_run
@@ -21,6 +22,18 @@ def test_curves_draw_both_evaluations_and_tau_only_for_a_search(tmp_path):
     assert colour_share(tmp_path / "fixed.png", "#0072b2") > 1e-4 and colour_share(tmp_path / "fixed.png", "#d55e00") == 0
     with Image.open(tmp_path / "search.png") as search, Image.open(tmp_path / "fixed.png") as fixed:
         assert search.height > fixed.height
+
+
+def test_how_undecided_a_search_was_falls_to_the_axis_where_it_decided_and_latencies_need_costs(tmp_path):
+    pi = [[[1 / 3] * 3] * 2, [[0.5, 0.4, 0.1]] * 2, [[1.0, 0.0, 0.0]] * 2]
+    run = history.read_run(make_run(tmp_path / "run", "ss", pi))
+    plots.decision(tmp_path / "alone.png", run, None)
+    plots.decision(tmp_path / "both.png", run, Costs(2.0, 1.0, 0.0, 4.0))
+    assert min(colour_share(tmp_path / "both.png", colour) for colour in ("#0072b2", "#d55e00")) > 1e-3
+    assert max(colour_share(tmp_path / "alone.png", colour) for colour in ("#0072b2", "#d55e00")) == 0
+    picture = np.asarray(Image.open(tmp_path / "alone.png").convert("L"))[:, 120:-20] < 60
+    heights = [np.flatnonzero(picture[:, column]).min() for column in (picture.shape[1] // 2, picture.shape[1] - 60)]
+    assert heights[0] < heights[1]  # the line falls
 
 
 def columns_of(path: Path, colour: str) -> list[int]:

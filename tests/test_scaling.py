@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import documented
 from conftest import ROOT
 from par import cost, growth, scaling
 from par.config import ModelConfig, SearchConfig
@@ -44,8 +45,8 @@ def test_every_device_holds_the_state_and_its_rows_activations_and_every_machine
     assert one.read_bytes == four.read_bytes == 4 * 8 * 8
 
 
-def test_memory_is_that_of_readme_s_fit_of_the_soft_supernet():
-    [line] = re.findall(r"megabytes: \d+ \+ (.*?); R²", (ROOT / "README.md").read_text())
+def test_memory_is_that_of_the_fit_of_the_soft_supernet_in_docs_speed():
+    [line] = re.findall(r"megabytes: \d+ \+ (.*?); R²", (ROOT / "docs" / "speed.md").read_text())
     coefficients = [float(factor) for factor in re.findall(r"(\S+) (?:P|L B)", line)]
     parameters = scaling.parameters("ss", MODEL, 40)
     shape = growth.Shape(num_blocks=2, batch_size=8, seq_len=7, mem_len=5, d_model=16, d_ffn=24)
@@ -65,7 +66,9 @@ def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_
     flags = ("--num_devices=1", "--num_devices=4", "--gigatokens=0.001", "--d_model=64", "--overhead_ms=0")
     shown = run_tool("benchmark", "scaling", *flags)
     assert shown.code == 0 and shown.out.count("\n") == 5 and shown.err == ""
-    one, four = json.loads(run_tool("benchmark", "scaling", *flags, "--json").out)["scaling"]
+    printed = json.loads(run_tool("benchmark", "scaling", *flags, "--json").out)
+    documented.check("benchmark scaling --json", printed)
+    one, four = printed["scaling"]
     assert (one["efficiency"], one["machines"], one["devices"]) == (1.0, 1, 1)
     assert four["compute_ms"] == pytest.approx(one["compute_ms"] / 4)
     assert four["efficiency"] == pytest.approx(one["step_ms"] / four["step_ms"] / 4)
@@ -92,6 +95,7 @@ def test_benchmark_sharing_measures_every_layout(run_tool):
     flags = ("--architecture=ad", "--vocab_size=3000", "--batch_size=4", "--seq_len=8", "--steps=3", "--repeats=1", "--json")
     done = run_tool("benchmark", "sharing", *flags, seconds=600)
     assert done.code == 0, done.err
+    documented.check("benchmark sharing --json", json.loads(done.out))
     rows = json.loads(done.out)["sharing"]
     assert [row["cores"] for row in rows] == [1, 1, 2, 2, 2] and all(row["steps_per_second"] > 0 for row in rows)
     alone, part, *shared = rows

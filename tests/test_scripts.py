@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", "tools/setup_venv.sh", "setup.cfg", "pyproject.toml"]
+COPIED = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run", "tools/setup_venv.sh", "setup.cfg", "pyproject.toml"]
 
 # Stands for pip, ruff and pytest. Notes its arguments in calls.jsonl; FAIL=NAME:CODE makes it fail, HANG=NAME makes it wait for a signal.
 STUB = """
@@ -72,7 +72,7 @@ class Clone:
         shutil.copytree(ROOT / "tools" / "recipes", self.root / "tools" / "recipes")
         stub = folder / "stub.py"
         stub.write_text(STUB)
-        for name in ("build_data", "train", "plot_pi", "derive", "evaluate"):
+        for name in ("build_data", "train", "plot_pi", "derive", "evaluate", "report"):
             shutil.copy(stub, self.root / "tools" / f"{name}.py")
         self.bin.mkdir()
         self.python = self.interpreter("python3", PYTHON.format(real=os.path.realpath(sys.executable), stub=stub))
@@ -264,12 +264,21 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clon
         ["derive", "--run=logs/search"],
         ["train", *given, "--architecture=logs/search/architecture.json"],
         ["evaluate", "--run=logs/search", "--run=logs/derived", "--split=valid", "--split=test", "--show_history"],
+        ["report", "--run=logs/search"],
+        ["report", "--run=logs/derived"],
     ]
     assert (clone.root / "data" / "python-docs" / "manifest.json").exists()
-    last = ["printed by derive", "printed by evaluate", "printed by plot_pi", "search   logs/search", "derived  logs/derived"]
-    assert [line for line in out.splitlines() if line][-5:] == last
+    last = [
+        "printed by derive",
+        "printed by evaluate",
+        "printed by plot_pi",
+        *["printed by report"] * 2,
+        "search   logs/search",
+        "derived  logs/derived",
+    ]
+    assert [line for line in out.splitlines() if line][-7:] == last
     assert clone.run("base_model.sh", cwd=tmp_path)[0] == 0
-    assert [call[0] for call in clone.calls()] == ["train", "plot_pi", "derive", "train", "evaluate"]
+    assert [call[0] for call in clone.calls()] == ["train", "plot_pi", "derive", "train", "evaluate", "report", "report"]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +314,7 @@ def test_paths_are_those_of_the_callers_directory(clone: Clone, tmp_path: Path) 
     assert derived[1:] == [*given, f"--architecture={tmp_path}/out/architecture.json", f"--run={tmp_path}/out-derived"]
 
 
-@pytest.mark.parametrize("step, code", [("build_data", 3), ("train", 4), ("derive", 1), ("plot_pi", 6), ("evaluate", 3)])
+@pytest.mark.parametrize("step, code", [("build_data", 3), ("train", 4), ("derive", 1), ("plot_pi", 6), ("evaluate", 3), ("report", 3)])
 def test_a_failing_step_ends_the_script_with_its_code(clone: Clone, step: str, code: int) -> None:
     assert clone.run("base_model.sh", FAIL=f"{step}:{code}")[0] == code
     assert clone.calls()[-1][0] == step
@@ -396,3 +405,23 @@ def test_run_sh_fails_if_the_lint_or_any_test_fails_or_no_test_ran(clone: Clone)
     assert len(clone.calls("pytest")) == 1
     assert clone.run("tests/run.sh", FAIL="pytest:1")[0] == 1
     assert clone.run("tests/run.sh", FAIL="pytest:5")[0] == 5
+
+
+def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_that_fails(clone: Clone, tmp_path: Path) -> None:
+    without = tmp_path / "without"  # the system's commands, but for a browser
+    without.mkdir()
+    for path in Path("/usr/bin").iterdir():
+        if not path.name.startswith("chrom"):
+            (without / path.name).symlink_to(path)
+    clone.interpreter("apt-get", '#!/bin/sh\necho "$@" >>"$CALLS.apt"\nexit "${APT:-0}"\n')
+    clone.interpreter("id", "#!/bin/sh\necho 0\n")
+    called, place = Path(f"{clone.calls_file}.apt"), f"{clone.bin}:{without}"
+    code, _, err = clone.run(".ci/run", PATH=place)
+    assert (code, "Chromium" in err) == (0, False), err
+    assert called.read_text().splitlines() == ["-qq update", "-qq -y install --no-install-recommends chromium chromium-driver"]
+    assert clone.calls("pytest") == [["pytest"]]
+    code, _, err = clone.run(".ci/run", PATH=place, APT="100")
+    assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls("pytest") == [["pytest"]]
+    called.unlink()
+    clone.interpreter("chromedriver", "#!/bin/sh\n")
+    assert clone.run(".ci/run", PATH=place)[0] == 0 and not called.exists()

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import documented
 import final_state
 from conftest import ROOT
 from par import history, seeds
@@ -204,6 +205,8 @@ def test_more_seeds_are_added_later_and_what_is_done_is_said_and_kept(tmp_path, 
     assert f"training sd in {path}/seed5: step 0 of 93" in more.err
     assert before and before == {file: file.read_bytes() for file in before}
     printed = json.loads(more.out)
+    documented.check("train --num_seeds --json", printed)
+    documented.check_files("Group of seeds", path)
     assert [(row["seed"], row["run"], row["state"], row["steps"]) for row in printed["seeds"]] == [
         (seed, f"{path}/seed{seed}", state, 93) for seed, state in ((3, "already done"), (4, "already done"), (5, "done"))
     ]
@@ -230,6 +233,7 @@ def test_each_seed_is_a_run_that_the_other_commands_take(group, run_tool):
 def test_a_dry_run_multiplies_the_work_by_the_seeds(tmp_path, data_dir, run_tool):
     done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={tmp_path / 'group'}", "--num_seeds=5", "--dry_run", "--json")
     figures = json.loads(done.out)
+    documented.check("train --dry_run --json", figures)
     assert (figures["num_seeds"], figures["total_steps"]) == (5, 5 * 93)
     assert figures["estimated_seconds"] == pytest.approx(5 * 93 / figures["steps_per_second"], rel=0.05, abs=0.05)  # told to a tenth of a second
     assert not (tmp_path / "group").exists()

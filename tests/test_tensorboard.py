@@ -19,6 +19,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.core.framework.summary_pb2 import Summary
 
 import browser
+import documented
+import final_state
 from par import board, heat_map, history
 from par.errors import StoppedError
 from small import small_config, small_data, trainer
@@ -69,6 +71,14 @@ def ask(server):
             return answer.read()
 
     return ask
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["search", "fixed"])
+def test_the_tags_of_a_search_by_latency_and_of_a_fixed_network_are_those_of_docs_artefacts(logs, run):
+    for name in ("train", "valid", "hparams"):
+        tags = final_state.tags(logs / run, name)
+        documented.check_tags(f"tensorboard/{name}", tags, required="all" if run == "search" else "always")
 
 
 def points(ask, run: str, tag: str) -> dict[int, float]:

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+import documented
 from conftest import ROOT
 from small import small_data
 
@@ -65,12 +66,22 @@ def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool)
     assert again.out == first.out.replace("done: 186", "already done: 186")
 
 
+def test_the_files_of_a_run_hold_what_docs_artefacts_tells(search):
+    run_dir, _ = search
+    documented.check_files("Run", run_dir)
+    read = {name: json.loads((run_dir / name).read_text()) for name in ("config.json", "environment.json", "summary.json")}
+    documented.check("config.json", read["config.json"])
+    documented.check("environment.json", read["environment.json"])
+    documented.check("summary.json", read["summary.json"])
+
+
 @pytest.mark.slow
 def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data_dir, run_tool):
     flags = ("--architecture=sd", *NETWORK, "--epochs=9", "--stop_when_stable=1", "--arch_lr=0.03")
     command = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
     first, again, printed = run_tool("train", *command), run_tool("train", *command), run_tool("train", *command, "--json")
     steps = json.loads(printed.out)["steps"]
+    documented.check("train --json", json.loads(printed.out))
     assert 186 <= steps < 837 and "\nended after epoch " in first.err and again.err == ""
     assert first.out.endswith(f"done: {steps} steps of 837, where the search had settled; run: {tmp_path / 'run'}\n")
     assert again.out == first.out.replace("done:", "already done:")
@@ -128,6 +139,7 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
     once, twice = (run_tool("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
     assert once.code == 0 and once.out == twice.out
     results = json.loads(once.out)["results"]
+    documented.check("evaluate --json", json.loads(once.out))
     assert [(row["split"], row["evaluate_as"]) for row in results] == [("valid", "soft"), ("valid", "argmax"), ("test", "soft"), ("test", "argmax")]
     for row in results:
         assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(np.exp(row["nll_per_token"]))
@@ -186,6 +198,7 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
     done = run_tool("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *NETWORK, "--architecture=ad", "--dry_run", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
+    documented.check("train --dry_run --json", figures)
     attention, dense, norms = 5 * 16 * 16 + 2 * 16, 2 * 16 * 24 + 16 + 24, 3 * 2 * 16
     assert figures["parameters"] == 2 * 40 * 16 + attention + dense + norms
     assert figures["total_steps"] == 186 and figures["estimated_seconds"] > 0 and figures["peak_memory_megabytes"] > 100
@@ -267,6 +280,7 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     )
     assert done.code == 0 and "retracing" not in done.err, done.err
     figures = json.loads(done.out)
+    documented.check("benchmark train --json", figures)
     assert [row["network"] for row in figures["networks"]] == [
         "s soft", "s straight_through", "s single_path", "s single_path paths=1", "s soft bf16", "s single_path bf16", "a",
     ]  # fmt: skip
@@ -286,6 +300,7 @@ def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(r
     done = run_tool(*small, "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
+    documented.check("benchmark softmax --json", figures)
     assert (figures["rows"], figures["d_model"]) == (32, 16)
     assert [(row["vocab_size"], row["cutoffs"]) for row in figures["softmax"]] == [(200, [4, 40]), (3000, [60, 600])]
     for row in figures["softmax"]:
@@ -328,6 +343,7 @@ def test_benchmark_explains_each_subject_by_itself_and_all_without_one(run_tool)
 def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
     done = run_tool("benchmark", "data", "--megabytes=3", "--megabytes=9", "--repeats=1", "--json")
     assert done.code == 0, done.err
+    documented.check("benchmark data --json", json.loads(done.out))
     builds = json.loads(done.out)["builds"]
     assert [build["megabytes"] for build in builds] == [3, 9]
     for build in builds:
@@ -347,11 +363,27 @@ def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
     done = run_tool("benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
+    documented.check("benchmark saving --json", figures)
     assert (figures["architecture"], figures["save_every"]) == ("s", 7) and list(tmp_path.iterdir()) == []
     assert figures["megabytes"] > 3 * 4 * 3000 * 16 / 1e6  # the embedding with its two moments
     assert 0 < figures["milliseconds"] <= figures["slowest"] and min(figures["step_before"], figures["step_after"]) > 0
     for name, lost in (("median", figures["milliseconds"]), ("slowest", figures["slowest"])):
         assert figures[f"share_{name}"] == pytest.approx(lost / (lost + 7 * figures["step_before"]))
+
+
+@pytest.mark.slow
+def test_benchmark_generation_and_estimators_print_what_they_measured(run_tool):
+    done = run_tool("benchmark", "generation", "--architecture=a", "--mem_len=4", "--vocab_size=3000", "--tokens=5", "--repeats=1", "--json")
+    assert done.code == 0, done.err
+    printed = json.loads(done.out)
+    documented.check("benchmark generation --json", printed)
+    (row,) = printed["generation"]
+    assert (row["mem_len"], row["context"], row["ratio"]) == (4, 4, pytest.approx(row["tokens_per_second"] / row["recomputed_tokens_per_second"]))
+    done = run_tool("benchmark", "estimators", "--blocks=1", "--draws=2", "--json")
+    assert done.code == 0, done.err
+    printed = json.loads(done.out)
+    documented.check("benchmark estimators --json", printed)
+    assert (printed["draws"], np.shape(printed["exact"])) == (2, (1, 3)) and "single_path paths 2" in printed["estimates"]
 
 
 def test_benchmark_saving_refuses_in_one_line(run_tool, tmp_path):
@@ -368,6 +400,7 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
     done = run_tool("benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
+    documented.check("benchmark growth --json", figures)
     middle = {"num_blocks": 1, "batch_size": 2, "seq_len": 4, "mem_len": 3, "d_model": 8, "d_ffn": 8}
     varied = [{}, {"num_blocks": 2}, {"batch_size": 8}, {"seq_len": 8}, {"d_model": 16}, {"d_ffn": 32}]
     assert [{name: shape[name] for name in middle} for shape in figures["shapes"]] == [middle | other for other in varied]
@@ -387,7 +420,8 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
     [
         (("--d_ffn=0",), "d_model and d_ffn must be at least 1"),
         (("--mem_len=-1",), "mem_len must be at least 0, but is -1"),
-        (("--d_model=12", "--num_heads=8"), "d_model must be even and a multiple of num_heads"),
+        (("--plot=growth.jpg",), "--plot must end with .png, but is 'growth.jpg'"),
+        (("--d_model=12", "--num_heads=8"), "--d_model must be even and a multiple of --num_heads"),
         (TINY, "must make at least 6 shapes, one more than a formula has coefficients, but make 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import documented
 import final_state
 from par import evaluation, history, manifest, runs
 from par.errors import DataError, DivergedError, ResourceError, StoppedError
@@ -258,6 +259,21 @@ def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrup
     log = (uninterrupted.run_dir / "training_log.log").read_text()
     assert [int(n) for n in re.findall(r"^step (\d+)/186", log, re.M)] == [*range(13, 186, 13), 186]
     assert f"parameters in all: {uninterrupted.learner.parameters:,} and 6 architecture logits" in log
+
+
+def test_history_note_and_tensorboard_hold_what_docs_artefacts_tells(uninterrupted):
+    run_dir = uninterrupted.run_dir
+    rows = [json.loads(line) for line in (run_dir / "history.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row["kind"] == "train":
+            documented.check("history.jsonl, train", row)
+        else:
+            documented.check("history.jsonl, valid", row)
+    documented.check("Note of a checkpoint", final_state.whole_note(run_dir))
+    documented.check("Note of a checkpoint", final_state.whole_note(run_dir, "best"))
+    documented.check_tags("tensorboard/train", final_state.tags(run_dir, "train"))
+    documented.check_tags("tensorboard/valid", final_state.tags(run_dir, "valid"))
+    documented.check_tags("tensorboard/hparams", final_state.tags(run_dir, "hparams"))
 
 
 def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_entropy(uninterrupted):

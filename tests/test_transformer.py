@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from naive import attention as naive
 from par.architecture import Architecture
 from par.config import ModelConfig, SearchConfig
 from par.phase import Phase
@@ -262,3 +263,20 @@ def test_a_clamped_distance_counts_as_the_largest_that_is_told_apart():
     same(hidden[None], hidden[6 + M - 1])
     same(hidden[None], hidden[6 + M])
     assert np.abs(hidden[None] - hidden[4]).max() > 1e-2 and np.abs(hidden[0] - hidden[4]).max() > 1e-2
+
+
+@each_norm
+@pytest.mark.parametrize("blocks", ["daad", "asis", "s"])
+def test_the_attention_of_a_block_is_that_of_its_inputs_by_the_naive_twin(blocks, norm):
+    trunk, tokens = network(blocks, norm), text(2 * M)
+    _, before = trunk(tokens[:, :M], trunk.empty_memories(B))
+    _, after = trunk(tokens[:, M:], before)  # T = M: the memories hold the inputs of both windows
+    for order, block in enumerate(index for index, kind in enumerate(blocks) if kind in "as"):
+        found, memories = trunk.attention(tokens[:, M:], before, block)
+        attention, of_block = trunk.blocks[block].parts("a")
+        read = of_block if norm == "pre" else lambda x: x
+        weights = {weight.name: weight.numpy() for weight in attention.weights}
+        expected = naive.attention_probabilities(read(after.hidden[order]).numpy(), read(before.hidden[order]).numpy(), weights)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+        for one, other in zip(memories, after):
+            np.testing.assert_array_equal(one, other)

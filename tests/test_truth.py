@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import documented
 from par import compare, origin, runs, truth
 from par.errors import DataError, UsageError
 from par.student import interval
@@ -124,6 +125,13 @@ def test_the_run_from_scratch_is_the_one_of_the_comparison(search, plan, call):
     assert code == 0 and found["unfinished"] == found["runs"] - 2
 
 
+def test_a_dry_run_counts_what_is_still_to_be_trained(search, plan, call):
+    score_all(plan, [], [4.2, 4.4])
+    found = json.loads(call("compare", f"--run={search}", "--truth", "--num_seeds=2", "--dry_run", "--json")[1])
+    documented.check("compare --truth --dry_run --json", found)
+    assert (found["runs"], found["unfinished"], found["steps"], found["blocks"]) == (4, 2, 62, "da")
+
+
 def test_scores_of_another_checkpoint_or_other_blocks_are_not_taken(plan):
     score_all(plan, [], [])
     assert plan.untrained()
@@ -163,6 +171,9 @@ def test_dry_run_says_what_would_be_trained_and_writes_nothing(search, call):
         (("--fine_tune_epochs=0",), 1, "epochs must be at least 1, but is 0"),
         (("--fine_tune_lr=11",), 1, "max_lr must be at most 10.0, but is 11.0"),
         (("--num_seeds=0",), 1, "num_seeds must be from 1 to 1000, but is 0"),
+        (("--num_random=3",), 1, "--num_random has no effect beside --truth: leave one of both out"),
+        (("--split=valid",), 1, "--split has no effect beside --truth"),
+        (("--latency_table=t.json",), 1, "--latency_table has no effect beside --truth"),
     ],
     ids=lambda value: str(value),
 )
@@ -186,10 +197,16 @@ def test_one_command_after_a_search_trains_what_is_missing_and_prints_the_table(
     code, out, _ = call(*flags)
     assert code == 0 and out.startswith("search: 1 epoch from scratch, 1 of fine-tuning at a peak of 0.005, 1 seed (1)\n")
     directory = Path(f"{search}-compare")
-    rows = {row["name"]: row for row in json.loads((directory / "truth.json").read_text())["rows"]}
+    found = json.loads((directory / "truth.json").read_text())
+    documented.check("truth.json", found)
+    documented.check("supernet.json", json.loads((directory / "supernet.json").read_text()))
+    documented.check_files("Comparison", directory)
+    rows = {row["name"]: row for row in found["rows"]}
     for split in compare.SCORED:
         nll = {name: row["runs"][0][split]["nll_per_word"] for name, row in rows.items()}
         assert nll["derived, inherited"] == pytest.approx(nll["SuperNet, argmax"], rel=1e-6) and len(set(nll.values())) >= 4
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file() and path.name not in ("lock", "truth.json")}
     assert call(*flags)[:2] == (0, out) and before == {path: path.stat().st_mtime_ns for path in before}
-    assert json.loads(call(*flags, "--json", "--report_only")[1])["rows"] == list(rows.values())
+    printed = json.loads(call(*flags, "--json", "--report_only")[1])
+    assert printed["rows"] == list(rows.values())
+    documented.check("compare --truth --json", printed)

@@ -351,6 +351,8 @@ def _growth(values: common.Flags) -> int:
     least = len(growth.MEMORY_TERMS) + 1
     if len(sweep) < least:
         raise UsageError(f"the sizes must make at least {least} shapes, one more than a formula has coefficients, but make {len(sweep)}")
+    if values.plot:
+        common.picture(values.plot, "plot")
     common.start_tensorflow()
     from par import memory, timing
 

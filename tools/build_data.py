@@ -54,6 +54,7 @@ FLAGS = (
             [],
             "http://, https:// or file:/// URL, asked before the known ones: of the archive or of a file in it, or of a directory with them",
         ),
+        (flags.DEFINE_float, "timeout", 15.0, "seconds that a URL is given to answer, and then to go on, before the next one is asked: 1 to 600"),
     )
     .own(
         "Output",
@@ -90,6 +91,8 @@ def _work(values: common.Flags) -> None:
         return _verify(values)
     if not 0 <= values.workers <= MAX_WORKERS:
         raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
+    if not 1 <= values.timeout <= 600:
+        raise UsageError(f"timeout must be from 1 to 600 seconds, but is {values.timeout:g}")
     with _engine(values) as engine:
         return _build(values, engine)
 
@@ -119,7 +122,7 @@ def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
 
 
 def _build(values: common.Flags, engine: build.Engine) -> None:
-    source = build.read(values.read(DataConfig), values.mirror, _find(values))
+    source = build.read(values.read(DataConfig), values.mirror, _find(values), values.timeout)
     root = Path(values.output_dir or Path("data") / source.corpus.name)
     with files.building(root, "manifest.json", "output_dir") as partial:
         is_built = build.is_built(root, source, values.overwrite, Progress)

@@ -18,12 +18,12 @@ import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from absl import flags
 
 from par import config, files
-from par.errors import DataError, ParError, ResourceError, StoppedError, UsageError, one_line
+from par.errors import DataError, ParError, ResourceError, SettingError, StoppedError, UsageError, one_line
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
@@ -32,6 +32,14 @@ REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeat
 TEMPORARY_BYTES = 1 << 16  # far above any function that AutoGraph rewrites
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
 GroupType = TypeVar("GroupType", bound=config.Group)
+
+
+class Section(NamedTuple):
+    """Flags that --help and docs/flags.md list under one title. group: whose settings they are; None for flags of the tool alone."""
+
+    title: str
+    names: list[str]
+    group: type[config.Group] | None = None
 
 
 class Flags(flags.FlagValues):
@@ -50,7 +58,7 @@ class Flags(flags.FlagValues):
         chosen = [(field, kind) for field, kind in config.fields(cls) if not only or field.name in only]
         for field, kind in chosen:
             _define(self, field, kind, None if inherited else field.default)
-        self.sections.append((title, [field.name for field, _ in chosen]))
+        self.sections.append(Section(title, [field.name for field, _ in chosen], cls))
         return self
 
     def read(self, cls: type[GroupType], **given: Any) -> GroupType:
@@ -75,7 +83,7 @@ class Flags(flags.FlagValues):
         """Adds flags of this tool alone: (flags.DEFINE_..., name, default, help)."""
         for define, name, default, text in definitions:
             define(name, default, text, flag_values=self)
-        self.sections.append((title, [name for _, name, _, _ in definitions]))
+        self.sections.append(Section(title, [name for _, name, _, _ in definitions]))
         return self
 
     def usage(self) -> str:
@@ -85,17 +93,37 @@ class Flags(flags.FlagValues):
     def options(self) -> list[str]:
         """The lines of --help that tell the flags."""
         lines = []
-        for title, names in self.sections:
+        for title, names, _ in self.sections:
             lines.append(f"{title}:")
             for name in names:
-                flag = self[name]
+                flag, choices = self[name], self.choices(name)
                 repeatable = " (repeatable)" if isinstance(flag, flags.MultiFlag) else ""
-                shown = repeatable if flag.default in (None, "", []) else f"{repeatable} (default {flag.default_as_str.strip(chr(39))})"
-                choices = getattr(flag.parser, "enum_values", None)
-                text = f"{flag.help.split('>: ', 1)[1]}: {'|'.join(choices)}{shown}" if choices else f"{flag.help.split(REPEATED)[0]}{shown}"
+                shown = repeatable + (f" (default {self.default(name)})" if self.default(name) else "")
+                text = self.reason(name) + (": " + "|".join(choices) if choices else "") + shown
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
                 lines += textwrap.wrap(text, 118, initial_indent=f"{label:<25} ", subsequent_indent=" " * 26)
         return lines
+
+    def choices(self, name: str) -> list[str]:
+        """The values that a flag may have, [] where it is not a choice."""
+        return list(getattr(self[name].parser, "enum_values", None) or ())
+
+    def default(self, name: str) -> str:
+        """A flag's default as one would type it, several values with commas between; "" where there is none."""
+        default = self[name].default
+        return "" if default is None else ", ".join(map(typed, default if isinstance(default, list) else [default]))
+
+    def reason(self, name: str) -> str:
+        """What a flag does, as it was defined: without the choices and the advice to repeat it, which absl puts around it."""
+        text = self[name].help.split(REPEATED)[0]
+        return text.split(">: ", 1)[1] if self.choices(name) else text
+
+
+def typed(value: Any) -> str:
+    """The value of a flag as one would type it: `0.05`, `12000`, `true`, or the text itself."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def choice(*values: str, repeatable: bool = False) -> Callable:
@@ -220,6 +248,8 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
             code = work(values) or 0
         sys.stdout.flush()
         return code
+    except SettingError as error:
+        return _fail(error.of_flags(values), error.exit_code)
     except ParError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -301,6 +331,24 @@ def _defect(error: Exception) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"error: {one_line(message)}", file=sys.stderr)
     return code
+
+
+def refuse_idle(values: Flags, names: Sequence[str], beside: str = "", without: str = "") -> None:
+    """Raises: UsageError if one of these flags was typed `beside` another, or `without` one, where it changes nothing."""
+    for name in names:
+        if values[name].present and values[name].value is not False:
+            where, remedy = (
+                (f"beside --{beside}", "leave one of both out") if beside else (f"without --{without}", f"add --{without}, or leave it out")
+            )
+            raise UsageError(f"--{name} has no effect {where}: {remedy}")
+
+
+def picture(path: str, flag: str, formats: Sequence[str] = (".png",)) -> Path:
+    """Where a picture goes. Raises: UsageError unless its name ends as one of `formats`, in which it is written; what `files.check_writable` does."""
+    if Path(path).suffix.lower() not in formats:
+        raise UsageError(f"--{flag} must end with {' or '.join(formats)}, but is {path!r}")
+    files.check_writable(Path(path))
+    return Path(path)
 
 
 def command(tool: str, **named: Any) -> str:

@@ -39,6 +39,7 @@ from par.tools import common
 from par.truth import Truth
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
+OF_OPPONENTS = ("architectures", "split", "match", "tolerance", "latency_table", "latency_of", "num_random", "random_seed", "repeats", "steps")
 RECIPE = [field.name for field, _ in fields(TrainingConfig) if field.name != "seed"]
 FLAGS = (
     common.Flags(__doc__)
@@ -171,7 +172,22 @@ def _cost(values: common.Flags, config: runs.RunConfig) -> Cost:
     return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
 
 
+def _check_together(values: common.Flags) -> None:
+    """Raises: UsageError for a flag that another one leaves without effect."""
+    if values.truth:
+        common.refuse_idle(values, OF_OPPONENTS, beside="truth")
+    else:
+        common.refuse_idle(values, ("fine_tune_epochs", "fine_tune_lr"), without="truth")
+    if values.dry_run:
+        common.refuse_idle(values, ("report_only",), beside="dry_run")
+    if not values.latency_table:
+        common.refuse_idle(values, ("latency_of",), without="latency_table")
+    elif values.match == "parameters":
+        common.refuse_idle(values, ("latency_table",), beside="match=parameters")
+
+
 def _work(values: common.Flags) -> int:
+    _check_together(values)
     if values.truth:
         return _work_of_truth(values)
     plan = _plan(values)

@@ -108,6 +108,8 @@ def _rule(values: common.Flags) -> str:
     idle = [name for name in ("output", "pairs") if values[name].present]
     if idle and values.pareto and not budgets:
         raise UsageError(f"--pareto alone chooses no network, to write or to measure: leave --{idle[0]} out, or give a budget, too")
+    if not values.measure:
+        common.refuse_idle(values, ("pairs",), beside="nomeasure")
     if not 1 <= values.pairs <= MAX_PAIRS:
         raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
     if values.calibrate and not (values.measure and (budgets or not values.pareto)):

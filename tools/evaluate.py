@@ -73,8 +73,12 @@ def _work(values: common.Flags) -> int:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     readings = _readings(values)
+    if values.architecture:
+        common.refuse_idle(values, ("evaluate_as",), beside="architecture")
+    if values.json:
+        common.refuse_idle(values, ("show_history",), beside="json")
     if values.plot:
-        files.check_writable(Path(values.plot))
+        common.picture(values.plot, "plot")
     opened = [(run, *common.opened(run, values.data)) for run in dict.fromkeys(values.run)]
     settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})

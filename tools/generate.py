@@ -20,7 +20,7 @@ from par import files
 from par.config import SamplingConfig
 from par.errors import DataError, UsageError
 from par.progress import announce
-from par.reading import Reading
+from par.reading import Reading, check_memory
 from par.tools import common
 
 MAX_PROMPT_BYTES = 1 << 20
@@ -44,7 +44,8 @@ FLAGS = (
 def _work(values: common.Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
     Reading(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
-    _, data_dir, _ = common.opened(values.run, values.data)
+    run, data_dir, _ = common.opened(values.run, values.data)
+    check_memory(run, config.num_samples, 1, run.reach if values.mem_len is None else values.mem_len, "--num_samples or --mem_len")
     common.start_tensorflow()
     from par.model import Model
 

@@ -105,13 +105,9 @@ def _sizes(values: common.Flags, v: int) -> list[int]:
 
 def _picture(values: common.Flags, name: str) -> Path | None:
     """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png, what `files.check_writable` does."""
-    path = Path(f"logs/{name}-cutoffs.png" if values.plot is None else values.plot)
     if values.plot == "":
         return None
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"plot must be the path of a .png file, but is {values.plot!r}; --plot= draws none")
-    files.check_writable(path)
-    return path
+    return common.picture(values.plot or f"logs/{name}-cutoffs.png", "plot")
 
 
 def _work(values: common.Flags) -> None:

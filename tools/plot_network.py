@@ -32,9 +32,7 @@ def _work(values: common.Flags) -> None:
         raise UsageError("give either --architecture=BLOCKS or --run=DIR; see --help")
     if values.architecture and not values.output:
         raise UsageError("--architecture needs --output=FILE, a .png or .svg")
-    output = Path(values.output or Path(values.run) / "plots" / "network.png")
-    if output.suffix.lower() not in FORMATS:
-        raise UsageError(f"output must end with {' or '.join(FORMATS)}, but is {output}")
+    output = common.picture(values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS)
     if values.run:
         drawn = runs.load(common.required_dir(values.run, "run", "config.json"))[0].architecture
     else:

@@ -33,7 +33,7 @@ def sees(i: int, j: int, mem_len: int, valid: int, visibility: str, same_length:
     return distance <= mem_len or not same_length
 
 
-def relative_attention(
+def attention_probabilities(
     x: np.ndarray,
     memory: np.ndarray,
     weights: Mapping[str, np.ndarray],
@@ -41,29 +41,38 @@ def relative_attention(
     valid: list[int] | None = None,
     same_length: bool = False,
 ) -> np.ndarray:
-    """Dai et al. 2019, section 3.3: x [B, T, D], memory [B, M, D], weights by name, valid [B] (default all) -> [B, T, D]."""
+    """Dai et al. 2019, section 3.3: x [B, T, D], memory [B, M, D], weights by name, valid [B] (default all) -> [B, H, T, S]."""
     (batch, seq_len, d_model), mem_len = x.shape, memory.shape[1]
     w = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
     heads, d_head = w["content_bias"].shape
-    out = np.zeros([batch, seq_len, d_model])
+    out = np.zeros([batch, heads, seq_len, mem_len + seq_len])
     for b in range(batch):
         keys = np.concatenate([memory[b], x[b]])
         filled = mem_len if valid is None else valid[b]
         for i in range(seq_len):
-            attended = []
             for h in range(heads):
                 mine = slice(h * d_head, (h + 1) * d_head)
                 query = x[b, i] @ w["query"][:, mine]
-                odds, total = 0.0, np.zeros([d_head])
                 for j in range(mem_len + seq_len):
                     if not sees(i, j, mem_len, filled, visibility, same_length):
                         continue
                     key = keys[j] @ w["key_value"][:, mine]
-                    value = keys[j] @ w["key_value"][:, d_model:][:, mine]
                     position = code(mem_len + i - j, d_model) @ w["position"][:, mine]
                     logit = (query + w["content_bias"][h]) @ key + (query + w["position_bias"][h]) @ position
-                    odd = math.exp(logit / math.sqrt(d_head))
-                    odds, total = odds + odd, total + odd * value
-                attended.append(total / odds)
+                    out[b, h, i, j] = math.exp(logit / math.sqrt(d_head))
+                out[b, h, i] /= out[b, h, i].sum()
+    return out
+
+
+def relative_attention(x: np.ndarray, memory: np.ndarray, weights: Mapping[str, np.ndarray], *how: object) -> np.ndarray:
+    """What the probabilities make of the values: x [B, T, D], memory [B, M, D] -> [B, T, D]; `how`: visibility, valid, same_length."""
+    probability = attention_probabilities(x, memory, weights, *how)
+    w = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
+    (heads, d_head), d_model = w["content_bias"].shape, x.shape[-1]
+    out = np.zeros(x.shape)
+    for b in range(len(x)):
+        values = np.concatenate([memory[b], x[b]]) @ w["key_value"][:, d_model:]
+        for i in range(x.shape[1]):
+            attended = [probability[b, h, i] @ values[:, h * d_head : (h + 1) * d_head] for h in range(heads)]
             out[b, i] = np.concatenate(attended) @ w["output"]
     return out

@@ -1,0 +1,89 @@
+"""The frame of a report: one HTML file that loads nothing, whatever stands in it.
+
+Its Content-Security-Policy names the one style and the one script by their SHA-256 and lets nothing else run, no picture come from elsewhere and no
+form be sent. So text that got in as markup, which par.markup prevents, would still do nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from par import __version__, heat_map
+from par.markup import Html, element
+
+POLICY = "default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
+
+
+class Section(NamedTuple):
+    """A part of the page. name: in its address."""
+
+    name: str
+    title: str
+    body: Sequence[Html]
+
+    @property
+    def html(self) -> Html:
+        """With its heading."""
+        heading = element("h2", self.title, id=f"{self.name}-title")
+        return element("section", heading, *self.body, id=self.name, aria_labelledby=f"{self.name}-title")
+
+
+def page(title: str, lede: str, begin: Sequence[Html], sections: Sequence[Section]) -> str:
+    """The whole file. begin: what stands below the title, before the table of contents."""
+    style, script = style_sheet(), _file("report.js")
+    policy = POLICY.format(style=_digest(style), script=_digest(script))
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="generator", content=f"par-transformer-xl {__version__}"),
+        element("title", f"{title}: report"),
+        element("style", Html(style)),
+    )
+    contents = element("ul", *(element("li", element("a", section.title, href=f"#{section.name}")) for section in sections))
+    body = element(
+        "body",
+        element("a", "To the content", class_="skip", href="#main"),
+        element("header", element("h1", title), element("p", lede, class_="lede"), *begin),
+        element("nav", contents, aria_label="Contents"),
+        element("main", *(section.html for section in sections), id="main", tabindex=-1),
+        element("footer", element("p", f"Made by PAR Transformer-XL search {__version__} from the files of the run. This page loads nothing.")),
+        element("script", Html(script)),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def style_sheet() -> str:
+    """report.css, and the colours of the map of pi: a class for each level of probability, its text black or white, whichever contrasts more."""
+    return _file("report.css") + "".join(
+        f".p{level} {{ background: rgb({', '.join(map(str, colour))}); color: {text}; }}\n" for level, (colour, text) in enumerate(_levels())
+    )
+
+
+def _levels() -> list[tuple[list[int], str]]:
+    colours = heat_map.ramp()[heat_map.cell_index(np.linspace(0, 1, heat_map.LEVELS + 1)).astype(int)]
+    return [(colour.tolist(), "#ffffff" if luminance(colour) < 0.179 else "#000000") for colour in colours]
+
+
+def luminance(colour: Sequence[int]) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.2). Text on it has a contrast of 1.05 / (it + 0.05) in white and of (it + 0.05) / 0.05 in black,
+    which are equal at 0.179."""
+    share = np.asarray(colour, np.float64) / 255
+    return float(np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
+
+
+@functools.cache
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,139 @@
+"""What there is to report of a run, or of several seeds of one setting: every artefact that lies in its directory, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from par import architecture, files, history, latency, manifest, model_card, runs, seeds
+from par.architecture import Architecture
+from par.errors import DataError
+from par.manifest import Manifest
+from par.markup import Html, code, paragraph
+
+SAMPLES = Path("samples") / "training.txt"
+SAMPLE_BYTES = 16_000  # the end of the texts, as much as a reader looks at
+MAX_PARAMETERS = 1 << 62
+Command = Callable[..., str]  # the line of another command: its name, and its flags by name
+
+
+class Latencies(NamedTuple):
+    """Costs of blocks, of which case they are, and the table that they are from; None: the search itself was given them."""
+
+    of: str
+    costs: latency.Costs
+    table: Path | None
+
+    @property
+    def source(self) -> str:
+        """For people."""
+        return self.table.name if self.table else "the run's settings"
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefacts:
+    """What a report is made from; None and '' for what is not there."""
+
+    directory: Path  # as it was named
+    first: Path  # the run whose settings are told: the directory itself, or the first of several seeds
+    run: history.Run
+    config: runs.RunConfig
+    data_dir: Path
+    group: dict[int, history.Run]  # several seeds; {}: one run
+    finished: bool
+    parameters: int | None
+    manifest: Manifest | None  # None, too, where other data is there by now
+    chosen: Architecture | None  # what was derived from it
+    origin: Architecture | None  # what it was derived as
+    latencies: Latencies | None
+    environment: dict[str, Any]
+    samples: str
+
+    @property
+    def name(self) -> str:
+        """Of the run or the group."""
+        return self.directory.resolve().name if self.group else self.run.name
+
+    @property
+    def step(self) -> int:
+        """How far it has come: of the last row, 0 before it."""
+        return max((rows[-1]["step"] for rows in self.run.rows.values() if rows), default=0)
+
+
+def missing(said: str, command: str) -> Html:
+    """What stands in the place of what is not there: what it is, and by which command it comes."""
+    return paragraph(f"{said}: ", code(command), class_="missing")
+
+
+def read(directory: Path) -> Artefacts:
+    """Reads a run's directory, or that of several seeds.
+
+    Raises: DataError if there is no run, or anything that belongs to it is damaged.
+    """
+    directory = Path(directory)
+    group = {} if (directory / "config.json").is_file() or not seeds.found(directory) else seeds.read(directory)
+    first = seeds.directory(directory, next(iter(group))) if group else directory
+    run = group[next(iter(group))] if group else history.read_run(directory)
+    config, data_dir = runs.load(first)
+    path = directory / "architecture.json"
+    chosen = architecture.load(path) if path.is_file() else None
+    return Artefacts(
+        directory,
+        first,
+        run,
+        config,
+        data_dir,
+        group,
+        finished=all(map(runs.finished, seeds.found(directory).values() if group else [directory])),
+        parameters=_parameters(_read_if_there(first / "summary.json"), first),
+        manifest=_manifest(data_dir, config),
+        chosen=chosen,
+        origin=model_card.derived(first, config.architecture),
+        latencies=_latencies((directory, first), config, chosen),
+        environment=_read_if_there(first / "environment.json"),
+        samples=_tail(first / SAMPLES),
+    )
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return files.read_json(path, path.stem) if path.is_file() else {}
+
+
+def _parameters(summary: dict[str, Any], first: Path) -> int | None:
+    count = summary.get("parameters")
+    if summary and not (type(count) is int and 0 < count < MAX_PARAMETERS):
+        raise DataError(f"summary {first / 'summary.json'} must have parameters above 0, but has {str(count)[:60]!r}")
+    return count
+
+
+def _manifest(data_dir: Path, config: runs.RunConfig) -> Manifest | None:
+    if not (data_dir / "manifest.json").is_file():
+        return None
+    found = manifest.load(data_dir)
+    return found if runs.DataIdentity.of(found) == config.data else None
+
+
+def _latencies(places: Sequence[Path], config: runs.RunConfig, chosen: Architecture | None) -> Latencies | None:
+    """By the table beside the run, if it fits its shape, else by what the search itself was given."""
+    data = config.data
+    for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:
+        table = latency.load(path)
+        of = chosen.latency.of if chosen and chosen.latency else latency.WHAT[0]
+        if not table.misfits(of, config.model, data.vocab_size, data.batch_size, data.seq_len):
+            return Latencies(of, table.costs(of), path)
+    costs = latency.costs_of(config.search.latency_ms)
+    return Latencies(config.search.latency_of, costs, None) if costs else None
+
+
+def _tail(path: Path) -> str:
+    """The end of a text, from the beginning of a line."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SAMPLE_BYTES))
+        text = file.read(SAMPLE_BYTES).decode("utf-8", "replace")
+    return text.strip() if size <= SAMPLE_BYTES else text.partition("\n")[2].strip()

@@ -1,0 +1,89 @@
+"""A text whose tokens are coloured by how much they surprised a network: HTML for a notebook or a page, without scripts.
+
+    The  cat  sat  on  the  mat        darker: the network gave the token less probability; the numbers are in each token's title
+    ...  ###  ##   .   .    ###        (shown when the mouse rests on it)
+
+Whatever the text holds is escaped, and what can't be printed is shown by its code, so that it can neither be markup nor turn the reading direction.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from par import heat_map
+
+MOST_TOKENS = 2_000  # of a longer text the beginning is shown: a page of that many spans is still quick
+LEGEND = 6  # steps of the scale below the text
+
+
+class Span(NamedTuple):
+    """A part of a text that is seen as one: of a token, or of several that make one character together."""
+
+    text: str
+    pieces: list[str]
+    nll: float  # nats, summed
+
+
+def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> Iterator[Span]:
+    """Tokens as parts that can be seen: those without a text of their own, as the first bytes of a character, go with the next one that has one."""
+    open_pieces: list[str] = []
+    total = 0.0
+    for piece, text, of_token in zip(pieces, texts, nll, strict=True):
+        open_pieces.append(piece)
+        total += float(of_token)
+        if text:
+            yield Span(text, open_pieces, total)
+            open_pieces, total = [], 0.0
+    if open_pieces:
+        yield Span("".join(open_pieces), open_pieces, total)
+
+
+def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float) -> str:
+    """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the scale below it.
+
+    pieces, texts, nll: of each of the N tokens, as par.model.Model.token_scores gives them.
+    """
+    count = len(pieces)
+    shown = "".join(_span(_printable(span.text), _title(span), span.nll / most) for span in spans(*(of[:MOST_TOKENS] for of in (pieces, texts, nll))))
+    more = f" ... and {count - MOST_TOKENS:,} more tokens" if count > MOST_TOKENS else "" if count else "(no text)"
+    steps = (most * i / (LEGEND - 1) for i in range(LEGEND))
+    scale = "".join(_span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most) for step in steps)
+    look = "background:#fff;color:#000;padding:0.6em;font-family:monospace;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
+    return f'<div style="{look}">{shown}{more}<div style="margin-top:0.8em">nats of a token: {scale} and more</div></div>'
+
+
+def colours(share: float) -> tuple[str, str]:
+    """Background and text colour, #rrggbb, of a share from 0 (light) to 1 (dark), on the scale of the heat maps; beyond it, of its end."""
+    index = int(heat_map.cell_index(np.clip(share, 0.0, 1.0)))
+    return _palette()[index], "#ffffff" if index < heat_map.LIGHT_TEXT_BELOW else "#000000"
+
+
+@functools.cache
+def _palette() -> list[str]:
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in heat_map.ramp().tolist()]
+
+
+def _span(text: str, title: str, share: float) -> str:
+    background, colour = colours(share)
+    return f'<span title="{html.escape(title)}" style="background:{background};color:{colour}">{html.escape(text)}</span>'
+
+
+def _title(span: Span) -> str:
+    pieces = " ".join(_printable(piece) for piece in span.pieces)
+    return f"{pieces}: {span.nll:.2f} nats, probability {_percent(span.nll)}{', together' * (len(span.pieces) > 1)}"
+
+
+def _percent(nll: float) -> str:
+    """exp(-nll) to three digits."""
+    return f"{100 * math.exp(-nll):.3g} %"
+
+
+def _printable(text: str) -> str:
+    """Text with a sign at line ends, and what can't be printed by its code."""
+    return "".join("\u21b5\n" if char == "\n" else char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

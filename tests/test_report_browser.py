@@ -1,0 +1,216 @@
+"""The page of a run as its reader meets it, in a real browser: the slider moves, nothing is loaded, everything can be read, and it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from browser import browser, console, printed, requests, resize
+from par.tools import report as tool
+from recorded_run import make_run
+from reported import SECTIONS, complete
+
+pytestmark = pytest.mark.slow
+
+# Every text's colour beside what is painted below it; [text, contrast] of what is less than 4.5.
+FAINT = """
+const channels = (colour) => { const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number); return {rgb: [r, g, b], a}; };
+const luminance = (rgb) => rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+function ground(element) {
+  for (let e = element; e; e = e.parentElement) {
+    const {rgb, a} = channels(getComputedStyle(e).backgroundColor);
+    if (a === 1) return rgb;
+    if (a !== 0) throw new Error(`half transparent: ${e.outerHTML.slice(0, 80)}`);
+  }
+  return [255, 255, 255];
+}
+const faint = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+let seen = 0;
+while (walker.nextNode()) {
+  const element = walker.currentNode.parentElement;
+  if (!walker.currentNode.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+  seen += 1;
+  const lights = [luminance(channels(getComputedStyle(element).color).rgb), luminance(ground(element))].sort((x, y) => y - x);
+  const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
+  if (contrast < 4.5) faint.push([walker.currentNode.data.trim().slice(0, 40), contrast]);
+}
+return [seen, faint];
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    made = complete(tmp_path_factory.mktemp("complete"), hostile=True)
+    assert tool.main([f"--run={made}"]) == 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def reader(run, tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(run, reader):
+    """The page, opened anew at 1,280 pixels."""
+    return open_page(reader, run)
+
+
+def open_page(driver, run: Path, width: int = 1280):
+    resize(driver, width)
+    driver.get((run / "report.html").as_uri())
+    return driver
+
+
+def rows_of(run: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == "train"]
+
+
+def map_shown(driver) -> list[str]:
+    """What is seen of pi: the text of each cell that shows one, row by row."""
+    return driver.execute_script("return [...document.querySelectorAll('#pi-map td.best span')].map((cell) => cell.textContent)")
+
+
+def numbers(row: dict) -> list[str]:
+    """What the map shows of a row of the history, in the order of the cells."""
+    likeliest = [max(range(3), key=lambda kind: (p[kind], kind)) for p in row["pi"]]
+    return [("fixed" if block == 3 else f"{p[kind]:.2f}") for kind in range(3) for block, p in enumerate(row["pi"]) if likeliest[block] == kind]
+
+
+def test_a_page_of_hostile_texts_runs_nothing_loads_nothing_and_has_every_section(opened):
+    assert opened.title == "Search sssd on synthetic: report"  # not what the texts would make of it
+    for name in SECTIONS:
+        assert opened.find_element("id", name).is_displayed(), name
+    assert opened.execute_script("return [...document.images].every((image) => image.complete && image.naturalWidth > 100)")
+    assert opened.find_element("id", "samples").text.count("<script>document.title='owned'</script>") == 1
+    assert console(opened) == [] and requests(opened) == []
+
+
+def test_the_policy_holds_even_where_markup_would_get_in(opened):
+    opened.execute_script("document.getElementById('samples').innerHTML = '<img src=\"https://example.invalid/x.png\" onerror=\"document.title=1\">'")
+    time.sleep(0.3)
+    assert any("Content Security Policy" in line for line in console(opened)) and requests(opened) == []
+    assert opened.title == "Search sssd on synthetic: report"
+
+
+def test_the_slider_and_its_keys_move_the_map_to_the_history_s_values(run, opened):
+    from selenium.webdriver.common.keys import Keys
+
+    rows, slider = rows_of(run), opened.find_element("id", "pi-step")
+    assert map_shown(opened) == numbers(rows[-1]) and slider.is_displayed()
+    written = re.findall(r'<td class="(p\d[^"]*)">', (run / "report.html").read_text(encoding="utf-8"))
+    assert opened.execute_script("return [...document.querySelectorAll('#pi-map td')].map((cell) => cell.className)") == written
+    for keys, place in ((Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2), (Keys.ARROW_LEFT, 1), (Keys.END, len(rows) - 1)):
+        slider.send_keys(keys)
+        said = f"step {rows[place]['step']} of 62, tau {rows[place]['tau']:.3f}"
+        assert map_shown(opened) == numbers(rows[place])
+        assert opened.find_element("id", "pi-state").text == said == slider.get_attribute("aria-valuetext")
+    assert numbers(rows[0]) != numbers(rows[1]) != numbers(rows[-1])
+    colours = {cell.value_of_css_property("background-color") for cell in opened.find_elements("css selector", "#pi-map td")}
+    assert len(colours) > 3
+
+
+def test_play_runs_to_the_end_pause_holds_it_and_the_button_works_by_key(run, opened):
+    from selenium.webdriver.common.keys import Keys
+
+    button, state = opened.find_element("id", "pi-play"), opened.find_element("id", "pi-state")
+    end = state.text
+    assert button.text == "Play"
+    button.send_keys(Keys.ENTER)
+    wait(lambda: "step 2 " not in state.text and state.text != end)
+    assert button.text == "Pause"
+    button.click()
+    held = state.text
+    time.sleep(0.9)  # two states of at most half a second
+    assert button.text == "Play" and state.text == held != end
+    button.send_keys(Keys.SPACE)
+    wait(lambda: state.text == end and button.text == "Play", seconds=40)
+
+
+def wait(true, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_for_whom_motion_is_too_much_the_states_are_few_and_calm(run, tmp_path):
+    with browser(tmp_path, reduced_motion=True) as driver:
+        open_page(driver, run)
+        cell = driver.find_element("css selector", "#pi-map td")
+        assert cell.value_of_css_property("transition-duration") == "0s"
+        assert driver.execute_script("return getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+        driver.find_element("id", "pi-play").click()
+        state = driver.find_element("id", "pi-state")
+        wait(lambda: "step 2 " not in state.text and "step 62 " not in state.text)
+        assert state.text.startswith("step 8 ")  # of 31 states every third, a second each
+        assert requests(driver) == [] and console(driver) == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_wider_than_the_page(run, reader, width):
+    open_page(reader, run, width)
+    assert reader.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    parts = "document.querySelectorAll('p, pre, figure, dl, h1, h2, h3, .controls, .scroll')"
+    assert reader.execute_script(f"return [...{parts}].filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML)") == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_text_can_be_read_in_light_and_dark(run, tmp_path, dark):
+    with browser(tmp_path, dark=dark) as driver:
+        open_page(driver, run)
+        ground = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, re.findall(r"\d+", ground))) < 64) == dark
+        seen, faint = driver.execute_script(FAINT)
+        assert seen > 300 and faint == []
+        driver.execute_script("document.getElementById('pi-step').value = 0; document.getElementById('pi-step').dispatchEvent(new Event('input'))")
+        time.sleep(0.3)  # the colours have a transition
+        assert driver.execute_script(FAINT)[1] == []
+
+
+def test_everything_that_can_be_used_is_reached_by_the_keyboard_and_seen_to_be(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    opened.find_element("tag name", "body").send_keys(Keys.TAB)
+    first = opened.switch_to.active_element
+    assert first.text == "To the content" and first.location["x"] >= 0 and first.value_of_css_property("outline-style") == "solid"
+    reached = []
+    for _ in range(14):
+        opened.switch_to.active_element.send_keys(Keys.TAB)
+        reached.append(opened.switch_to.active_element.get_attribute("id") or opened.switch_to.active_element.get_attribute("href") or "")
+    assert "pi-play" in reached and "pi-step" in reached and sum("#" in place for place in reached) == len(SECTIONS)
+
+
+def test_it_prints_on_some_pages_with_the_last_state_and_without_buttons(run, opened):
+    opened.execute_script("document.getElementById('pi-step').value = 0; document.getElementById('pi-step').dispatchEvent(new Event('input'))")
+    paper = printed(opened)
+    assert paper.startswith(b"%PDF-") and 3 <= len(re.findall(rb"/Type\s*/Page\b(?!s)", paper)) <= 20
+    assert map_shown(opened) == numbers(rows_of(run)[-1])
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert not opened.find_element("id", "pi-controls").is_displayed() and opened.find_element("id", "pi-map").is_displayed()
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_without_scripts_the_last_state_is_there_and_no_control_that_does_nothing(run, reader):
+    reader.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        open_page(reader, run)
+        cells = [cell.get_attribute("textContent") for cell in reader.find_elements("css selector", "#pi-map td.best span")]
+        assert cells == numbers(rows_of(run)[-1]) and not reader.find_element("id", "pi-play").is_displayed()
+    finally:
+        reader.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_a_map_of_many_blocks_scrolls_by_itself(reader, tmp_path):
+    run = make_run(tmp_path / "deep", 40 * "s", count=5)
+    assert tool.main([f"--run={run}"]) == 0
+    open_page(reader, run, 400)
+    assert reader.execute_script("return document.documentElement.scrollWidth") == 400
+    assert reader.execute_script("const e = document.querySelector('#pi .scroll'); return e.scrollWidth > 2 * e.clientWidth && e.tabIndex === 0")
