@@ -9,7 +9,6 @@ Whatever the text holds is escaped, and what can't be printed is shown by its co
 from __future__ import annotations
 
 import functools
-import html
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from par import heat_map
+from par.markup import Html, element, joined
 
 MOST_TOKENS = 2_000  # of a longer text the beginning is shown: a page of that many spans is still quick
 LEGEND = 6  # steps of the scale below the text
@@ -44,18 +44,19 @@ def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> 
         yield Span("".join(open_pieces), open_pieces, total)
 
 
-def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float) -> str:
+def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float) -> Html:
     """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the scale below it.
 
     pieces, texts, nll: of each of the N tokens, as par.model.Model.token_scores gives them.
     """
     count = len(pieces)
-    shown = "".join(_span(_printable(span.text), _title(span), span.nll / most) for span in spans(*(of[:MOST_TOKENS] for of in (pieces, texts, nll))))
+    seen = spans(pieces[:MOST_TOKENS], texts[:MOST_TOKENS], nll[:MOST_TOKENS])
+    shown = joined([_span(_printable(span.text), _title(span), span.nll / most) for span in seen])
     more = f" ... and {count - MOST_TOKENS:,} more tokens" if count > MOST_TOKENS else "" if count else "(no text)"
     steps = (most * i / (LEGEND - 1) for i in range(LEGEND))
-    scale = "".join(_span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most) for step in steps)
+    scale = joined([_span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most) for step in steps])
     look = "background:#fff;color:#000;padding:0.6em;font-family:monospace;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
-    return f'<div style="{look}">{shown}{more}<div style="margin-top:0.8em">nats of a token: {scale} and more</div></div>'
+    return element("div", shown, more, element("div", "nats of a token: ", scale, " and more", style="margin-top:0.8em"), style=look)
 
 
 def colours(share: float) -> tuple[str, str]:
@@ -69,9 +70,9 @@ def _palette() -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in heat_map.ramp().tolist()]
 
 
-def _span(text: str, title: str, share: float) -> str:
+def _span(text: str, title: str, share: float) -> Html:
     background, colour = colours(share)
-    return f'<span title="{html.escape(title)}" style="background:{background};color:{colour}">{html.escape(text)}</span>'
+    return element("span", text, title=title, style=f"background:{background};color:{colour}")
 
 
 def _title(span: Span) -> str:

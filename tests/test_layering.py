@@ -18,15 +18,15 @@ LAYERS = (
     "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
     "optimizers schedules bilevel metrics neighbours cost growth scaling latency latency_penalty",
     "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
-    "pictures heat_map pi_pictures consensus_picture network_picture attention_picture shown_text plots front notebook",
+    "pictures heat_map pi_pictures consensus_picture network_picture attention_picture markup shown_text plots front notebook",
     "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
     "scaling_timing latency_timing board logs samples training comparison",
-    "graph_tokenizer model_card export markup report_page report_run report_search report_network report_comparison report_setup report",
+    "graph_tokenizer model_card export report_page report_run report_search report_network report_comparison report_setup report",
 )
 ORDER = " ".join(LAYERS).split()
 # Of the second and of later layers, whose others need TensorFlow.
 LIGHT = "download archive corpus corpora sharding batching manifest cutoffs metrics neighbours cost growth scaling latency model_card "
-LIGHT += "markup report_page report_run report_search report_network report_comparison report_setup report"
+LIGHT += "report_page report_run report_search report_network report_comparison report_setup report"
 WITHOUT_TENSORFLOW = " ".join((LAYERS[0], LIGHT, LAYERS[5])).split()
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
