@@ -7,7 +7,8 @@ usage() {
   cat <<'END'
 usage: tests/run.sh [--all] [pytest options]
 
-Sets up .venv if it is missing, checks with ruff, runs the tests. Without --all, those marked slow are left out.
+Sets up .venv if it is missing, checks with ruff, runs the tests. Without --all, those marked slow are left out;
+with it, two processes share the test files (-n 0: one).
 Paths are as seen from the project's directory: tests/run.sh tests/test_packaging.py -k version
 PYTHON names the interpreter to use (CPython 3.11 to 3.13), PAR_VENV another place than .venv.
 END
@@ -20,7 +21,7 @@ for option; do
       usage
       exit 0
       ;;
-    --all) selection=() ;;
+    --all) selection=(-n 2 --dist loadfile) ;; # much of a slow test is waiting for one core: starting a command, tracing, saving
     *) options+=("$option") ;;
   esac
 done

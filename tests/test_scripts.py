@@ -397,7 +397,7 @@ def test_run_sh_leaves_slow_tests_out_unless_all_are_wanted(clone: Clone) -> Non
         ["pytest", "-m", "not slow", "-k", "two words"],
     ]
     assert clone.run("tests/run.sh", "-x", "--all")[0] == 0
-    assert clone.calls("pytest") == [["pytest", "-x"]]
+    assert clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile", "-x"]]
 
 
 def test_run_sh_fails_if_the_lint_or_any_test_fails_or_no_test_ran(clone: Clone) -> None:
