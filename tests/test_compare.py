@@ -237,3 +237,7 @@ def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
         path.write_text(json.dumps({"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures} | damage))
         with pytest.raises(DataError, match=r"scores .*scores.json are not those of a comparison: remove the file"):
             compare.read_scores(tmp_path, "test")
+
+
+def test_a_time_is_told_in_whole_seconds_and_never_more():
+    assert [findings.clock(seconds) for seconds in (0.9, 59.99, 3723.9)] == ["0:00:00", "0:00:59", "1:02:03"]
