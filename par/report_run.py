@@ -74,6 +74,8 @@ def read(directory: Path) -> Artefacts:
     Raises: DataError if there is no run, or anything that belongs to it is damaged.
     """
     directory = Path(directory)
+    if directory.name in ("", ".."):  # what lies beside it is found, and the commands are told, by its name
+        directory = directory.resolve()
     group = {} if (directory / "config.json").is_file() or not seeds.found(directory) else seeds.read(directory)
     first = seeds.directory(directory, next(iter(group))) if group else directory
     run = group[next(iter(group))] if group else history.read_run(directory)

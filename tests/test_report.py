@@ -164,6 +164,15 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path, monke
     assert "The likeliest blocks so far are" in page.text("network") and "step 40 of 62" in page.text("pi-state")
 
 
+@pytest.mark.parametrize("named", [".", "samples/..", "samples/../."])
+def test_a_run_named_from_inside_has_the_page_that_it_has_from_outside(named, tmp_path, monkeypatch):
+    run = complete(tmp_path)
+    from_outside = made(run).texts
+    monkeypatch.chdir(run)
+    assert tool.main([f"--run={named}", f"--output={tmp_path}/page.html"]) == 0
+    assert Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts == from_outside
+
+
 def test_a_run_that_has_recorded_nothing_yet_has_a_page(tmp_path):
     run = recorded(tmp_path)
     write_history(run / "history.jsonl", [])
