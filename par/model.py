@@ -168,21 +168,31 @@ class Model:
         there = len(window) + min(len(before), mem_len)
         return AttentionMap(probability[0, :, :, -there:].numpy(), self.tokenizer.pieces(ids[-there:]))
 
-    def nearest(self, piece: str, k: int = 10) -> list[tuple[str, float]]:
+    def nearest(self, piece: str | int, k: int = 10) -> list[tuple[str, float]]:
         """The k pieces whose embeddings point the same way as that of `piece`, with the cosine of the angle between, nearest first; no special ones.
 
-        piece: a word that is one piece, or a piece as the vocabulary spells it (▁ stands for a space). Raises: UsageError if it is neither, or k is
-        no number of pieces.
+        piece: a word that is one piece, or a piece as the vocabulary spells it (▁ stands for a space), or its id: in many a vocabulary `re` is both
+        the word ▁re and the end of others, and as a text the word. Raises: UsageError if it is none of these, or k is no number of pieces.
         """
         if type(k) is not int or k < 1:
             raise UsageError(f"k must be an integer of at least 1, but is {k!r}")
+        row = self._row(piece)
+        found = neighbours.nearest(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
+        names = self.tokenizer.pieces(token for token, _ in found)
+        return [(name, cosine) for name, (_, cosine) in zip(names, found)]
+
+    def _row(self, piece: str | int) -> int:
+        """The id of a piece, as `nearest` takes it."""
+        if type(piece) is int:
+            vocab_size = self.config.data.vocab_size
+            if not 0 <= piece < vocab_size:
+                raise UsageError(f"piece must be one of the vocabulary, as an id from 0 to {vocab_size - 1:,}, but is {piece}")
+            return piece
         ids = self._prompt(piece)
         row = ids[0] if len(ids) == 1 and ids[0] != UNK else self.tokenizer.id_of(piece)
         if row is None:
             raise UsageError(f"piece must be one of the vocabulary, but {piece!r} is read as {' '.join(self.tokenizer.pieces(ids)) or 'nothing'}")
-        found = neighbours.nearest(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
-        names = self.tokenizer.pieces(token for token, _ in found)
-        return [(name, cosine) for name, (_, cosine) in zip(names, found)]
+        return row
 
     def embed(self, text: str) -> np.ndarray:
         """The hidden states [N, D] after each of the N ids of `encode(text)`, each with all that came before it in memory and window."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 import documented
 import par
 from conftest import Finished
-from par import manifest
+from par import manifest, model_proto
 from par.errors import DataError, UsageError
 from par.learner import Learner
 from par.model import Model
@@ -197,6 +197,17 @@ def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_n
     for wrong in (0, -1, 1.5, None):
         with pytest.raises(UsageError, match="k must be an integer of at least 1"):
             model.nearest("he", k=wrong)
+
+
+def test_a_piece_that_is_a_word_for_a_reader_has_neighbours_by_its_id(model):
+    proto = model_proto.ModelProto.FromString(word_tokenizer(283).model)
+    proto.pieces[30].piece = "w20"  # as the end of a word; ▁w20 is piece 20
+    of_both = Model(model.config, model.learner, Tokenizer(proto.SerializeToString(deterministic=True)))
+    assert of_both.nearest("w20", k=3) == of_both.nearest("▁w20", k=3) == of_both.nearest(20, k=3) != of_both.nearest(30, k=3)
+    assert [of_both.nearest(number, k=275)[-1] for number in (20, 30)] and "w20" not in dict(of_both.nearest(30, k=275))
+    for wrong in (-1, 283):
+        with pytest.raises(UsageError, match=f"piece must be one of the vocabulary, as an id from 0 to 282, but is {wrong}"):
+            model.nearest(wrong)
 
 
 def test_pi_of_a_fixed_network_is_one_hot(model):
