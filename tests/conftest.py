@@ -21,6 +21,9 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")  # sums are split by thread
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
 os.environ["MPLBACKEND"] = "agg"
+# Where the network is behind a proxy: the tests' own servers, TensorBoard and chromedriver are not.
+_direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
+os.environ.update({"no_proxy": _direct, "NO_PROXY": _direct})
 # A shell that starts the suite in the background ignores SIGINT, nohup SIGHUP, and the commands under test inherit that.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:

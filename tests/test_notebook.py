@@ -165,11 +165,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         shutil.copy(path, target)
     (tmp_path / "temporary").mkdir()
     nowhere = "http://127.0.0.1:9"  # the port of the protocol that discards: nobody listens
-    for name, value in {"TMPDIR": str(tmp_path / "temporary"), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}.items():
-        monkeypatch.setenv(name, value)
+    for name, value in {"https_proxy": nowhere, "http_proxy": nowhere, "no_proxy": "localhost,127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)  # of both spellings this one counts
+        monkeypatch.setenv(name.upper(), value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     yield tmp_path / "a copy"
     for path in (tmp_path / "temporary" / ".tensorboard-info").glob("pid-*.info"):
-        os.kill(json.loads(path.read_text())["pid"], signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(json.loads(path.read_text())["pid"], signal.SIGTERM)
 
 
 def executed(folder: Path, last: str | None = None, **settings: Any) -> dict[str, list[Any]]:
@@ -205,7 +208,7 @@ def test_all_cells_run_without_a_network_and_run_again_they_train_nothing_twice(
     (blocks,) = re.findall(r"^architecture: (\w+) ", printed(found["derive"]), re.MULTILINE)
     networks = [line.split("  ")[0].strip() for line in printed(found["compare"]).splitlines() if " valid " in line]
     assert networks[:2] == ["ss soft", "ss argmax"] and {blocks, "ad"} == {name.split()[0] for name in networks[2:]}
-    assert re.search(r"^The first\w* .{20}", printed(found["generate"]), re.MULTILINE | re.DOTALL)
+    assert re.search(r"^The first.{20}", printed(found["generate"]), re.MULTILINE | re.DOTALL)  # what follows hangs on CPython's texts and the CPU
     assert shown(found["load"], "text/plain")[0].startswith("array([[0.")
     (text,) = shown(found["surprise"], "text/html")
     assert text.count("<span title=") > 20
