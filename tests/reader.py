@@ -120,8 +120,12 @@ class Reader:
         """Ends the processes."""
         for process in self._processes.values():
             process.stdin.close()
-            process.wait(60)
             process.stdout.close()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # after a failure it may be in the middle of a job
+                process.kill()
+                process.wait()
 
 
 def _smaller(setting: re.Match[str]) -> str:
