@@ -42,6 +42,8 @@ while (walker.nextNode()) {
 return [seen, faint];
 """
 
+A4 = 718  # CSS pixels between the browser's own margins
+
 # Keeps what is told of each state, and when, in milliseconds.
 SHOWN = """
 window.shown = [];
@@ -227,9 +229,14 @@ def test_without_scripts_the_last_state_is_there_and_no_control_that_does_nothin
         reader.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_a_map_of_many_blocks_scrolls_by_itself(reader, tmp_path):
+def test_a_map_of_many_blocks_scrolls_by_itself_and_is_narrow_on_paper(reader, tmp_path):
     run = make_run(tmp_path / "deep", 40 * "s", count=5)
     assert tool.main([f"--run={run}"]) == 0
     open_page(reader, run, 400)
     assert reader.execute_script("return document.documentElement.scrollWidth") == 400
     assert reader.execute_script("const e = document.querySelector('#pi .scroll'); return e.scrollWidth > 2 * e.clientWidth && e.tabIndex === 0")
+    resize(reader, A4)
+    reader.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    wide = reader.execute_script("return document.documentElement.scrollWidth")
+    reader.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert wide < 1.6 * A4  # by so much all of it is printed smaller
