@@ -55,8 +55,9 @@ def paragraph(*children: str, **attributes: Any) -> Html:
 
 
 def code(text: str) -> Html:
-    """A word of a computer's, in a line."""
-    return element("code", text)
+    """A word of a computer's, or a command, in a line. Each flag stands whole: a browser would end the line behind its `--`."""
+    parts = re.split(r"(\s+)(?=--)", text)
+    return element("code", *(element("span", part, class_="flag") if part.startswith("--") else part for part in parts))
 
 
 def several(count: int, what: str) -> str:

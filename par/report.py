@@ -7,7 +7,7 @@ from pathlib import Path
 
 from par import files, report_comparison, report_network, report_page, report_search, report_setup
 from par.findings import clock
-from par.markup import Html, code, facts, paragraph
+from par.markup import Html, code, facts, paragraph, several
 from par.report_run import Artefacts, Command
 
 NAME = "report.html"
@@ -55,7 +55,7 @@ def _facts(of: Artefacts) -> list[tuple[str, str]]:
         ("Data", f"{data.name}: {data.vocab_size:,} pieces{size}"),
         ("Recipe", config.recipe),
         ("Seeds" if of.group else "Seed", ", ".join(map(str, of.group or [config.training.seed]))),
-        ("Steps", f"{config.total_steps:,}: {config.training.epochs} epochs of {data.steps_per_epoch:,}"),
+        ("Steps", f"{config.total_steps:,}: {several(config.training.epochs, 'epoch')} of {data.steps_per_epoch:,}"),
         ("Window", f"{data.batch_size} x {data.seq_len} tokens, memory {config.model.mem_len}"),
         ("Parameters", f"{of.parameters:,}" if of.parameters else "told when it has ended"),
         ("Training time" + ", all seeds" * bool(of.group), clock(sum(seconds)) if seconds else "not begun"),

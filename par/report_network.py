@@ -78,7 +78,7 @@ def latency(of: Artefacts, command: Command) -> Section:
         body.append(missing("No table of milliseconds fits this run", command("measure_latency", run=of.first)))
     elif of.latencies.table and of.config.architecture.is_search and not (own and own.latency and own.latency.pairs):
         hint = command("derive", run=of.directory, latency_table=of.latencies.table, budget_ratio=0.65)
-        body.append(missing("No network was derived for a budget and measured", hint))
+        body.append(missing("What is in architecture.json was not derived for a budget and measured", hint))
     return Section("latency", "What it takes", body)
 
 

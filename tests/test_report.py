@@ -173,6 +173,16 @@ def test_a_run_named_from_inside_has_the_page_that_it_has_from_outside(named, tm
     assert Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts == from_outside
 
 
+def test_a_flag_of_a_command_is_never_broken_behind_its_hyphens(tmp_path):
+    page = made(recorded(tmp_path, upto=40))
+    shown = next(text for text in page.text_of("p") if "tools/compare.py" in text and "--truth" in text)
+    flags = [text for text in page.text_of("span") if text.startswith("--")]
+    assert "--truth" in flags and all(flag in "".join(page.text_of("code")) for flag in flags) and " --run=" in shown and " --truth" in shown
+    assert ".flag { display: inline-block;" in page.text_of("style")[0]
+    split = markup.code("train.py --a=1 --b='x -y'")
+    assert split == '<code>train.py <span class="flag">--a=1</span> <span class="flag">--b=&#x27;x -y&#x27;</span></code>'
+
+
 def test_a_run_that_has_recorded_nothing_yet_has_a_page(tmp_path):
     run = recorded(tmp_path)
     write_history(run / "history.jsonl", [])
