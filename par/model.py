@@ -34,6 +34,8 @@ from par.learner import Learner
 from par.reading import Reading
 from par.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
 
+SHOWN_PIECES = 20  # of a text that is no piece: enough to see how it was read
+
 
 class TokenScores(NamedTuple):
     """Of each of the N tokens of a text: its piece, what it adds to the text ("" before the last byte of a character), and its nll [N] in nats."""
@@ -191,7 +193,8 @@ class Model:
         ids = self._prompt(piece)
         row = ids[0] if len(ids) == 1 and ids[0] != UNK else self.tokenizer.id_of(piece)
         if row is None:
-            raise UsageError(f"piece must be one of the vocabulary, but {piece!r} is read as {' '.join(self.tokenizer.pieces(ids)) or 'nothing'}")
+            read_as = " ".join(self.tokenizer.pieces(ids[:SHOWN_PIECES])) + " ..." * (len(ids) > SHOWN_PIECES)
+            raise UsageError(f"piece must be one of the vocabulary, but {piece[:60]!r} is read as {read_as or 'nothing'}")
         return row
 
     def embed(self, text: str) -> np.ndarray:

@@ -194,6 +194,9 @@ def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_n
         model.nearest("cat")
     with pytest.raises(UsageError, match="but '' is read as nothing"):
         model.nearest("")
+    with pytest.raises(UsageError, match=r" c a t ▁ c a t .* \.\.\.$") as refused:
+        model.nearest("cat " * 5000)
+    assert len(str(refused.value)) < 300  # one line that can be read
     for wrong in (0, -1, 1.5, None):
         with pytest.raises(UsageError, match="k must be an integer of at least 1"):
             model.nearest("he", k=wrong)
