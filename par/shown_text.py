@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from par import heat_map
+from par.errors import UsageError
 from par.markup import Html, element, joined
 
 MOST_TOKENS = 2_000  # of a longer text the beginning is shown: a page of that many spans is still quick
@@ -47,8 +48,10 @@ def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> 
 def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float) -> Html:
     """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the scale below it.
 
-    pieces, texts, nll: of each of the N tokens, as par.model.Model.token_scores gives them.
+    pieces, texts, nll: of each of the N tokens, as par.model.Model.token_scores gives them. Raises: UsageError if `most` is not above 0.
     """
+    if not 0 < most < math.inf:
+        raise UsageError(f"most must be a number of nats above 0, but is {most!r}")
     count = len(pieces)
     seen = spans(pieces[:MOST_TOKENS], texts[:MOST_TOKENS], nll[:MOST_TOKENS])
     shown = joined([_span(_printable(span.text), _title(span), span.nll / most) for span in seen])

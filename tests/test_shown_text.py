@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from par import shown_text
+from par.errors import UsageError
 
 
 class Page(HTMLParser):
@@ -70,6 +71,12 @@ def test_colours_get_darker_with_nll_and_stay_legible():
         brighter, darker = sorted((luminance(background), luminance(colour)), reverse=True)
         assert (brighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG AA
     assert shown_text.colours(-1) == shades[0] and shown_text.colours(99) == shades[-1]
+
+
+@pytest.mark.parametrize("most", [0, -1.0, math.nan, math.inf])
+def test_a_scale_that_has_no_end_above_zero_is_refused(most):
+    with pytest.raises(UsageError, match="most must be a number of nats above 0, but is"):
+        shown_text.coloured(["a"], ["a"], [1.0], most)
 
 
 HOSTILE = [
