@@ -19,7 +19,7 @@ from PIL import Image
 from par.architecture import KINDS, NAMES
 from par.heat_map import CLEAR, PAGE_WIDTH, HeatMap, State, ramp
 from par.history import Run
-from par.pictures import COLOURS, DASHES, Target, dots, save, step_axis, style, written
+from par.pictures import COLOURS, DASHES, Target, dots, from_zero, save, step_axis, style, written
 
 HOLD = 200  # centiseconds that the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
@@ -125,7 +125,7 @@ def pi_over_time(path: Target, run: Run) -> None:
             step_axis(axes, steps)
         axes = figure.add_subplot(panels[lines, :], ylabel="tau", xlabel="iteration")
         axes.plot(steps, [row["tau"] for row in train], color="black", marker=dots(steps))
-        axes.set_ylim(bottom=0)
+        from_zero(axes)
         step_axis(axes, steps)
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(KINDS))
         save(figure, path)

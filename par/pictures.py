@@ -41,6 +41,11 @@ def dots(steps: list[int]) -> str:
     return "." if len(steps) < 20 else ""
 
 
+def from_zero(axes: Axes) -> None:
+    """The axis of what is drawn, and is never negative, begins at 0; the room above hangs on the height, not on how little the values differ."""
+    axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
+
+
 def save(figure: Figure, path: Target) -> None:
     with written(path) as file:
         FigureCanvasAgg(figure).print_figure(file, format="png")

@@ -18,7 +18,7 @@ from par.cutoffs import prefix_shares
 from par.growth import LETTERS, Fit
 from par.history import Run
 from par.latency import Costs
-from par.pictures import COLOURS, MARKERS, SERIES, Target, dots, save, step_axis, style
+from par.pictures import COLOURS, MARKERS, SERIES, Target, dots, from_zero, save, step_axis, style
 
 
 def curves(path: Target, run: Run) -> None:
@@ -41,7 +41,7 @@ def curves(path: Target, run: Run) -> None:
         for axes, key, label in zip(small, ("learning_rate", "tau"), ("learning rate", "tau")):
             axes.plot(steps, [row[key] for row in train], color="black", marker=dots(steps))
             axes.set(ylabel=label)
-            axes.set_ylim(bottom=0)
+            from_zero(axes)
         small[-1].set_xlabel("iteration")
         step_axis(small[-1], steps)
         figure.align_ylabels()
@@ -75,7 +75,7 @@ def decision(path: Target, run: Run, costs: Costs | None) -> None:
             for name, colour, dashes in (("expected", "#0072b2", "-"), ("argmax", "#d55e00", "--")):
                 axes.plot(steps, [outlook[f"{name}_ms"] for outlook in outlooks], dashes, color=colour, label=name, marker=dots(steps))
             axes.set(ylabel="latency (ms)")
-            axes.set_ylim(bottom=0)
+            from_zero(axes)
             axes.legend(ncols=2)
         figure.axes[-1].set_xlabel("iteration")
         step_axis(figure.axes[-1], steps)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from par import growth, history, plots
 from par.latency import Costs
-from par.pictures import COLOURS, SERIES
+from par.pictures import COLOURS, SERIES, from_zero
 from pictures import colour_share
 from recorded_run import make_run
 
@@ -22,6 +23,14 @@ def test_curves_draw_both_evaluations_and_tau_only_for_a_search(tmp_path):
     assert colour_share(tmp_path / "fixed.png", "#0072b2") > 1e-4 and colour_share(tmp_path / "fixed.png", "#d55e00") == 0
     with Image.open(tmp_path / "search.png") as search, Image.open(tmp_path / "fixed.png") as fixed:
         assert search.height > fixed.height
+
+
+@pytest.mark.parametrize(("values", "top"), [([0.98, 0.97, 0.96], 1.029), ([4.0, 1.0], 4.2), ([3.0], 3.15), ([0.0, 0.0], 1.0)])
+def test_an_axis_from_zero_has_room_above_values_that_hardly_differ_too(values, top):
+    axes = Figure().subplots()
+    axes.plot(range(len(values)), values, marker=".")
+    from_zero(axes)
+    assert axes.get_ylim() == pytest.approx((0, top))
 
 
 def test_how_undecided_a_search_was_falls_to_the_axis_where_it_decided_and_latencies_need_costs(tmp_path):
