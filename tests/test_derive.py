@@ -187,7 +187,7 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
     printed = json.loads(out)
     documented.check("derive --json", printed)
     data = os.path.relpath(tmp_path.parent / "data" / "words")
-    next_command = f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}' --run={run}-derived"
+    next_command = f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}' --run={run}-chosen"
     doubts = [
         "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
         "every block is identity: a prediction knows the last token alone",

@@ -357,8 +357,9 @@ def _pattern(values: common.Flags) -> None:
 
 
 def _next_command(run: Path, data: Path, chosen: Path, name: str) -> str:
-    """The command that trains the chosen architecture with the search's own settings."""
-    return common.command("train", flagfile=run / "flags.txt", data=os.path.relpath(data), architecture=chosen, run=f"{name}-derived")
+    """The command that trains the chosen architecture with the search's own settings. Files of one search give runs of different names."""
+    suffix = "derived" if chosen.name == "architecture.json" else chosen.stem
+    return common.command("train", flagfile=run / "flags.txt", data=os.path.relpath(data), architecture=chosen, run=f"{name}-{suffix}")
 
 
 def main(argv: list[str] | None = None) -> int:
