@@ -78,11 +78,12 @@ def read(directory: Path) -> Artefacts:
         directory = directory.resolve()
     group = {} if (directory / "config.json").is_file() or not seeds.found(directory) else seeds.read(directory)
     first = seeds.directory(directory, next(iter(group))) if group else directory
+    ended = not group and runs.finished(directory)  # asked first: a live run may end while its history is read
     run = group[next(iter(group))] if group else history.read_run(directory)
     config, data_dir = runs.load(first)
     path = directory / "architecture.json"
     chosen = architecture.load(path) if path.is_file() else None
-    return Artefacts(
+    of = Artefacts(
         directory,
         first,
         run,
@@ -98,6 +99,14 @@ def read(directory: Path) -> Artefacts:
         environment=_read_if_there(first / "environment.json"),
         samples=_tail(first / SAMPLES),
     )
+    if ended and of.step < run.last_step:
+        said = (
+            f"ends at step {of.step:,}, but the run ended at step {run.last_step:,}"
+            if of.step
+            else f"has no step of the {run.last_step:,} of the run"
+        )
+        raise DataError(f"history {directory / 'history.jsonl'} {said}: rows were lost; put a whole copy in its place")
+    return of
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:

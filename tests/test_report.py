@@ -279,17 +279,24 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
         (["--run=damaged"], 3, "comparison damaged-compare/compare.json is not what tools/compare.py writes: make it again with --report_only"),
         (["--run=endless"], 3, "history endless/history.jsonl line 1 is not a row of this program"),
         (["--run=odd"], 3, "summary odd/summary.json must have parameters above 0, but has 'None'"),
+        (["--run=short"], 3, "history short/history.jsonl ends at step 7, but the run ended at step 14: rows were lost"),
+        (["--run=lost"], 3, "history lost/history.jsonl has no step of the 14 of the run: rows were lost; put a whole copy in its place"),
         (["--run=group"], 3, "no seed of group has recorded a step yet: let tools/train.py go on, then try again"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_can_not_be_reported_is_one_line_and_nothing_is_written(flags, code, said, tmp_path, capsys, monkeypatch):
-    for name in ("run", "damaged", "endless", "odd", "group/seed0"):
+    for name in ("run", "damaged", "endless", "odd", "short", "lost", "group/seed0"):
         make_run(tmp_path / name, "ss", count=2, seed=0)
     write_comparison(tmp_path / "damaged-compare")
     change_json(tmp_path / "damaged-compare" / "compare.json", "verdict", None)
     (tmp_path / "endless" / "history.jsonl").write_text("[" * 9 + "\n")
     (tmp_path / "odd" / "summary.json").write_text('{"step": 14}')
+    for name in ("short", "lost"):
+        (tmp_path / name / "summary.json").write_text('{"step": 14, "parameters": 1}')
+    rows = (tmp_path / "short" / "history.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "short" / "history.jsonl").write_text(rows[0])
+    (tmp_path / "lost" / "history.jsonl").unlink()
     (tmp_path / "group" / "seed0" / "history.jsonl").write_text("")
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
