@@ -49,6 +49,13 @@ def test_a_directory_of_several_seeds_is_not_drawn_as_one_run(tmp_path, capsys):
     assert tool.main([f"--run={tmp_path}/group/seed1", "--seconds=0.5"]) == 0
 
 
+def test_a_place_where_no_picture_can_be_is_refused_by_its_name(tmp_path, capsys):
+    run, output = make_run(tmp_path / "run", "ss", count=3), tmp_path / "notes.txt"
+    output.write_text("mine")
+    assert tool.main([f"--run={run}", f"--output_dir={output}"]) == 1
+    assert capsys.readouterr() == ("", f"error: {output}/pi.png: Not a directory\n") and output.read_text() == "mine"
+
+
 @pytest.mark.parametrize("seconds", ["0", "0.09", "-3", "601", "nan", "inf"])
 def test_a_length_that_no_gif_can_have_is_refused(seconds, tmp_path, capsys):
     run = make_run(tmp_path / "run", "s")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par import history
+from par import files, history
 from par.errors import UsageError
 from par.tools import common
 
@@ -39,6 +39,7 @@ def _work(values: common.Flags) -> None:
     directory = Path(values.output_dir or first / "plots")
     name = "compare" if len(runs) > 1 else "pi"
     searches = list(runs.values())
+    files.check_writable(directory / f"{name}.png")  # before seconds of drawing
 
     from par import pi_pictures, pictures, plots  # matplotlib takes a second to load, a refusal should not
 
