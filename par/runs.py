@@ -88,6 +88,16 @@ class RunConfig:
         return self.training.epochs * self.data.steps_per_epoch
 
     @property
+    def doubt(self) -> str:
+        """What is allowed and yet hardly meant; empty if nothing is."""
+        if (warmup := self.training.warmup_steps) < self.total_steps:
+            return ""
+        return (
+            f"the warm-up of {warmup:,} steps does not end within the {self.total_steps:,} steps of training, so that the learning rate never "
+            "falls: lower --warmup_steps, raise --epochs, or build the data with a smaller --batch_size"
+        )
+
+    @property
     def reach(self) -> int:
         """Tokens back that the last position of a window saw in training, M + T - 1: how far back a network looks that writes texts."""
         return self.model.mem_len + self.data.seq_len - 1

@@ -96,6 +96,8 @@ class Trainer:
             self.received = received
             if self.step == 0:
                 self.logs.begin(self.config, self.learner)
+                if self.config.doubt:
+                    self._say(f"warning: {self.config.doubt}")
             while not self.ended:
                 windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
                 if self.step % self.per_epoch == 0:

@@ -163,6 +163,16 @@ def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninter
 
 
 @pytest.mark.slow
+def test_a_warm_up_that_outlasts_the_training_is_warned_about_at_its_start(tmp_path, data_dir):
+    doubt = "warning: the warm-up of 93 steps does not end within the 93 steps of training, "
+    run = trainer(tmp_path / "run", small_config(data_dir, "d", epochs=1, warmup_steps=93), data_dir)
+    run.run()
+    trainer(tmp_path / "run", run.config, data_dir).run()
+    assert [line[: len(doubt)] for line in run.announced] == [doubt] and (tmp_path / "run" / "training_log.log").read_text().count(doubt) == 1
+    assert not small_config(data_dir, "d", epochs=1, warmup_steps=92).doubt
+
+
+@pytest.mark.slow
 def test_a_warning_of_the_guard_is_said_once(tmp_path, data_dir):
     run = trainer(tmp_path / "run", small_config(data_dir, "sd", epochs=3, arch_lr=1e-6), data_dir)
     with pytest.raises(StoppedError):

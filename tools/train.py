@@ -316,6 +316,8 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
 
 
 def _dry_run(values: common.Flags, config: runs.RunConfig, run_dir: Path, job: _Job) -> int:
+    if config.doubt:
+        announce(f"warning: {config.doubt}")
     common.start_tensorflow()
     from par import timing
 
