@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
+
+CSS_DOTS = 96  # to the inch
 VOID = {"meta", "img", "input"}
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 OVERRIDES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # would write what follows backwards
@@ -97,6 +101,9 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Html:
 
 
 def picture(content: bytes, suffix: str, alt: str, caption: str) -> Html:
-    """A picture inside the page. alt: its figures in words."""
-    source = f"data:{MIME[suffix]};base64,{base64.b64encode(content).decode()}"
-    return element("figure", element("img", src=source, alt=alt), element("figcaption", caption))
+    """A picture inside the page, as large as its inches say, whatever its dots to the inch. alt: its figures in words."""
+    source, width = f"data:{MIME[suffix]};base64,{base64.b64encode(content).decode()}", None
+    if suffix == ".png":
+        with Image.open(io.BytesIO(content)) as image:
+            width = round(image.width * CSS_DOTS / image.info["dpi"][0])
+    return element("figure", element("img", src=source, alt=alt, width=width), element("figcaption", caption))

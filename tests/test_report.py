@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from faults import change_json
 from par import derive, heat_map, history, markup, report_page, report_search, report_setup, runs
@@ -181,6 +183,14 @@ def test_a_flag_of_a_command_is_never_broken_behind_its_hyphens(tmp_path):
     assert ".flag { display: inline-block;" in page.text_of("style")[0]
     split = markup.code("train.py --a=1 --b='x -y'")
     assert split == '<code>train.py <span class="flag">--a=1</span> <span class="flag">--b=&#x27;x -y&#x27;</span></code>'
+
+
+@pytest.mark.parametrize("dots", [100, 200])
+def test_a_picture_is_shown_as_large_as_its_inches_say_whatever_its_dots(dots):
+    written = io.BytesIO()
+    Image.new("RGB", (3 * dots, dots)).save(written, "png", dpi=(dots, dots))
+    [shown] = Page(markup.picture(written.getvalue(), ".png", "three inches", "")).named("img")
+    assert shown["width"] == "288"
 
 
 def test_a_run_that_has_recorded_nothing_yet_has_a_page(tmp_path):
