@@ -75,9 +75,9 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OverflowError):
         ok = False
     if not ok:
-        raise DataError(f"history {path} line {number} is not a row of this program: {line[:60]!r}")
+        raise DataError(f"history {path} line {number} is not a row of this program: {line[:60]!r}; put a whole copy in its place, or train anew")
     if problem := _odd_perplexity(row) if row["kind"] == "valid" else "":
-        raise DataError(f"history {path} line {number} contradicts itself: {problem}")
+        raise DataError(f"history {path} line {number} contradicts itself: {problem}; put a whole copy in its place, or train anew")
     return row
 
 
