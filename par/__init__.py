@@ -18,12 +18,15 @@ def network(architecture, vocab_size, seed=0, **settings):
     """A network without a head, a Keras layer: tokens [B, T] and memories in, hidden states [B, T, D] and the next memories out.
 
     architecture: blocks such as aaddid, or the path of an architecture.json. settings: those of par.config.ModelConfig.
-    par.transformer.Transformer tells how it is called.
+    par.transformer.Transformer tells how it is called. Raises: par.errors.UsageError for a setting that is none, or is out of its bounds.
     """
     from par import architecture as strings
     from par.config import ModelConfig, SearchConfig
+    from par.errors import UsageError
     from par.transformer import Transformer
 
+    if unknown := sorted(settings.keys() - ModelConfig.__dataclass_fields__.keys()):
+        raise UsageError(f"settings must be of {', '.join(ModelConfig.__dataclass_fields__)}, but {unknown[0]!r} is none")
     blocks, model = strings.parse(architecture), ModelConfig(**settings)
     model.check_vocabulary(vocab_size)
     return Transformer(blocks, model, SearchConfig(), vocab_size, seed)

@@ -112,7 +112,7 @@ class Model:
     def _encoded(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """The ids [N], and how many lines, words, characters and bytes they stand for."""
         parts, continues = [], False
-        for block in Text.of(text.encode()).raw_blocks():
+        for block in Text.of(_utf8(text)).raw_blocks():
             parts.append(encode_block(self.tokenizer, block, continues))
             continues = not block.data.endswith(b"\n")
         return np.concatenate([np.zeros([0], np.int32), *(part.ids for part in parts)]), np.sum([[0] * 4, *(part.sizes for part in parts)], axis=0)
@@ -230,7 +230,7 @@ class Model:
 
     def _prompt(self, prompt: str) -> list[int]:
         """The ids of a text that goes on: no [EOS] unless a line end stands there, and no space at the end, as the next piece begins with its own."""
-        block = RawBlock(prompt.encode(), True, False).clean(Counter())
+        block = RawBlock(_utf8(prompt), True, False).clean(Counter())
         return self.tokenizer.encode_block(block.rstrip(" ")).tolist() if block.rstrip(" ") else []
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
@@ -239,3 +239,13 @@ class Model:
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(self.learner.objective, self.config.data.seq_len, mem_len, self.phase)
         return self._decoders[mem_len]
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes of a text. Raises: UsageError for what is none."""
+    if not isinstance(text, str):
+        raise UsageError(f"a text must be a str, but is {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a text must be whole characters, but has half of one at position {error.start}: {text[error.start]!a}") from None

@@ -323,12 +323,12 @@ def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_fro
     before = sorted(tmp_path.rglob("*"))
     assert tool.main(["--num_blocks=12", "--rule=paper"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "architecture: adddaddddddd (rule paper, 12 blocks)", "", "next:    python tools/train.py --architecture=adddaddddddd",
+        "architecture: adddaddddddd (rule paper, 12 blocks)", "", "next:    python tools/train.py --data=data/NAME --architecture=adddaddddddd",
     ]  # fmt: skip
     assert sorted(tmp_path.rglob("*")) == before
     assert tool.main(["--num_blocks=12", "--rule=paper", "--output=x/paper.json", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"architecture": "adddaddddddd", "path": "x/paper.json", "rule": "paper"} | {
-        "next": "python tools/train.py --architecture=x/paper.json"
+        "next": "python tools/train.py --data=data/NAME --architecture=x/paper.json"
     }
     assert architecture.load(tmp_path / "x" / "paper.json").blocks == "adddaddddddd"
 

@@ -217,6 +217,16 @@ def test_pi_of_a_fixed_network_is_one_hot(model):
     np.testing.assert_array_equal(model.pi, [[1, 0, 0], [0, 1, 0]])
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(["the", "cat"], "a text must be a str, but is list"), (None, "but is NoneType"), ("the \ud83d cat", "half of one at position 4: ")],
+)
+def test_what_is_no_text_is_refused(model, text, told):
+    for call in (model.score, model.encode, model.generate, model.token_scores):
+        with pytest.raises(UsageError, match=told):
+            call(text)
+
+
 def test_nothing_to_score_is_refused(model):
     with pytest.raises(DataError, match="empty"):
         model.score("")
@@ -299,3 +309,8 @@ def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_comma
 def test_a_network_without_a_vocabulary_is_refused(vocab_size):
     with pytest.raises(UsageError, match="vocab_size must be an integer from 1"):
         par.network("ad", vocab_size)
+
+
+def test_a_setting_that_no_network_has_is_refused():
+    with pytest.raises(UsageError, match=r"settings must be of d_model, .*, but 'heads' is none"):
+        par.network("ad", vocab_size=100, heads=4)

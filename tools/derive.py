@@ -346,7 +346,7 @@ def _pattern(values: common.Flags) -> None:
     else:
         path = Path(values.output) if values.output else None
         chosen = Architecture(derive.PATTERNS[values.rule](values.num_blocks), values.rule)
-        following = common.command("train", architecture=path or chosen.blocks)
+        following = common.command("train", data="data/NAME", architecture=path or chosen.blocks)
     if path:
         chosen.save(path)
     if values.json:
