@@ -104,7 +104,7 @@ def test_a_build_that_is_there_is_the_local_one_s_too(here, capsys):
 
 def test_a_named_corpus_in_memory_is_put_where_the_workers_are(here, capsys, monkeypatch):
     texts = dict.fromkeys(corpus.SPLITS, corpus.Text.of(AWKWARD * 9))
-    monkeypatch.setattr(build_data.build.corpora, "named", lambda name, mirrors: corpus.Corpus(name, texts))
+    monkeypatch.setattr(build_data.build.corpora, "named", lambda name, mirrors, timeout: corpus.Corpus(name, texts))
     for runner in ("local", "beam"):
         run(capsys, "--corpus=python-docs", "--model_type=char", "--batch_size=3", "--seq_len=7", f"--runner={runner}", f"--output_dir={runner}")
     assert contents(here / "beam") == contents(here / "local")

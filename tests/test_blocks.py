@@ -61,7 +61,7 @@ def naive_branch(layer, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
     w = {weight.name: weight.numpy() for weight in layer.weights}
     if isinstance(layer, Dense):
         return np.maximum(x @ w["inner"] + w["inner_bias"], 0) @ w["outer"] + w["outer_bias"]
-    return naive.relative_attention(x, memory, w, valid=VALID)
+    return naive.relative_attention(x, memory, w, "causal", VALID)
 
 
 def test_norm_has_the_mean_and_spread_that_bias_and_gain_say():

@@ -419,9 +419,9 @@ def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_th
     code, _, err = clone.run(".ci/run", PATH=place)
     assert (code, "Chromium" in err) == (0, False), err
     assert called.read_text().splitlines() == ["-qq update", "-qq -y install --no-install-recommends chromium chromium-driver"]
-    assert clone.calls("pytest") == [["pytest"]]
+    assert clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile"]]
     code, _, err = clone.run(".ci/run", PATH=place, APT="100")
-    assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls("pytest") == [["pytest"]]
+    assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile"]]
     called.unlink()
     clone.interpreter("chromedriver", "#!/bin/sh\n")
     assert clone.run(".ci/run", PATH=place)[0] == 0 and not called.exists()
