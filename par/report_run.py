@@ -59,8 +59,8 @@ class Artefacts:
 
     @property
     def step(self) -> int:
-        """How far it has come: of the last row, 0 before it."""
-        return max((rows[-1]["step"] for rows in self.run.rows.values() if rows), default=0)
+        """How far the run, or the first of several seeds, has come."""
+        return last_step(self.run)
 
 
 def missing(said: str, command: str) -> Html:
@@ -76,21 +76,25 @@ def read(directory: Path) -> Artefacts:
     directory = Path(directory)
     if directory.name in ("", ".."):  # what lies beside it is found, and the commands are told, by its name
         directory = directory.resolve()
-    group = {} if (directory / "config.json").is_file() or not seeds.found(directory) else seeds.read(directory)
-    first = seeds.directory(directory, next(iter(group))) if group else directory
-    ended = not group and runs.finished(directory)  # asked first: a live run may end while its history is read
-    run = group[next(iter(group))] if group else history.read_run(directory)
+    several = {} if (directory / "config.json").is_file() else seeds.found(directory)
+    finished = all(map(runs.finished, several.values() or [directory]))  # asked first: a live run may end while its history is read
+    group = seeds.read(directory) if several else {}
+    read_runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {directory: history.read_run(directory)}
+    first, run = next(iter(read_runs.items()))
+    if finished:
+        for place, each in read_runs.items():
+            _check_whole(place, each)
     config, data_dir = runs.load(first)
     path = directory / "architecture.json"
     chosen = architecture.load(path) if path.is_file() else None
-    of = Artefacts(
+    return Artefacts(
         directory,
         first,
         run,
         config,
         data_dir,
         group,
-        finished=all(map(runs.finished, seeds.found(directory).values() if group else [directory])),
+        finished=finished,
         parameters=_parameters(_read_if_there(first / "summary.json"), first),
         manifest=_manifest(data_dir, config),
         chosen=chosen,
@@ -99,14 +103,19 @@ def read(directory: Path) -> Artefacts:
         environment=_read_if_there(first / "environment.json"),
         samples=_tail(first / SAMPLES),
     )
-    if ended and of.step < run.last_step:
-        said = (
-            f"ends at step {of.step:,}, but the run ended at step {run.last_step:,}"
-            if of.step
-            else f"has no step of the {run.last_step:,} of the run"
-        )
-        raise DataError(f"history {directory / 'history.jsonl'} {said}: rows were lost; put a whole copy in its place")
-    return of
+
+
+def _check_whole(place: Path, run: history.Run) -> None:
+    """Raises: DataError if the history of a run that has ended does not go to its end."""
+    step = last_step(run)
+    if step < run.last_step:
+        said = f"ends at step {step:,}, but the run ended at step {run.last_step:,}" if step else f"has no step of the {run.last_step:,} of the run"
+        raise DataError(f"history {place / 'history.jsonl'} {said}: rows were lost; put a whole copy in its place")
+
+
+def last_step(run: history.Run) -> int:
+    """How far it has come: the step of the last row, 0 before it."""
+    return max((rows[-1]["step"] for rows in run.rows.values() if rows), default=0)
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:

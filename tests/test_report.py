@@ -291,6 +291,7 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
         (["--run=odd"], 3, "summary odd/summary.json must have parameters above 0, but has 'None'"),
         (["--run=short"], 3, "history short/history.jsonl ends at step 7, but the run ended at step 14: rows were lost"),
         (["--run=lost"], 3, "history lost/history.jsonl has no step of the 14 of the run: rows were lost; put a whole copy in its place"),
+        (["--run=seeds"], 3, "history seeds/seed1/history.jsonl ends at step 7, but the run ended at step 14: rows were lost"),
         (["--run=group"], 3, "no seed of group has recorded a step yet: let tools/train.py go on, then try again"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -298,14 +299,16 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
 def test_what_can_not_be_reported_is_one_line_and_nothing_is_written(flags, code, said, tmp_path, capsys, monkeypatch):
     for name in ("run", "damaged", "endless", "odd", "short", "lost", "group/seed0"):
         make_run(tmp_path / name, "ss", count=2, seed=0)
+    for seed in (0, 1):
+        make_run(tmp_path / "seeds" / f"seed{seed}", "ss", count=2, seed=seed)
     write_comparison(tmp_path / "damaged-compare")
     change_json(tmp_path / "damaged-compare" / "compare.json", "verdict", None)
     (tmp_path / "endless" / "history.jsonl").write_text("[" * 9 + "\n")
     (tmp_path / "odd" / "summary.json").write_text('{"step": 14}')
-    for name in ("short", "lost"):
+    for name in ("short", "lost", "seeds/seed0", "seeds/seed1"):
         (tmp_path / name / "summary.json").write_text('{"step": 14, "parameters": 1}')
-    rows = (tmp_path / "short" / "history.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "short" / "history.jsonl").write_text(rows[0])
+    for path in (tmp_path / "short" / "history.jsonl", tmp_path / "seeds" / "seed1" / "history.jsonl"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
     (tmp_path / "lost" / "history.jsonl").unlink()
     (tmp_path / "group" / "seed0" / "history.jsonl").write_text("")
     (tmp_path / "data").mkdir()
