@@ -8,6 +8,7 @@ equal steps of probability are equal steps of lightness for every reader, and in
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -156,6 +157,17 @@ def probability_legend(figure: Figure, box: tuple[float, float, float, float], c
 def cell_index(p: np.ndarray) -> np.ndarray:
     """Palette indices of cells, in LEVELS steps: a cell that hardly moved keeps its index, and costs nothing in the next frame."""
     return np.round(LIGHTEST + (DARKEST - LIGHTEST) * np.round(p * LEVELS) / LEVELS)
+
+
+def colours(share: float) -> tuple[str, str]:
+    """Background and text colour, #rrggbb, of a share from 0 (light) to 1 (dark), on the scale of the maps; beyond it, of its end."""
+    index = int(cell_index(np.clip(share, 0.0, 1.0)))
+    return _palette()[index], "#ffffff" if index < LIGHT_TEXT_BELOW else "#000000"
+
+
+@functools.cache
+def _palette() -> list[str]:
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in ramp().tolist()]
 
 
 def ramp() -> np.ndarray:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from par import __version__, heat_map
 from par.markup import Html, element
 
@@ -62,22 +60,9 @@ def page(title: str, lede: str, begin: Sequence[Html], sections: Sequence[Sectio
 
 
 def style_sheet() -> str:
-    """report.css, and the colours of the map of pi: a class for each level of probability, its text black or white, whichever contrasts more."""
-    return _file("report.css") + "".join(
-        f".p{level} {{ background: rgb({', '.join(map(str, colour))}); color: {text}; }}\n" for level, (colour, text) in enumerate(_levels())
-    )
-
-
-def _levels() -> list[tuple[list[int], str]]:
-    colours = heat_map.ramp()[heat_map.cell_index(np.linspace(0, 1, heat_map.LEVELS + 1)).astype(int)]
-    return [(colour.tolist(), "#ffffff" if luminance(colour) < 0.179 else "#000000") for colour in colours]
-
-
-def luminance(colour: Sequence[int]) -> float:
-    """Relative luminance of an sRGB colour (WCAG 2.2). Text on it has a contrast of 1.05 / (it + 0.05) in white and of (it + 0.05) / 0.05 in black,
-    which are equal at 0.179."""
-    share = np.asarray(colour, np.float64) / 255
-    return float(np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
+    """report.css, and the colours of the map of pi: a class for each level of probability."""
+    levels = (heat_map.colours(level / heat_map.LEVELS) for level in range(heat_map.LEVELS + 1))
+    return _file("report.css") + "".join(f".p{level} {{ background: {cell}; color: {text}; }}\n" for level, (cell, text) in enumerate(levels))
 
 
 @functools.cache

@@ -8,12 +8,9 @@ Whatever the text holds is escaped, and what can't be printed is shown by its co
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from par import heat_map
 from par.errors import UsageError
@@ -62,19 +59,8 @@ def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], 
     return element("div", shown, more, element("div", "nats of a token: ", scale, " and more", style="margin-top:0.8em"), style=look)
 
 
-def colours(share: float) -> tuple[str, str]:
-    """Background and text colour, #rrggbb, of a share from 0 (light) to 1 (dark), on the scale of the heat maps; beyond it, of its end."""
-    index = int(heat_map.cell_index(np.clip(share, 0.0, 1.0)))
-    return _palette()[index], "#ffffff" if index < heat_map.LIGHT_TEXT_BELOW else "#000000"
-
-
-@functools.cache
-def _palette() -> list[str]:
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in heat_map.ramp().tolist()]
-
-
 def _span(text: str, title: str, share: float) -> Html:
-    background, colour = colours(share)
+    background, colour = heat_map.colours(share)
     return element("span", text, title=title, style=f"background:{background};color:{colour}")
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from par import shown_text
+from par import heat_map, shown_text
 from par.errors import UsageError
+from pictures import luminance
 
 
 class Page(HTMLParser):
@@ -42,13 +43,6 @@ def page_of(texts: list[str], nll: list[float] | None = None, most: float = 8.0)
     return Page(shown_text.coloured([f"▁{text}" for text in texts], texts, nll or [1.0] * len(texts), most))
 
 
-def luminance(colour: str) -> float:
-    """WCAG 2.1, relative luminance."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 def test_every_token_is_a_span_with_its_piece_and_its_numbers():
     page = page_of(["The", " cat", "\n"], [0.0, math.log(4), 30.0])
     assert page.texts[:3] == ["The", " cat", "↵\n"]
@@ -64,13 +58,13 @@ def test_the_bytes_of_a_character_are_one_span_with_the_sum_of_their_nll():
 
 
 def test_colours_get_darker_with_nll_and_stay_legible():
-    shades = [shown_text.colours(share) for share in np.linspace(0, 1, 101)]
+    shades = [heat_map.colours(share) for share in np.linspace(0, 1, 101)]
     light = [luminance(background) for background, _ in shades]
     assert (np.diff(light) <= 0).all() and light[0] > 0.8 and light[-1] < 0.1
     for background, colour in shades:
         brighter, darker = sorted((luminance(background), luminance(colour)), reverse=True)
         assert (brighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG AA
-    assert shown_text.colours(-1) == shades[0] and shown_text.colours(99) == shades[-1]
+    assert heat_map.colours(-1) == shades[0] and heat_map.colours(99) == shades[-1]
 
 
 @pytest.mark.parametrize("most", [0, -1.0, math.nan, math.inf])
