@@ -17,13 +17,13 @@ __version__ = "0.1.0"
 def network(architecture, vocab_size, seed=0, **settings):
     """A network without a head, a Keras layer: tokens [B, T] and memories in, hidden states [B, T, D] and the next memories out.
 
-    architecture: blocks such as aaddid, or the path of an architecture.json. settings: those of par.config.ModelConfig.
-    par.transformer.Transformer tells how it is called. Raises: par.errors.UsageError for a setting that is none, or is out of its bounds.
+    architecture: blocks such as aaddid, or the path of an architecture.json. settings: those of par.core.config.ModelConfig.
+    par.nn.transformer.Transformer tells how it is called. Raises: par.core.errors.UsageError for a setting that is none, or is out of its bounds.
     """
-    from par import architecture as strings
-    from par.config import ModelConfig, SearchConfig
-    from par.errors import UsageError
-    from par.transformer import Transformer
+    from par.core.config import ModelConfig, SearchConfig
+    from par.core.errors import UsageError
+    from par.nn.transformer import Transformer
+    from par.search import architecture as strings
 
     if unknown := sorted(settings.keys() - ModelConfig.__dataclass_fields__.keys()):
         raise UsageError(f"settings must be of {', '.join(ModelConfig.__dataclass_fields__)}, but {unknown[0]!r} is none")
@@ -33,7 +33,7 @@ def network(architecture, vocab_size, seed=0, **settings):
 
 
 def load(run, checkpoint="last", data=None, evaluate_as="soft"):
-    """A trained network, ready to score, generate and embed: see par.model.Model.load. TensorFlow is imported here, not with this package."""
-    from par.model import Model
+    """A trained network, ready to score, generate and embed: see par.evaluate.trained_model.Model.load. TensorFlow is imported here, not with this package."""
+    from par.evaluate.trained_model import Model
 
     return Model.load(run, checkpoint, data, evaluate_as)

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from par import corpora
-from par.errors import DataError
+from par.core.errors import DataError
+from par.data import named_corpora
 
 PROJECT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "par-transformer-xl"
@@ -106,14 +106,14 @@ def build(corpus: str) -> str:
     try:
         return _built(corpus)
     except Stop as stop:
-        if stop.code != DataError.exit_code or corpus not in corpora.NAMED or corpus == OFFLINE:
+        if stop.code != DataError.exit_code or corpus not in named_corpora.NAMED or corpus == OFFLINE:
             raise
         print(f"\n{corpus} can't be had; going on with {OFFLINE}, the documentation that every Python carries\n", flush=True)
         return _built(OFFLINE)
 
 
 def _built(corpus: str) -> str:
-    named = corpus in corpora.NAMED
+    named = corpus in named_corpora.NAMED
     name = corpus if named else Path(corpus).stem.strip("*") or "own"
     suffix = "-quick" if corpus in ("wikitext-2", "wikitext-103") else ""  # create_tfrecords.sh builds these for another recipe
     directory = f"data/{name}{suffix}"

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT, Finished
 
 # Before anything imports TensorFlow, and inherited by the commands that the tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,14 +34,6 @@ _CALM = {"deadline": None, "database": None, "suppress_health_check": list(Healt
 settings.register_profile("fixed", derandomize=True, **_CALM)
 settings.register_profile("long", derandomize=False, max_examples=5_000, **_CALM)
 settings.load_profile("fixed")
-
-
-class Finished(NamedTuple):
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from par import checkpoints, derive, runs
+from par.search import derive
+from par.train import checkpoints, run_config
 
 RATES = re.compile(r"tokens/s \d+")
 
@@ -111,8 +112,8 @@ def _summary(run_dir: Path) -> dict[str, Any]:
 
 
 def _reader(run_dir: Path, which: str) -> Any:
-    directory = runs.checkpoint_dir(run_dir / "checkpoints", which)
-    steps = runs.checkpoint_files(directory)
+    directory = run_config.checkpoint_dir(run_dir / "checkpoints", which)
+    steps = run_config.checkpoint_files(directory)
     return tf.train.load_checkpoint(str(directory / f"ckpt-{next(iter(steps))}")) if steps else None
 
 

@@ -11,14 +11,13 @@ import configparser
 import importlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from absl import flags
 
-from par.config import Group, fields
+from par.core.config import Group, fields
 from par.tools import common, train
+from project import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "flags.md"
 SCRIPTS = ("base_model.sh", "create_tfrecords.sh")
 INTRODUCTION = """# Flags

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT
+
 FIRST = ("README.md", "docs/guide.md", "docs/latency.md", "docs/comparison.md", "docs/evaluation.md")  # each goes on with the runs of those before
 PAGES = [*FIRST, *sorted({str(path.relative_to(ROOT)) for where in (".", "docs", "data") for path in (ROOT / where).glob("*.md")} - set(FIRST))]
 SHELL = ("sh", "bash", "console")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from par import runs
-from par.architecture import KINDS, Architecture, pi_table
-from par.config import ModelConfig, SearchConfig, TrainingConfig
+from par.core.config import ModelConfig, SearchConfig, TrainingConfig
+from par.search.architecture import KINDS, Architecture, pi_table
+from par.train import run_config
 
 
 def train_row(step: int, pi: list[list[float]], **changes: Any) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def make_run(
     directory.mkdir(parents=True)
     pi = drifting_pi(blocks, count) if pi is None else np.asarray(pi)
     steps = [every * (i + 1) for i in range(len(pi))]
-    data = runs.DataIdentity("words", 40, 4, 8, steps_per_epoch=total or steps[-1], tokenizer_sha256="0" * 64, train_sha256="1" * 64)
-    config = runs.RunConfig(Architecture(blocks), ModelConfig(), SearchConfig(), TrainingConfig(epochs=1, seed=seed), data)
+    data = run_config.DataIdentity("words", 40, 4, 8, steps_per_epoch=total or steps[-1], tokenizer_sha256="0" * 64, train_sha256="1" * 64)
+    config = run_config.RunConfig(Architecture(blocks), ModelConfig(), SearchConfig(), TrainingConfig(epochs=1, seed=seed), data)
     config.save(directory, directory.parent.parent / "data" / "words")
     rows = [train_row(step, row.tolist(), nll_per_token=6 - i / len(pi)) for i, (step, row) in enumerate(zip(steps, pi))]
     kinds = ("soft", "argmax") if "s" in blocks else ("fixed",)

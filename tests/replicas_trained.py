@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from par import derive, manifest, records
+from par.data import manifest, records
+from par.search import derive
 from par.tools import common
 from small import small_config
 
@@ -44,8 +45,8 @@ def trained(data_dir: Path, learner: Any) -> dict[str, Any]:
 def main() -> None:
     data_dir, devices, kinds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     strategy = common.start_tensorflow("none" if devices == 1 else "mirrored", devices if devices > 1 else 0)
-    from par.learner import Learner
-    from par.replicas import Replicas
+    from par.train.distributed.replicas import Replicas
+    from par.train.learner import Learner
 
     made = {kind: Learner(small_config(data_dir, "sad", **SMALL | KINDS[kind]), Replicas(strategy)) for kind in kinds}
     print(json.dumps({kind: trained(data_dir, learner) for kind, learner in made.items()}))

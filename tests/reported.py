@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from par import compare, derive, files, latency, runs
-from par.config import LoggingConfig
-from par.latency import Costs, LatencyTable, Spread
+from par.core import files
+from par.core.config import LoggingConfig
+from par.evaluate.compare import statistics
+from par.search import derive, latency_table
+from par.search.latency_table import Costs, LatencyTable, Spread
+from par.train import run_config
 from recorded_run import drifting_pi, train_row, valid_row, write_history
 from small import small_config, small_data
 
@@ -47,7 +50,7 @@ def recorded(folder: Path, blocks: str = BLOCKS, name: str = "search", upto: int
 def complete(folder: Path, hostile: bool = False) -> Path:
     """A finished search with everything that a report looks for."""
     run, odd = recorded(folder), HOSTILE if hostile else "plain"
-    config, pi = runs.load(run)[0], drifting_pi(BLOCKS, len(STEPS))[-1]
+    config, pi = run_config.load(run)[0], drifting_pi(BLOCKS, len(STEPS))[-1]
     files.write_json(run / "environment.json", {"par": "0.1.0", "tensorflow": "2.21.0", "cpus": 2, "devices": [f"CPU {odd}"]})
     (run / "samples").mkdir()
     (run / "samples" / "training.txt").write_text(f"step 62, end of epoch 2:\nOnce there was a word, {odd}.\n\n", encoding="utf-8")
@@ -55,7 +58,7 @@ def complete(folder: Path, hostile: bool = False) -> Path:
     shape = (config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len)
     LatencyTable({"machine": odd}, *shape, 3, parts, parts, parts).save(run / "latency.json")
     chosen = derive.derive(pi, BLOCKS, search_run="search", seeds=(4,))
-    promise = latency.promise(chosen.blocks, "inference", {"inference": Costs(*MS), "decoding": Costs(*MS)})
+    promise = latency_table.promise(chosen.blocks, "inference", {"inference": Costs(*MS), "decoding": Costs(*MS)})
     times = np.array([[7.0, 10.0], [7.5, 10.5], [8.0, 11.0]])
     promise = promise.measured({"inference": times, "decoding": times / 4})
     dataclasses.replace(chosen, latency=promise).save(run / "architecture.json")
@@ -66,18 +69,18 @@ def complete(folder: Path, hostile: bool = False) -> Path:
 def write_comparison(directory: Path, name: str = "plain") -> None:
     """compare.json and truth.json of two seeds, a network of which is called `name`."""
 
-    def network(names: tuple[str, ...], blocks: str, nll: float, random: bool = False) -> compare.Network:
+    def network(names: tuple[str, ...], blocks: str, nll: float, random: bool = False) -> statistics.Network:
         figures = {"bits_per_byte": 1.7, "parameters": 1234, "seconds": 60.0, "run": f"runs/{blocks}"}
         found = {seed: figures | {"nll_per_word": nll + 0.1 * seed} for seed in (5, 6)}
-        times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency.WHAT}
-        return compare.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
+        times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.WHAT}
+        return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
 
     networks = [network(("derived",), "adid", 6.0), network(("interleaved",), "adad", 6.02), network((name,), "ddda", 6.1, random=True)]
-    found = compare.report(networks, "latency", 0.05, equal=True)
+    found = statistics.report(networks, "latency", 0.05, equal=True)
     found |= {"search": "search", "split": "test", "seeds": [5, 6], "epochs": 2, "match": "latency", "cost": "latency", "tolerance": 0.05}
     files.write_json(directory / "compare.json", found | {"strings_that_fit": 7})
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}
-    scores = {split: {"perplexity_per_word": spread, "bits_per_byte": {"mean": 1.7, "low": 1.6, "high": 1.8}} for split in compare.SCORED}
+    scores = {split: {"perplexity_per_word": spread, "bits_per_byte": {"mean": 1.7, "low": 1.6, "high": 1.8}} for split in statistics.SCORED}
     rows = [
         {"name": way, "blocks": "adid", "steps": steps, "seconds": 9.0, "steps_with_search": 62 + steps, "seconds_with_search": 71.0, "runs": []}
         | scores

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from par import manifest, runs
-from par.architecture import parse
-from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.core.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.data import manifest
+from par.search.architecture import parse
+from par.train import run_config
 from synthetic import make_data
 
 SYMBOLS, FIRST = 32, 8  # ids 8 to 39
@@ -49,7 +50,7 @@ def small_data(
     return make_data(data_dir, stream(train, rng), stream(valid, rng), stream(valid, rng), vocab_size, batch_size, seq_len)
 
 
-def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any) -> runs.RunConfig:
+def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any) -> run_config.RunConfig:
     """A run of a network of width 16 on a data set; `settings` go to whichever group has them."""
     values = {"d_model": 16, "num_heads": 2, "d_ffn": 24, "mem_len": 5, "max_lr": 5e-3, "warmup_steps": 20, "arch_lr": 0.03} | settings
 
@@ -58,12 +59,12 @@ def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **
         return cls(**{name: value for name, value in values.items() if name in names} | more)
 
     training = group(TrainingConfig, epochs=epochs, seed=seed)
-    return runs.RunConfig(parse(blocks), group(ModelConfig), group(SearchConfig), training, runs.DataIdentity.of(manifest.load(data_dir)))
+    return run_config.RunConfig(parse(blocks), group(ModelConfig), group(SearchConfig), training, run_config.DataIdentity.of(manifest.load(data_dir)))
 
 
-def trainer(run_dir: Path, config: runs.RunConfig, data_dir: Path, source: Path | None = None, **logging: int) -> Any:
+def trainer(run_dir: Path, config: run_config.RunConfig, data_dir: Path, source: Path | None = None, **logging: int) -> Any:
     """A Trainer whose announcements are kept in its `announced`; it writes no texts unless `sample_length` is given."""
-    from par.training import Trainer
+    from par.train.trainer import Trainer
 
     announced: list[str] = []
     made = Trainer(run_dir, config, data_dir, LoggingConfig(**{"sample_length": 0} | logging), announced.append, source)

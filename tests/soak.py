@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT
+
 NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03")
 LOGGING = ("--log_every=13", "--record_every=7", "--save_every=20")
 SECONDS = 600  # in which a step of the plan must have come
@@ -177,7 +178,7 @@ def memory(work: Path, data: Path, architecture: str, steps: int, points: int = 
     """Trains one tiny network for so many steps in this process. Returns the memory in MB at `points` steps, and the run."""
     import gc
 
-    from par import manifest
+    from par.data import manifest
     from small import small_config, trainer
 
     config = small_config(data, architecture, epochs=-(-steps // manifest.load(data).splits["train"].steps))

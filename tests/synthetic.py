@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from par import model_proto, records
-from par.config import DataConfig
-from par.tokenizer import BOS, EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
+from par.core.config import DataConfig
+from par.data import records, sentencepiece_proto
+from par.data.tokenizer import BOS, EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
 
 
 def word_tokenizer(vocab_size: int) -> Tokenizer:
     """A word model without training: id i >= 8 is the word "w<i>"."""
-    model = model_proto.ModelProto()
+    model = sentencepiece_proto.ModelProto()
     for i in range(vocab_size):
         piece = model.pieces.add(piece=SPECIAL_PIECES[i] if i < len(SPECIAL_PIECES) else f"▁w{i}", score=-float(i))
         if i < len(SPECIAL_PIECES):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import ROOT, Finished
+from project import ROOT, Finished
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,16 +12,19 @@ import pytest
 
 import documented
 import flags_page
-from par import architecture, latency, manifest, opponents, plan, promise, runs
-from par.config import LoggingConfig, ModelConfig
+from par.core.config import LoggingConfig, ModelConfig
+from par.data import manifest
+from par.evaluate.compare import plan
+from par.search import architecture, baselines, latency_check, latency_table
+from par.train import run_config
+from project import TESTS
 from small import small_config, small_data
 
-TESTS = Path(__file__).resolve().parent
 SCHEMAS = {
     "manifest.json": manifest.SCHEMA,
-    "config.json": runs.SCHEMA,
+    "config.json": run_config.SCHEMA,
     "architecture.json": architecture.SCHEMA,
-    "latency.json": latency.SCHEMA,
+    "latency.json": latency_table.SCHEMA,
     "plan.json": plan.SCHEMA,
 }
 
@@ -32,7 +35,7 @@ def read(path: Path) -> object:
 
 def test_every_table_is_held_to_something_real_by_a_test():
     checked = set()
-    for path in TESTS.glob("test_*.py"):
+    for path in TESTS.rglob("test_*.py"):
         checked |= set(re.findall(r'documented\.check(?:_files|_tags)?\(\s*"([^"]+)"', path.read_text(encoding="utf-8")))
     assert checked | documented.shared() == set(documented.headings())
 
@@ -80,7 +83,7 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
     config = small_config(small_data(tmp_path / "data", train=300, valid=100), "ssd", cutoffs=(12, 20))
     config.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"))
-    begun = dataclasses.replace(config, init=runs.Origin("other", "last", 7, "0" * 64))
+    begun = dataclasses.replace(config, init=run_config.Origin("other", "last", 7, "0" * 64))
     begun.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"), required="all")
     begun.write_flags(tmp_path, tmp_path / "data", LoggingConfig(), tmp_path / "other")
@@ -93,8 +96,8 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
 
 def test_an_architecture_with_and_without_latencies(tmp_path):
     times = np.array([[1.0, 2.0], [1.2, 2.2], [1.1, 2.1]])
-    case = promise.Case("inference", 1.0, 2.0)
-    promised = promise.Promise("inference", (case,), 1.3, None)
+    case = latency_check.Case("inference", 1.0, 2.0)
+    promised = latency_check.Promise("inference", (case,), 1.3, None)
     pi = ((0.7, 0.2, 0.1), (0.1, 0.8, 0.1))
     for latencies in (None, promised, promised.measured({"inference": times})):
         made = architecture.Architecture("ad", "budget" if latencies else "argmax", "search", pi, (0,), latencies)
@@ -104,8 +107,8 @@ def test_an_architecture_with_and_without_latencies(tmp_path):
 
 
 def test_a_latency_table_and_a_plan(tmp_path):
-    spreads = {part: latency.Spread(1.0, 0.5, 2.0) for part in latency.PARTS}
-    table = latency.LatencyTable({"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads)
+    spreads = {part: latency_table.Spread(1.0, 0.5, 2.0) for part in latency_table.PARTS}
+    table = latency_table.LatencyTable({"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads)
     documented.check("latency.json", table.to_json())
-    cost = opponents.Cost.linear("latency", lambda blocks: table.of(blocks, "inference"))
+    cost = baselines.Cost.linear("latency", lambda blocks: table.of(blocks, "inference"))
     documented.check("plan.json", plan.Draw("search", "ad", "latency", cost, 0.05, 0).to_json())

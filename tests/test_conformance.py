@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from par import positions
-from par.adaptive_softmax import AdaptiveSoftmax
-from par.architecture import Architecture
-from par.attention import RelativeAttention, Window
-from par.blocks import Block, Dense, Mixture, Norm
-from par.config import ModelConfig, SearchConfig
-from par.initial import Initial
+from par.core.config import ModelConfig, SearchConfig
+from par.data.tokenizer import PAD
+from par.nn import positions
+from par.nn.adaptive_softmax import AdaptiveSoftmax
+from par.nn.attention import RelativeAttention, Window
+from par.nn.blocks import Block, Dense, Mixture, Norm
+from par.nn.forward_mode import EVALUATION, Phase
+from par.nn.initial import Initial
+from par.nn.supernet import StochasticBlock
+from par.nn.transformer import Memories, Transformer
 from par.objectives import OBJECTIVES
-from par.phase import EVALUATION, Phase
-from par.supernet import StochasticBlock
-from par.tokenizer import PAD
-from par.transformer import Memories, Transformer
+from par.search.architecture import Architecture
 
 B, T, M, H, K, F, V = 3, 5, 7, 2, 11, 13, 29
 D = H * K

@@ -22,17 +22,20 @@ import pytest
 import tensorflow as tf
 
 import final_state
-from conftest import ROOT, Finished
 from faults import SmallDisk, change_json, limited, measured, small_disk, why_no_small_disk
-from par import checkpoints, files, latency, manifest, model_proto, runs
-from par.architecture import Architecture
-from par.errors import ResourceError, StoppedError
-from par.learner import Learner
-from par.tokenizer import Tokenizer
+from forged_records import forge
+from par.core import files
+from par.core.errors import ResourceError, StoppedError
+from par.data import manifest, sentencepiece_proto
+from par.data.tokenizer import Tokenizer
+from par.search import latency_table
+from par.search.architecture import Architecture
+from par.train import checkpoints, run_config
+from par.train.learner import Learner
+from project import ROOT, Finished
 from recorded_run import make_run
 from small import small_config, trainer
 from synthetic import make_data
-from test_records import forge
 
 NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
 SAVING = {"log_every": 13, "record_every": 2, "save_every": 20}
@@ -381,7 +384,7 @@ def test_records_that_are_not_those_that_were_built_are_found_before_training_an
 
 def other_tokenizer(data: Path) -> str:
     """Gives a data set another tokenizer of the same size, consistently; returns its hash."""
-    model = model_proto.ModelProto.FromString((data / "tokenizer.model").read_bytes())
+    model = sentencepiece_proto.ModelProto.FromString((data / "tokenizer.model").read_bytes())
     model.pieces[20].piece += "x"
     (data / "tokenizer.model").write_bytes(model.SerializeToString(deterministic=True))
     (data / "tokenizer.vocab").write_text(Tokenizer.load(data / "tokenizer.model").vocab)
@@ -542,8 +545,8 @@ LARGEST = 350 * MEGABYTE  # Python with NumPy, matplotlib and what is read; a fi
 def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(tmp_path, finished, run_tool, fault):
     data, new = finished.parent / "data", finished.parent / "new"
     Architecture("ad").save(finished / "architecture.json")
-    spread = dict.fromkeys(latency.PARTS, latency.Spread(1.0, 1.0, 1.0))
-    latency.LatencyTable({}, runs.load(finished)[0].model, 40, 4, 8, 1, spread, spread, spread).save(finished / "latency.json")
+    spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
+    latency_table.LatencyTable({}, run_config.load(finished)[0].model, 40, 4, 8, 1, spread, spread, spread).save(finished / "latency.json")
     training = (f"--data={data}", f"--run={new}")
     places = (
         (finished / "config.json", "derive", (f"--run={finished}",)),
@@ -663,8 +666,8 @@ SOURCES = sorted(path for folder in ("par", "tools", "tests") for path in (ROOT 
 ALLOWED = {  # of the tests alone: PyTorch makes a fixture, once; NumPy reads it without pickle; the pages' and a model card's own examples are run
     "tests/reader.py": {"exec"},
     "tests/fixtures/make_torch_adaptive_softmax.py": {"torch"},
-    "tests/test_adaptive_softmax.py": {"np.load"},
-    "tests/test_export.py": {"exec", "tf.saved_model.load"},
+    "tests/nn/test_adaptive_softmax.py": {"np.load"},
+    "tests/export/test_saved_model.py": {"exec", "tf.saved_model.load"},
 }
 UNPICKLING = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "torch", "h5py"}
 

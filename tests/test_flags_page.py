@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import flags_page
-from par.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig, fields
+from par.core.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig, fields
 
 
 def test_the_page_is_what_the_flags_say():

@@ -28,19 +28,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mutations
-from par import architecture, checkpoints, compare, config, cutoffs, guard, history, latency, plan, records, report_comparison, runs, truth
-from par.architecture import Architecture
-from par.errors import DataError, UsageError
-from par.latency import LatencyTable, Spread
-from par.manifest import Manifest
-from par.opponents import Cost
-from par.promise import Case, Promise
-from par.tokenizer import Tokenizer
+from forged_records import example, seal
+from par.core import config
+from par.core.errors import DataError, UsageError
+from par.data import records
+from par.data.manifest import Manifest
+from par.data.tokenizer import Tokenizer
+from par.evaluate.compare import plan, statistics, supernet_ablation
+from par.nn import cutoffs
+from par.report import comparison_section
+from par.search import architecture, diagnostics, latency_table
+from par.search.architecture import Architecture
+from par.search.baselines import Cost
+from par.search.latency_check import Case, Promise
+from par.search.latency_table import LatencyTable, Spread
 from par.tools import common
+from par.train import checkpoints, history, run_config
 from recorded_run import make_run
 from reported import write_comparison
 from synthetic import make_data, word_tokenizer
-from test_records import example, seal
 
 B, T, V = 3, 7, 53
 SECONDS = 10  # of this process' own time
@@ -113,7 +119,7 @@ def sound_manifest(made: Manifest) -> None:
     assert (made.settings["batch_size"], made.settings["seq_len"], made.settings["lowercase"]) == (made.batch_size, made.seq_len, made.lowercase)
 
 
-def sound_config(made: tuple[runs.RunConfig, Path]) -> None:
+def sound_config(made: tuple[run_config.RunConfig, Path]) -> None:
     own = made[0]
     model, data, search = own.model, own.data, own.search
     assert (
@@ -180,7 +186,7 @@ def sound_note(made: dict[str, Any]) -> None:
     assert made["best"] is None or made["best"]["step"] >= 0 <= made["best"]["nll_per_token"] < math.inf
     assert all(nll >= 0 <= weight for nll, weight in made["sums"].values()) and 0 <= made["seconds"] < math.inf
     assert all(type(length) is int and length >= 0 for length in made["files"].values()) and isinstance(made["run"], dict)
-    watch = guard.Watch.from_json(made["watch"])
+    watch = diagnostics.Watch.from_json(made["watch"])
     assert len(watch.choice) == len(watch.unchanged) and 0 <= watch.share() <= 1
     json.dumps(made, allow_nan=False)
 
@@ -200,7 +206,7 @@ FIGURES = {"nll_per_token": 3.0, "perplexity_per_token": math.exp(3.0), "perplex
 FIGURES |= {"bits_per_character": 2.5, "bits_per_byte": 2.0, "tokens": 200, "words": 50.0}
 SCORES = {"step": 7, "parameters": 77, "seconds": 1.5, "valid": FIGURES, "test": FIGURES}
 NOTE = {"sums": {name: [1.5, 2.0] for name in ("log", "record", "evaluation")}, "seconds": 1.5, "best": {"step": 5, "nll_per_token": 3.0}}
-NOTE |= {"files": {"history.jsonl": 100}, "run": {"model.d_model": 16}, "watch": guard.Watch("ad", (1, 2), ("still",)).to_json()}
+NOTE |= {"files": {"history.jsonl": 100}, "run": {"model.d_model": 16}, "watch": diagnostics.Watch("ad", (1, 2), ("still",)).to_json()}
 
 
 def own_manifest(root: Path) -> Artefact:
@@ -208,7 +214,7 @@ def own_manifest(root: Path) -> Artefact:
 
 
 def own_config(root: Path) -> Artefact:
-    return Artefact(root / "run" / "config.json", mutations.json_file, lambda: runs.load(root / "run"), sound_config)
+    return Artefact(root / "run" / "config.json", mutations.json_file, lambda: run_config.load(root / "run"), sound_config)
 
 
 def run_of(root: Path) -> Callable[[], history.Run]:
@@ -242,7 +248,7 @@ def own_budget(root: Path) -> Artefact:
 def own_table(root: Path) -> Artefact:
     model = config.ModelConfig(d_model=16, num_heads=2, cutoffs=(10,))
     LatencyTable({"machine": "abacus", "cpus": 2}, model, V, B, T, 7, SPREADS, SPREADS, SPREADS).save(root / "latency.json")
-    return Artefact(root / "latency.json", mutations.json_file, lambda: latency.load(root / "latency.json"), sound_table)
+    return Artefact(root / "latency.json", mutations.json_file, lambda: latency_table.load(root / "latency.json"), sound_table)
 
 
 def own_counts(root: Path) -> Artefact:
@@ -262,14 +268,14 @@ def own_note(root: Path) -> Artefact:
 
 
 def own_scores(root: Path) -> Artefact:
-    compare.scores_path(root).write_text(json.dumps(SCORES))
-    return Artefact(compare.scores_path(root), mutations.json_file, lambda: compare.read_scores(root, "test"), sound_scores)
+    statistics.scores_path(root).write_text(json.dumps(SCORES))
+    return Artefact(statistics.scores_path(root), mutations.json_file, lambda: statistics.read_scores(root, "test"), sound_scores)
 
 
 def comparison(root: Path) -> plan.Plan:
     draw = plan.Draw("search", "ad", "latency", Cost("latency", 5.0, (2.0, 0.75, 0.125)), 0.05, 0)
     networks = [plan.Opponent(("derived",), "ad", False), plan.Opponent(("random 1",), "dd", True)]
-    return plan.Plan(runs.load(root / "run")[0], root / "data", root / "compare", draw, networks, 1, range(1))
+    return plan.Plan(run_config.load(root / "run")[0], root / "data", root / "compare", draw, networks, 1, range(1))
 
 
 def own_plan(root: Path) -> Artefact:
@@ -284,24 +290,24 @@ def own_plan(root: Path) -> Artefact:
 
 def own_measured(root: Path) -> Artefact:
     made = comparison(root)
-    made.write_measured({blocks: {what: [1.5, 2.0] for what in latency.WHAT} for blocks in ("ad", "dd")}, 2, 3)
+    made.write_measured({blocks: {what: [1.5, 2.0] for what in latency_table.WHAT} for blocks in ("ad", "dd")}, 2, 3)
 
     def sound(found: dict[str, Any]) -> None:
         assert not found or set(found) == {"ad", "dd"}
         for times in found.values():
-            assert all(len(times[what]) == 2 and all(0 < ms < math.inf for ms in times[what]) for what in latency.WHAT)
+            assert all(len(times[what]) == 2 and all(0 < ms < math.inf for ms in times[what]) for what in latency_table.WHAT)
 
     return Artefact(root / "compare" / "measured.json", mutations.json_file, lambda: made.measured(2, 3), sound)
 
 
 def own_supernet(root: Path) -> Artefact:
-    origin = runs.Origin("search", "last", 70, "0" * 64)
-    own = runs.load(root / "run")[0]
-    made = truth.Truth(root / "run", "ss", 2.5, own, root / "data", root / "compare", "ad", origin, range(1), 1, 1e-3)
-    made.write_untrained({way: SCORES for way in truth.UNTRAINED})
+    origin = run_config.Origin("search", "last", 70, "0" * 64)
+    own = run_config.load(root / "run")[0]
+    made = supernet_ablation.Truth(root / "run", "ss", 2.5, own, root / "data", root / "compare", "ad", origin, range(1), 1, 1e-3)
+    made.write_untrained({way: SCORES for way in supernet_ablation.UNTRAINED})
 
     def sound(found: dict[str, Any]) -> None:
-        assert truth.lines(found) and json.dumps(found, allow_nan=False)
+        assert supernet_ablation.lines(found) and json.dumps(found, allow_nan=False)
 
     return Artefact(root / "compare" / "supernet.json", mutations.json_file, made.report, sound)
 
@@ -309,11 +315,11 @@ def own_supernet(root: Path) -> Artefact:
 def own_report(root: Path) -> Artefact:
     write_comparison(root / "reported")
 
-    def sound(found: report_comparison.Comparison) -> None:
+    def sound(found: comparison_section.Comparison) -> None:
         texts = [*found.opponents.sentences, *(cell for row in found.opponents.rows for cell in row)]
         assert all(isinstance(text, str) for text in texts) and all(1 <= point.y[0] < math.inf for point in found.opponents.points)
 
-    return Artefact(root / "reported" / "compare.json", mutations.json_file, lambda: report_comparison.read(root / "reported"), sound)
+    return Artefact(root / "reported" / "compare.json", mutations.json_file, lambda: comparison_section.read(root / "reported"), sound)
 
 
 def own_recipe(root: Path) -> Artefact:

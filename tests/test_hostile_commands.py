@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from faults import change_json
-from par import latency, runs
-from par.architecture import Architecture
+from par.search import latency_table
+from par.search.architecture import Architecture
 from par.tools import derive as derive_tool
+from par.train import run_config
 from recorded_run import drifting_pi, train_row, write_history
 from small import small_config, small_data
 
@@ -30,8 +31,8 @@ def built(tmp_path_factory) -> Path:
     made.save(root / "run", data)
     write_history(root / "run" / "history.jsonl", [train_row(made.total_steps, drifting_pi("ss", 2)[1].tolist())])
     Architecture("ad").save(root / "run" / "architecture.json")
-    spread = dict.fromkeys(latency.PARTS, latency.Spread(1.0, 1.0, 1.0))
-    latency.LatencyTable({"machine": "abacus"}, made.model, 40, 4, 8, 3, spread, spread, spread).save(root / "latency.json")
+    spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
+    latency_table.LatencyTable({"machine": "abacus"}, made.model, 40, 4, 8, 3, spread, spread, spread).save(root / "latency.json")
     (root / "counts.txt").write_text("9\n5\n3\n")
     return root
 
@@ -190,7 +191,7 @@ HISTORY = {
 @pytest.mark.parametrize("fault", HISTORY)
 def test_a_history_that_is_not_of_its_config_is_refused_with_both_values(copy, capsys, fault):
     change, said = HISTORY[fault]
-    steps = runs.load(copy / "run")[0].total_steps
+    steps = run_config.load(copy / "run")[0].total_steps
     write_history(copy / "run" / "history.jsonl", [train_row(steps, [[0.2, 0.3, 0.5]] * 2, **change)] if "step" not in change else
                   [train_row(change["step"], [[0.2, 0.3, 0.5]] * 2, epoch=2)])  # fmt: skip
     assert derive_tool.main([f"--run={copy}/run"]) == 3

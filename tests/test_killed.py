@@ -18,13 +18,16 @@ import pytest
 import tensorflow as tf
 
 import final_state
-from conftest import ROOT
-from par import checkpoints, guard, runs
-from par.errors import StoppedError, UsageError
+from par.core.errors import StoppedError, UsageError
+from par.search import diagnostics
+from par.train import checkpoints, run_config
+from project import ROOT
 from small import small_config, small_data, trainer
 
 NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
-OWNER = "import sys, time; from par import runs\nwith runs.locked(sys.argv[1], print): print('holds it', flush=True); time.sleep(60)"
+OWNER = (
+    "import sys, time; from par.train import run_config\nwith run_config.locked(sys.argv[1], print): print('holds it', flush=True); time.sleep(60)"
+)
 SECONDS = 180.0
 NOTE = {
     "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
@@ -32,7 +35,7 @@ NOTE = {
     "best": None,
     "files": {},
     "run": {},
-    "watch": guard.Watch().to_json(),
+    "watch": diagnostics.Watch().to_json(),
 }
 
 
@@ -44,17 +47,17 @@ def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_o
     with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout.readline() == "holds it\n"
         host = f"host {socket.gethostname()}, process {owner.pid}"
-        with pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")), runs.locked(tmp_path / "run", announced.append):
+        with pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")), run_config.locked(tmp_path / "run", announced.append):
             pass
         assert announced == []
         owner.kill()
-    with runs.locked(tmp_path / "run", announced.append):
+    with run_config.locked(tmp_path / "run", announced.append):
         assert (tmp_path / "run" / "lock").read_text() == f"host {socket.gethostname()}, process {os.getpid()}\n"
     assert announced == [
         f"the last process in {tmp_path / 'run'} ({host}) was killed, as the system does when memory runs out: it ended without saving, "
         "and what came after its last checkpoint is done again"
     ]
-    with runs.locked(tmp_path / "run", announced.append):
+    with run_config.locked(tmp_path / "run", announced.append):
         pass
     assert len(announced) == 1 and (tmp_path / "run" / "lock").read_text() == ""
 
@@ -62,9 +65,9 @@ def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_o
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_who_ends_by_itself_with_an_error_or_without_was_not_killed(tmp_path, error):
     announced: list[str] = []
-    with pytest.raises(error), runs.locked(tmp_path, announced.append):
+    with pytest.raises(error), run_config.locked(tmp_path, announced.append):
         raise error
-    with runs.locked(tmp_path, announced.append):
+    with run_config.locked(tmp_path, announced.append):
         pass
     assert announced == []
 
@@ -102,7 +105,7 @@ def test_a_save_that_was_killed_is_as_if_it_had_not_begun(tmp_path, left, first)
     warned: list[str] = []
     again, value = state_of(tmp_path)
     assert again.restore(warn=warned.append) == (None if first else NOTE) and warned == []
-    assert int(value) == (-1 if first else 10) and list(runs.checkpoint_files(tmp_path)) == ([] if first else [10])
+    assert int(value) == (-1 if first else 10) and list(run_config.checkpoint_files(tmp_path)) == ([] if first else [10])
     again.save(13, NOTE)
     assert names(tmp_path) == (["ckpt-13"] if first else ["ckpt-10", "ckpt-13"])
 
@@ -132,7 +135,7 @@ LITTLE_MEMORY = """
 import re, resource, sys
 from par.tools import common, train
 common.start_tensorflow()
-import par.training
+import par.train.trainer
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 700_000_000,) * 2)
 sys.exit(train.main(sys.argv[1:]))

@@ -1,8 +1,9 @@
-"""The library is layered: imports only go upward in LAYERS; what can do without TensorFlow does, and so does every command until it works."""
+"""The wings of the library: imports only go one way; what can do without TensorFlow does, and so does every command until it works."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -10,55 +11,124 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-LAYERS = (
-    "errors files fields progress apart config promise architecture live cluster rendezvous",
-    "download archive corpus corpora model_proto tokenizer sharding encoding batching manifest record_file records build",
-    "beam_files beam_work beam_run beam_build data_speed cutoffs",
-    "replicas workers initial phase sampling products positions attention blocks adaptive_softmax gumbel supernet recompute transformer objectives",
-    "optimizers schedules bilevel metrics neighbours cost growth scaling latency latency_penalty",
-    "runs origin reading context derive budget history seeds opponents student compare plan findings truth guard "
-    "pictures heat_map pi_pictures consensus_picture network_picture attention_picture markup shown_text plots front notebook",
-    "checkpoints learner loading inherit estimators evaluation decoding model softmax_timing timing memory",
-    "scaling_timing latency_timing board logs samples training comparison",
-    "graph_tokenizer model_card export report_page report_run report_search report_network report_comparison report_setup report",
+from project import ROOT
+
+# The wings of par/ from the bottom up: a module imports from its own wing and from those before it.
+WINGS = (
+    "core",
+    "data",
+    "data.beam",
+    "search",
+    "nn",
+    "objectives",
+    "train.distributed",
+    "train",
+    "evaluate",
+    "evaluate.compare",
+    "bench",
+    "export",
+    "report",
 )
-ORDER = " ".join(LAYERS).split()
-# Of the second and of later layers, whose others need TensorFlow.
-LIGHT = "download archive corpus corpora sharding batching manifest cutoffs metrics neighbours cost growth scaling latency model_card "
-LIGHT += "report_page report_run report_search report_network report_comparison report_setup report"
-WITHOUT_TENSORFLOW = " ".join((LAYERS[0], LIGHT, LAYERS[5])).split()
-MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path != ROOT / "par" / "__init__.py")
+GLUE = ("__init__", "notebook")  # of par itself: they may import anything
+# What imports TensorFlow or Keras; all else does without, so that a command answers at once.
+WITH_TENSORFLOW = [
+    "bench.block_latency",
+    "bench.gradient_estimators",
+    "bench.softmax_speed",
+    "bench.training_speed",
+    "evaluate.compare.runner",
+    "evaluate.evaluation",
+    "evaluate.generation",
+    "evaluate.samples",
+    "evaluate.sampling",
+    "evaluate.trained_model",
+    "export.graph_tokenizer",
+    "export.saved_model",
+    "nn.adaptive_softmax",
+    "nn.attention",
+    "nn.blocks",
+    "nn.forward_mode",
+    "nn.gradient_checkpointing",
+    "nn.initial",
+    "nn.ops",
+    "nn.positions",
+    "nn.supernet",
+    "nn.transformer",
+    "objectives",
+    "objectives.causal_lm",
+    "search.bilevel",
+    "search.gumbel",
+    "search.latency_penalty",
+    "train.checkpoints",
+    "train.distributed.replicas",
+    "train.distributed.workers",
+    "train.learner",
+    "train.loading",
+    "train.logs",
+    "train.optimization",
+    "train.schedules",
+    "train.tensorboard",
+    "train.trainer",
+    "train.weight_transfer",
+]
+MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path.parent != ROOT / "par")
 TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it; `from par import x` counts as par.x."""
+    """Every module that a file imports, anywhere in it; `from par.core import x` counts as par.core.x."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} line {node.lineno}: write imports in full"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "par" else {node.module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def layer(path: Path) -> str:
-    """`attention` for par/attention.py, `objectives` for par/objectives/causal_lm.py."""
-    return path.relative_to(ROOT / "par").parts[0].removesuffix(".py")
+def dotted(path: Path) -> str:
+    """`nn.attention` for par/nn/attention.py, `nn` for par/nn/__init__.py."""
+    return ".".join(path.relative_to(ROOT / "par").with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_only_go_upward(path):
-    assert layer(path) in ORDER, f"par/{layer(path)} has no place in LAYERS: give it one"
-    mine = ORDER.index(layer(path))
-    for name in sorted(imported(path)):
-        if name.startswith("par."):
-            other = name.split(".")[1]
-            inside = other == layer(path) == "objectives"
-            assert other == "__version__" or inside or other in ORDER, f"{path.name} imports {name}, which has no place in LAYERS"
-            assert other == "__version__" or inside or ORDER.index(other) < mine, f"{path.name} imports {name}, which lies below it"
+NAMES = {dotted(path): path for path in MODULES}
+
+
+def wing(name: str) -> str:
+    """The wing of a module, or of a name that a module holds: `train.distributed` for `train.distributed.cluster`."""
+    return max((each for each in WINGS if f"{name}.".startswith(f"{each}.")), key=len, default="")
+
+
+def inner(path: Path) -> set[str]:
+    """The modules of par that a file imports, without the `par.`; a name that is no module counts as the module that holds it."""
+    found = {name.removeprefix("par.") for name in imported(path) if name.startswith("par.")} - {"__version__"}
+    return {name if name in NAMES else name.rpartition(".")[0] or name for name in found}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_module_imports_from_its_own_wing_and_from_those_before_it(path):
+    mine = wing(dotted(path))
+    assert mine, f"{path.relative_to(ROOT)} has no place in WINGS: give it one"
+    for name in sorted(inner(path)):
+        assert wing(name), f"{path.name} imports par.{name}, which has no place in WINGS"
+        assert WINGS.index(wing(name)) <= WINGS.index(mine), f"{path.relative_to(ROOT)} imports par.{name}, a later wing"
+
+
+def test_the_modules_of_a_wing_import_each_other_in_one_order():
+    graph = {name: {other for other in inner(path) if wing(other) == wing(name) and other != wing(name)} for name, path in NAMES.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_a_wing_has_at_most_about_twenty_modules_and_a_docstring_that_tells_it():
+    for each in WINGS:
+        members = [name for name in NAMES if wing(name) == each and name != each]
+        assert 1 <= len(members) <= 22, (each, len(members))
+        assert ast.get_docstring(ast.parse(NAMES[each].read_text(encoding="utf-8"))), f"par/{each}/__init__.py has no docstring"
+
+
+def test_only_the_glue_lies_beside_the_wings():
+    assert {path.stem for path in (ROOT / "par").glob("*.py")} == set(GLUE)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -68,16 +138,16 @@ def test_the_library_defines_no_flags_and_knows_no_tool(path):
 
 def test_no_module_but_common_is_shared_by_the_tools():
     for path in TOOLS:
-        assert {name for name in imported(path) if name.startswith(("par.tools", "tools"))} <= {"par.tools"}, path.name
+        assert {name for name in imported(path) if name.startswith(("par.tools", "tools"))} <= {"par.tools.common"}, path.name
 
 
 def test_what_can_do_without_tensorflow_does():
-    present = [name for name in WITHOUT_TENSORFLOW if (ROOT / "par" / f"{name}.py").is_file()]
+    light = [name for name in NAMES if name not in WITH_TENSORFLOW and wing(name) != "data.beam"]
     program = "import importlib, sys, par\nfor name in sys.argv[1].split(','):\n    importlib.import_module(f'par.{name}')\n"
     program += "    heavy = {'tensorflow', 'keras', 'matplotlib.pyplot', 'absl.flags'} & set(sys.modules)\n    assert not heavy, (name, heavy)\n"
-    done = subprocess.run([sys.executable, "-c", program, ",".join(present)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, ",".join(light)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(present) >= 8
+    assert set(WITH_TENSORFLOW) < set(NAMES) and len(light) > 50
 
 
 def quick(path: Path, flag: str) -> tuple[int, str, list[str], set[str]]:

@@ -24,10 +24,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from par import notebook
+from project import ROOT, TOOLS, tracked_files
 from small import small_data
-from test_packaging import TOOLS, tracked_files
 
 PATH = ROOT / "colab.ipynb"
 SMALL = {

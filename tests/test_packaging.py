@@ -15,15 +15,14 @@ import pytest
 from absl import flags
 
 import par
-from par import config
+from par.core import config
 from par.tools import common
+from project import ROOT, TOOLS, tracked_files
 
-ROOT = Path(__file__).resolve().parent.parent
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 SCRIPTS = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run"]
 RECIPES = sorted((ROOT / "tools" / "recipes").glob("*.flags"))
-TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
 DISTRIBUTIONS = {
     "absl": "absl-py",
     "google": "protobuf",
@@ -37,15 +36,6 @@ def requirements(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def tracked_files() -> list[Path]:
-    """Files of the clone, those not yet added included."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listing = subprocess.run(command, cwd=ROOT, capture_output=True)
-    if listing.returncode:
-        pytest.skip("not a git clone")
-    return [path for name in listing.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
-
-
 def test_every_dependency_has_both_bounds() -> None:
     listed = requirements(SETUP["options"]["install_requires"])
     for extra in SETUP["options.extras_require"].values():
@@ -56,7 +46,7 @@ def test_every_dependency_has_both_bounds() -> None:
 
 def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() -> None:
     found = set()
-    for path in [*ROOT.glob("par/**/*.py"), *ROOT.glob("tools/*.py")]:
+    for path in [*ROOT.glob("par/**/*.py"), *ROOT.glob("tools/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -173,14 +163,14 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     assert unknown.returncode == 1
     assert ", ".join(path.stem for path in RECIPES) in unknown.stderr
     assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []  # only as par.tools
-    assert {path.suffix for path in installed.parent.glob("lib/python*/site-packages/par/report.*")} == {".py", ".css", ".js"}
+    assert {path.suffix for path in installed.parent.glob("lib/python*/site-packages/par/report/page.*")} == {".py", ".css", ".js"}
 
 
 @pytest.mark.slow
 def test_with_the_extra_beam_a_build_on_apache_beam_passes_its_tests(installed: Path) -> None:
     source = installed.parent.parent / "a copy"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    for command in (["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"], ["pytest", "tests/test_beam_build.py"]):
+    for command in (["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"], ["pytest", "tests/data/beam/test_engine.py"]):
         done = subprocess.run([installed / command[0], *command[1:]], cwd=source, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-9000:] + done.stderr
     assert re.search(r"\[100%\]", done.stdout) and "skipped" not in done.stdout

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from par import architecture, history
+from built import tiny_text
+from par.search import architecture
+from par.train import history
 
 NETWORK = (
     "--d_model=16",
@@ -21,13 +23,6 @@ NETWORK = (
     "--max_lr=3e-3",
     "--record_every=5",
 )
-
-
-def tiny_text(lines: int) -> str:
-    rng = np.random.default_rng(0)
-    nouns, verbs = ("cat", "dog", "queen", "crow"), ("sees", "hears", "feeds")
-    sentences = [f"the {rng.choice(nouns)} {rng.choice(verbs)} the {rng.choice(nouns)} ." for _ in range(lines)]
-    return "\n".join(sentences) + "\n"
 
 
 def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):

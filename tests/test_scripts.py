@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT
+
 COPIED = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run", "tools/setup_venv.sh", "setup.cfg", "pyproject.toml"]
 
 # Stands for pip, ruff and pytest. Notes its arguments in calls.jsonl; FAIL=NAME:CODE makes it fail, HANG=NAME makes it wait for a signal.

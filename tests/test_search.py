@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from par import derive, evaluation, manifest
+from par.data import manifest
+from par.evaluate import evaluation
+from par.search import derive
 from small import bigrams, copies, small_config, small_data, trainer
 
 SHAPE = {"d_model": 32, "num_heads": 2, "d_ffn": 64, "mem_len": 8, "dropout_rate": 0.0}

@@ -30,12 +30,16 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, corpora, corpus, cost, data_speed, files, growth, runs, scaling, scaling_timing
-from par.architecture import KINDS
-from par.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
-from par.errors import UsageError
-from par.progress import Progress
+from par.bench import cost_fit, data_speed, multi_device, scaling_model
+from par.core import files
+from par.core.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.core.errors import UsageError
+from par.core.progress import Progress
+from par.data import corpus, named_corpora
+from par.search import architecture, flops
+from par.search.architecture import KINDS
 from par.tools import common
+from par.train import run_config
 
 BASE_SHAPE = {"d_model": 128, "num_heads": 4, "d_ffn": 512, "mem_len": 16, "cutoffs": (250, 2500)}
 BATCH = (
@@ -162,12 +166,12 @@ PARTS = {
 }
 
 
-def _config(values: common.Flags, blocks: str, precision: str = "f32", **search: Any) -> runs.RunConfig:
+def _config(values: common.Flags, blocks: str, precision: str = "f32", **search: Any) -> run_config.RunConfig:
     """At the base shape; pi stays uniform."""
-    data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
+    data = run_config.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
     model = ModelConfig(**BASE_SHAPE | {"mem_len": values.mem_len, "precision": precision})
     model.check_vocabulary(values.vocab_size)
-    return runs.RunConfig(architecture.parse(blocks), model, SearchConfig(arch_lr=0.0, **search), TrainingConfig(), data)
+    return run_config.RunConfig(architecture.parse(blocks), model, SearchConfig(arch_lr=0.0, **search), TrainingConfig(), data)
 
 
 def _train(values: common.Flags) -> int:
@@ -179,15 +183,15 @@ def _train(values: common.Flags) -> int:
     configs = {f"{values.architecture} {name}": _config(values, values.architecture, **settings) for name, settings in searches.items()}
     configs |= {blocks: _config(values, blocks) for blocks in values.fixed}
     common.start_tensorflow()
-    from par import timing
+    from par.bench import training_speed
 
-    networks = {name: timing.TimedTraining(config, values.steps) for name, config in configs.items()}
-    parts = timing.TimedParts(networks[f"{values.architecture} soft"])
+    networks = {name: training_speed.TimedTraining(config, values.steps) for name, config in configs.items()}
+    parts = training_speed.TimedParts(networks[f"{values.architecture} soft"])
     rates: dict[str, list[float]] = {name: [] for name in networks}
     best = 0.0
     with Progress("benchmark", "measurement", values.repeats * (len(networks) + 1)) as progress:
         for _ in range(values.repeats):
-            best = max(best, timing.best_product())
+            best = max(best, training_speed.best_product())
             for name, network in networks.items():
                 rates[name].append(network.run())
                 progress(1, name)
@@ -224,19 +228,19 @@ def _result(name: str, rates: list[float], flops: float, best: float) -> dict[st
 def _generation(values: common.Flags) -> int:
     if min(values.tokens, values.repeats, values.vocab_size, *values.mem_len) < 1:
         raise UsageError("tokens, repeats, vocab_size and mem_len must be at least 1")
-    data = runs.DataIdentity("synthetic", values.vocab_size, 1, 32, 1, "", "")
+    data = run_config.DataIdentity("synthetic", values.vocab_size, 1, 32, 1, "", "")
     blocks = architecture.parse(values.architecture)
     if "a" not in blocks.blocks or blocks.is_search:
         raise UsageError(f"architecture must be fixed blocks with attention among them, but is {blocks.short}")
     model = ModelConfig(**BASE_SHAPE)
     model.check_vocabulary(values.vocab_size)
     common.start_tensorflow()
-    from par import timing
+    from par.bench import training_speed
 
     results = []
     with Progress("benchmark", "measurement", values.repeats * len(values.mem_len)) as progress:
         for mem_len in values.mem_len:
-            timed = timing.TimedGeneration(runs.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data), mem_len)
+            timed = training_speed.TimedGeneration(run_config.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data), mem_len)
             pairs = []
             for _ in range(values.repeats):
                 pairs.append((timed.carried(values.tokens), timed.recomputed(-(-values.tokens // 10))))
@@ -268,14 +272,14 @@ def _softmax(values: common.Flags) -> int:
     for size, model in adaptive.items():
         model.check_vocabulary(size)
     common.start_tensorflow()
-    from par import softmax_timing, timing
+    from par.bench import softmax_speed, training_speed
 
     results = []
     with Progress("benchmark", "measurement", 2 * values.repeats * len(adaptive)) as progress:
         for size, model in adaptive.items():
-            tokens = timing.synthetic_tokens(size, (rows,))
+            tokens = training_speed.synthetic_tokens(size, (rows,))
             layers = {"plain": plain, "adaptive": model}
-            timed = {name: softmax_timing.TimedSoftmax(layer, size, rows).timing(tokens) for name, layer in layers.items()}
+            timed = {name: softmax_speed.TimedSoftmax(layer, size, rows).timing(tokens) for name, layer in layers.items()}
             milliseconds: dict[str, list[float]] = {name: [] for name in timed}
             for _ in range(values.repeats):
                 for name, timing_of in timed.items():
@@ -299,7 +303,7 @@ def _softmax(values: common.Flags) -> int:
 def _data(values: common.Flags) -> int:
     if min(values.repeats, *values.megabytes) < 1 or values.workers < 0:
         raise UsageError("repeats and megabytes must be at least 1, workers at least 0")
-    source = corpus.Text.of(Path(values.input_text)) if values.input_text else corpora.named("python-docs").texts["train"]
+    source = corpus.Text.of(Path(values.input_text)) if values.input_text else named_corpora.named("python-docs").texts["train"]
     results = []
     with tempfile.TemporaryDirectory() as scratch, Progress("benchmark", "build", len(values.megabytes)) as progress:
         text, root = Path(scratch) / "text.txt", Path(scratch) / "data"
@@ -335,26 +339,26 @@ def _data(values: common.Flags) -> int:
     return 0
 
 
-def _growth_config(values: common.Flags, shape: growth.Shape) -> runs.RunConfig:
-    data = runs.DataIdentity("synthetic", values.vocab_size, shape.batch_size, shape.seq_len, 10_000, "", "")
+def _growth_config(values: common.Flags, shape: cost_fit.Shape) -> run_config.RunConfig:
+    data = run_config.DataIdentity("synthetic", values.vocab_size, shape.batch_size, shape.seq_len, 10_000, "", "")
     model = ModelConfig(d_model=shape.d_model, num_heads=values.num_heads, d_ffn=shape.d_ffn, mem_len=shape.mem_len)
     training = TrainingConfig(gradient_checkpointing=values.gradient_checkpointing)
-    return runs.RunConfig(architecture.parse(f"{shape.num_blocks}s"), model, SearchConfig(), training, data)
+    return run_config.RunConfig(architecture.parse(f"{shape.num_blocks}s"), model, SearchConfig(), training, data)
 
 
 def _growth(values: common.Flags) -> int:
-    sizes = {name: getattr(values, name) for name in growth.LETTERS.values()}
+    sizes = {name: getattr(values, name) for name in cost_fit.LETTERS.values()}
     if min(values.repeats, values.vocab_size, *(min(tried) for name, tried in sizes.items() if name != "mem_len")) < 1:
         raise UsageError("repeats, vocab_size, num_blocks, batch_size, seq_len, d_model and d_ffn must be at least 1")
-    sweep = growth.star(sizes)
+    sweep = cost_fit.star(sizes)
     configs = {shape: _growth_config(values, shape) for shape in sweep}
-    least = len(growth.MEMORY_TERMS) + 1
+    least = len(cost_fit.MEMORY_TERMS) + 1
     if len(sweep) < least:
         raise UsageError(f"the sizes must make at least {least} shapes, one more than a formula has coefficients, but make {len(sweep)}")
     if values.plot:
         common.picture(values.plot, "plot")
     common.start_tensorflow()
-    from par import memory, timing
+    from par.bench import memory, training_speed
 
     with Progress("benchmark", "measurement", len(sweep) * (1 + values.memory + values.repeats)) as progress:
         taken = {}
@@ -363,9 +367,9 @@ def _growth(values: common.Flags) -> int:
             progress(1, f"{shape}, memory")
         networks = {}
         for shape, config in configs.items():
-            networks[shape] = timing.TimedTraining(config, steps=1)
+            networks[shape] = training_speed.TimedTraining(config, steps=1)
             progress(1, f"{shape}, start")
-        times: dict[growth.Shape, list[tuple[float, float]]] = {shape: [] for shape in sweep}
+        times: dict[cost_fit.Shape, list[tuple[float, float]]] = {shape: [] for shape in sweep}
         for _ in range(values.repeats):
             for shape, network in networks.items():
                 before = time.process_time()
@@ -374,54 +378,54 @@ def _growth(values: common.Flags) -> int:
                 progress(1, str(shape))
     fastest = [map(min, zip(*pairs)) for pairs in times.values()]
     measured = dict(zip(("milliseconds", "CPU milliseconds"), map(list, zip(*fastest))))
-    fits = {name: growth.fit([growth.time_terms(shape) for shape in sweep], figures) for name, figures in measured.items()}
+    fits = {name: cost_fit.fit([cost_fit.time_terms(shape) for shape in sweep], figures) for name, figures in measured.items()}
     if values.memory:
         measured["megabytes"] = [found["peak_memory_megabytes"] for found in taken.values()]
-        terms = [growth.memory_terms(shape, values.num_heads, found["parameters"]) for shape, found in taken.items()]
-        fits["megabytes"] = growth.fit(terms, measured["megabytes"])
+        terms = [cost_fit.memory_terms(shape, values.num_heads, found["parameters"]) for shape, found in taken.items()]
+        fits["megabytes"] = cost_fit.fit(terms, measured["megabytes"])
     if values.plot:
-        from par import plots
+        from par.report import line_plots
 
-        plots.growth(Path(values.plot), list(sweep.values()), measured, fits)
+        line_plots.growth(Path(values.plot), list(sweep.values()), measured, fits)
     _print_growth(values, sweep, measured, fits)
     return 0
 
 
-def _without_last(sweep: Iterable[growth.Shape], figures: list[float]) -> growth.Fit:
+def _without_last(sweep: Iterable[cost_fit.Shape], figures: list[float]) -> cost_fit.Fit:
     """The fit of a time without the products for keys and values."""
-    return growth.fit([growth.time_terms(shape)[:-1] for shape in sweep], figures)
+    return cost_fit.fit([cost_fit.time_terms(shape)[:-1] for shape in sweep], figures)
 
 
-def _print_growth(values: common.Flags, sweep: dict[growth.Shape, str], measured: dict[str, list[float]], fits: dict[str, growth.Fit]) -> None:
+def _print_growth(values: common.Flags, sweep: dict[cost_fit.Shape, str], measured: dict[str, list[float]], fits: dict[str, cost_fit.Fit]) -> None:
     if values.json:
         keys = {name: name.lower().replace(" ", "_") for name in measured}
         shapes = [dataclasses.asdict(shape) | {keys[name]: figures[i] for name, figures in measured.items()} for i, shape in enumerate(sweep)]
         print(files.canonical_json({"shapes": shapes, "fits": {keys[name]: dataclasses.asdict(found) for name, found in fits.items()}}))
         return
-    letters = "".join(letter.rjust(6) for letter in growth.LETTERS)
+    letters = "".join(letter.rjust(6) for letter in cost_fit.LETTERS)
     print(letters + "".join(f"{name:>18}{'fitted':>10}{'apart':>7}" for name in measured))
     for i, shape in enumerate(sweep):
         sizes = "".join(f"{size:>6,}" for size in dataclasses.astuple(shape))
         print(sizes + "".join(f"{measured[name][i]:>18,.1f}{found.fitted[i]:>10,.1f}{found.residuals[i]:>+7.0%}" for name, found in fits.items()))
     for name in fits:
-        terms = growth.MEMORY_TERMS if name == "megabytes" else growth.TIME_TERMS
+        terms = cost_fit.MEMORY_TERMS if name == "megabytes" else cost_fit.TIME_TERMS
         formula = " + ".join(f"{value:.3g}{'' if term == '1' else f' {term}'}" for value, term in zip(fits[name].coefficients, terms))
         shorter = "" if name == "megabytes" else f"; without the last term R² {_without_last(sweep, measured[name]).r_squared:.4f}"
         print(f"{name}: {formula}; R² {fits[name].r_squared:.4f}, worst {fits[name].worst:.0%} apart{shorter}")
     print(f"the fastest of {values.repeats} steps of each shape; least squares of the relative error, no coefficient negative")
     if values.plot:
-        from par import pictures
+        from par.report import style
 
-        print(pictures.described(Path(values.plot)))
+        print(style.described(Path(values.plot)))
 
 
 def _estimators(values: common.Flags) -> int:
     if not (1 <= values.blocks <= 5 and values.draws > 1 and values.seed >= 0):
         raise UsageError(f"blocks must be 1 to 5, draws at least 2, seed at least 0, but are {values.blocks}, {values.draws}, {values.seed}")
     common.start_tensorflow()
-    from par import estimators
+    from par.bench import gradient_estimators
 
-    exact, estimates = estimators.measure(values.blocks, values.draws, values.seed)
+    exact, estimates = gradient_estimators.measure(values.blocks, values.draws, values.seed)
     if values.json:
         ways = {name: estimate._asdict() for name, estimate in estimates.items()}
         print(files.canonical_json({"exact": exact.tolist(), "draws": values.draws, "estimates": ways}))
@@ -441,12 +445,12 @@ def _sharing(values: common.Flags) -> int:
         raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1, workers at least 2")
     if values.batch_size % values.workers:
         raise UsageError(f"batch_size must be divisible by workers, {values.workers}, but is {values.batch_size}")
-    config, layouts = _config(values, values.architecture), scaling_timing.layouts(values.workers)
+    config, layouts = _config(values, values.architecture), multi_device.layouts(values.workers)
     rates: dict[str, list[float]] = {layout.name: [] for layout in layouts}
     with Progress("benchmark", "measurement", values.repeats * len(layouts)) as progress:
         for _ in range(values.repeats):
             for layout in layouts:
-                rates[layout.name].append(scaling_timing.rate(layout, config, values.steps, common.start_tensorflow))
+                rates[layout.name].append(multi_device.rate(layout, config, values.steps, common.start_tensorflow))
                 progress(1, layout.name)
     alone = statistics.median(rates[layouts[0].name])
     results = []
@@ -478,14 +482,14 @@ def _scaling(values: common.Flags) -> int:
     model, search = values.read(ModelConfig), values.read(SearchConfig)
     model.check_vocabulary(values.vocab_size)
     blocks = architecture.parse(values.architecture)
-    counts = cost.zipf_counts(values.vocab_size)
+    counts = flops.zipf_counts(values.vocab_size)
     steps = int(values.gigatokens * 1e9) // (values.batch_size * values.seq_len)
     results = []
     for devices in values.num_devices:
         if values.batch_size % devices:
             raise UsageError(f"batch_size must be divisible by num_devices, {devices}, but is {values.batch_size}")
-        machines = scaling.Machines(devices, values.tflops * 1e12, values.link_gigabytes * 1e9, values.overhead_ms / 1e3)
-        found = scaling.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, machines)
+        machines = scaling_model.Machines(devices, values.tflops * 1e12, values.link_gigabytes * 1e9, values.overhead_ms / 1e3)
+        found = scaling_model.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, machines)
         readers = -(-devices // values.devices_per_machine)
         results.append(
             {
@@ -501,10 +505,10 @@ def _scaling(values: common.Flags) -> int:
                 "machines": readers,
             }
         )
-    alone = scaling.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, dataclasses.replace(machines, devices=1))
+    alone = scaling_model.estimate(blocks.blocks, model, search, values.batch_size, values.seq_len, counts, dataclasses.replace(machines, devices=1))
     for row in results:
         row["efficiency"] = 1e3 * alone.seconds / row["step_ms"] / row["devices"]
-    parameters = scaling.parameters(blocks.blocks, model, values.vocab_size)
+    parameters = scaling_model.parameters(blocks.blocks, model, values.vocab_size)
     if values.json:
         print(files.canonical_json({"architecture": blocks.blocks, "parameters": parameters, "steps_per_epoch": steps, "scaling": results}))
         return 0
@@ -515,7 +519,7 @@ def _scaling(values: common.Flags) -> int:
         memory = f"{row['state_megabytes']:>10,.0f}{row['activation_megabytes']:>16,.0f}{row['hours_per_epoch']:>13.2f}"
         input_ = f"{row['read_gigabytes_per_epoch_and_machine']:>27.2f}{row['read_megabytes_per_second_and_machine']:>6.1f}"
         print(f"{times}{memory}{input_}")
-    print("by the formula of par/scaling.py; state: parameters, gradients, moments; memory of one device, by figures of a CPU")
+    print("by the formula of par/bench/scaling_model.py; state: parameters, gradients, moments; memory of one device, by figures of a CPU")
     return 0
 
 
@@ -524,16 +528,16 @@ def _saving(values: common.Flags) -> int:
         raise UsageError("steps, repeats, vocab_size, batch_size, seq_len, save_every and num_blocks must be at least 1")
     model = values.read(ModelConfig)
     model.check_vocabulary(values.vocab_size)
-    data = runs.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
+    data = run_config.DataIdentity("synthetic", values.vocab_size, values.batch_size, values.seq_len, 10_000, "", "")
     blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
-    config = runs.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data)
+    config = run_config.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data)
     if values.directory and not Path(values.directory).is_dir():
         raise UsageError(f"directory must be one that exists, but is {values.directory!r}")
     common.start_tensorflow()
-    from par import timing
+    from par.bench import training_speed
 
     with tempfile.TemporaryDirectory(dir=values.directory or None) as scratch, Progress("benchmark", "checkpoint", values.repeats) as progress:
-        timed = timing.TimedSaving(config, values.steps, Path(scratch))
+        timed = training_speed.TimedSaving(config, values.steps, Path(scratch))
         rounds = []
         for _ in range(values.repeats):
             rounds.append((timed.milliseconds_per_step(), timed.save(), timed.milliseconds_per_step()))

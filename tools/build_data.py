@@ -34,12 +34,13 @@ from pathlib import Path
 
 from absl import flags
 
-from par import build, corpus, files, metrics, records
-from par.build import Source
-from par.config import DataConfig
-from par.errors import DataError, UsageError
-from par.progress import Progress, announce
-from par.tokenizer import UNK, Tokenizer
+from par.core import files, metrics
+from par.core.config import DataConfig
+from par.core.errors import DataError, UsageError
+from par.core.progress import Progress, announce
+from par.data import build, corpus, records
+from par.data.build import Source
+from par.data.tokenizer import UNK, Tokenizer
 from par.tools import common
 
 MAX_WORKERS = 1024
@@ -108,15 +109,15 @@ def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
     if importlib.util.find_spec("apache_beam") is None:
         raise UsageError('--runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"')
     with common.silenced_stderr():
-        from par import beam_build
-    return beam_build.Beam(values.runner_options, values.work_dir or "")
+        from par.data.beam import engine
+    return engine.Beam(values.runner_options, values.work_dir or "")
 
 
 def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
     """How a text is found that is behind a URL, which Beam can read."""
     if values.runner == "local" or "://" not in values.input_text:
         return None
-    from par import beam_files
+    from par.data.beam import files as beam_files
 
     return beam_files.find
 

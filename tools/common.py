@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TextIO, TypeVar
 
 from absl import flags
 
-from par import config, files
-from par.errors import DataError, ParError, ResourceError, SettingError, StoppedError, UsageError, one_line
+from par.core import config, files
+from par.core.errors import DataError, ParError, ResourceError, SettingError, StoppedError, UsageError, one_line
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})  # one of each set on the command line replaces a recipe's other
@@ -363,7 +363,7 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
     if not path:
         raise UsageError(f"--{flag}=DIR is required; see --help")
     if not (Path(path) / artefact).is_file():
-        from par import seeds  # NumPy comes with it, which --help and most commands' refusals can do without
+        from par.train import seeds
 
         if several := seeds.found(Path(path)) if artefact == "config.json" else {}:
             first = next(iter(several.values()))
@@ -376,19 +376,19 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
 
 
 def opened(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
-    """Settings (par.runs.RunConfig), data directory and manifest of a trained run. data: where the data is now; None: where the run remembers it.
+    """Settings (par.train.run_config.RunConfig), data directory and manifest of a trained run. data: where the data is now; None: where the run remembers it.
 
     Raises: UsageError, DataError as `required_dir` does; DataError if the run or the data is damaged, or the data is not the run's.
     """
-    from par import runs  # NumPy comes with it
+    from par.train import run_config
 
-    config, remembered = runs.load(required_dir(run, "run", "config.json"))
+    config, remembered = run_config.load(required_dir(run, "run", "config.json"))
     data_dir = required_dir(data or str(remembered), "data", "manifest.json")
-    return config, data_dir, runs.data_of(run, config, data_dir)
+    return config, data_dir, run_config.data_of(run, config, data_dir)
 
 
 def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
-    """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the tf.distribute.Strategy (par.workers.strategy).
+    """Imports TensorFlow quietly, with deterministic ops and GPUs that grow their memory; returns the tf.distribute.Strategy (par.train.distributed.workers.strategy).
 
     TensorFlow writes to file descriptor 2 at import and at its first op whatever the log level says. If the import fails, that text is shown.
     Raises: ResourceError if no temporary file can be written; UsageError if the devices are not there.
@@ -405,7 +405,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
             tf.config.experimental.set_memory_growth(device, True)
         tf.config.experimental.enable_op_determinism()
         tf.get_logger().setLevel("ERROR")  # it warns where one function becomes many graphs; each network needs its own
-        from par import workers
+        from par.train.distributed import workers
 
         strategy = workers.strategy(distribute, num_devices, lambda line: print(line, file=stderr, flush=True))
         tf.constant(0.0) + 1.0

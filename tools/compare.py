@@ -28,15 +28,19 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import architecture, compare, cost, derive, files, findings, history, latency, origin, records, runs, truth
-from par.architecture import Architecture
-from par.config import TrainingConfig, fields
-from par.errors import DataError, StoppedError, UsageError
-from par.opponents import Cost
-from par.plan import Draw, Job, Plan
-from par.progress import announce
+from par.core import files
+from par.core.config import TrainingConfig, fields
+from par.core.errors import DataError, StoppedError, UsageError
+from par.core.progress import announce
+from par.data import records
+from par.evaluate.compare import statistics, supernet_ablation, tables
+from par.evaluate.compare.plan import Draw, Job, Plan
+from par.evaluate.compare.supernet_ablation import Truth
+from par.search import architecture, derive, flops, latency_table
+from par.search.architecture import Architecture
+from par.search.baselines import Cost
 from par.tools import common
-from par.truth import Truth
+from par.train import history, run_config, warm_start
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
 OF_OPPONENTS = ("architectures", "split", "match", "tolerance", "latency_table", "latency_of", "num_random", "random_seed", "repeats", "steps")
@@ -56,7 +60,7 @@ FLAGS = (
             None,
             "first seed; the default is the one after the search's, so that no seed is one that the search has seen",
         ),
-        (common.choice(*compare.SCORED), "split", "test", "split that is compared on; both are scored"),
+        (common.choice(*statistics.SCORED), "split", "test", "split that is compared on; both are scored"),
         (flags.DEFINE_bool, "report_only", False, "train and measure nothing; report what is finished"),
         (flags.DEFINE_bool, "dry_run", False, "print what would be trained, and do nothing"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
@@ -82,7 +86,7 @@ FLAGS = (
         ),
         (flags.DEFINE_float, "tolerance", 0.05, "share by which a cost may differ and still count as equal"),
         (flags.DEFINE_string, "latency_table", None, "table that tools/measure_latency.py made; without one, costs are parameters of the blocks"),
-        (common.choice(*latency.WHAT), "latency_of", "inference", "which of the table's latencies counts"),
+        (common.choice(*latency_table.WHAT), "latency_of", "inference", "which of the table's latencies counts"),
         (flags.DEFINE_integer, "num_random", 8, "random strings; 19 are the fewest whose best rank has a probability of 0.05"),
         (flags.DEFINE_integer, "random_seed", 0, "seed of the draw"),
         (flags.DEFINE_integer, "repeats", 15, "rounds of measuring all networks in turn, at the end"),
@@ -97,7 +101,7 @@ class _Search(NamedTuple):
 
     run_dir: Path
     record: history.Run
-    config: runs.RunConfig
+    config: run_config.RunConfig
     data_dir: Path
     derived: Architecture
     seeds: range
@@ -112,9 +116,9 @@ def _search(values: common.Flags) -> _Search:
     run_dir = common.required_dir(values.run, "run", "config.json")
     search = history.read_run(run_dir)
     search.require_search("there is nothing to compare; a search is a run of tools/train.py --architecture=6s or the like")
-    config, remembered = runs.load(run_dir)
+    config, remembered = run_config.load(run_dir)
     data_dir = common.required_dir(values.data or str(remembered), "data", "manifest.json")
-    before, after = (dataclasses.asdict(data) for data in (config.data, runs.DataIdentity.of(records.load(data_dir))))
+    before, after = (dataclasses.asdict(data) for data in (config.data, run_config.DataIdentity.of(records.load(data_dir))))
     if changed := [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]:
         raise DataError(f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name those with --data=DIR")
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, **values.given(TrainingConfig)), init=None)
@@ -142,11 +146,11 @@ def _plan(values: common.Flags) -> Plan:
 def _truth(values: common.Flags) -> Truth:
     """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
     run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
-    origin.check_blocks(chosen.blocks, search.blocks, search.name)
+    warm_start.check_blocks(chosen.blocks, search.blocks, search.name)
     lr = config.training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
     dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)  # refuses what a run would
     about = (run_dir, search.blocks, search.rows["train"][-1]["seconds"])
-    return Truth(*about, config, data_dir, directory, chosen.blocks, origin.of(run_dir, "last"), seeds, values.fine_tune_epochs, lr)
+    return Truth(*about, config, data_dir, directory, chosen.blocks, warm_start.of(run_dir, "last"), seeds, values.fine_tune_epochs, lr)
 
 
 def _derived(run_dir: Path, search: history.Run) -> Architecture:
@@ -160,13 +164,13 @@ def _derived(run_dir: Path, search: history.Run) -> Architecture:
     return chosen
 
 
-def _cost(values: common.Flags, config: runs.RunConfig) -> Cost:
+def _cost(values: common.Flags, config: run_config.RunConfig) -> Cost:
     """By what costs are equal."""
     if values.match == "parameters" or not values.latency_table:
         if values.match == "latency":
             announce("note: without --latency_table=FILE costs are parameters of the blocks; tools/measure_latency.py makes a table")
-        return Cost.linear("parameters", lambda blocks: cost.block_parameters(blocks, config.model))
-    table = latency.load(values.latency_table)
+        return Cost.linear("parameters", lambda blocks: flops.block_parameters(blocks, config.model))
+    table = latency_table.load(values.latency_table)
     data = config.data
     table.check_fits(values.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
     return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
@@ -208,7 +212,7 @@ def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
     for name in written:
         files.check_writable(directory / name)
     try:
-        with runs.locked(directory, announce):
+        with run_config.locked(directory, announce):
             yield
     except KeyboardInterrupt:
         raise StoppedError(f"stopped in {directory}; what is trained is kept: the same command continues") from None
@@ -219,12 +223,12 @@ def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None 
     if not todo:
         return
     common.start_tensorflow()
-    from par import comparison
+    from par.evaluate.compare import runner
 
     records.verify(data_dir, records.load(data_dir))
     for number, job in enumerate(todo, total - len(todo) + 1):
         announce(f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed {job.seed}")
-        comparison.train(job.run_dir, job.config, data_dir, announce, source)
+        runner.train(job.run_dir, job.config, data_dir, announce, source)
 
 
 def _work_of_truth(values: common.Flags) -> int:
@@ -242,10 +246,10 @@ def _work_of_truth(values: common.Flags) -> int:
     with _alone_in(plan.directory, ("truth.json",)):
         if not plan.untrained():
             common.start_tensorflow()
-            from par import comparison
+            from par.evaluate.compare import runner
 
             records.verify(plan.data_dir, records.load(plan.data_dir))
-            plan.write_untrained(comparison.score_untrained(plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce))
+            plan.write_untrained(runner.score_untrained(plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce))
         _train(todo, total, plan.data_dir, plan.search)
         return _report_truth(values, plan)
 
@@ -258,7 +262,7 @@ def _report_truth(values: common.Flags, plan: Truth) -> int:
         return 0
     trained = f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of fine-tuning at a peak of {plan.max_lr:g}"
     seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
-    print("\n".join([f"{plan.init.run}: {trained}, {seeds}", "", *truth.lines(found), f"written: {path}"]))
+    print("\n".join([f"{plan.init.run}: {trained}, {seeds}", "", *supernet_ablation.lines(found), f"written: {path}"]))
     return 0
 
 
@@ -267,37 +271,37 @@ def _measure(values: common.Flags, plan: Plan) -> None:
     if plan.measured(values.repeats, values.steps):
         return
     common.start_tensorflow()
-    from par import comparison
+    from par.evaluate.compare import runner
 
     configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
-    plan.write_measured(comparison.measure(configs, plan.data_dir, values.repeats, values.steps), values.repeats, values.steps)
+    plan.write_measured(runner.measure(configs, plan.data_dir, values.repeats, values.steps), values.repeats, values.steps)
 
 
 def _report(values: common.Flags, plan: Plan) -> int:
     """Reads what is finished, writes the files, prints the report."""
     what, tolerance = plan.draw.cost.what, plan.draw.tolerance
-    found = compare.report(plan.so_far(values.split, values.repeats, values.steps), what, tolerance, equal=values.match != "none")
+    found = statistics.report(plan.so_far(values.split, values.repeats, values.steps), what, tolerance, equal=values.match != "none")
     found |= {"search": plan.draw.search_run, "split": values.split, "seeds": list(plan.seeds), "epochs": plan.config.training.epochs}
     found |= {"match": values.match, "cost": what, "tolerance": tolerance, "strings_that_fit": plan.free}
     written = _write(plan.directory, found)
     if values.json:
         print(files.canonical_json({"directory": str(plan.directory)} | found))
         return 0
-    print("\n".join([*_head(values, plan), *findings.lines(found, what), *(f"written: {path}" for path in written)]))
+    print("\n".join([*_head(values, plan), *tables.lines(found, what), *(f"written: {path}" for path in written)]))
     return 0
 
 
 def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
     """Writes the report as CSV and JSON, and the picture if anything is trained; returns the files."""
     text, picture = (directory / name for name in ("compare.csv", "compare.png"))
-    files.write_text(text, findings.csv_text(found))
+    files.write_text(text, tables.csv_text(found))
     files.write_json(directory / "compare.json", found)
-    points, x_label = findings.points(found)
+    points, x_label = tables.points(found)
     if not points:
         return [text, directory / "compare.json"]
-    from par import front  # matplotlib takes a second to load
+    from par.report import pareto_plot
 
-    front.scatter(picture, points, x_label)
+    pareto_plot.scatter(picture, points, x_label)
     return [text, directory / "compare.json", picture]
 
 

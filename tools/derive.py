@@ -30,13 +30,16 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from par import architecture, budget, derive, files, history, latency, records, runs, seeds
-from par.architecture import Architecture
-from par.errors import UsageError
-from par.latency import LatencyTable
-from par.progress import announce
-from par.promise import MAX_MILLISECONDS, MAX_PAIRS, Promise
+from par.core import files
+from par.core.errors import UsageError
+from par.core.progress import announce
+from par.data import records
+from par.search import architecture, derive, latency_table, pareto
+from par.search.architecture import Architecture
+from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, Promise
+from par.search.latency_table import LatencyTable
 from par.tools import common
+from par.train import history, run_config, seeds
 
 BUDGET = "budget"
 PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}  # in plots/ of the run, by what chooses
@@ -67,7 +70,7 @@ FLAGS = (
             None,
             "table of tools/measure_latency.py at the run's shape; without one, the latencies of the search",
         ),
-        (common.choice(*latency.WHAT), "latency_of", None, "which latency counts; default inference, without a table that of the search"),
+        (common.choice(*latency_table.WHAT), "latency_of", None, "which latency counts; default inference, without a table that of the search"),
         (flags.DEFINE_bool, "measure", True, "with --latency_table: measure the network beside the interleaved one"),
         (flags.DEFINE_integer, "pairs", 20, "pairs of measurements"),
         (flags.DEFINE_bool, "calibrate", False, "correct the table by what was measured: measured over predicted in each case"),
@@ -154,11 +157,11 @@ class Latencies(NamedTuple):
     """What is known of the latency of blocks: the case that counts, the costs by case, {} if there are none, and the table that they are from."""
 
     of: str
-    costs: dict[str, latency.Costs]
+    costs: dict[str, latency_table.Costs]
     table: LatencyTable | None
 
     @property
-    def own(self) -> latency.Costs:
+    def own(self) -> latency_table.Costs:
         """The costs that count."""
         return self.costs[self.of]
 
@@ -166,15 +169,15 @@ class Latencies(NamedTuple):
 class Front(NamedTuple):
     """What every budget gives, and the given one in milliseconds, None without."""
 
-    choices: list[budget.Choice]
+    choices: list[pareto.Choice]
     budget_ms: float | None
 
 
 def _search(values: common.Flags, rule: str) -> None:
-    search, name = _read(values, rule), runs.name_of(values.run)
+    search, name = _read(values, rule), run_config.name_of(values.run)
     if values.plot:
         files.check_writable(_picture(values, rule))
-    config, data_dir = runs.load(search.directory)
+    config, data_dir = run_config.load(search.directory)
     likeliest, latencies = search.chosen(name), _latencies(values, config)
     front = _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
     if rule == BUDGET and front.budget_ms is None:
@@ -185,9 +188,9 @@ def _search(values: common.Flags, rule: str) -> None:
     if path.resolve() in [each.resolve() for each in read]:
         raise UsageError(f"--output={path} is what the architecture is derived from: give another file")
     if rule == BUDGET:
-        chosen = dataclasses.replace(likeliest, blocks=budget.choose(front.choices, front.budget_ms).blocks, rule=BUDGET)
+        chosen = dataclasses.replace(likeliest, blocks=pareto.choose(front.choices, front.budget_ms).blocks, rule=BUDGET)
     if latencies.costs:
-        promise = latency.promise(chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio)
+        promise = latency_table.promise(chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio)
         if latencies.table and values.measure:
             for written in (path, *([Path(values.latency_table)] if values.calibrate else [])):
                 files.check_writable(written)
@@ -224,7 +227,7 @@ def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path
         print(json.dumps(facts | {"warnings": warnings, "next": following}))
         return
     if values.pareto:
-        print("\n".join([*budget.lines(front.choices, latencies.own, latencies.of), ""]))
+        print("\n".join([*pareto.lines(front.choices, latencies.own, latencies.of), ""]))
     of = f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}" if search.several else "pi"
     early = ", where it had settled" if step == last.last_step < last.total_steps else ""
     how = f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}" if front.choices else f"argmax of {of}"
@@ -239,18 +242,18 @@ def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path
     print(f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}")
 
 
-def _latencies(values: common.Flags, config: runs.RunConfig) -> Latencies:
+def _latencies(values: common.Flags, config: run_config.RunConfig) -> Latencies:
     """Raises: DataError if the table is damaged or for another shape; UsageError if the search's own latencies are of another case or missing."""
     if not values.latency_table:
-        of, costs = config.search.latency_of, latency.costs_of(config.search.latency_ms)
+        of, costs = config.search.latency_of, latency_table.costs_of(config.search.latency_ms)
         if values.latency_of not in (None, of if costs else None):
             given = f"latencies of {of}, not of {values.latency_of}" if costs else f"no latencies, but latency_of is {values.latency_of}"
             raise UsageError(f"the search was given {given}: give --latency_table=FILE, which has all")
         return Latencies(of, {of: costs} if costs else {}, None)
-    of, table, data = values.latency_of or latency.WHAT[0], latency.load(values.latency_table), config.data
+    of, table, data = values.latency_of or latency_table.WHAT[0], latency_table.load(values.latency_table), config.data
     shape = (config.model, data.vocab_size, data.batch_size, data.seq_len)
     table.check_fits(of, *shape, values.latency_table)
-    cases = (of, *(what for what in latency.PROMISED if not table.misfits(what, *shape)))  # decoding hangs on less than inference
+    cases = (of, *(what for what in latency_table.PROMISED if not table.misfits(what, *shape)))  # decoding hangs on less than inference
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 
@@ -260,19 +263,19 @@ def _front(values: common.Flags, likeliest: Architecture, blocks: str, latencies
         raise UsageError(f"run {likeliest.search_run} was given no latencies: give --latency_table=FILE, which tools/measure_latency.py makes")
     costs = latencies.own
     budget_ms = values.budget_ms if values.budget_ratio is None else values.budget_ratio * costs.interleaved(len(blocks))
-    return Front(budget.front(np.array(likeliest.pi), blocks, costs), budget_ms)
+    return Front(pareto.front(np.array(likeliest.pi), blocks, costs), budget_ms)
 
 
-def _measured(values: common.Flags, config: runs.RunConfig, data_dir: Path, chosen: Architecture, promise: Promise) -> Promise:
+def _measured(values: common.Flags, config: run_config.RunConfig, data_dir: Path, chosen: Architecture, promise: Promise) -> Promise:
     """The promise beside what the network and the interleaved one of its depth take here, timed in turn."""
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
     common.start_tensorflow()
-    from par import latency_timing
+    from par.bench import block_latency
 
     pair = [dataclasses.replace(config, architecture=Architecture(each)) for each in (chosen.blocks, architecture.interleaved(len(chosen)))]
-    return promise.measured(latency_timing.rounds(pair, counts, values.pairs, latency.STEPS, [case.what for case in promise.cases]))
+    return promise.measured(block_latency.rounds(pair, counts, values.pairs, latency_table.STEPS, [case.what for case in promise.cases]))
 
 
 def _print_front(values: common.Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front) -> None:
@@ -282,7 +285,7 @@ def _print_front(values: common.Flags, blocks: str, likeliest: Architecture, lat
         facts = {"search_run": likeliest.search_run, "search": blocks, "latency_of": latencies.of}
         print(json.dumps(facts | {"pareto": [choice.figures(latencies.own) for choice in front.choices]}))
         return
-    print("\n".join(budget.lines(front.choices, latencies.own, latencies.of)) + (f"\n\ndrawn:   {drawn}" if drawn else ""))
+    print("\n".join(pareto.lines(front.choices, latencies.own, latencies.of)) + (f"\n\ndrawn:   {drawn}" if drawn else ""))
 
 
 def _read(values: common.Flags, rule: str) -> Search:
@@ -318,19 +321,19 @@ def _picture(values: common.Flags, rule: str) -> Path:
 
 
 def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
-    from par import consensus_picture, pictures  # matplotlib takes a second to load, a refusal should not
+    from par.report import consensus_plot, style
 
     picture = _picture(values, "consensus")
-    consensus_picture.consensus(picture, blocks, pis, chosen.seeds)
-    return pictures.described(picture)
+    consensus_plot.consensus(picture, blocks, pis, chosen.seeds)
+    return style.described(picture)
 
 
 def _drawn_front(values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
-    from par import pictures, plots  # as above
+    from par.report import line_plots, style
 
     picture = _picture(values, BUDGET)
-    plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
-    return pictures.described(picture)
+    line_plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
+    return style.described(picture)
 
 
 def _pattern(values: common.Flags) -> None:
@@ -339,7 +342,7 @@ def _pattern(values: common.Flags) -> None:
         raise UsageError(f"--rule={values.rule} needs either --run=DIR or --num_blocks=N")
     if values.num_blocks is None:
         made = next(iter(seeds.found(Path(values.run)).values()), None) or common.required_dir(values.run, "run", "config.json")
-        config, data = runs.load(made)
+        config, data = run_config.load(made)
         path = Path(values.output or Path(values.run) / "architecture.json")
         chosen = Architecture(derive.PATTERNS[values.rule](len(config.architecture)), values.rule)
         following = _next_command(made, data, path, values.run)

@@ -23,11 +23,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from par import architecture, context, files, history, metrics, origin, records, runs
-from par.errors import UsageError
-from par.progress import Progress, announce
-from par.reading import Reading
+from par.core import files, metrics
+from par.core.errors import UsageError
+from par.core.progress import Progress, announce
+from par.data import records
+from par.evaluate import context_length
+from par.evaluate.eval_config import Reading
+from par.search import architecture
 from par.tools import common
+from par.train import history, run_config, warm_start
 
 FLAGS = (
     common.Flags(__doc__)
@@ -130,21 +134,22 @@ def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
     if asked.is_search:
         raise UsageError(f"architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a SuperNet is scored without this flag")
     for run, blocks in of_runs.items():
-        origin.check_blocks(asked.blocks, blocks, run)
+        warm_start.check_blocks(asked.blocks, blocks, run)
     return asked.blocks
 
 
 def _lines(
-    values: common.Flags, readings: Sequence[Reading], run: str, config: runs.RunConfig, data_dir: Path, manifest: records.Manifest, blocks: str
+    values: common.Flags, readings: Sequence[Reading], run: str, config: run_config.RunConfig, data_dir: Path, manifest: records.Manifest, blocks: str
 ) -> Iterator[Line]:
     """The lines of a run's network, or of the one of other `blocks` with its weights, by split and way."""
-    from par import evaluation, inherit, loading
+    from par.evaluate import evaluation
+    from par.train import loading, weight_transfer
 
     records.verify(data_dir, manifest, values.split)
     learner = loading.learner_of(run, config, values.checkpoint, announce)
     step = int(learner.step.numpy())
     if blocks:
-        learner = inherit.derived(learner, blocks)
+        learner = weight_transfer.derived(learner, blocks)
     scored = learner.config.architecture
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
@@ -163,14 +168,14 @@ def _lines(
 def _told_apart(lines: Sequence[Line]) -> list[Line]:
     """The lines, those of equal blocks in different runs with the run's name."""
     shared = {line.name for line in lines if any(other.name == line.name and other.about["run"] != line.about["run"] for other in lines)}
-    own = [f" ({runs.name_of(Path(line.about['run']))})" if line.name in shared else "" for line in lines]
+    own = [f" ({run_config.name_of(Path(line.about['run']))})" if line.name in shared else "" for line in lines]
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
 def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
     """How much context each line uses; a group are those that score the same tokens."""
     groups = {text: [line for line in lines if line.text == text] for text in {line.text: None for line in lines}}
-    found = {text: iter(context.of_group(lengths, [line.nll for line in group])) for text, group in groups.items()}
+    found = {text: iter(context_length.of_group(lengths, [line.nll for line in group])) for text, group in groups.items()}
     return [next(found[line.text]) for line in lines]
 
 
@@ -182,7 +187,7 @@ def _json(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> dict[str
     ]
     if not contexts:
         return {"results": results}
-    return {"results": results, "contexts": [line.about | context.to_json(found) for line, found in zip(lines, contexts)]}
+    return {"results": results, "contexts": [line.about | context_length.to_json(found) for line, found in zip(lines, contexts)]}
 
 
 def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
@@ -199,7 +204,7 @@ def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) ->
     rows = [["network", "split", "effective context", *(f"relative, r = {share:g}" for share in shares)]]
     for line, found in zip(lines, contexts):
         rows.append([line.name, line.about["split"], str(found["effective"]), *(str(found["relative"].get(share, "")) for share in shares)])
-    return [*_aligned(rows), f"tokens of memory up to which each step is a gain of {context.LEAST_GAIN:.0%} or more in perplexity"]
+    return [*_aligned(rows), f"tokens of memory up to which each step is a gain of {context_length.LEAST_GAIN:.0%} or more in perplexity"]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -209,14 +214,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
     """Writes the picture of a sweep; returns what it is."""
-    from par import pictures, plots
+    from par.report import line_plots, style
 
     panels: dict[str, dict[str, list[float]]] = {}
     for line in lines:
         panel = panels.setdefault(line.about["split"], {})
         panel[line.name] = [scores["perplexity_per_word"] for scores in line.scores]
-    plots.memory_lengths(path, lengths, panels)
-    return pictures.described(path)
+    line_plots.memory_lengths(path, lengths, panels)
+    return style.described(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from absl import flags
 
-from par import files, metrics, records
-from par.errors import UsageError
-from par.progress import announce
+from par.core import files, metrics
+from par.core.errors import UsageError
+from par.core.progress import announce
+from par.data import records
 from par.tools import common
 
 SPLITS = ("valid", "test")
@@ -42,8 +43,9 @@ def _work(values: common.Flags) -> None:
     output = Path(values.output)
     files.check_replaceable(output, MARK, values.overwrite)
     common.start_tensorflow()
-    from par import evaluation, export, model_card
-    from par.model import Model
+    from par.evaluate import evaluation
+    from par.evaluate.trained_model import Model
+    from par.export import model_card, saved_model
 
     records.verify(data_dir, manifest, SPLITS)
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
@@ -51,8 +53,8 @@ def _work(values: common.Flags) -> None:
     step = int(model.learner.step.numpy())
     with files.building(output, MARK, "output") as partial:
         with common.silenced_stderr():
-            exported = export.save(model, partial)
-            mismatches = {split: export.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
+            exported = saved_model.save(model, partial)
+            mismatches = {split: saved_model.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
         origin = model_card.derived(Path(values.run), config.architecture)
         measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, model.learner.pi, exported.memory_shape)
         files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, measured))

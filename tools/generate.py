@@ -16,11 +16,11 @@ from pathlib import Path
 
 from absl import flags
 
-from par import files
-from par.config import SamplingConfig
-from par.errors import DataError, UsageError
-from par.progress import announce
-from par.reading import Reading, check_memory
+from par.core import files
+from par.core.config import SamplingConfig
+from par.core.errors import DataError, UsageError
+from par.core.progress import announce
+from par.evaluate.eval_config import Reading, check_memory
 from par.tools import common
 
 MAX_PROMPT_BYTES = 1 << 20
@@ -47,7 +47,7 @@ def _work(values: common.Flags) -> None:
     run, data_dir, _ = common.opened(values.run, values.data)
     check_memory(run, config.num_samples, 1, run.reach if values.mem_len is None else values.mem_len, "--num_samples or --mem_len")
     common.start_tensorflow()
-    from par.model import Model
+    from par.evaluate.trained_model import Model
 
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
     settings = config.to_json() | {"mem_len": values.mem_len}

@@ -21,16 +21,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from par import files, latency, records, runs
-from par.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
-from par.config import ModelConfig, SearchConfig, TrainingConfig
-from par.errors import UsageError
-from par.progress import announce
-from par.promise import MOST_ERROR
+from par.core import files
+from par.core.config import ModelConfig, SearchConfig, TrainingConfig
+from par.core.errors import UsageError
+from par.core.progress import announce
+from par.data import records
+from par.search import latency_table
+from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
+from par.search.latency_check import MOST_ERROR
 from par.tools import common
+from par.train import run_config
 
 if TYPE_CHECKING:
-    from par.latency_timing import Check
+    from par.bench.block_latency import Check
 
 UPDATE = ("optimizer", "weight_decay", "clip_norm", "seed")
 FLAGS = (
@@ -42,7 +45,7 @@ FLAGS = (
         (flags.DEFINE_string, "recipe", "", "with --data: named settings from tools/recipes/ or a .flags file; the command line wins"),
         (flags.DEFINE_integer, "num_blocks", 6, "with --data: depth of the networks that the table is for"),
         (flags.DEFINE_integer, "repeats", 7, "rounds over all networks"),
-        (flags.DEFINE_integer, "steps", latency.STEPS, "tries of one timing: the fastest counts"),
+        (flags.DEFINE_integer, "steps", latency_table.STEPS, "tries of one timing: the fastest counts"),
         (flags.DEFINE_string, "output", None, "the file to write; default RUN/latency.json, or logs/NAME-latency.json for a data set"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
@@ -52,18 +55,18 @@ FLAGS = (
 
 
 def _work(values: common.Flags) -> None:
-    if not all(1 <= count <= latency.MAX_REPEATS for count in (values.repeats, values.steps)):
-        raise UsageError(f"repeats and steps must be from 1 to {latency.MAX_REPEATS:,}, but are {values.repeats} and {values.steps}")
+    if not all(1 <= count <= latency_table.MAX_REPEATS for count in (values.repeats, values.steps)):
+        raise UsageError(f"repeats and steps must be from 1 to {latency_table.MAX_REPEATS:,}, but are {values.repeats} and {values.steps}")
     config, counts = _of_run(values) if values.run else _of_data(values)
     path = Path(values.output or (Path(values.run) / "latency.json" if values.run else f"logs/{config.data.name}-latency.json"))
     files.check_writable(path)
     common.start_tensorflow()
-    from par import latency_timing, softmax_timing
+    from par.bench import block_latency, softmax_speed
 
     if not values.run and values.word(ModelConfig, "cutoffs") == "auto":
-        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
+        found = softmax_speed.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
         config = config.with_cutoffs(found.cutoffs)
-    table, checks = latency_timing.measure(config, counts, values.repeats, values.steps)
+    table, checks = block_latency.measure(config, counts, values.repeats, values.steps)
     table.save(path)
     if values.json:
         print(files.canonical_json({"path": str(path), "table": table.to_json(), "checks": [{**c._asdict(), "error": c.error} for c in checks]}))
@@ -76,19 +79,19 @@ def _work(values: common.Flags) -> None:
         )
 
 
-def _of_run(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray | None]:
+def _of_run(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray | None]:
     """The configuration of --run, and the counts [V] of its data, None where that is gone."""
     names = ["data", "recipe", "num_blocks", *ModelConfig().to_json(), *UPDATE]
     if given := [name for name in names if values[name].present]:
         raise UsageError(f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with settings")
-    config, data_dir = runs.load(common.required_dir(values.run, "run", "config.json"))
+    config, data_dir = run_config.load(common.required_dir(values.run, "run", "config.json"))
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
     return config, counts
 
 
-def _of_data(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray]:
+def _of_data(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray]:
     """The configuration that --data and the settings say, and the counts [V] of the data."""
     if not values.data:
         raise UsageError("give --run=DIR, or --data=DIR with settings; see --help")
@@ -99,17 +102,17 @@ def _of_data(values: common.Flags) -> tuple[runs.RunConfig, np.ndarray]:
     model = values.read(ModelConfig, **({"cutoffs": ()} if values.word(ModelConfig, "cutoffs") == "auto" else {}))
     model.check_vocabulary(manifest.vocab_size, "; --cutoffs=none for plain softmax")
     blocks = Architecture(KINDS[0] * values.num_blocks)
-    config = runs.RunConfig(blocks, model, SearchConfig(), values.read(TrainingConfig), runs.DataIdentity.of(manifest))
+    config = run_config.RunConfig(blocks, model, SearchConfig(), values.read(TrainingConfig), run_config.DataIdentity.of(manifest))
     return config, records.read_counts(data_dir, manifest)
 
 
-def _lines(table: latency.LatencyTable) -> list[str]:
+def _lines(table: latency_table.LatencyTable) -> list[str]:
     """The table for people."""
-    heads = "".join(f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}" for what in latency.WHAT)
+    heads = "".join(f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}" for what in latency_table.WHAT)
     model, windows = table.model, f"windows of {table.batch_size} x {table.seq_len} tokens, {table.vocab_size:,} ids"
     lines = [f"width {model.d_model}, dense {model.d_ffn}, memory {model.mem_len}, {windows}", "", f"{'part':<11}{heads}"]
-    for part in latency.PARTS:
-        spreads = [getattr(table, what)[part] for what in latency.WHAT]
+    for part in latency_table.PARTS:
+        spreads = [getattr(table, what)[part] for what in latency_table.WHAT]
         figures = "".join(f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}" for spread in spreads)
         lines.append(f"{NAMES.get(part, part).lower():<11}{figures}")
     return [*lines, f"medians of {table.repeats} rounds, and what single rounds say; constant: all that is no block, such as embedding and softmax"]

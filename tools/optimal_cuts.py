@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from par import cutoffs, files, records
-from par.config import ModelConfig, TrainingConfig
-from par.errors import UsageError
-from par.progress import announce
-from par.tokenizer import SPECIAL_PIECES
+from par.core import files
+from par.core.config import ModelConfig, TrainingConfig
+from par.core.errors import UsageError
+from par.core.progress import announce
+from par.data import records
+from par.data.tokenizer import SPECIAL_PIECES
+from par.nn import cutoffs
 from par.tools import common
 
 COSTS = {"device": ("predicted_ms", "predicted ms", "ms a step"), "area": ("area", "logits a token", "logits a token")}  # key, title, unit
@@ -117,15 +119,15 @@ def _work(values: common.Flags) -> None:
     rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
     if values.cost == "device" or values.measure:
         common.start_tensorflow()
-        from par import softmax_timing
+        from par.bench import softmax_speed
     if values.cost == "device":
-        fits = softmax_timing.fit_clusters(model, counts, rows, seed)
+        fits = softmax_speed.fit_clusters(model, counts, rows, seed)
         cost = cutoffs.device(fits, rows)
     start = time.perf_counter()
     cuts = [cutoffs.optimal(counts, size, cost) for size in sizes]
     seconds = time.perf_counter() - start
     if values.measure:
-        measured = softmax_timing.measure(model, counts, cuts, rows, seed)
+        measured = softmax_speed.measure(model, counts, cuts, rows, seed)
     best = cutoffs.cheapest(cuts)
     chosen = cuts[-1] if values.clusters or values.proj_dims else best
     train_flags = _train_flags(values, chosen)
@@ -142,11 +144,11 @@ def _work(values: common.Flags) -> None:
         conclusion = [*_conclusion(values, model, best, cuts), *([train_flags] if chosen.cutoffs else [])]
         print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *conclusion]))
     if picture:
-        from par import pictures, plots  # matplotlib takes a second to load
+        from par.report import line_plots, style
 
-        plots.cutoffs(picture, counts, chosen.cutoffs)
+        line_plots.cutoffs(picture, counts, chosen.cutoffs)
         if not values.json:
-            print(pictures.described(picture))
+            print(style.described(picture))
 
 
 def _row(cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from absl import flags
 
-from par import architecture, runs
-from par.errors import UsageError
+from par.core.errors import UsageError
+from par.search import architecture
 from par.tools import common
+from par.train import run_config
 
 FORMATS = (".png", ".svg")
 FLAGS = common.Flags(__doc__).own(
@@ -34,14 +35,14 @@ def _work(values: common.Flags) -> None:
         raise UsageError("--architecture needs --output=FILE, a .png or .svg")
     output = common.picture(values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS)
     if values.run:
-        drawn = runs.load(common.required_dir(values.run, "run", "config.json"))[0].architecture
+        drawn = run_config.load(common.required_dir(values.run, "run", "config.json"))[0].architecture
     else:
         drawn = architecture.parse(values.architecture)
 
-    from par import network_picture, pictures  # matplotlib takes a second to load, a refusal should not
+    from par.report import network_plot, style
 
-    network_picture.network(output, drawn)
-    print(pictures.described(output))
+    network_plot.network(output, drawn)
+    print(style.described(output))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from absl import flags
 
-from par import files, history
-from par.errors import UsageError
+from par.core import files
+from par.core.errors import UsageError
 from par.tools import common
+from par.train import history
 
 MAX_RUNS = 12
 FLAGS = common.Flags(__doc__).own(
@@ -41,21 +42,21 @@ def _work(values: common.Flags) -> None:
     searches = list(runs.values())
     files.check_writable(directory / f"{name}.png")  # before seconds of drawing
 
-    from par import pi_pictures, pictures, plots  # matplotlib takes a second to load, a refusal should not
+    from par.report import line_plots, pi_plots, style
 
     if not values.curves_only and values.format != "png":
-        frames = pi_pictures.pi_gif(directory / f"{name}.gif", searches, values.seconds)
-        length = f"{frames} frame{'s' * (frames > 1)}, {values.seconds + pi_pictures.HOLD / 100:g} s"
-        print(f"{pictures.described(directory / f'{name}.gif')}, {length}")
+        frames = pi_plots.pi_gif(directory / f"{name}.gif", searches, values.seconds)
+        length = f"{frames} frame{'s' * (frames > 1)}, {values.seconds + pi_plots.HOLD / 100:g} s"
+        print(f"{style.described(directory / f'{name}.gif')}, {length}")
     if not values.curves_only and values.format != "gif":
-        pi_pictures.pi_png(directory / f"{name}.png", searches)
-        print(pictures.described(directory / f"{name}.png"))
+        pi_plots.pi_png(directory / f"{name}.png", searches)
+        print(style.described(directory / f"{name}.png"))
     if len(runs) == 1 and values.format != "gif":
         if not values.curves_only:
-            pi_pictures.pi_over_time(directory / "pi_over_time.png", searches[0])
-            print(pictures.described(directory / "pi_over_time.png"))
-        plots.curves(directory / "curves.png", searches[0])
-        print(pictures.described(directory / "curves.png"))
+            pi_plots.pi_over_time(directory / "pi_over_time.png", searches[0])
+            print(style.described(directory / "pi_over_time.png"))
+        line_plots.curves(directory / "curves.png", searches[0])
+        print(style.described(directory / "curves.png"))
     for run in searches:
         if (step := run.rows["train"][-1]["step"]) < run.last_step:
             print(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from absl import flags
 
-from par import files
-from par.errors import DataError, UsageError
+from par.core import files
+from par.core.errors import DataError, UsageError
 from par.tools import common
 
 FLAGS = common.Flags(__doc__).own(
@@ -31,7 +31,7 @@ FLAGS = common.Flags(__doc__).own(
 def _work(values: common.Flags) -> None:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
-    from par import seeds  # NumPy comes with it, which --help can do without
+    from par.train import seeds
 
     if not seeds.found(Path(values.run)):
         common.required_dir(values.run, "run", "config.json")
@@ -42,11 +42,11 @@ def _work(values: common.Flags) -> None:
         raise DataError(f"--comparison={missing} is no directory: give one that tools/compare.py made")
     files.check_writable(path)
 
-    from par import report_run
+    from par.report import inputs
 
-    artefacts = report_run.read(Path(values.run))
+    artefacts = inputs.read(Path(values.run))
 
-    from par import report  # matplotlib takes a second to load, a refusal should not
+    from par.report import report
 
     report.write(path, artefacts, common.command, values.comparison)
     print(f"{path}: {path.stat().st_size / 1000:,.0f} kB")

@@ -29,11 +29,15 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par import apart, architecture, cluster, derive, files, history, latency, origin, records, runs, seeds
-from par.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
-from par.errors import DataError, StoppedError, UsageError
-from par.progress import announce
+from par.core import files, processes
+from par.core.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.core.errors import DataError, StoppedError, UsageError
+from par.core.progress import announce
+from par.data import records
+from par.search import architecture, derive, latency_table
 from par.tools import common
+from par.train import history, run_config, seeds, warm_start
+from par.train.distributed import cluster
 
 FLAGS = (
     common.Flags(__doc__)
@@ -72,7 +76,7 @@ FLAGS = (
 )
 
 
-def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
+def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
     """The configuration that the flags and the data's manifest say, the data directory and the run directory."""
     data_dir = common.required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
@@ -82,10 +86,10 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
     name = Path(values.recipe).stem if values.recipe else "custom"
-    table = {"latency_ms": latency.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
+    table = {"latency_ms": latency_table.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
     search = values.read(SearchConfig, **table)
-    init = origin.asked(source, values.init_checkpoint) if (source := _source(values)) else None
-    config = runs.RunConfig(blocks, model, search, values.read(TrainingConfig), runs.DataIdentity.of(manifest), recipe=name, init=init)
+    init = warm_start.asked(source, values.init_checkpoint) if (source := _source(values)) else None
+    config = run_config.RunConfig(blocks, model, search, values.read(TrainingConfig), run_config.DataIdentity.of(manifest), recipe=name, init=init)
     _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     run_dir = Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
@@ -93,7 +97,7 @@ def run_config(values: common.Flags) -> tuple[runs.RunConfig, Path, Path]:
         made = _made(run_dir, run_dir if values.num_seeds is not None else None)
         if not made:
             common.required_dir(values.init_from, "init_from", "config.json")
-        config = origin.begun(config, source, made)
+        config = warm_start.begun(config, source, made)
     return config, data_dir, run_dir
 
 
@@ -114,13 +118,13 @@ def _made(run_dir: Path, group: Path | None) -> Path | None:
     return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
 
 
-def _check_table(values: common.Flags, config: runs.RunConfig) -> None:
+def _check_table(values: common.Flags, config: run_config.RunConfig) -> None:
     """Raises: DataError, with both values, if the latency table is for another shape; UsageError where the shape is still to be found."""
     if values.latency_table and _auto(values):
         raise UsageError("latency_table was measured with certain cutoffs, and cutoffs=auto may find others: give the table's own --cutoffs")
     if values.latency_table:
         data = config.data
-        latency.load(values.latency_table).check_fits(
+        latency_table.load(values.latency_table).check_fits(
             config.search.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table
         )
 
@@ -135,7 +139,7 @@ def _auto(values: common.Flags) -> bool:
 
 
 def _work(values: common.Flags) -> int:
-    config, data_dir, run_dir = run_config(values)
+    config, data_dir, run_dir = configure(values)
     logging = values.read(LoggingConfig)
     if values.print_run:
         print(run_dir)
@@ -163,7 +167,7 @@ def _devices(values: common.Flags) -> _Devices:
     return _Devices(values.distribute, values.num_devices)
 
 
-def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, job: _Job) -> int:
+def _work_of_seeds(values: common.Flags, config: run_config.RunConfig, group: Path, job: _Job) -> int:
     """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after others must equal one trained alone."""
     planned = seeds.planned(group, job.kept(config, group), values.num_seeds)
     done = {path: _is_done(job.kept(own, path), path) for path, own in planned.items()}
@@ -173,14 +177,14 @@ def _work_of_seeds(values: common.Flags, config: runs.RunConfig, group: Path, jo
         for path, own in planned.items():
             if done[path] and not all(done.values()):
                 job.tell(f"already done: {path}")
-            elif not done[path] and (code := apart.run(_train_apart, job, own, path)):
+            elif not done[path] and (code := processes.run(_train_apart, job, own, path)):
                 return code  # the process has said why
     except KeyboardInterrupt:
         raise StoppedError("interrupted between two seeds: the same command continues") from None
     return _report_seeds(values, group, {path: "already done" if done[path] else "done" for path in planned})
 
 
-def _train_apart(asked_to_stop: Callable[[], bool], job: _Job, config: runs.RunConfig, run_dir: Path) -> int:
+def _train_apart(asked_to_stop: Callable[[], bool], job: _Job, config: run_config.RunConfig, run_dir: Path) -> int:
     """Trains one seed in a process of its own. Returns the exit code."""
 
     def work(_: common.Flags) -> int:
@@ -214,10 +218,11 @@ class _Job:
         if not self.quiet:
             announce(line)
 
-    def train(self, config: runs.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> str:
+    def train(self, config: run_config.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> str:
         """Trains a run to its end, or goes on with it. Returns what became of it: done, or already done."""
         strategy = common.start_tensorflow(*self.devices)
-        from par import training, workers
+        from par.train import trainer
+        from par.train.distributed import workers
 
         team = workers.Workers(strategy)
         with team.watched(), contextlib.ExitStack() as held:
@@ -226,7 +231,7 @@ class _Job:
             _check_same(team, config)
 
             def begin() -> dict[str, Any]:
-                held.enter_context(runs.locked(run_dir, announce))
+                held.enter_context(run_config.locked(run_dir, announce))
                 kept = self.kept(config, run_dir)
                 done = _is_done(kept, run_dir)  # another process may have worked in it since
                 return {"done": done, "cutoffs": (kept if done else self.settled(config, run_dir)).model.cutoffs}
@@ -234,29 +239,29 @@ class _Job:
             begun = team.from_chief(begin)
             if not begun["done"]:
                 config = config.with_cutoffs(tuple(begun["cutoffs"]))
-                training.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team, self.quiet)
+                trainer.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team, self.quiet)
         return "already done" if begun["done"] else "done"
 
-    def kept(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
+    def kept(self, config: run_config.RunConfig, run_dir: Path) -> run_config.RunConfig:
         """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them: timing the machine again could find others."""
         made = _made(run_dir, self.group) if self.auto else None
-        return config.with_cutoffs(runs.load(made)[0].model.cutoffs) if made else config
+        return config.with_cutoffs(run_config.load(made)[0].model.cutoffs) if made else config
 
-    def settled(self, config: runs.RunConfig, run_dir: Path) -> runs.RunConfig:
+    def settled(self, config: run_config.RunConfig, run_dir: Path) -> run_config.RunConfig:
         """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
         if not self.auto or _made(run_dir, self.group):
             return self.kept(config, run_dir)
-        from par import softmax_timing
+        from par.bench import softmax_speed
 
         counts = records.read_counts(self.data_dir, records.load(self.data_dir))
-        found = softmax_timing.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed, self.quiet)
+        found = softmax_speed.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed, self.quiet)
         self.tell(
             f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax"
         )
         return config.with_cutoffs(found.cutoffs)
 
 
-def _check_same(team: Any, config: runs.RunConfig) -> None:
+def _check_same(team: Any, config: run_config.RunConfig) -> None:
     """Raises: UsageError, on all workers, if one was started with other settings than the chief."""
     asked = json.loads(json.dumps(config.identity()))
     chief = team.from_chief(lambda: asked)
@@ -269,13 +274,13 @@ def _check_same(team: Any, config: runs.RunConfig) -> None:
     team.together(check)
 
 
-def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
+def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
     """Whether the run has ended. Raises: UsageError if it is another run's directory, or holds something else."""
     if (run_dir / "config.json").is_file():
-        old, _ = runs.load(run_dir)
-        if changed := runs.differences(old, config):
+        old, _ = run_config.load(run_dir)
+        if changed := run_config.differences(old, config):
             raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
-        return runs.finished(run_dir)
+        return run_config.finished(run_dir)
     if seeds.found(run_dir):
         raise UsageError(f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.found(run_dir))} or more, or give another --run=DIR")
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
@@ -284,12 +289,12 @@ def _is_done(config: runs.RunConfig, run_dir: Path) -> bool:
     return False
 
 
-def _report(values: common.Flags, config: runs.RunConfig, run_dir: Path, state: str) -> int:
+def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
     rows = history.read(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
         raise DataError(f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run to start over")
-    steps = runs.last_step(run_dir, config)
-    costs, likeliest = latency.costs_of(config.search.latency_ms), derive.argmax(rows["train"][-1]["pi"])
+    steps = run_config.last_step(run_dir, config)
+    costs, likeliest = latency_table.costs_of(config.search.latency_ms), derive.argmax(rows["train"][-1]["pi"])
     if values.json:
         last = {row["evaluate_as"]: row for row in rows["valid"][-2:]}
         facts = {"seconds": rows["train"][-1]["seconds"], "valid": last} | ({"latency": costs.figures(likeliest)} if costs else {})
@@ -315,15 +320,15 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
     return 0
 
 
-def _dry_run(values: common.Flags, config: runs.RunConfig, run_dir: Path, job: _Job) -> int:
+def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, job: _Job) -> int:
     if config.doubt:
         announce(f"warning: {config.doubt}")
     common.start_tensorflow()
-    from par import timing
+    from par.bench import training_speed
 
     manifest = records.load(job.data_dir)
     records.verify(job.data_dir, manifest)
-    figures = timing.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist(), runs=values.num_seeds or 1)
+    figures = training_speed.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist(), runs=values.num_seeds or 1)
     if values.num_seeds is not None:
         figures["num_seeds"] = values.num_seeds
     if values.json:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from par.adaptive_softmax import AdaptiveSoftmax
-from par.config import ModelConfig
-from par.initial import Initial
-from par.phase import Phase
-from par.products import TYPES
-from par.tokenizer import PAD
-from par.transformer import Memories, Transformer
+from par.core.config import ModelConfig
+from par.data.tokenizer import PAD
+from par.nn.adaptive_softmax import AdaptiveSoftmax
+from par.nn.forward_mode import Phase
+from par.nn.initial import Initial
+from par.nn.ops import TYPES
+from par.nn.transformer import Memories, Transformer
 
 
 class CausalLanguageModel:

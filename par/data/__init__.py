@@ -1,0 +1,1 @@
+"""Text to records: corpora, tokenizer, encoding, windows, manifest, TFRecord files."""

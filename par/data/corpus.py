@@ -1,0 +1,329 @@
+"""Text, cleaned line by line, in three splits. The named corpora are in par/data/named_corpora.py.
+
+A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a file's start, turns CRLF into LF, invalid
+UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in blocks, and never held as a whole; a line may
+be of any length, but a word or a run of spaces of more than 1 MiB is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import AnyStr, BinaryIO, NamedTuple
+
+from par.core.errors import DataError
+
+SPLITS = ("train", "valid", "test")
+BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
+PIECE_CHARACTERS = 1 << 16  # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
+MAX_RUN_BYTES = 1 << 20  # the longest word, or run of spaces: can't be cut
+
+CLEANING = {  # what is counted: how it is said
+    "byte_order_marks": "byte order marks removed",
+    "crlf": "CRLF line ends turned into LF",
+    "invalid_utf8": "invalid UTF-8 sequences turned into U+FFFD",
+    "nul": "NUL characters turned into U+FFFD",
+    "final_newlines": "missing final newlines added",
+    "u2581": "U+2581 characters (SentencePiece's mark of a space), which decode as spaces",
+}
+
+
+class Part(NamedTuple):
+    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole lines.
+
+    A file is a Path, or what has its `open`, `stat` and `str`: a place that is no directory of this machine (par/data/beam/files.py).
+    """
+
+    source: Path | bytes
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Lines of text: the parts, one after the other."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, *sources: Path | bytes) -> Text:
+        """The whole of these files, or bytes in memory."""
+        return cls(tuple(map(Part, sources)))
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes before cleaning."""
+        return sum((size_of(part.source) if part.stop is None else part.stop) - part.start for part in self.parts)
+
+    def blocks(self, tally: Counter | None = None) -> Iterator[str]:
+        """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that is longer, in front of a space.
+
+        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or more than 1 MiB in which a line can't be cut.
+        """
+        tally = Counter() if tally is None else tally
+        for raw in self.raw_blocks():
+            yield raw.clean(tally)
+
+    def raw_blocks(self) -> Iterator[RawBlock]:
+        """The same blocks as they are in the files. Raises: as `blocks`."""
+        for part in self.parts:
+            yield from _raw_blocks(part)
+
+    def pieces(self) -> Iterator[str]:
+        """The cleaned lines, without their ends; a long one in several pieces."""
+        for block in self.blocks():
+            yield from pieces(block)[0]
+
+
+class RawBlock(NamedTuple):
+    """A block of a text before cleaning; whether it is the first of a file, and whether it is the last of its part."""
+
+    data: bytes
+    starts_file: bool
+    ends_part: bool
+
+    def clean(self, tally: Counter) -> str:
+        """The cleaned text; `tally` counts what was cleaned."""
+        data = self.data
+        if self.starts_file and data.startswith(b"\xef\xbb\xbf"):
+            data = data[3:]
+            tally["byte_order_marks"] += 1
+        if crlf := data.count(b"\r\n"):
+            data = data.replace(b"\r\n", b"\n")
+            tally["crlf"] += crlf
+        if self.ends_part and not data.endswith(b"\n"):
+            data += b"\n"
+            tally["final_newlines"] += 1
+        if nul := data.count(b"\0"):
+            data = data.replace(b"\0", b"\xef\xbf\xbd")
+            tally["nul"] += nul
+        if marks := data.count(b"\xe2\x96\x81"):
+            tally["u2581"] += marks
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode("utf-8", "replace")
+            tally["invalid_utf8"] += text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+            return text
+
+
+def pieces(block: str) -> tuple[list[str], list[int]]:
+    """The lines of a block, long ones cut in front of spaces, and the indices of the pieces after which the line goes on.
+
+    A piece that continues a line begins with its spaces.
+    """
+    texts = block.split("\n")
+    if not texts[-1]:
+        texts.pop()
+    goes_on = [] if block.endswith("\n") else [len(texts) - 1]
+    if max(map(len, texts)) <= PIECE_CHARACTERS:
+        return texts, goes_on
+    short: list[str] = []
+    short_goes_on: list[int] = []
+    for i, text in enumerate(texts):
+        while len(text) > PIECE_CHARACTERS and (cut := _before_a_space(text, " ", PIECE_CHARACTERS)):
+            short_goes_on.append(len(short))
+            short.append(text[:cut])
+            text = text[cut:]
+        if i in goes_on:
+            short_goes_on.append(len(short))
+        short.append(text)
+    return short, short_goes_on
+
+
+def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
+    """Where a line can be cut: in front of spaces with something else on both sides, the last ones before `limit` or else the next; 0: nowhere."""
+    body = text.rstrip(space)
+    first = len(body) - len(body.lstrip(space))
+    found = body.rfind(space, first, limit)
+    if found < 0:
+        found = body.find(space, max(limit, first))
+    return len(body[:found].rstrip(space)) if found >= 0 else 0
+
+
+def opened(source: Path | bytes) -> BinaryIO:
+    """What a part is read from."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def size_of(source: Path | bytes) -> int:
+    """Bytes of a file or of bytes in memory. Raises: DataError if it can't be read."""
+    try:
+        return len(source) if isinstance(source, bytes) else source.stat().st_size
+    except OSError as error:
+        raise DataError(f"text {source} can't be read ({error.strerror})") from None
+
+
+def _raw_blocks(part: Part) -> Iterator[RawBlock]:
+    source, start, stop = part
+    name = "a text" if isinstance(source, bytes) else source
+    try:
+        with opened(source) as file:
+            file.seek(start)
+            data, at, ready = b"", start, None  # ready: a block that may be the last
+            while chunk := file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))):
+                data += chunk
+                if (run := _long_run(data)) is not None:
+                    size = f"{MAX_RUN_BYTES >> 20} MiB without the end of a word or a line, from byte {at + run:,} on"
+                    raise DataError(f"text {name} has more than {size}: break it into lines")
+                if cut := data.rfind(b"\n") + 1 or _before_a_space(data.rstrip(b"\r"), b" ", len(data)):
+                    if ready is not None:
+                        yield ready
+                    ready = RawBlock(data[:cut], at == 0, False)
+                    data, at = data[cut:], at + cut
+            if ready is not None:
+                yield ready if data else ready._replace(ends_part=True)
+            if data:
+                yield RawBlock(data, at == 0, True)
+    except OSError as error:
+        raise DataError(f"text {name} can't be read ({error.strerror})") from None
+
+
+def _long_run(data: bytes) -> int | None:
+    """Where more than MAX_RUN_BYTES begin in which a line can't be cut: all spaces, or none, and no line end. None if nowhere.
+
+    Such a run covers one of the windows that are looked at whole.
+    """
+    step = MAX_RUN_BYTES // 2
+    for i in range(0, len(data) - step + 1, step):
+        if data.find(b"\n", i, i + step) < 0 and (data.find(b" ", i, i + step) < 0 or not data[i : i + step].strip(b" ")):
+            found = re.search(rb"[^ \n]{%d}| {%d}" % (MAX_RUN_BYTES + 1, MAX_RUN_BYTES + 1), data)
+            return found.start() if found else None
+    return None
+
+
+def count_lines(paths: Sequence[Path]) -> int:
+    """Lines of files; a last one without an end counts."""
+    total = 0
+    for path in paths:
+        last = b"\n"
+        for chunk in _chunks(path):
+            total += chunk.count(b"\n")
+            last = chunk[-1:]
+        total += last != b"\n"
+    return total
+
+
+def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
+    """The text of files in pieces that end behind so many lines (ascending), and the rest."""
+    places, wanted, before = [(0, 0)], list(lines), 0
+    for i, path in enumerate(paths):
+        offset, last = 0, b"\n"
+        for chunk in _chunks(path):
+            inside = chunk.count(b"\n")
+            while wanted and wanted[0] <= before + inside:
+                at = 0
+                for _ in range(wanted.pop(0) - before):
+                    at = chunk.index(b"\n", at) + 1
+                places.append((i, offset + at))
+            before, offset, last = before + inside, offset + len(chunk), chunk[-1:]
+        before += last != b"\n"
+        while wanted and wanted[0] <= before:
+            wanted.pop(0)
+            places.append((i, offset))
+    places.append((len(paths) - 1, None))
+    return [
+        Text(tuple(Part(paths[k], start if k == i else 0, stop if k == j else None) for k in range(i, j + 1)))
+        for (i, start), (j, stop) in itertools.pairwise(places)
+    ]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with opened(path) as file:
+            while chunk := file.read(BLOCK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise DataError(f"text {path} can't be read ({error.strerror})") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Three splits of text; `symbols` of the text stay one piece each; `note` tells what the text depends on."""
+
+    name: str
+    texts: dict[str, Text]
+    symbols: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Of a cleaned split: lines, UTF-8 bytes with newlines, SHA-256."""
+
+    lines: int
+    bytes: int
+    sha256: str
+
+
+def measure(text: Text, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Size:
+    """Reads a split once."""
+    lines, size, digest = 0, 0, hashlib.sha256()
+    for block in text.blocks():
+        data = block.encode("utf-8")
+        digest.update(data)
+        lines, size = lines + data.count(b"\n"), size + len(data)
+        progress(len(data), "")
+    return Size(lines, size, digest.hexdigest())
+
+
+def fingerprint(sha256: dict[str, str]) -> str:
+    """One SHA-256 for the three splits: that of the lines `sha256sum train.txt valid.txt test.txt` prints for the cleaned texts."""
+    return hashlib.sha256("".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
+
+
+Found = tuple[str, list[Path] | dict[str, Path]]  # the name of a text, and its files: all in order, or one a split
+
+
+def own(input_text: str, fractions: Sequence[float], find: Callable[[str], Found] | None = None) -> Corpus:
+    """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are; else all *.txt of a directory; or a glob.
+
+    Without splits, `fractions` of all lines become train, valid and test, in this order, each in one piece.
+    find: how its name and its files are found, where they are not on this machine.
+    Raises: DataError if there is no such text.
+    """
+    try:
+        name, paths = (find or _find)(input_text)
+    except OSError as error:
+        raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
+    if isinstance(paths, dict):
+        return Corpus(name, {split: Text.of(path) for split, path in paths.items()})
+    total = count_lines(paths)
+    ends = [round(total * fractions[0]), round(total * (fractions[0] + fractions[1]))]
+    return Corpus(name, dict(zip(SPLITS, cut_behind(paths, ends), strict=True)))
+
+
+def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[str, Path]:
+    """The .txt files of a directory, or the three of them that are its splits. Raises: DataError if there are none, or not all three."""
+    splits = {split: path for split in SPLITS for path in found if path.name == f"{split}.txt"}
+    if 0 < len(splits) < len(SPLITS):
+        missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
+        raise DataError(
+            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not {missing}: give all three, or other names"
+        )
+    if not found:
+        raise DataError(f"input_text {input_text} is a directory without a .txt file")
+    return splits or list(found)
+
+
+def _find(input_text: str) -> Found:
+    path = Path(input_text).expanduser()
+    if path.is_dir():
+        found = sorted(file for file in path.glob("*.txt") if file.is_file())
+        return path.resolve().name or "text", of_directory(input_text, found)
+    if path.exists():
+        if not path.is_file():
+            raise DataError(f"input_text {input_text} is neither a regular file nor a directory")
+        return path.stem, [path]
+    found = sorted(Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file())
+    if not found:
+        raise DataError(f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes")
+    literal = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])
+    return Path(*literal).resolve().name or "text", found

@@ -1,0 +1,1 @@
+"""Scores, generated text, and a trained run as a library."""

@@ -1,0 +1,1 @@
+"""Whether a search was worth it: opponents, statistics in pairs, a verdict."""

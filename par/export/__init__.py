@@ -1,0 +1,1 @@
+"""A trained network as a SavedModel with its tokenizer and model card."""

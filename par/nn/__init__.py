@@ -1,0 +1,1 @@
+"""Layers, the SuperNet and the Transformer-XL trunk."""

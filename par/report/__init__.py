@@ -1,0 +1,1 @@
+"""Plots, the GIF of pi, and the HTML page of a run."""

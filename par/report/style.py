@@ -1,0 +1,71 @@
+"""What every picture of this program shares: style, colours that everyone can tell apart, the axis of steps, and writing a file whole."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image
+
+from par.core import files
+
+COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}  # Okabe and Ito's, told apart by colour-blind readers
+ON_COLOUR = {"a": "black", "d": "white", "i": "white"}  # text on them: on the orange, white would be too faint
+DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
+SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, too
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
+Target = Path | io.BytesIO  # where a picture goes: into a file, or into memory, from where it goes into a page
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
+
+
+def style(settings: Mapping[str, Any] | None = None) -> Any:
+    """The context in which a picture is made: matplotlib's defaults, whatever a user's matplotlibrc says, STYLE, and further settings."""
+    return matplotlib.style.context(["default", STYLE | dict(settings or {})])
+
+
+def step_axis(axes: Axes, steps: list[int]) -> None:
+    axes.set_xlim(0, 1.02 * steps[-1] or 1)  # a history may consist of step 0 alone
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"))
+
+
+def dots(steps: list[int]) -> str:
+    return "." if len(steps) < 20 else ""
+
+
+def from_zero(axes: Axes) -> None:
+    """The axis of what is drawn, and is never negative, begins at 0; the room above hangs on the height, not on how little the values differ."""
+    axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
+
+
+def save(figure: Figure, path: Target) -> None:
+    with written(path) as file:
+        FigureCanvasAgg(figure).print_figure(file, format="png")
+
+
+@contextlib.contextmanager
+def written(path: Target) -> Iterator[io.BytesIO]:
+    """A picture is made in memory and then written: Pillow loses the system's reason where a file can't take it."""
+    picture = io.BytesIO()
+    yield picture
+    if isinstance(path, io.BytesIO):
+        path.write(picture.getvalue())
+    else:
+        files.write_bytes(path, picture.getvalue())
+
+
+def described(path: Path) -> str:
+    """Path, pixels (of an SVG none) and size of a picture, for people."""
+    size = f"{path.stat().st_size / 1000:,.0f} kB"
+    if path.suffix.lower() == ".svg":
+        return f"{path}: {size}"
+    with Image.open(path) as image:
+        return f"{path}: {image.width} x {image.height}, {size}"

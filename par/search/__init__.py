@@ -1,0 +1,1 @@
+"""What a block may become, what it costs, and how a network is chosen."""

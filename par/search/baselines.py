@@ -1,0 +1,120 @@
+"""Whom a derived network is compared with: networks that are known without a search, and strings drawn at random among those of equal cost.
+
+A cost is linear: a constant, and a sum over the blocks. So whether a string fits hangs on how many of its blocks are a, d and i alone: the strings
+that fit are counted by those numbers, ranked, and drawn by rank, each with exactly the same probability.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import functools
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+from par.search import derive
+from par.search.architecture import KINDS
+
+DERIVED, INTERLEAVED = "derived", "interleaved"
+SLACK = 1e-9  # of rounding, where a tolerance is met exactly
+Counts = tuple[int, ...]  # how many blocks are of each kind, in the order of KINDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a network costs by its string: constant + a sum over its blocks. what: `latency` (milliseconds) or `parameters` (of the blocks)."""
+
+    what: str
+    constant: float
+    of_kind: tuple[float, ...]  # in the order of KINDS
+
+    @classmethod
+    def linear(cls, what: str, of: Callable[[str], float]) -> Self:
+        """The cost that `of` gives for strings, read off those of no block and of one block."""
+        constant = float(of(""))
+        return cls(what, constant, tuple(float(of(kind)) - constant for kind in KINDS))
+
+    def of_counts(self, counts: Counts) -> float:
+        """The cost of every string that has so many blocks of each kind."""
+        return self.constant + sum(n * cost for n, cost in zip(counts, self.of_kind))
+
+    def of(self, blocks: str) -> float:
+        """The cost of a string."""
+        return self.of_counts(counted(blocks))
+
+    def more(self, blocks: str, than: str) -> float:
+        """How much more a string costs than another, as a share of the other: -0.1 is a tenth less. Infinite over a cost of 0."""
+        cost, base = self.of(blocks), self.of(than)
+        return cost / base - 1 if base else math.inf if cost else 0.0
+
+
+def counted(blocks: str) -> Counts:
+    """How many blocks are of each kind."""
+    return tuple(blocks.count(kind) for kind in KINDS)
+
+
+def references(derived: str) -> dict[str, str]:
+    """The derived network, and those of its depth that are known without a search, by name."""
+    depth = len(derived)
+    known = {INTERLEAVED: derive.interleaved(depth), "sandwich": derive.sandwich(depth), "paper's rule": derive.paper(depth)}
+    return {DERIVED: derived, **known, "all attention": "a" * depth, "all dense": "d" * depth}
+
+
+def fitting(derived: str, cost: Cost, tolerance: float | None) -> list[Counts]:
+    """The numbers of a, d and i of all strings as deep as `derived` whose cost lies within a share `tolerance` of its own; None: any cost."""
+    depth, target = len(derived), cost.of(derived)
+    all_counts = ((a, d, depth - a - d) for a in range(depth + 1) for d in range(depth + 1 - a))
+    most = math.inf if tolerance is None else tolerance * target + SLACK * abs(target)
+    return [counts for counts in all_counts if abs(cost.of_counts(counts) - target) <= most]
+
+
+@functools.cache
+def arrangements(counts: Counts) -> int:
+    """How many strings have so many blocks of each kind."""
+    left, product = sum(counts), 1
+    for n in counts:
+        product *= math.comb(left, n)
+        left -= n
+    return product
+
+
+def unrank(counts: Counts, rank: int) -> str:
+    """String number `rank`, from 0, of those with so many blocks of each kind, in the order of KINDS."""
+    blocks, left, remaining = "", list(counts), arrangements(counts)
+    for depth in range(sum(counts), 0, -1):
+        for option, kind in enumerate(KINDS):
+            first = remaining * left[option] // depth  # of the strings that remain, those that go on with this kind
+            if rank < first:
+                blocks, remaining = blocks + kind, first
+                left[option] -= 1
+                break
+            rank -= first
+    return blocks
+
+
+def free_strings(fits: Sequence[Counts], taken: Iterable[str]) -> int:
+    """How many strings fit and are not taken."""
+    allowed = set(fits)
+    return sum(map(arrangements, fits)) - sum(counted(blocks) in allowed for blocks in set(taken))
+
+
+def draw(number: int, fits: Sequence[Counts], taken: Iterable[str], seed: int) -> list[str]:
+    """`number` distinct strings, or all there are: every one exactly uniform among those that fit and are neither taken nor drawn before.
+
+    Equal seeds draw equal strings, and a larger number begins with those of a smaller one.
+    """
+    ends = list(itertools.accumulate(map(arrangements, fits)))
+    seen, drawn = set(taken), []
+    number = min(number, free_strings(fits, seen))
+    generator = random.Random(seed)
+    while len(drawn) < number:
+        rank = generator.randrange(ends[-1])
+        which = bisect.bisect_right(ends, rank)
+        blocks = unrank(fits[which], rank - (ends[which - 1] if which else 0))
+        if blocks not in seen:
+            seen.add(blocks)
+            drawn.append(blocks)
+    return drawn

@@ -1,0 +1,1 @@
+"""Search and training: one loop, its state on disk, its logs."""

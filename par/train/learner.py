@@ -1,0 +1,294 @@
+"""One train step and one evaluation step over an objective; carries the memories; every step is made on all replicas."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from par.nn import supernet
+from par.nn.forward_mode import EVALUATION, Phase
+from par.nn.transformer import Memories, Transformer
+from par.objectives import OBJECTIVES
+from par.search import bilevel, gumbel, latency_penalty
+from par.train import optimization, schedules
+from par.train.distributed.replicas import Replicas, own_variable
+from par.train.run_config import RunConfig
+
+OBJECTIVE_PLACE = 65_536  # place of an objective's random numbers, beyond every block's
+ROW_AXES = Memories(hidden=1, valid=0)  # which axis of the memories counts the batch's rows
+
+
+class Learner:
+    """The network of a run with its two optimizers: one for the weights, one for the architecture logits."""
+
+    def __init__(self, config: RunConfig, replicas: Replicas | None = None):
+        self.config, self.replicas = config, replicas or Replicas()
+        training, search = config.training, config.search
+        with self.replicas.strategy.scope():
+            self.objective = OBJECTIVES[config.objective](config.model, config.data.vocab_size, training.seed)
+            self.objective.build(
+                lambda: Transformer(
+                    config.architecture, config.model, search, config.data.vocab_size, training.seed, training.gradient_checkpointing
+                ),
+            )
+            self.logits = self.objective.trunk.logits
+            self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]
+            self._latency_penalty = latency_penalty.of_search(config.architecture.blocks, search)
+            self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            # By the run's step and not by an optimizer's own count, which leaves out the steps that are not its turn.
+            self.weight_optimizer = _optimizer(
+                training.optimizer, lambda: training.max_lr * self._shares(self.step)[0], training.weight_decay, self.weights
+            )
+            self.logits_optimizer = _optimizer("adamw", lambda: search.arch_lr * self._shares(self.step)[1], search.arch_weight_decay, self.logits)
+            pruning = self.logits and search.prune_below
+            self._below = tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False) if pruning else None  # see supernet.prune
+            self._memories = Memories(*map(own_variable, self.objective.trunk.empty_memories(self.replicas.rows_each(config.data.batch_size))))
+        self._kept_memories = Memories(*(tf.Variable(v, trainable=False) for v in self.objective.trunk.empty_memories(config.data.batch_size)))
+        self._evaluation_graphs: dict[tuple, Any] = {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint must hold, by name; each optimizer by itself.
+
+        `keep_memories` comes before a save, `take_memories` after a restore.
+        """
+        kept = self._kept_memories
+        own = {"weight_optimizer": self.weight_optimizer, "step": self.step, "memory": kept.hidden, "memory_valid": kept.valid}
+        own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
+        own |= {} if self._below is None else {"below": self._below}
+        return {**self.objective.layers, **own}
+
+    @property
+    def pi(self) -> np.ndarray:
+        """[L, O] probabilities of the kinds."""
+        return self.objective.trunk.pi
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, without the architecture logits."""
+        return int(sum(np.prod(v.shape) for v in self.weights))
+
+    def tau(self, step: Any) -> tf.Tensor:
+        """Temperature at a step."""
+        search = self.config.search
+        return schedules.tau(step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule)
+
+    def _shares(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The share of their peak that the rates of the weights and of the logits have at a step."""
+        search = self.config.search
+        shape = schedules.warmup_cosine(step, self.config.total_steps, 1.0, self.config.training.warmup_steps)
+        return shape, tf.where(step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0)
+
+    def tau_at(self, step: int) -> float:
+        """The temperature at a step, as a number.
+
+        TensorFlow keeps a tensor of every Python number that it is given, 740 to 860 bytes each, for as long as the process lives, but none of
+        NumPy's: so the step is made one of those.
+        """
+        return float(self.tau(np.int64(step)))
+
+    def rates(self, step: int) -> tuple[float, float]:
+        """Learning rates of the weights and of the logits at a step; 0 for logits that rest."""
+        of_weights, of_logits = self._shares(np.int64(step))
+        return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(of_logits)
+
+    def empty_memories(self) -> None:
+        """Forgets: at the start of an epoch."""
+        for kept in self._kept_memories:
+            kept.assign(tf.zeros_like(kept))
+        self.take_memories()
+
+    def keep_memories(self) -> None:
+        """Brings the replicas' memories together in the state, in the order of the batch's rows: whatever number of replicas goes on with them."""
+        for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
+            kept.assign(self.replicas.all_rows(self.replicas.run(own.read_value), axis))
+
+    def take_memories(self) -> None:
+        """Gives every replica the memories of its rows, as the state has them."""
+
+        def take() -> None:
+            for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
+                own.assign(self.replicas.own_rows(kept.read_value(), axis))
+
+        self.replicas.run(take)
+
+    @tf.function(reduce_retracing=True)
+    def train(self, windows: Any, count: tf.Tensor) -> tf.Tensor:
+        """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll sum (nats), tokens, gradient norm.
+
+        nll and tokens are those of the step's window, whoever learns from it. The norm is that of the weights' gradient; where they do not learn
+        (par.search.bilevel), of the logits'; 0 where nothing does.
+        """
+        rows = tf.TensorArray(tf.float32, size=count, element_shape=[3])
+        for i in tf.range(count):
+            window = tf.ensure_shape(next(windows), [self.config.data.batch_size, self.config.data.seq_len + 1])
+            rows = rows.write(i, self._take_turn(window))
+        return rows.stack()
+
+    def _take_turn(self, window: tf.Tensor) -> tf.Tensor:
+        """One step for those whose turn it is; each kind of turn has a graph of its own, which computes no gradient but theirs."""
+        search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
+        turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
+        steps = [functools.partial(self._train_all, window, turn) for turn in turns]
+        return tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps) if len(steps) > 1 else steps[0]()
+
+    def _train_all(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
+        """The step on every replica, and what is done once for all."""
+        row = self.replicas.one(self.replicas.run(self._train_step, window, turn))
+        if turn.logits:
+            self._prune()
+        self.step.assign_add(1)
+        return row
+
+    def _train_step(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
+        step, first = self.step.read_value(), self.replicas.first_row(self.config.data.batch_size)
+        phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step), first_row=first)
+        batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)))
+        memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
+        nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
+        norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
+        if of_weights:
+            norm = self.update_weights(of_weights)
+        if of_logits:
+            self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
+        for variable, value in zip(self._memories, after):
+            variable.assign(value)
+        return tf.stack([nll, weight, norm])
+
+    def update_weights(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Clips the gradients of all weights and applies them; returns their global norm before clipping."""
+        norm = tf.linalg.global_norm(gradients)
+        if self.config.training.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.training.clip_norm, use_norm=norm)
+        self.weight_optimizer.apply_gradients(zip(gradients, self.weights))
+        return norm
+
+    def gradients(
+        self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
+    ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
+        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the weights', the logits'; [] for whom it is no turn.
+
+        batch and memories are of this replica's rows; sums, mean and gradients are of all rows.
+        """
+        search = self.config.search
+        weights, logits = self.weights if turn.weights else [], self.logits if turn.logits else []
+        by_losses = bool(logits) and search.sampling == "single_path" and search.paths > 1
+        learning = [v.value for v in (*weights, *([] if by_losses else logits))]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(learning)
+            nll, weight, _, after = self.objective.loss(batch, memories, phase)
+        weight = self.replicas.total(weight)
+        scale = 1.0 / tf.maximum(weight, 1.0)
+        # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)]
+        if by_losses:
+            gradients.append(self._paths_gradient(batch, memories, phase, nll) * scale)
+        nll, gradients = self.replicas.total((nll, gradients))
+        of_logits = gradients[len(weights) :]
+        if of_logits and self._has_terms:
+            of_logits = [g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))]
+        return nll, weight, after, gradients[: len(weights)], of_logits
+
+    @property
+    def _has_terms(self) -> bool:
+        return self._latency_penalty is not None or self.config.search.entropy_weight > 0
+
+    def _terms_gradient(self, step: tf.Tensor) -> list[tf.Tensor]:
+        """Gradient of the terms of the loss that the logits alone feel: latency above the target costs, entropy spares, less and less."""
+        search, values = self.config.search, [v.value for v in self.logits]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            left = 1.0 - tf.cast(step, tf.float32) / self.config.total_steps
+            term = -search.entropy_weight * left * supernet.entropy(values[0])
+            if self._latency_penalty:
+                term += self._latency_penalty(self.logits)
+        return tape.gradient(term, values)
+
+    def _prune(self) -> None:
+        if self._below is not None:
+            alpha, below = supernet.prune(self.logits[0].value, self._below, self.config.search)
+            self.logits[0].assign(alpha)
+            self._below.assign(below)
+
+    def _paths_gradient(self, batch: Any, memories: Memories, phase: Phase, nll: tf.Tensor) -> tf.Tensor:
+        """Gradient of the logits [number of stochastic blocks, O] from the nll sums of further paths on the same window; `nll` is the first's.
+
+        A path that is the first one again is not computed: where the search has decided, a step costs no more than one path.
+        """
+        samples, sums = [self.objective.trunk.sample(phase).weights], [nll]
+        for path in range(1, self.config.search.paths):
+            other = dataclasses.replace(phase, path=path)
+            samples.append(self.objective.trunk.sample(other).weights)
+
+            def score(other: Phase = other) -> tf.Tensor:
+                return self.objective.loss(batch, memories, other)[0]
+
+            sums.append(tf.cond(tf.reduce_all(samples[0] == samples[-1]), lambda: nll, score))
+        return gumbel.leave_one_out(tf.stack(sums), tf.stack(samples))
+
+    def evaluate(
+        self,
+        windows: Iterable[Any],
+        phase: Phase = EVALUATION,
+        mem_len: int | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+    ) -> tuple[float, float]:
+        """The sums of `token_nll`: nll (nats) and scored tokens."""
+        nll_sum = weight_sum = 0.0
+        for nll, weight in self.token_nll(windows, phase, mem_len, progress):
+            nll_sum += float(np.sum(nll * weight, dtype=np.float64))
+            weight_sum += float(np.sum(weight, dtype=np.float64))
+        return nll_sum, weight_sum
+
+    def token_nll(
+        self,
+        windows: Iterable[Any],
+        phase: Phase = EVALUATION,
+        mem_len: int | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each window [B, T+1] in turn, for its targets [B, T]: nll (nats) and weight. Memories are empty before the first. Deterministic.
+
+        B, T and M (mem_len, default the run's) may differ from training's. progress is called with the windows just scored.
+        """
+        memories = None
+        for window in windows:
+            if memories is None:
+                memories = self.replicas.run(self.objective.trunk.empty_memories, self.replicas.rows_each(window.shape[0]), mem_len)
+                graph = self._evaluation_graph(phase, window.shape, self.replicas.one(memories.hidden).shape)
+            nll, weight, memories = graph(tf.convert_to_tensor(window), memories)
+            yield nll.numpy(), weight.numpy()
+            progress(1)
+
+    def _evaluation_graph(self, phase: Phase, *shapes: tuple[int | None, ...]) -> Any:
+        key = (phase, *map(tuple, shapes))
+        if key not in self._evaluation_graphs:
+
+            @tf.function(autograph=False)
+            def step(window: tf.Tensor, memories: Memories) -> Any:
+                def score(window: tf.Tensor, memories: Memories) -> Any:
+                    batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
+                    return self.objective.token_nll(self.replicas.own_rows(batch), memories, phase)
+
+                nll, weight, memories = self.replicas.run(score, window, memories)
+                return self.replicas.all_rows(nll), self.replicas.all_rows(weight), memories
+
+            self._evaluation_graphs[key] = step
+        return self._evaluation_graphs[key]
+
+
+def _optimizer(name: str, rate: Any, decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+    """Adam or AdamW over its variables; `rate` is a function that gives the present one. Gains and biases do not decay."""
+    optimizer = optimization.AdamW(rate, weight_decay=decay) if name == "adamw" else optimization.Adam(rate)
+    exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
+    if name == "adamw" and exempt:
+        optimizer.exclude_from_weight_decay(var_list=exempt)
+    if variables:
+        optimizer.build(variables)
+    return optimizer

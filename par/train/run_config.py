@@ -1,0 +1,330 @@
+"""A run's directory: what it was configured with, what its name says, and who works in it.
+
+logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history.jsonl  checkpoints/  tensorboard/{train,valid}
+             summary.json (when finished)  architecture.json (by derive)  plots/  samples/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from par import __version__
+from par.core import files, schema
+from par.core.config import NONE, DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.core.errors import DataError, UsageError
+from par.data import manifest
+from par.data.manifest import Manifest
+from par.search.architecture import Architecture
+
+SCHEMA = 1
+LOCK_BYTES = 200
+CHECKPOINTS = ("last", "best")
+OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
+KEYS = {"schema", "version", "architecture", "search_run", "objective", "recipe", "model", "search", "training", "data", "total_steps"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataIdentity:
+    """Which data set a run was trained on: as much of the manifest as must not change."""
+
+    name: str
+    vocab_size: int
+    batch_size: int
+    seq_len: int
+    steps_per_epoch: int
+    tokenizer_sha256: str
+    train_sha256: str  # hash over the hashes of the train files
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> DataIdentity:
+        """The identity of the data set that a manifest describes."""
+        train = manifest.splits["train"]
+        digest = hashlib.sha256("".join(file.sha256 for file in train.files).encode()).hexdigest()
+        sizes = (manifest.vocab_size, manifest.batch_size, manifest.seq_len, train.steps)
+        return cls(manifest.name, *sizes, manifest.tokenizer_sha256, digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Whose weights a run begins with: a checkpoint of another run (par.train.warm_start finds it)."""
+
+    run: str  # its name
+    checkpoint: str  # last or best
+    step: int
+    sha256: str  # hash over the hashes of the checkpoint's files
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's figures."""
+
+    architecture: Architecture
+    model: ModelConfig
+    search: SearchConfig
+    training: TrainingConfig
+    data: DataIdentity
+    objective: str = "causal_lm"
+    recipe: str = "custom"  # name only; the settings above are what counts
+    init: Origin | None = None  # None: random weights
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}")
+        if self.architecture.is_search and self.search.arch_warmup >= self.total_steps:
+            raise UsageError(f"arch_warmup must be below the run's {self.total_steps} steps, or no logit learns, but is {self.search.arch_warmup}")
+        if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
+            raise UsageError(f"bilevel needs 2 steps an epoch, one for the weights and one for the logits, but there is {self.data.steps_per_epoch}")
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in the whole run."""
+        return self.training.epochs * self.data.steps_per_epoch
+
+    @property
+    def doubt(self) -> str:
+        """What is allowed and yet hardly meant; empty if nothing is."""
+        if (warmup := self.training.warmup_steps) < self.total_steps:
+            return ""
+        return (
+            f"the warm-up of {warmup:,} steps does not end within the {self.total_steps:,} steps of training, so that the learning rate never "
+            "falls: lower --warmup_steps, raise --epochs, or build the data with a smaller --batch_size"
+        )
+
+    @property
+    def reach(self) -> int:
+        """Tokens back that the last position of a window saw in training, M + T - 1: how far back a network looks that writes texts."""
+        return self.model.mem_len + self.data.seq_len - 1
+
+    def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
+        """The same with other cutoffs."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same with another seed. Raises: UsageError if the seed is out of its bounds."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
+
+    def identity(self) -> dict[str, Any]:
+        """The part that may not change when a run is continued, as flat `group.name: value` pairs."""
+        groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
+        if self.architecture.is_search:
+            groups["search"] = self.search.to_json()
+        if self.init:
+            groups["init"] = dataclasses.asdict(self.init)
+        flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+        return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
+
+    def default_name(self, all_seeds: bool = False, **settled: str) -> str:
+        """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds, the one name for whatever seeds.
+
+        settled: model settings that were typed as a word, which names the run whatever numbers the word comes to. So does the name of the run that
+        the weights are from, whatever they are: the run is found again when those are gone.
+        """
+        identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
+        for name in ("init.step", "init.sha256", *(["training.seed"] if all_seeds else [])):
+            identity.pop(name, None)
+        digest = hashlib.sha256(files.canonical_json(identity).encode()).hexdigest()[:8]
+        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
+
+    def save(self, run_dir: Path, data_dir: Path) -> None:
+        """Writes config.json. The data's path is kept relative to the run, so that both can be moved together."""
+        value = {
+            "schema": SCHEMA,
+            "version": __version__,
+            "architecture": self.architecture.blocks,
+            "search_run": self.architecture.search_run,
+            "objective": self.objective,
+            "recipe": self.recipe,
+            "model": self.model.to_json(),
+            "search": self.search.to_json(),
+            "training": self.training.to_json(),
+            "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
+            "total_steps": self.total_steps,
+        } | ({"init": dataclasses.asdict(self.init)} if self.init else {})
+        files.write_json(run_dir / "config.json", value)
+
+    def write_flags(self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None) -> None:
+        """Writes flags.txt: a flagfile that repeats the run from the directory where it was started. source: the run that the weights are from."""
+        lines = [f"--data={data_dir}", f"--architecture={self.architecture.blocks}", f"--run={run_dir}"]
+        if self.init:
+            lines += [f"--init_from={source}", f"--init_checkpoint={self.init.checkpoint}"]
+        for group in (self.model, self.search, self.training, logging):
+            for name, value in group.to_json().items():
+                items = value if isinstance(value, list) else [value]
+                if NONE in group.words(name):
+                    items = items or [NONE]  # else a recipe beside this file would bring its own
+                lines += [f"--{name}={item}" for item in items]
+        files.write_text(run_dir / "flags.txt", "\n".join(lines) + "\n")
+
+
+def load(run_dir: Path) -> tuple[RunConfig, Path]:
+    """The configuration of a run and the directory of its data.
+
+    Raises: DataError if config.json is missing, damaged, or from another schema.
+    """
+    path = Path(run_dir) / "config.json"
+    value = files.read_json(path, "run configuration")
+    try:
+        if set(value) - {"init"} != KEYS or not schema.is_schema(value, SCHEMA):
+            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may have init")
+        for name in ("architecture", "search_run", "objective", "recipe", "version"):
+            schema.read(str, value[name], name)
+        total_steps, data = schema.read(int, value["total_steps"], "total_steps"), value["data"]
+        if not isinstance(data, dict) or not isinstance(data.get("path"), str) or "\0" in data["path"]:
+            raise UsageError(f"data must have a path, but is {repr(data)[:80]}")
+        config = RunConfig(
+            Architecture(value["architecture"], search_run=value["search_run"]),
+            ModelConfig.from_json(value["model"]),
+            SearchConfig.from_json(value["search"]),
+            TrainingConfig.from_json(value["training"]),
+            _checked_data(schema.read(DataIdentity, {name: item for name, item in data.items() if name != "path"}, "data")),
+            value["objective"],
+            value["recipe"],
+            _checked_origin(schema.read(Origin, value["init"], "init")) if "init" in value else None,
+        )
+        schema.check_name(config.recipe, "recipe")
+        if total_steps != config.total_steps or not config.architecture.blocks:
+            raise UsageError(f"total_steps is {total_steps}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
+        config.model.check_vocabulary(config.data.vocab_size)
+    except UsageError as error:
+        raise DataError(f"run configuration {path} is not valid: {error}") from None
+    return config, Path(os.path.normpath(Path(run_dir) / data["path"]))
+
+
+def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
+    """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged, or of another tokenizer or vocabulary."""
+    found = manifest.load(data_dir)
+    if found.tokenizer_sha256 != config.data.tokenizer_sha256:
+        raise DataError(
+            f"the data in {data_dir} was made with another tokenizer (SHA-256 {found.tokenizer_sha256}) than run {run_dir} "
+            f"({config.data.tokenizer_sha256}): build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+        )
+    if found.vocab_size != config.data.vocab_size:
+        raise DataError(
+            f"the data in {data_dir} has {found.vocab_size} pieces, but {run_dir}/config.json says {config.data.vocab_size}: it is damaged"
+        )
+    return found
+
+
+def _checked_data(data: DataIdentity) -> DataIdentity:
+    """Raises: UsageError unless tools/build_data.py can have made it."""
+    for name in ("vocab_size", "batch_size", "seq_len", "steps_per_epoch"):
+        most = schema.MAX_INTEGER if name == "steps_per_epoch" else DataConfig.maximum(name)
+        if not 1 <= (value := getattr(data, name)) <= most:
+            raise UsageError(f"{name} must be {'at least 1' if value < 1 else f'at most {most}'}, but is {value}")
+    schema.check_name(data.name, "name of the data")
+    schema.check_sha256(data.tokenizer_sha256, "tokenizer_sha256")
+    schema.check_sha256(data.train_sha256, "train_sha256")
+    return data
+
+
+def _checked_origin(init: Origin) -> Origin:
+    """Raises: UsageError unless it names a checkpoint."""
+    if init.checkpoint not in CHECKPOINTS or init.step < 1:
+        raise UsageError(
+            f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is {init.checkpoint[:80]!r} of step {init.step}"
+        )
+    schema.check_sha256(init.sha256, "init: sha256")
+    return init
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What must not have changed but has, one `name: old -> new` each."""
+    before, after = old.identity(), new.identity()
+    return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
+
+
+def name_of(run_dir: Path) -> str:
+    """A run's name: its directory's, and before it the group's where it is one of several seeds."""
+    path = Path(run_dir).resolve()
+    return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
+
+
+def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
+    """The files of each checkpoint in a directory, by step, newest first; those that were set aside or are still being written are left out."""
+    return {step: paths for step, paths in _by_step(directory).items() if not unfinished(directory, step).is_dir()}
+
+
+def unfinished_files(directory: Path) -> list[Path]:
+    """What a save that was killed left in a directory."""
+    left = {step: paths for step, paths in _by_step(directory).items() if unfinished(directory, step).is_dir()}
+    return [path for paths in left.values() for path in paths]
+
+
+def unfinished(directory: Path, step: int) -> Path:
+    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are whole: the index is not written at once."""
+    return Path(directory) / f"ckpt-{step}_temp"
+
+
+def _by_step(directory: Path) -> dict[int, list[Path]]:
+    found: dict[int, list[Path]] = {}
+    for path in sorted(Path(directory).glob("ckpt-*")):
+        if match := re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name):
+            found.setdefault(int(match[1]), []).append(path)
+    return dict(sorted(found.items(), reverse=True))
+
+
+def checkpoint_dir(directory: Path, which: str) -> Path:
+    """Where below a run's checkpoints/ the `last` or the `best` ones lie."""
+    return Path(directory) / "best" if which == "best" else Path(directory)
+
+
+def finished(run_dir: Path) -> bool:
+    """Whether the run came to its end."""
+    return (Path(run_dir) / "summary.json").is_file()
+
+
+def last_step(run_dir: Path, config: RunConfig) -> int:
+    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises: DataError if summary.json is damaged."""
+    path = Path(run_dir) / "summary.json"
+    step = files.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
+    if type(step) is not int or not 0 < step <= config.total_steps:
+        raise DataError(f"summary {path} must have a step from 1 to {config.total_steps}, but has {str(step)[:60]!r}")
+    return step
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
+    """Holds the run for this process. The lock ends with its owner, however that dies.
+
+    Its file names the owner while it works, and is empty when that ends by itself, with an error or without. A name of one that is gone tells that it
+    was killed, by a user, by the system for want of memory, or with the machine: that is announced, in one line.
+    Raises: UsageError naming host and process if another live process holds it or the directory can't be written; ResourceError if the disk is full.
+    """
+    path = Path(run_dir) / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by the with below
+    except OSError as error:
+        if error.errno in files.FULL:
+            raise files.refused(path, LOCK_BYTES, error) from None
+        raise UsageError(f"run directory {run_dir} can't be written ({error.strerror}): give another with --run=DIR") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
+            raise UsageError(f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR") from None
+        try:
+            file.seek(0)
+            if killed := file.read(LOCK_BYTES).decode(errors="replace").strip():
+                why = "as the system does when memory runs out: it ended without saving, and what came after its last checkpoint is done again"
+                announce(f"the last process in {run_dir} ({killed}) was killed, {why}")
+            file.truncate(0)
+            file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
+        except OSError as error:
+            raise files.refused(path, LOCK_BYTES, error) from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # a disk that turned read-only: the error under way says so
+                file.truncate(0)

@@ -1,0 +1,133 @@
+"""The line that a training run shows while it works: drawn again and again on a terminal, a new one every ten seconds elsewhere.
+
+    6s  12,300/20,240  1.9k tok/s  3:10 left  loss 4.31  ppl/word 912  tau 0.42  a?d?ii
+
+It goes to stderr, as results go to stdout. Where a terminal is too narrow for all of it, the fields that say least are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from par.core.progress import REPORT_EVERY
+from par.search.architecture import KINDS
+
+GAP = "  "  # between two fields
+ORDER = ("name", "step", "speed", "left", "loss", "perplexity", "tau", "blocks")  # as they are read
+NEEDED = ("step", "left", "blocks", "loss", "perplexity", "speed", "tau", "name")  # as they are kept where there is little room
+HORIZON = 100  # steps after which a loss counts 1/e in the running mean
+SETTLED = 0.5  # a kind at least so probable is shown, as no other can be ahead of it
+
+
+class Chunk(NamedTuple):
+    """What the steps just made have come to."""
+
+    nll: float  # sum in nats
+    tokens: float
+    seconds: float
+    look: Callable[[], tuple[float, np.ndarray] | None]  # tau and pi [L, O] of a search, else None; called only when a line is shown
+
+
+class LiveLine:
+    """How a run stands, on stderr. Called with the steps just made and what they have come to."""
+
+    def __init__(self, name: str, total: int, done: int, tokens_per_word: float, quiet: bool = False):
+        """total, done: steps. tokens_per_word: of the train split. quiet: nothing is shown."""
+        self._name, self._total, self._done, self._tokens_per_word, self._quiet = name, total, done, tokens_per_word, quiet
+        self._nll = self._tokens = self._timed = self._seconds = 0.0  # running sums; the first chunk is not timed: its graph was still to be traced
+        self._begun: tuple[int, float] | None = None  # step and time after the first chunk
+        self._look: Callable[[], tuple[float, np.ndarray] | None] = lambda: None
+        self._last = time.monotonic()
+        self._bar = _Drawn(self, total=total, initial=done, miniters=1, leave=False, disable=True if quiet else None)
+
+    def __call__(self, made: int, chunk: Chunk) -> None:
+        """`made` more steps are done."""
+        self._done += made
+        self._look = chunk.look
+        kept = math.exp(-made / HORIZON)
+        self._nll, self._tokens = kept * self._nll + chunk.nll, kept * self._tokens + chunk.tokens
+        if self._begun:
+            self._timed, self._seconds = kept * self._timed + chunk.tokens, kept * self._seconds + chunk.seconds
+        self._begun = self._begun or (self._done, time.monotonic())
+        self._bar.update(made)
+        if self._bar.disable and not self._quiet and time.monotonic() - self._last >= REPORT_EVERY:
+            self._last = time.monotonic()
+            print(self.line(), file=sys.stderr, flush=True)
+
+    def line(self, columns: int | None = None) -> str:
+        """The line, of all fields or of those that `columns` have room for."""
+        found = {"name": self._name, "step": f"{self._done:,}/{self._total:,}"}
+        if self._seconds:
+            found["speed"] = f"{_short(self._timed / self._seconds)} tok/s"
+        if self._begun and self._done > self._begun[0]:
+            pace = (time.monotonic() - self._begun[1]) / (self._done - self._begun[0])  # evaluations and saving included
+            found["left"] = f"{tqdm.format_interval(pace * (self._total - self._done)).removeprefix('0')} left"
+        if self._tokens:
+            mean = self._nll / self._tokens
+            found |= {"loss": f"loss {mean:.2f}", "perplexity": f"ppl/word {_rounded(mean * self._tokens_per_word)}"}
+        if search := self._look():
+            found |= {"tau": f"tau {search[0]:.2f}", "blocks": settling(search[1])}
+        return fitted(found, columns)
+
+    def __enter__(self) -> LiveLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+class _Drawn(tqdm):
+    """tqdm's throttle, and its care for lines written meanwhile, around a line of our own."""
+
+    monitor_interval = 0  # no thread may look at the network while it learns
+
+    def __init__(self, line: LiveLine, **settings: Any):
+        self._line = line
+        super().__init__(**settings)
+
+    def __str__(self) -> str:
+        return self._line.line(columns() - 1)  # a full last column makes some terminals go on to the next line
+
+
+def settling(pi: np.ndarray) -> str:
+    """A letter a block: its kind once that has half of the probability, ? before. pi [L, O]."""
+    return "".join(KINDS[row.argmax()] if row.max() >= SETTLED else "?" for row in pi)
+
+
+def fitted(fields: dict[str, str], columns: int | None = None) -> str:
+    """The fields in their order; of those that do not fit side by side into `columns`, the less needed ones are left out."""
+    kept, room = set(), math.inf if columns is None else columns + len(GAP)
+    for name in NEEDED:
+        if name in fields and len(fields[name]) + len(GAP) <= room:
+            kept.add(name)
+            room -= len(fields[name]) + len(GAP)
+    return GAP.join(fields[name] for name in ORDER if name in kept)
+
+
+def columns() -> int:
+    """Columns of the terminal that stderr is, now: it may have been resized. 80 where it does not say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return shutil.get_terminal_size().columns
+
+
+def _short(rate: float) -> str:
+    """930, 1.9k, 19k: a field that hardly changes its width."""
+    return f"{rate:.0f}" if rate < 999.5 else f"{rate / 1000:.{1 if rate < 9950 else 0}f}k"
+
+
+def _rounded(nll: float) -> str:
+    """exp(nll) in as many characters as it deserves: 1,912, 91.2, and 1e9 where that is large."""
+    if nll > math.log(1e7):
+        return f"1e{nll / math.log(10):.0f}"
+    return f"{math.exp(nll):,.{0 if nll > math.log(100) else 1}f}"

@@ -1,0 +1,122 @@
+"""A directory takes another's place whole or not at all, and only where that is wanted; what is read has bounds."""
+
+from __future__ import annotations
+
+import errno
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from par.core import files
+from par.core.errors import DataError, ResourceError, UsageError
+
+
+def test_a_directory_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    for content in ("one", "two"):
+        with files.building(tmp_path / "out", "mark", "output") as partial:
+            (partial / content).write_text(content)
+            (partial / "mark").touch()
+            assert not (tmp_path / "out" / content).exists()
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {content, "mark"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken"), OSError(errno.ENOSPC, "full")], ids=repr)
+def test_what_was_there_stays_when_the_work_fails(tmp_path, error):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(type(error)), files.building(tmp_path / "out", "mark", "output") as partial:
+        (partial / "mark").write_text("half")
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    rename = Path.rename
+
+    def failing(source, target):
+        if source.name.endswith(".partial"):
+            raise OSError(errno.EACCES, "refused", str(target))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="refused"), files.building(tmp_path / "out", "mark", "output") as partial:
+        (partial / "mark").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_only_a_directory_of_the_kind_may_be_overwritten(tmp_path):
+    for name in ("empty", "foreign", "kind"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "notes").touch()
+    (tmp_path / "kind" / "mark").touch()
+    (tmp_path / "file").touch()
+    for name in ("missing", "empty", "deep/er/missing"):
+        files.check_replaceable(tmp_path / name, "mark", overwrite=False)
+    files.check_replaceable(tmp_path / "kind", "mark", overwrite=True)
+    for name, overwrite, words in (("kind", False, "--overwrite"), ("foreign", True, "no mark"), ("file", True, "no mark")):
+        with pytest.raises(UsageError, match=words):
+            files.check_replaceable(tmp_path / name, "mark", overwrite)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": 1e999}', "a number is beyond 1.8e+308"),
+        (b'{"a": [-1e999]}', "a number is beyond"),
+        (b"[" + b"9" * 400 + b"]", "a number is beyond"),
+        (b"1" * 5_000, "Exceeds the limit"),
+        (b"NaN", "NaN is no JSON number"),
+        (b'{"a": "x\\udc80"}', "'x\\udc80' holds half a character"),
+        (b'{"\\ud800": 1}', "half a character"),
+        (b'"\xed\xa0\x80"', "invalid continuation byte"),
+        (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b"[" * 18 + b"]" * 18, "nested more than 16 deep"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "nested more than 16 deep"),
+        (b"[" * 100_000, "nested more than 16 deep"),
+        (b"[" + b"0," * (1 << 21) + b"0]", "more than 2,097,152 values"),
+        (b"[" + b"{}," * (1 << 20) + b"{}]", "more than 2,097,152 values"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_what_json_allows_and_no_artefact_holds_is_refused(content, said):
+    with pytest.raises(ValueError) as error:
+        files.parse_json(content)
+    assert said in str(error.value)
+
+
+def test_what_an_artefact_may_hold_is_read():
+    content = '{"a": [1.7e308, -1e-320, 123456789012345678901234567890, null, true, "é\\ud83d\\ude00"], "": {}}'
+    assert files.parse_json(content.encode()) == {"a": [1.7e308, -1e-320, 123456789012345678901234567890, None, True, "é😀"], "": {}}
+    assert files.parse_json(b"[" * 17 + b"]" * 17)
+
+
+def test_no_more_of_a_file_is_allocated_than_it_has(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert files.read_bytes(tmp_path / "file", "file", 1 << 30) == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(DataError, match=r"file .*/file has more than the 2 bytes"):
+        files.read_bytes(tmp_path / "file", "file", 2)
+
+
+def test_text_that_is_not_utf8_is_refused_and_leaves_what_was_there(tmp_path):
+    (tmp_path / "file").write_text("old")
+    for write in (files.write_text, files.append_text):
+        with pytest.raises(UsageError, match=r"can't hold 'caf\\udce9', which is not UTF-8"):
+            write(tmp_path / "file", "caf\udce9")
+    assert (tmp_path / "file").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_error_is_one_printable_line_of_bounded_length():
+    for text in ("a\n b\tc", "x" * 10**6, "\x1b[2J\u202e\0", "caf\udce9", "\n" * 10**6):
+        for kind in (DataError, ResourceError):
+            said = str(kind(text))
+            assert said.isprintable() and len(said) < 4_100
+    assert str(DataError("a\n b\tc")) == "a b c" and str(DataError("\x1bé\udce9")) == "\\x1bé\\udce9"

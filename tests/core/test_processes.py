@@ -1,0 +1,121 @@
+"""Work in a process of its own: its exit code, and what signals and deaths on either side come to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from par.core import processes
+from par.core.errors import ParError, ResourceError, StoppedError
+from project import TESTS
+
+SECONDS = 60.0  # far beyond what any of the works takes
+
+
+def note_process(asked_to_stop, path, code):
+    Path(path).write_text(f"{os.getpid()} {asked_to_stop()}")
+    return code
+
+
+def until_asked(asked_to_stop, path, code):
+    Path(path).write_text(str(os.getpid()))
+    end = time.monotonic() + SECONDS
+    while not asked_to_stop() and time.monotonic() < end:
+        time.sleep(0.02)
+    Path(path).with_suffix(".asked").touch()
+    return code
+
+
+def deaf(asked_to_stop, path):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(SECONDS)
+    return 0
+
+
+def end_by(asked_to_stop, number):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    time.sleep(SECONDS)
+
+
+def when_up(path, *numbers):
+    """Sends this process signals once the work is up, a little apart, as a thread."""
+
+    def send():
+        while not path.exists() or not path.read_text():
+            time.sleep(0.02)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_the_exit_code_is_that_of_the_work_which_runs_elsewhere_and_is_not_asked_to_stop(tmp_path, code):
+    assert processes.run(note_process, str(tmp_path / "note"), code) == code
+    pid, asked = (tmp_path / "note").read_text().split()
+    assert int(pid) != os.getpid() and asked == "False"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_a_signal_asks_the_work_to_stop_and_its_code_is_returned(tmp_path, number):
+    handlers = [signal.getsignal(one) for one in processes.SIGNALS]
+    when_up(tmp_path / "up", number)
+    assert processes.run(until_asked, str(tmp_path / "up"), 5) == 5
+    assert (tmp_path / "up.asked").exists() and [signal.getsignal(one) for one in processes.SIGNALS] == handlers
+
+
+def test_a_signal_stops_even_if_the_work_came_to_its_end(tmp_path):
+    when_up(tmp_path / "up", signal.SIGTERM)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM; what was trained is saved: the same command continues"):
+        processes.run(until_asked, str(tmp_path / "up"), 0)
+
+
+def test_a_second_signal_ends_work_that_does_not_listen(tmp_path):
+    when_up(tmp_path / "up", signal.SIGINT, signal.SIGINT)
+    with pytest.raises(StoppedError, match="stopped by SIGINT"):
+        processes.run(deaf, str(tmp_path / "up"))
+
+
+def test_work_that_the_system_kills_is_out_of_memory_and_any_other_end_is_named():
+    with pytest.raises(ResourceError, match="killed the training process, as it does when memory runs out; the last checkpoint is whole"):
+        processes.run(end_by, signal.SIGKILL)
+    with pytest.raises(ParError, match="was ended by SIGTERM") as caught:
+        processes.run(end_by, signal.SIGTERM)
+    assert caught.value.exit_code == 1
+
+
+PARENT = """
+import sys
+from par.core import processes
+from test_processes import until_asked
+if __name__ == "__main__":
+    processes.run(until_asked, sys.argv[1], 5)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["KILL", "HUP"])
+def test_the_work_is_asked_to_stop_when_its_parent_is_gone(tmp_path, number):
+    (tmp_path / "parent.py").write_text(PARENT)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS / "core")))}
+    parent = subprocess.Popen([sys.executable, "parent.py", "up"], cwd=tmp_path, env=env)
+    for _ in range(600):
+        if (tmp_path / "up").exists():
+            break
+        time.sleep(0.1)
+    parent.send_signal(number)
+    parent.wait()
+    for _ in range(200):
+        if (tmp_path / "up.asked").exists():
+            break
+        time.sleep(0.1)
+    assert (tmp_path / "up.asked").exists()

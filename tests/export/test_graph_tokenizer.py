@@ -1,0 +1,97 @@
+"""The tokenizer inside a graph gives the ids and the texts of par.data.tokenizer, on whole corpora and on what no corpus holds."""
+
+from __future__ import annotations
+
+import functools
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from par.data import named_corpora, sentencepiece_proto, tokenizer
+from par.data.corpus import Text
+from par.data.encoding import encode_block
+from par.data.tokenizer import EOS, UNK, Tokenizer
+from par.export.graph_tokenizer import GraphTokenizer, with_cuts_of
+
+ALPHABET = "ab  \t\v\f\u00a0\u3000\u2581é你😀\x1c\x85.,=_-\n\r\n\ufeffﬁ中\0A"
+KINDS = {"unigram": 700, "bpe": 700, "word": 0, "char": 0, "lower-cased": 700}
+
+
+@functools.cache
+def valid_text() -> str:
+    return "".join(named_corpora.python_docs().texts["valid"].blocks())
+
+
+@functools.cache
+def made(kind: str) -> tuple[Tokenizer, GraphTokenizer]:
+    """A tokenizer of python-docs' valid split, and the same as a graph."""
+    settings = {"model_type": "unigram", "lowercase": True} if kind == "lower-cased" else {"model_type": kind}
+    model = Tokenizer(tokenizer.train(valid_text().split("\n"), vocab_size=KINDS[kind], threads=1, **settings))
+    return model, GraphTokenizer(model)
+
+
+@functools.cache
+def corpus_of(name: str) -> bytes:
+    """The test split of python-docs, noise of odd characters and of broken UTF-8, or a line of 75,000 characters."""
+    rng = random.Random(0)
+    if name == "python-docs":
+        return "".join(named_corpora.python_docs().texts["test"].blocks()).encode()
+    if name == "noise":
+        return "".join(rng.choice(ALPHABET) for _ in range(20_000)).encode()
+    if name == "broken":
+        return bytes(rng.choice(b"a \n\xe2\x96\x81\xf0\x9f\x98\x80\xff\xed\xa0\x00\xc0") for _ in range(5_000))
+    return ("word " * 13_000 + "x" * 10_000 + "\n\n").encode()
+
+
+@pytest.mark.parametrize("name", [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_words_and_text_are_those_of_the_library(kind, name):
+    (model, graph), data = made(kind), corpus_of(name)
+    blocks = [encode_block(model, block, False) for block in Text.of(data).raw_blocks()]
+    expected = np.concatenate([block.ids for block in blocks])
+    cleaned = graph.clean(data if data.endswith(b"\n") else data + b"\n")
+    np.testing.assert_array_equal(graph.encode(cleaned), expected)
+    assert graph.words(cleaned).numpy() == sum(block.sizes[1] for block in blocks)
+    assert graph.decode(tf.constant(expected)).numpy().decode() == model.decode(expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_ids_decode_as_in_the_library(kind):
+    model, graph = made(kind)
+    rng, decode = np.random.default_rng(0), tf.function(graph.decode, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
+    for size in (0, 1, 2, *rng.integers(1, 14, 200)):
+        ids = np.where(rng.random(size) < 0.2, EOS, rng.integers(0, model.vocab_size if size % 2 else 300, size)).astype(np.int32)
+        assert decode(ids).numpy().decode() == model.decode(ids), model.pieces(ids)
+
+
+def test_an_unfinished_line_has_no_end_and_a_blank_one_has():
+    model, graph = made("unigram")
+    for text in ("", "a", "a\n", "a\n\n b", "\n"):
+        assert graph.encode(tf.constant(text)).numpy().tolist() == (model.encode_block(text).tolist() if text else [])
+
+
+def test_tensorflow_text_alone_would_break_ties_otherwise():
+    model, _ = made("unigram")
+    lines = valid_text().split("\n")
+    alone = tf_text.SentencepieceTokenizer(model.model, out_type=tf.int32).tokenize(lines).to_list()
+    differing = [ids != expected[:-1].tolist() for ids, expected in zip(alone, model.encode(lines), strict=True)]
+    assert 0 < sum(differing) < 0.05 * len(lines)
+
+
+def test_white_space_that_is_a_piece_stays_one():
+    text = "\tdef f(x):\n\t\treturn x\v\f\r.\n" * 200
+    model = Tokenizer(tokenizer.train(text.split("\n"), vocab_size=283, model_type="unigram", threads=1))
+    assert any("\t" in piece.piece for piece in sentencepiece_proto.ModelProto.FromString(model.model).pieces)
+    np.testing.assert_array_equal(GraphTokenizer(model).encode(tf.constant(text)), model.encode_block(text))
+
+
+def test_each_unknown_run_is_filled_with_its_own_bytes():
+    unknown = np.array([token == UNK or 10 <= token < 20 for token in range(30)])
+    slow = tf.constant([20, 10, 11, 12, 21, 3, 13, 3, 22])
+    fast = tf.constant([20, UNK, 22, 3, UNK, 3, 22])
+    assert with_cuts_of(fast, slow, unknown).numpy().tolist() == [20, 10, 11, 12, 22, 3, 13, 3, 22]
+    assert with_cuts_of(fast[:4], slow, unknown).numpy().tolist() == slow.numpy().tolist()
+    assert with_cuts_of(fast[:0], slow[:0], unknown).numpy().tolist() == []

@@ -1,0 +1,30 @@
+"""Where the project is, and what a finished command left."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
+
+
+class Finished(NamedTuple):
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def tracked_files() -> list[Path]:
+    """Files of the clone, those not yet added included."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True)
+    if listing.returncode:
+        pytest.skip("not a git clone")
+    return [path for name in listing.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]

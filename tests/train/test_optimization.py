@@ -1,0 +1,104 @@
+"""The fused update is Keras' own: the same variables after every step, in eager code and in a graph, and after a restart."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from par.train import optimization
+
+SHAPES = {"kernel": (5, 7), "gain": (11,), "position_bias": (2, 3)}
+PAIRS = {"adam": (optimization.Adam, keras.optimizers.Adam, {}), "adamw": (optimization.AdamW, keras.optimizers.AdamW, {"weight_decay": 0.3})}
+RATES = {"constant": 0.05, "schedule": keras.optimizers.schedules.CosineDecay(0.02, 4, warmup_target=0.05, warmup_steps=3)}
+each_pair = pytest.mark.parametrize(("fused", "plain", "settings"), PAIRS.values(), ids=PAIRS)
+each_rate = pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+
+
+def variables() -> list[keras.Variable]:
+    draw = np.random.default_rng(1)
+    return [keras.Variable(draw.normal(size=shape).astype(np.float32), name=name) for name, shape in SHAPES.items()]
+
+
+def gradients(step: int) -> list[tf.Tensor]:
+    """Of all sizes: around Adam's epsilon, zero, and large."""
+    draw = np.random.default_rng([7, step])
+    return [tf.constant(draw.normal(size=shape) * draw.choice([0, 1e-8, 1e-3, 1, 1e4], shape), tf.float32) for shape in SHAPES.values()]
+
+
+def built(make: type, rate, settings: dict) -> tuple[keras.optimizers.Optimizer, list[keras.Variable]]:
+    of = variables()
+    optimizer = make(rate, **settings)
+    if settings:
+        optimizer.exclude_from_weight_decay(var_list=of[1:])
+    optimizer.build(of)
+    return optimizer, of
+
+
+def values(of: list[keras.Variable]) -> np.ndarray:
+    return np.concatenate([v.numpy().ravel() for v in of])
+
+
+@each_rate
+@each_pair
+def test_the_fused_update_equals_keras_at_every_step(fused, plain, settings, rate):
+    (mine, my_variables), (theirs, their_variables) = built(fused, rate, settings), built(plain, rate, settings)
+    for step in range(5):
+        before = values(my_variables)
+        mine.apply_gradients(zip(gradients(step), my_variables))
+        theirs.apply_gradients(zip(gradients(step), their_variables))
+        np.testing.assert_allclose(values(my_variables), values(their_variables), rtol=1e-5, atol=1e-6)
+        assert np.abs(values(my_variables) - before).max() > 1e-3
+    assert int(mine.iterations) == 5
+    for a, b in zip(mine.variables, theirs.variables):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-12)  # 1 - beta_2 is rounded to float32 in the one, not in the other
+
+
+@each_rate
+@each_pair
+def test_a_graph_updates_as_eager_code_does(fused, plain, settings, rate):
+    (eager, eager_variables), (graph, graph_variables) = built(fused, rate, settings), built(fused, rate, settings)
+
+    @tf.function
+    def update(*of):
+        graph.apply_gradients(zip(of, graph_variables))
+
+    for step in range(5):
+        eager.apply_gradients(zip(gradients(step), eager_variables))
+        update(*gradients(step))
+        np.testing.assert_allclose(values(graph_variables), values(eager_variables), rtol=1e-6, atol=1e-7)
+
+
+@each_pair
+def test_a_restored_optimizer_goes_on_as_if_it_had_never_stopped(fused, plain, settings, tmp_path):
+    whole, of_whole = built(fused, RATES["schedule"], settings)
+    for step in range(5):
+        whole.apply_gradients(zip(gradients(step), of_whole))
+        if step == 2:
+            path = tf.train.Checkpoint(optimizer=whole).write(str(tmp_path / "state"))
+            kept = [v.numpy() for v in of_whole]
+    again, of_again = built(fused, RATES["schedule"], settings)
+    tf.train.Checkpoint(optimizer=again).read(path).assert_consumed()
+    for variable, value in zip(of_again, kept):
+        variable.assign(value)
+    for step in (3, 4):
+        again.apply_gradients(zip(gradients(step), of_again))
+    np.testing.assert_array_equal(values(of_again), values(of_whole))
+
+
+def test_weight_decay_shrinks_what_is_not_exempt_and_nothing_else():
+    optimizer, of = built(optimization.AdamW, 0.05, {"weight_decay": 0.3})
+    before = [v.numpy() for v in of]
+    optimizer.apply_gradients([(tf.zeros(shape), v) for shape, v in zip(SHAPES.values(), of)])
+    np.testing.assert_allclose(of[0].numpy(), before[0] * (1 - 0.05 * 0.3), rtol=1e-6)
+    for variable, value in zip(of[1:], before[1:]):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+@each_pair
+def test_a_learning_rate_of_zero_changes_nothing(fused, plain, settings):
+    optimizer, of = built(fused, 0.0, settings)
+    before = values(of)
+    optimizer.apply_gradients(zip(gradients(0), of))
+    np.testing.assert_array_equal(values(of), before)
