@@ -1,6 +1,8 @@
-"""What colab.ipynb needs beside the commands: to install the project, and to run a command in a cell.
+"""What colab.ipynb needs beside the commands: to install the project, and to run a command in a
+cell.
 
-All work but the notebook's last section is done by commands, each in a process of its own, so that the notebook's session imports TensorFlow only
+All work but the notebook's last section is done by commands, each in a process of its own, so that
+the notebook's session imports TensorFlow only
 when everything is trained, and a package that was replaced while it ran does no harm before.
 """
 
@@ -19,7 +21,9 @@ from par.data import named_corpora
 
 PROJECT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "par-transformer-xl"
-LOADED = {  # module -> distribution: what a session may have imported, whose versions are spelled alike in both
+# module -> distribution: what a session may have imported, whose versions are spelled alike in
+# both
+LOADED = {
     "numpy": "numpy",
     "google.protobuf": "protobuf",
     "matplotlib": "matplotlib",
@@ -35,7 +39,8 @@ TIMEOUT = 5  # seconds that a server is given: there is another corpus at hand
 
 
 class Stop(Exception):
-    """Ends a cell, and with it Run all, by one line instead of a traceback. code: the exit code of the command that failed, or 1."""
+    """Ends a cell, and with it Run all, by one line instead of a traceback. code: the exit code of
+    the command that failed, or 1."""
 
     def __init__(self, message: str, code: int = 1):
         super().__init__(message)
@@ -46,28 +51,48 @@ class Stop(Exception):
 
 
 def install() -> None:
-    """Installs the project and what it needs into the session's Python, unless it is there; on a machine with an Nvidia GPU with CUDA.
+    """Installs the project and what it needs into the session's Python, unless it is there; on a
+    machine with an Nvidia GPU with CUDA.
 
-    Raises: Stop if pip fails, or if the session has imported a package that is now there in another version.
+    Raises: Stop if pip fails, or if the session has imported a package that is now there in
+    another version.
     """
     if not _version(DISTRIBUTION):
         what = f"{PROJECT}[gpu]" if shutil.which("nvidia-smi") else str(PROJECT)
         print(f"installing {what}: a minute or two", flush=True)
-        if code := _shown([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", what]):
+        if code := _shown(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                what,
+            ]
+        ):
             raise Stop("pip could not install the project, for the reasons above", code)
     if old := outdated():
         raise Stop(f"{', '.join(old)}: choose Runtime > Restart session, then run all cells again")
     if (board := Path(sys.executable).with_name("tensorboard")).is_file():
-        os.environ.setdefault("TENSORBOARD_BINARY", str(board))  # a kernel may run without its environment's PATH
+        # a kernel may run without its environment's PATH
+        os.environ.setdefault("TENSORBOARD_BINARY", str(board))
     names = ("tensorflow", "keras", "numpy")
-    print(f"Python {sys.version.split()[0]}, {', '.join(f'{name} {_version(name)}' for name in names)}")
+    print(
+        f"Python {sys.version.split()[0]},"
+        f" {', '.join(f'{name} {_version(name)}' for name in names)}"
+    )
 
 
 def outdated() -> list[str]:
-    """The packages that this session has imported in another version than is installed now, one `NAME 1.0 is loaded, but 2.0 is installed` each."""
+    """The packages that this session has imported in another version than is installed now, one
+    `NAME 1.0 is loaded, but 2.0 is installed` each."""
     found = []
     for module, distribution in LOADED.items():
-        loaded, installed = getattr(sys.modules.get(module), "__version__", None), _version(distribution)
+        loaded, installed = (
+            getattr(sys.modules.get(module), "__version__", None),
+            _version(distribution),
+        )
         if loaded and installed and loaded != installed:
             found.append(f"{distribution} {loaded} is loaded, but {installed} is installed")
     return found
@@ -81,58 +106,84 @@ def _version(distribution: str) -> str:
 
 
 def tool(name: str, *flags: str) -> None:
-    """Runs `python tools/NAME.py FLAGS...` and shows the command and what it prints, as it prints it.
+    """Runs `python tools/NAME.py FLAGS...` and shows the command and what it prints, as it prints
+    it.
 
-    Raises: Stop with the command's exit code, if that is not 0. An interrupted cell lets the command save; interrupted once more, it leaves at once.
+    Raises: Stop with the command's exit code, if that is not 0. An interrupted cell lets the
+    command save; interrupted once more, it leaves at once.
     """
-    print("$", shlex.join(_command(name, *flags, python="python", folder=Path("tools"))), flush=True)
+    print(
+        "$", shlex.join(_command(name, *flags, python="python", folder=Path("tools"))), flush=True
+    )
     if code := _shown(_command(name, *flags)):
         raise Stop(f"{name} ended with exit code {code}, for the reason above", code)
 
 
 def run_of(*flags: str) -> str:
-    """The run directory that these flags of `train` name. Raises: Stop with what `train` says against them."""
-    done = subprocess.run(_command("train", *flags, "--print_run"), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    """The run directory that these flags of `train` name. Raises: Stop with what `train` says
+    against them."""
+    done = subprocess.run(
+        _command("train", *flags, "--print_run"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise Stop(done.stderr.strip(), done.returncode)
     return done.stdout.strip()
 
 
 def build(corpus: str) -> str:
-    """Builds a named corpus, or one's own text (a file, directory or glob), for the recipe quick, if it is not there yet; returns its directory.
+    """Builds a named corpus, or one's own text (a file, directory or glob), for the recipe quick,
+    if it is not there yet; returns its directory.
 
-    Where a corpus can't be downloaded, python-docs is built, which every Python carries. Raises: Stop if there is no such corpus or text.
+    Where a corpus can't be downloaded, python-docs is built, which every Python carries. Raises:
+    Stop if there is no such corpus or text.
     """
     try:
         return _built(corpus)
     except Stop as stop:
-        if stop.code != DataError.exit_code or corpus not in named_corpora.NAMED or corpus == OFFLINE:
+        if (
+            stop.code != DataError.exit_code
+            or corpus not in named_corpora.NAMED
+            or corpus == OFFLINE
+        ):
             raise
-        print(f"\n{corpus} can't be had; going on with {OFFLINE}, the documentation that every Python carries\n", flush=True)
+        print(
+            f"\n{corpus} can't be had; going on with {OFFLINE}, the documentation that every"
+            " Python carries\n",
+            flush=True,
+        )
         return _built(OFFLINE)
 
 
 def _built(corpus: str) -> str:
     named = corpus in named_corpora.NAMED
     name = corpus if named else Path(corpus).stem.strip("*") or "own"
-    suffix = "-quick" if corpus in ("wikitext-2", "wikitext-103") else ""  # create_tfrecords.sh builds these for another recipe
+    # create_tfrecords.sh builds these for another recipe
+    suffix = "-quick" if corpus in ("wikitext-2", "wikitext-103") else ""
     directory = f"data/{name}{suffix}"
     text = f"--corpus={corpus}" if named else f"--input_text={corpus}"
     tool("build_data", text, "--recipe=quick", f"--output_dir={directory}", f"--timeout={TIMEOUT}")
     return directory
 
 
-def _command(name: str, *flags: str, python: str = sys.executable, folder: Path = PROJECT / "tools") -> list[str]:
+def _command(
+    name: str, *flags: str, python: str = sys.executable, folder: Path = PROJECT / "tools"
+) -> list[str]:
     return [python, str(folder / f"{name}.py"), *flags]
 
 
 def _shown(command: list[str]) -> int:
     """Runs a command, shows its lines as they come, and returns its exit code.
 
-    It is in the group of processes of the notebook's session: what interrupts or ends that one reaches it as well.
+    It is in the group of processes of the notebook's session: what interrupts or ends that one
+    reaches it as well.
     """
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, **streams, text=True, encoding="utf-8", errors="replace") as process:
+    with subprocess.Popen(
+        command, **streams, text=True, encoding="utf-8", errors="replace"
+    ) as process:
         try:
             _copy(process)
         except KeyboardInterrupt:

@@ -1,4 +1,5 @@
-"""A real browser for the tests that look at pages: headless Chromium, driven by its own chromedriver; nothing is ever downloaded."""
+"""A real browser for the tests that look at pages: headless Chromium, driven by its own
+chromedriver; nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -14,13 +15,38 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "chromedriver": ("chromedriver",)}
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "chromedriver": ("chromedriver",),
+}
 FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ),
+    *(
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--force-device-scale-factor=1",
+    ),
 )
 # A browser tells of itself in requests of these, too; they leave no machine.
-WITHIN = ("file:", "data:", "blob:", "about:", "chrome:", "chrome-untrusted:", "chrome-extension:", "devtools:")
+WITHIN = (
+    "file:",
+    "data:",
+    "blob:",
+    "about:",
+    "chrome:",
+    "chrome-untrusted:",
+    "chrome-extension:",
+    "devtools:",
+)
 
 
 def found(name: str) -> str | None:
@@ -35,14 +61,23 @@ def why_no_browser() -> str:
     except ImportError:
         return "selenium is not installed: pip install -e '.[test]'"
     missing = [name for name in PROGRAMS if not found(name)]
-    return f"{' and '.join(missing)} not found on PATH: on Debian, apt-get install chromium chromium-driver" if missing else ""
+    return (
+        f"{' and '.join(missing)} not found on PATH: on Debian, apt-get install chromium"
+        " chromium-driver"
+        if missing
+        else ""
+    )
 
 
 @contextlib.contextmanager
-def browser(folder: Path, dark: bool = False, width: int = 1280, reduced_motion: bool = False) -> Iterator[Any]:
-    """A browser (selenium's WebDriver) with a profile of its own in `folder`, and what its user prefers; the test is skipped where there is none.
+def browser(
+    folder: Path, dark: bool = False, width: int = 1280, reduced_motion: bool = False
+) -> Iterator[Any]:
+    """A browser (selenium's WebDriver) with a profile of its own in `folder`, and what its user
+    prefers; the test is skipped where there is none.
 
-    width: of the window, in CSS pixels. Its console and its requests are kept for `console` and `requests`.
+    width: of the window, in CSS pixels. Its console and its requests are kept for `console` and
+    `requests`.
     """
     if reason := why_no_browser():
         pytest.skip(reason)
@@ -57,8 +92,14 @@ def browser(folder: Path, dark: bool = False, width: int = 1280, reduced_motion:
     try:
         driver.set_page_load_timeout(60)
         resize(driver, width)
-        features = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in features.items()]})
+        features = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if reduced_motion else "no-preference",
+        }
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": name, "value": value} for name, value in features.items()]},
+        )
         yield driver
     finally:
         driver.quit()
@@ -66,38 +107,56 @@ def browser(folder: Path, dark: bool = False, width: int = 1280, reduced_motion:
 
 def resize(driver: Any, width: int, height: int = 900) -> None:
     """The page is laid out in so many CSS pixels: a window can't be as narrow as a telephone."""
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+    )
 
 
 def console(driver: Any) -> list[str]:
-    """What the page, or the browser about the page, has written to the console since the last time."""
+    """What the page, or the browser about the page, has written to the console since the last
+    time."""
     return [f"{entry['level']}: {entry['message']}" for entry in driver.get_log("browser")]
 
 
 def requests(driver: Any) -> list[str]:
-    """Addresses that were asked for since the last time, but for the machine's own files, the page itself, and what its policy (CSP) kept back."""
+    """Addresses that were asked for since the last time, but for the machine's own files, the page
+    itself, and what its policy (CSP) kept back."""
     events: dict[str, list[dict[str, Any]]] = {}
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         events.setdefault(message["method"], []).append(message["params"])
-    kept_back = {event["requestId"] for event in events.get("Network.loadingFailed", []) if event.get("blockedReason") == "csp"}
-    asked = [event["request"]["url"] for event in events.get("Network.requestWillBeSent", []) if event["requestId"] not in kept_back]
+    kept_back = {
+        event["requestId"]
+        for event in events.get("Network.loadingFailed", [])
+        if event.get("blockedReason") == "csp"
+    }
+    asked = [
+        event["request"]["url"]
+        for event in events.get("Network.requestWillBeSent", [])
+        if event["requestId"] not in kept_back
+    ]
     return [url for url in asked if not url.startswith(WITHIN)]
 
 
 def screenshot(driver: Any, path: Path, whole: bool = False) -> None:
     """Writes what is seen as PNG, or the whole page."""
-    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
+    shot = driver.execute_cdp_cmd(
+        "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole}
+    )
     path.write_bytes(base64.b64decode(shot["data"]))
 
 
 def printed(driver: Any) -> bytes:
     """The page as PDF, on A4."""
-    made = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False, "paperWidth": 8.27, "paperHeight": 11.69})
+    made = driver.execute_cdp_cmd(
+        "Page.printToPDF", {"printBackground": False, "paperWidth": 8.27, "paperHeight": 11.69}
+    )
     return base64.b64decode(made["data"])
 
 
-if __name__ == "__main__":  # python tests/browser.py PAGE.html PICTURE.png: what a reader sees first, for docs/
+# python tests/browser.py PAGE.html PICTURE.png: what a reader sees first, for docs/
+if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary, browser(Path(temporary)) as reader:
         resize(reader, 1000, 1220)
         reader.get(Path(sys.argv[1]).resolve().as_uri())

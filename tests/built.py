@@ -13,16 +13,18 @@ SMALL = ("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7
 
 
 AWKWARD = (
-    b"\xef\xbb\xbfa first line\r\n\n\r\n  two  spaces \x00 \xff\xfe\n\xe4\xb8\xad\xe6\x96\x87 \xe2\x96\x81x\n"
-    + b"word " * 40
-    + b"\n\xef\xbb\xbfmark\nlast one"
+    b"\xef\xbb\xbfa first line\r\n\n\r\n  two  spaces \x00 \xff\xfe\n\xe4\xb8\xad\xe6\x96\x87"
+    b" \xe2\x96\x81x\n" + b"word " * 40 + b"\n\xef\xbb\xbfmark\nlast one"
 )
 
 
 def tiny_text(lines: int) -> str:
     rng = np.random.default_rng(0)
     nouns, verbs = ("cat", "dog", "queen", "crow"), ("sees", "hears", "feeds")
-    sentences = [f"the {rng.choice(nouns)} {rng.choice(verbs)} the {rng.choice(nouns)} ." for _ in range(lines)]
+    sentences = [
+        f"the {rng.choice(nouns)} {rng.choice(verbs)} the {rng.choice(nouns)} ."
+        for _ in range(lines)
+    ]
     return "\n".join(sentences) + "\n"
 
 
@@ -30,11 +32,18 @@ def sentences(number: int, seed: int = 1) -> list[str]:
     """Lines of a made-up language."""
     draw = np.random.default_rng(seed)
     words = ["".join("etaoinshrdlu"[int(digit)] for digit in str(i * i)) for i in range(97)]
-    return [" ".join(words[w % 97] for w in draw.zipf(1.4, size=draw.integers(1, 17))) + " ." for _ in range(number)]
+    return [
+        " ".join(words[w % 97] for w in draw.zipf(1.4, size=draw.integers(1, 17))) + " ."
+        for _ in range(number)
+    ]
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def run(capsys, *flags: str) -> str:
@@ -47,7 +56,8 @@ def run(capsys, *flags: str) -> str:
 
 
 def foreign(model: bytes, drop: tuple[str, ...] = (), ordinary: tuple[str, ...] = ()) -> bytes:
-    """The model as someone else would have it: special pieces last, and without the reserved ones."""
+    """The model as someone else would have it: special pieces last, and without the reserved
+    ones."""
     proto = sentencepiece_proto.ModelProto.FromString(model)
     pieces = [p for p in proto.pieces[8:]] + [p for p in proto.pieces[:5] if p.piece not in drop]
     for piece in pieces:

@@ -1,4 +1,5 @@
-"""What all tests share: a quiet and repeatable TensorFlow, and the commands run as a user runs them."""
+"""What all tests share: a quiet and repeatable TensorFlow, and the commands run as a user runs
+them."""
 
 from __future__ import annotations
 
@@ -16,21 +17,37 @@ from project import ROOT, Finished
 
 # Before anything imports TensorFlow, and inherited by the commands that the tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")  # sums are split by thread: the same count on every machine gives the same figures
+# sums are split by thread: the same count on every machine gives the same figures
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
 os.environ["MPLBACKEND"] = "agg"
-# Where the network is behind a proxy: the tests' own servers, TensorBoard and chromedriver are not.
-_direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
+# Where the network is behind a proxy: the tests' own servers, TensorBoard and chromedriver are
+# not.
+_direct = ",".join(
+    filter(
+        None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")
+    )
+)
 os.environ.update({"no_proxy": _direct, "NO_PROXY": _direct})
-# A shell that starts the suite in the background ignores SIGINT, nohup SIGHUP, and the commands under test inherit that.
-for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+# A shell that starts the suite in the background ignores SIGINT, nohup SIGHUP, and the commands
+# under test inherit that.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 
 
-# tests/test_fuzz.py: the same examples every time; --hypothesis-profile=long draws others, and many, with --hypothesis-seed=N the same ones again.
-_CALM = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": False}
+# tests/test_fuzz.py: the same examples every time; --hypothesis-profile=long draws others, and
+# many, with --hypothesis-seed=N the same ones again.
+_CALM = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+    "print_blob": False,
+}
 settings.register_profile("fixed", derandomize=True, **_CALM)
 settings.register_profile("long", derandomize=False, max_examples=5_000, **_CALM)
 settings.load_profile("fixed")
@@ -38,7 +55,8 @@ settings.load_profile("fixed")
 
 @pytest.fixture(scope="session")
 def run_tool() -> Callable[..., Finished]:
-    """Runs `python tools/NAME.py FLAGS...` and returns its exit code and what it printed; a traceback fails the test unless it is expected.
+    """Runs `python tools/NAME.py FLAGS...` and returns its exit code and what it printed; a
+    traceback fails the test unless it is expected.
 
     prefix: the start of the command line, such as a limit (tests/faults.py).
     """
@@ -53,7 +71,14 @@ def run_tool() -> Callable[..., Finished]:
         prefix: tuple[str, ...] = (),
     ) -> Finished:
         command = [*prefix, sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, flags)]
-        done = subprocess.run(command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+        )
         finished = Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert traceback or "Traceback" not in finished.err, finished.err
         return finished

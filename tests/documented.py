@@ -1,6 +1,7 @@
 """docs/artefacts.md, read back: the fields, files and tags that it tells, held to real ones.
 
-documented.check("config.json", json.loads(path.read_text()))       a file, or what --json printed: every field, and its type
+documented.check("config.json", json.loads(path.read_text()))       a file, or what --json printed:
+every field, and its type
 documented.check_files("Run", run_dir)                              the files of a directory
 documented.check_tags("tensorboard/train", tags)                    TensorBoard's tags
 """
@@ -43,22 +44,30 @@ class Field:
 
 
 def check(name: str, value: Any, required: str = "always") -> None:
-    """Fails unless a value has the fields that the table under a heading tells, and no other, each of its type.
+    """Fails unless a value has the fields that the table under a heading tells, and no other, each
+    of its type.
 
-    required: which fields must be there: `always`, those that always are; `all`, those that only sometimes are, too; `none`.
+    required: which fields must be there: `always`, those that always are; `all`, those that only
+    sometimes are, too; `none`.
     """
     odd = list(_odd(_fields(name), value, "", required))
     assert not odd, f"docs/artefacts.md, {name}: {'; '.join(odd)}"
 
 
 def check_files(name: str, directory: Path) -> None:
-    """Fails unless a directory has the files that the table under a heading tells, and no other."""
-    found = [path.relative_to(directory).as_posix() for path in sorted(directory.rglob("*")) if path.is_file()]
+    """Fails unless a directory has the files that the table under a heading tells, and no
+    other."""
+    found = [
+        path.relative_to(directory).as_posix()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    ]
     _check_names(name, found, lambda pattern: pattern)
 
 
 def check_tags(name: str, tags: Iterable[str], required: str = "always") -> None:
-    """Fails unless TensorBoard has the tags that the table under a heading tells, and no other. required: as in `check`."""
+    """Fails unless TensorBoard has the tags that the table under a heading tells, and no other.
+    required: as in `check`."""
     _check_names(name, sorted(tags), lambda pattern: pattern.replace("NN", "[0-9][0-9]"), required)
 
 
@@ -77,16 +86,31 @@ def headings() -> list[str]:
 
 
 def shared() -> set[str]:
-    """The headings whose fields are those of a field of another table, or are all in another table."""
+    """The headings whose fields are those of a field of another table, or are all in another
+    table."""
     fields = [row for heading in headings() for row in _rows(heading) if len(row) == 4]
-    return {name for path, kinds, *_ in fields for name in re.findall(r"\[([^\]]+)\]\(#", f"{path} {kinds}")}
+    return {
+        name
+        for path, kinds, *_ in fields
+        for name in re.findall(r"\[([^\]]+)\]\(#", f"{path} {kinds}")
+    }
 
 
-def _check_names(name: str, found: list[str], as_pattern: Callable[[str], str], required: str = "always") -> None:
+def _check_names(
+    name: str, found: list[str], as_pattern: Callable[[str], str], required: str = "always"
+) -> None:
     told = {as_pattern(row[0].strip("`")): row[-1].startswith("only ") for row in _rows(name)}
-    unknown = [each for each in found if not any(fnmatch.fnmatchcase(each, pattern) for pattern in told)]
-    missing = [pattern for pattern, optional in told.items() if _is_missed(optional, required) and not fnmatch.filter(found, pattern)]
-    assert not unknown and not missing, f"docs/artefacts.md, {name}: not told: {unknown}; told, but not there: {missing}"
+    unknown = [
+        each for each in found if not any(fnmatch.fnmatchcase(each, pattern) for pattern in told)
+    ]
+    missing = [
+        pattern
+        for pattern, optional in told.items()
+        if _is_missed(optional, required) and not fnmatch.filter(found, pattern)
+    ]
+    assert not unknown and not missing, (
+        f"docs/artefacts.md, {name}: not told: {unknown}; told, but not there: {missing}"
+    )
 
 
 @functools.cache
@@ -99,7 +123,11 @@ def _parts() -> dict[str, str]:
 def _rows(name: str) -> list[list[str]]:
     """The cells of the first table under a heading, [] if there is none."""
     table = re.search(r"^\| (?:field|file|tag) \|.*\n\|---.*\n((?:\|.*\n)*)", _parts()[name], re.M)
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()] if table else []
+    return (
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+        if table
+        else []
+    )
 
 
 @functools.cache
@@ -148,7 +176,10 @@ def _odd(told: Field, value: Any, where: str, required: str) -> Iterator[str]:
         if isinstance(value, dict) and objects:
             yield from _odd(_fields(objects[0]), value, where, required)
         elif not any(KINDS[kind](value) for kind in told.kinds if kind in KINDS):
-            yield f"{where.rstrip('.')} is told as {' or '.join(told.kinds) or 'an object'}, but is {str(value)[:40]!r}"
+            yield (
+                f"{where.rstrip('.')} is told as {' or '.join(told.kinds) or 'an object'}, but is"
+                f" {str(value)[:40]!r}"
+            )
 
 
 def _all(value: Any, kind: str) -> bool:

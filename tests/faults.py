@@ -1,4 +1,5 @@
-"""Real faults for tests: a small disk that fills up, a limit on the size of a file, a changed artefact, and how much memory a command took."""
+"""Real faults for tests: a small disk that fills up, a limit on the size of a file, a changed
+artefact, and how much memory a command took."""
 
 from __future__ import annotations
 
@@ -11,16 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-LIMITED = "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); os.execv(sys.argv[2], sys.argv[2:])"
-# A process between the test and the command: what is measured of a child of pytest is at least what pytest itself has.
+LIMITED = (
+    "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n,"
+    " n)); os.execv(sys.argv[2], sys.argv[2:])"
+)
+# A process between the test and the command: what is measured of a child of pytest is at least
+# what pytest itself has.
 MEASURED = (
-    "import pathlib, resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode; "
-    "pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); sys.exit(code)"
+    "import pathlib, resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode;"
+    " pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss));"
+    " sys.exit(code)"
 )
 
 
 def limited(size: int) -> tuple[str, ...]:
-    """What to put in front of a command that may write no file of more than `size` bytes (EFBIG)."""
+    """What to put in front of a command that may write no file of more than `size` bytes
+    (EFBIG)."""
     return (sys.executable, "-c", LIMITED, str(size))
 
 
@@ -30,15 +37,30 @@ def measured(path: Path) -> tuple[str, ...]:
 
 
 class SmallDisk:
-    """A file system of its own, in memory, that only processes started by `prefix` see at `path`; from outside it lies at `seen`."""
+    """A file system of its own, in memory, that only processes started by `prefix` see at `path`;
+    from outside it lies at `seen`."""
 
     def __init__(self, path: Path, size: str):
         path.mkdir(parents=True)
         self.path = path
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self._shell = subprocess.Popen(["unshare", "--user", "--map-root-user", "--mount", "sh"], **pipes)
+        pipes = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
+        self._shell = subprocess.Popen(
+            ["unshare", "--user", "--map-root-user", "--mount", "sh"], **pipes
+        )
         self._do(f"mount -t tmpfs -o size={size} none '{path}'")
-        self.prefix = ("nsenter", "--preserve-credentials", "--user", "--mount", f"--target={self._shell.pid}", f"--wd={Path.cwd()}")
+        self.prefix = (
+            "nsenter",
+            "--preserve-credentials",
+            "--user",
+            "--mount",
+            f"--target={self._shell.pid}",
+            f"--wd={Path.cwd()}",
+        )
         self.seen = Path(f"/proc/{self._shell.pid}/root{path}")
 
     def _do(self, command: str) -> None:

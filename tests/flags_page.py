@@ -1,8 +1,10 @@
-"""docs/flags.md, made from the flags themselves: every flag of every command, its values, default, what the recipes set, and what it does.
+"""docs/flags.md, made from the flags themselves: every flag of every command, its values, default,
+what the recipes set, and what it does.
 
     .venv/bin/python tests/flags_page.py > docs/flags.md
 
-The settings that `train` takes are told once, under Settings of a run; where another command takes some of them, it refers to that.
+The settings that `train` takes are told once, under Settings of a run; where another command takes
+some of them, it refers to that.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ of `tools/recipes/`, and the path of another `.flags` file will do.
 
 
 def commands() -> dict[str, common.Flags]:
-    """The flags of every command by its name, in the order of setup.cfg; of one with several subjects, by command and subject."""
+    """The flags of every command by its name, in the order of setup.cfg; of one with several
+    subjects, by command and subject."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     found = {}
@@ -44,7 +47,11 @@ def commands() -> dict[str, common.Flags]:
             name = re.match(r"par-(\w+) ", line)[1]
             tool = importlib.import_module(f"par.tools.{name}")
             subjects = getattr(tool, "SUBJECTS", None)
-            found |= {f"{name} {subject}": of.flags for subject, of in subjects.items()} if subjects else {name: tool.FLAGS}
+            found |= (
+                {f"{name} {subject}": of.flags for subject, of in subjects.items()}
+                if subjects
+                else {name: tool.FLAGS}
+            )
     return found
 
 
@@ -62,7 +69,14 @@ def recipes() -> dict[str, dict[str, list[str]]]:
 def page() -> str:
     """The whole page."""
     of_a_run = {section.group: section for section in train.FLAGS.sections if section.group}
-    parts = [INTRODUCTION, "## Settings of a run\n", "What decides a run, and what may change when it is continued. `train` takes all of them.\n"]
+    parts = [
+        INTRODUCTION,
+        "## Settings of a run\n",
+        (
+            "What decides a run, and what may change when it is continued. `train` takes all of"
+            " them.\n"
+        ),
+    ]
     for section in of_a_run.values():
         parts += [f"### {section.title}\n", table(train.FLAGS, section)]
     tool = ""
@@ -75,26 +89,46 @@ def page() -> str:
             if section.group in of_a_run:
                 parts.append(_reference(values, section, of_a_run[section.group]))
             else:
-                parts += [f"**{section.title}**\n"] * (section.title not in name) + [table(values, section)]
+                parts += [f"**{section.title}**\n"] * (section.title not in name) + [
+                    table(values, section)
+                ]
     parts += ["## The scripts\n", *(f"```text\n{usage(script)}\n```\n" for script in SCRIPTS)]
     return "\n".join(parts)
 
 
 def table(values: common.Flags, section: common.Section) -> str:
     """A row a flag. What recipes set is shown where the command takes --recipe."""
-    sets = {name: made for name, made in recipes().items() if set(made) & set(section.names)} if "recipe" in values else {}
+    sets = (
+        {name: made for name, made in recipes().items() if set(made) & set(section.names)}
+        if "recipe" in values
+        else {}
+    )
     rows = [["flag", "values", "default", *(f"`{name}`" for name in sets), "what it does"]]
     rows.append(["---"] * len(rows[0]))
     for name in section.names:
-        set_by = [", ".join(common.typed(values[name].parser.parse(value)) for value in made.get(name, [])) for made in sets.values()]
-        rows.append([f"`--{'[no]' if values[name].boolean else ''}{name}`", _values(values, section, name), values.default(name), *set_by])
+        set_by = [
+            ", ".join(
+                common.typed(values[name].parser.parse(value)) for value in made.get(name, [])
+            )
+            for made in sets.values()
+        ]
+        rows.append(
+            [
+                f"`--{'[no]' if values[name].boolean else ''}{name}`",
+                _values(values, section, name),
+                values.default(name),
+                *set_by,
+            ]
+        )
         rows[-1].append(_plain(values.reason(name)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def usage(script: str) -> str:
     """What a shell script prints for --help."""
-    return (ROOT / script).read_text(encoding="utf-8").split("<<'END'\n", 1)[1].split("\nEND\n", 1)[0]
+    return (
+        (ROOT / script).read_text(encoding="utf-8").split("<<'END'\n", 1)[1].split("\nEND\n", 1)[0]
+    )
 
 
 def rows_of(text: str) -> Iterator[tuple[str, str]]:
@@ -109,9 +143,16 @@ def rows_of(text: str) -> Iterator[tuple[str, str]]:
 def _reference(values: common.Flags, section: common.Section, whole: common.Section) -> str:
     """Where the settings of a section are told. Those without a default come from a run."""
     anchor = re.sub(r"[^\w -]", "", whole.title.lower()).replace(" ", "-")
-    only = "" if section.names == whole.names else ": " + ", ".join(f"`--{name}`" for name in section.names)
+    only = (
+        ""
+        if section.names == whole.names
+        else ": " + ", ".join(f"`--{name}`" for name in section.names)
+    )
     without = ". No defaults" * all(values[name].default is None for name in section.names)
-    return f"**{section.title}**: {'as' if not only else 'some of those'} under [{whole.title}](#{anchor}){only}{without}.\n"
+    return (
+        f"**{section.title}**: {'as' if not only else 'some of those'} under"
+        f" [{whole.title}](#{anchor}){only}{without}.\n"
+    )
 
 
 def _values(values: common.Flags, section: common.Section, name: str) -> str:
@@ -130,8 +171,19 @@ def _values(values: common.Flags, section: common.Section, name: str) -> str:
 
 def _bounds(group: type[Group], name: str) -> str:
     rules = next(field.metadata for field, _ in fields(group) if field.name == name)
-    least, most = (None if rules[bound] is None else f"{rules[bound]:,}".removesuffix(".0") for bound in ("minimum", "maximum"))
-    told = f", {least} to {most}" if least and most else f", at least {least}" if least else f", at most {most}" if most else ""
+    least, most = (
+        None if rules[bound] is None else f"{rules[bound]:,}".removesuffix(".0")
+        for bound in ("minimum", "maximum")
+    )
+    told = (
+        f", {least} to {most}"
+        if least and most
+        else f", at least {least}"
+        if least
+        else f", at most {most}"
+        if most
+        else ""
+    )
     return told + "".join(f", or `{word}`" for word in rules["words"])
 
 

@@ -13,7 +13,9 @@ import tensorflow as tf
 def example(serialised: bytes) -> bytes:
     """An Example of one feature."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[serialised]))
-    return tf.train.Example(features=tf.train.Features(feature={"tokens": feature})).SerializeToString()
+    return tf.train.Example(
+        features=tf.train.Features(feature={"tokens": feature})
+    ).SerializeToString()
 
 
 def forge(data: Path, window: np.ndarray, times: int = 1) -> None:

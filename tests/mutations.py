@@ -1,4 +1,5 @@
-"""Hostile files for tests/test_fuzz.py: hypothesis strategies that damage the bytes of a file, or change the fields of its JSON."""
+"""Hostile files for tests/test_fuzz.py: hypothesis strategies that damage the bytes of a file, or
+change the fields of its JSON."""
 
 from __future__ import annotations
 
@@ -10,16 +11,97 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# JSON texts that Python's writer would not make, or not in reasonable time; they stand where a field's value stood.
+# JSON texts that Python's writer would not make, or not in reasonable time; they stand where a
+# field's value stood.
 RAW = (
-    *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 5_000, "-" + "9" * 400, "1e-999", "0x10", "01", "+1", "1_0", "tru", ""),
-    *('{"a": 1, "a": 2}', "[" * 100_000, '{"a":' * 3_000 + "1" + "}" * 3_000, "[" * 40 + "]" * 40, "[" + "0," * 30_000 + "0]", "// no"),
-    *('"\\ud800"', '"a\\udfffb"', '"\\ud83d\\ude00"', '"\\u0000"', '"\\u202e"', '"\\x41"', '"' + "a" * 100_000 + '"'),
+    *(
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "-1e999",
+        "1" * 5_000,
+        "-" + "9" * 400,
+        "1e-999",
+        "0x10",
+        "01",
+        "+1",
+        "1_0",
+        "tru",
+        "",
+    ),
+    *(
+        '{"a": 1, "a": 2}',
+        "[" * 100_000,
+        '{"a":' * 3_000 + "1" + "}" * 3_000,
+        "[" * 40 + "]" * 40,
+        "[" + "0," * 30_000 + "0]",
+        "// no",
+    ),
+    *(
+        '"\\ud800"',
+        '"a\\udfffb"',
+        '"\\ud83d\\ude00"',
+        '"\\u0000"',
+        '"\\u202e"',
+        '"\\x41"',
+        '"' + "a" * 100_000 + '"',
+    ),
 )
 VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1, 2, 7, 1.5, 0.0, -0.0, 0.1, 1e-308, 1e300, -1e300, 1 << 20, (1 << 31) - 1, 1 << 53, (1 << 63) - 1, 10**30, 10**300),
-    *("", "x", "1", "a", "s", "none", "valid", "../../etc/passwd", "/etc/passwd", "a/b", "..", "é", "\n", "\x1b[2J", "0" * 64, "a" * 3_000),
-    *([], {}, [[]], [None], [0], [1, 2, 3], {"": None}, {"a": 1}, [[0.2, 0.3, 0.5]], [[1.0, 0.0, 0.0]] * 2),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2,
+        7,
+        1.5,
+        0.0,
+        -0.0,
+        0.1,
+        1e-308,
+        1e300,
+        -1e300,
+        1 << 20,
+        (1 << 31) - 1,
+        1 << 53,
+        (1 << 63) - 1,
+        10**30,
+        10**300,
+    ),
+    *(
+        "",
+        "x",
+        "1",
+        "a",
+        "s",
+        "none",
+        "valid",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a/b",
+        "..",
+        "é",
+        "\n",
+        "\x1b[2J",
+        "0" * 64,
+        "a" * 3_000,
+    ),
+    *(
+        [],
+        {},
+        [[]],
+        [None],
+        [0],
+        [1, 2, 3],
+        {"": None},
+        {"a": 1},
+        [[0.2, 0.3, 0.5]],
+        [[1.0, 0.0, 0.0]] * 2,
+    ),
 )
 CHUNKS = (
     b"\0",
@@ -46,12 +128,18 @@ Path = tuple[Any, ...]
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """`content` with one to three places flipped, cut, blanked, repeated, moved, or with something put in."""
+    """`content` with one to three places flipped, cut, blanked, repeated, moved, or with something
+    put in."""
     made = bytearray(content)
     for _ in range(draw(st.integers(1, 3))):
-        start, length = draw(st.integers(0, max(len(made) - 1, 0))), draw(st.sampled_from((1, 2, 8, 33, 257, 1 << 20)))
+        start, length = (
+            draw(st.integers(0, max(len(made) - 1, 0))),
+            draw(st.sampled_from((1, 2, 8, 33, 257, 1 << 20))),
+        )
         block = bytes(made[start : start + length])
-        how = draw(st.sampled_from(("flip", "cut", "end", "repeat", "move", "blank", "chunk", "bytes")))
+        how = draw(
+            st.sampled_from(("flip", "cut", "end", "repeat", "move", "blank", "chunk", "bytes"))
+        )
         if how == "flip" and made:
             made[start] ^= 1 << draw(st.integers(0, 7))
         elif how == "cut":
@@ -67,14 +155,24 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
         elif how == "blank":
             made[start : start + length] = bytes(len(block))
         else:
-            made[start:start] = draw(st.sampled_from(CHUNKS)) if how == "chunk" else draw(st.binary(max_size=40))
+            made[start:start] = (
+                draw(st.sampled_from(CHUNKS)) if how == "chunk" else draw(st.binary(max_size=40))
+            )
     return bytes(made)
 
 
 def places(value: Any, prefix: Path = ()) -> list[Path]:
     """The way to every value inside `value`."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, item in inner for place in [(*prefix, key), *places(item, (*prefix, key))]]
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [
+        place for key, item in inner for place in [(*prefix, key), *places(item, (*prefix, key))]
+    ]
 
 
 def _at(value: Any, place: Path) -> Any:
@@ -126,13 +224,21 @@ def _near(draw: st.DrawFn, holder: Any, key: Any, whole: Any) -> None:
     if isinstance(value, bool):
         holder[key] = not value
     elif isinstance(value, int):
-        holder[key] = draw(st.sampled_from((value + 1, value - 1, 2 * value, -value, value // 2, value * 1000)))
+        holder[key] = draw(
+            st.sampled_from((value + 1, value - 1, 2 * value, -value, value // 2, value * 1000))
+        )
     elif isinstance(value, float):
-        holder[key] = draw(st.sampled_from((value * 1.01, value / 2, -value, value + 1, value * 1e6, 0.0)))
+        holder[key] = draw(
+            st.sampled_from((value * 1.01, value / 2, -value, value + 1, value * 1e6, 0.0))
+        )
     elif isinstance(value, str):
-        holder[key] = draw(st.sampled_from((value + "a", value[:-1], value.upper(), value[::-1], 2 * value, "")))
+        holder[key] = draw(
+            st.sampled_from((value + "a", value[:-1], value.upper(), value[::-1], 2 * value, ""))
+        )
     elif isinstance(value, list):
-        holder[key] = draw(st.sampled_from((value[:-1], value + value[:1], value[::-1], value * 2, [], [value])))
+        holder[key] = draw(
+            st.sampled_from((value[:-1], value + value[:1], value[::-1], value * 2, [], [value]))
+        )
 
 
 def _swap(draw: st.DrawFn, holder: Any, key: Any, whole: Any) -> None:
@@ -145,7 +251,14 @@ def _swap(draw: st.DrawFn, holder: Any, key: Any, whole: Any) -> None:
         _at(whole, place[:-1])[there] = mine
 
 
-CHANGES: dict[str, Callable[..., None] | None] = {"any": _any, "missing": _missing, "extra": _extra, "near": _near, "swap": _swap, "raw": None}
+CHANGES: dict[str, Callable[..., None] | None] = {
+    "any": _any,
+    "missing": _missing,
+    "extra": _extra,
+    "near": _near,
+    "swap": _swap,
+    "raw": None,
+}
 
 
 @st.composite
@@ -182,8 +295,24 @@ def number_lines(draw: st.DrawFn, content: bytes) -> bytes:
         return draw(damaged(content))
     lines, odd = (
         content.splitlines(),
-        (b"-1", b"1.5", b"", b" 1", b"1 2", b"1_0", b"0x1", b"nan", b"inf", b"1e3", b"9" * 16, b"9" * 5_000, b"\xd9\xa3"),
+        (
+            b"-1",
+            b"1.5",
+            b"",
+            b" 1",
+            b"1 2",
+            b"1_0",
+            b"0x1",
+            b"nan",
+            b"inf",
+            b"1e3",
+            b"9" * 16,
+            b"9" * 5_000,
+            b"\xd9\xa3",
+        ),
     )
     number = draw(st.integers(0, len(lines) - 1))
-    lines[number] = draw(st.sampled_from((*odd, b"%d" % (1 << 63), str(int(lines[number]) + 1).encode())))
+    lines[number] = draw(
+        st.sampled_from((*odd, b"%d" % (1 << 63), str(int(lines[number]) + 1).encode()))
+    )
     return b"\n".join(lines) + b"\n"

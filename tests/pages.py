@@ -1,8 +1,12 @@
-"""What the project's Markdown pages tell a reader to type, to run in Python, to follow, and to look at.
+"""What the project's Markdown pages tell a reader to type, to run in Python, to follow, and to
+look at.
 
-A command stands in a fenced block: in `sh` and `bash` each line is one, in `console` what follows `$ `. A line that ends with a backslash goes on; a
-loop goes on to its `done`, a here-document to its end; a block that begins with `#!` is one script. What the tests shall not run says why, in a
-comment at its end or, for all of a block, in its first line: `# takes long: 9 minutes`, `# needs two hosts`.
+A command stands in a fenced block: in `sh` and `bash` each line is one, in `console` what follows
+`$ `. A line that ends with a backslash goes on; a
+loop goes on to its `done`, a here-document to its end; a block that begins with `#!` is one
+script. What the tests shall not run says why, in a
+comment at its end or, for all of a block, in its first line: `# takes long: 9 minutes`, `# needs
+two hosts`.
 """
 
 from __future__ import annotations
@@ -15,8 +19,25 @@ from typing import NamedTuple
 
 from project import ROOT
 
-FIRST = ("README.md", "docs/guide.md", "docs/latency.md", "docs/comparison.md", "docs/evaluation.md")  # each goes on with the runs of those before
-PAGES = [*FIRST, *sorted({str(path.relative_to(ROOT)) for where in (".", "docs", "data") for path in (ROOT / where).glob("*.md")} - set(FIRST))]
+# each goes on with the runs of those before
+FIRST = (
+    "README.md",
+    "docs/guide.md",
+    "docs/latency.md",
+    "docs/comparison.md",
+    "docs/evaluation.md",
+)
+PAGES = [
+    *FIRST,
+    *sorted(
+        {
+            str(path.relative_to(ROOT))
+            for where in (".", "docs", "data")
+            for path in (ROOT / where).glob("*.md")
+        }
+        - set(FIRST)
+    ),
+]
 SHELL = ("sh", "bash", "console")
 MARK = re.compile(r"#.*?((?:takes long|needs) .*|takes long: .*)")
 SEPARATORS = {";", "&&", "||", "|", "&"}
@@ -32,7 +53,8 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What is typed, without its comment. mark: why the tests leave it out; empty where they run it."""
+    """What is typed, without its comment. mark: why the tests leave it out; empty where they run
+    it."""
 
     page: str
     line: int
@@ -58,14 +80,24 @@ def blocks(page: str) -> Iterator[Block]:
             opened = (number + 1, *fence.groups())
         elif opened and line == f"{opened[1]}```":
             start, indent, language = opened
-            yield Block(page, start, language, [each.removeprefix(indent) for each in lines[start - 1 : number - 1]])
+            yield Block(
+                page,
+                start,
+                language,
+                [each.removeprefix(indent) for each in lines[start - 1 : number - 1]],
+            )
             opened = None
     assert opened is None, f"{page}: the block of line {opened} has no end"
 
 
 def prose(page: str) -> str:
     """The page without its fenced blocks, line by line as long as before."""
-    return re.sub(r"^( *)```\w*\n.*?^\1```$", lambda found: re.sub(r"[^\n]", " ", found[0]), text(page), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        r"^( *)```\w*\n.*?^\1```$",
+        lambda found: re.sub(r"[^\n]", " ", found[0]),
+        text(page),
+        flags=re.DOTALL | re.MULTILINE,
+    )
 
 
 def commands(page: str) -> Iterator[Command]:
@@ -77,7 +109,11 @@ def commands(page: str) -> Iterator[Command]:
 
 def _of_block(block: Block) -> Iterator[Command]:
     if block.lines[0].startswith("#!"):
-        marks = [found[1] for line in block.lines if line.startswith("# ") and (found := MARK.search(line))]
+        marks = [
+            found[1]
+            for line in block.lines
+            if line.startswith("# ") and (found := MARK.search(line))
+        ]
         yield Command(block.page, block.line, "\n".join(block.lines), marks[0] if marks else "")
         return
     of_all, at = "", 0
@@ -125,8 +161,11 @@ def without_comment(typed: str) -> tuple[str, str]:
 
 
 def calls(typed: str) -> list[list[str]]:
-    """The programs that a command calls, each with its arguments. Of a loop, the first turn; assignments, `taskset` and redirections are left out."""
-    typed = re.sub(r"<<(\w+)\n.*?\n\1$", "", typed.replace("\\\n", " "), flags=re.DOTALL).replace("\n", " ; ")
+    """The programs that a command calls, each with its arguments. Of a loop, the first turn;
+    assignments, `taskset` and redirections are left out."""
+    typed = re.sub(r"<<(\w+)\n.*?\n\1$", "", typed.replace("\\\n", " "), flags=re.DOTALL).replace(
+        "\n", " ; "
+    )
     lexer = shlex.shlex(typed, posix=True, punctuation_chars=True)
     lexer.commenters, lexer.whitespace_split = "", True
     known: dict[str, str] = {}
@@ -155,7 +194,13 @@ def anchors(page: str) -> set[str]:
     for heading in re.findall(r"^#+ +(.*)$", prose(page), re.MULTILINE):
         shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
         slug = re.sub(r"[^\w\- ]", "", shown).strip().replace(" ", "-")
-        found.add(next(name for name in (slug, *(f"{slug}-{n}" for n in range(1, 99))) if name not in found))
+        found.add(
+            next(
+                name
+                for name in (slug, *(f"{slug}-{n}" for n in range(1, 99)))
+                if name not in found
+            )
+        )
     return found
 
 

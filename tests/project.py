@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
+TOOLS = sorted(
+    path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common")
+)
 
 
 class Finished(NamedTuple):
@@ -27,4 +29,8 @@ def tracked_files() -> list[Path]:
     listing = subprocess.run(command, cwd=ROOT, capture_output=True)
     if listing.returncode:
         pytest.skip("not a git clone")
-    return [path for name in listing.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
+    return [
+        path
+        for name in listing.stdout.decode().split("\0")
+        if name and (path := ROOT / name).is_file()
+    ]

@@ -1,8 +1,11 @@
 """A reader who types what the pages say, in a copy of the project that has been made small.
 
-What is smaller: the recipes (SMALL; no sample texts), and the corpora, which are some pages of Python's own documentation under the corpora's names.
-What is filled in: the placeholders logs/SEARCH, logs/RUN and logs/OTHER, and the hash at the end of a run's default name. All else is typed as it is
-written. Commands of one tool run inside one process, so that TensorFlow starts once, all others in a shell. The Python of the pages has a process,
+What is smaller: the recipes (SMALL; no sample texts), and the corpora, which are some pages of
+Python's own documentation under the corpora's names.
+What is filled in: the placeholders logs/SEARCH, logs/RUN and logs/OTHER, and the hash at the end
+of a run's default name. All else is typed as it is
+written. Commands of one tool run inside one process, so that TensorFlow starts once, all others in
+a shell. The Python of the pages has a process,
 too, as what a tool sets for TensorFlow stays set. `python tests/reader.py` is such a process.
 """
 
@@ -37,7 +40,11 @@ SMALL = {
     "arch_warmup": 2,
     "epochs": 1,
 }
-PLACEHOLDERS = {"logs/SEARCH": "logs/search", "logs/RUN": "logs/derived", "logs/OTHER": "logs/interleaved"}
+PLACEHOLDERS = {
+    "logs/SEARCH": "logs/search",
+    "logs/RUN": "logs/derived",
+    "logs/OTHER": "logs/interleaved",
+}
 OWN = 70_000  # bytes of mytext.txt
 BYTES = {"train": 30_000, "valid": 4_000, "test": 4_000}  # of a corpus
 
@@ -48,10 +55,15 @@ class Reader:
     def __init__(self, folder: Path):
         self.root = folder / "project"
         for name in ("par", "tools", "docs"):
-            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         (self.root / "par" / "tools").symlink_to("../tools")  # where the installation has it
         for recipe in (self.root / "tools" / "recipes").iterdir():
-            recipe.write_text(re.sub(r"^--(\w+)=(.*)$", _smaller, recipe.read_text(), flags=re.MULTILINE) + "--sample_length=0\n")
+            recipe.write_text(
+                re.sub(r"^--(\w+)=(.*)$", _smaller, recipe.read_text(), flags=re.MULTILINE)
+                + "--sample_length=0\n"
+            )
         self._write_texts()
         programs = folder / "bin"
         programs.mkdir()
@@ -71,7 +83,9 @@ class Reader:
             at = number * 100_000
             (self.root / "text" / corpus).mkdir(parents=True)
             for split, size in BYTES.items():
-                (self.root / "text" / corpus / f"{split}.txt").write_text(everything[at : at + size], encoding="utf-8")
+                (self.root / "text" / corpus / f"{split}.txt").write_text(
+                    everything[at : at + size], encoding="utf-8"
+                )
                 at += size
 
     def typed(self, text: str) -> str:
@@ -89,10 +103,23 @@ class Reader:
         """Runs a command. Returns what went wrong; empty if nothing did."""
         text = self.typed(command.text)
         [first, *others] = pages.calls(text)
-        if not others and first[0] == "python" and first[1].startswith("tools/") and ">" not in text:
+        if (
+            not others
+            and first[0] == "python"
+            and first[1].startswith("tools/")
+            and ">" not in text
+        ):
             return self._ask("tools", {"tool": Path(first[1]).stem, "arguments": first[2:]})
         shell = ["bash", "-o", "pipefail", "-c", text.replace(".venv/bin/python", "python")]
-        done = subprocess.run(shell, cwd=self.root, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            shell,
+            cwd=self.root,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         return "" if done.returncode == 0 else f"exit code {done.returncode}: {done.stderr}"
 
     def python(self, code: str) -> str:
@@ -104,7 +131,11 @@ class Reader:
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
         answer = process.stdout.readline()
-        return json.loads(answer) if answer else f"the process ended with {process.wait()}: {self._said(name).read_text()[-2000:]}"
+        return (
+            json.loads(answer)
+            if answer
+            else f"the process ended with {process.wait()}: {self._said(name).read_text()[-2000:]}"
+        )
 
     def _said(self, name: str) -> Path:
         return self._folder / f"{name}.said"
@@ -113,7 +144,9 @@ class Reader:
         own = [sys.executable, str(ROOT / "tests" / "reader.py")]
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with self._said(name).open("w") as said:
-            self._processes[name] = subprocess.Popen(own, cwd=self.root, env=self._environment, stderr=said, text=True, **streams)
+            self._processes[name] = subprocess.Popen(
+                own, cwd=self.root, env=self._environment, stderr=said, text=True, **streams
+            )
         return self._processes[name]
 
     def close(self) -> None:
@@ -134,7 +167,8 @@ def _smaller(setting: re.Match[str]) -> str:
 
 
 def serve() -> None:
-    """Does each job of standard input, a JSON line, and answers with a JSON line: what went wrong, or nothing."""
+    """Does each job of standard input, a JSON line, and answers with a JSON line: what went wrong,
+    or nothing."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what child processes print is no answer
     for line in sys.stdin:
@@ -145,10 +179,16 @@ def serve() -> None:
                 if "code" in job:
                     exec(job["code"], {"__name__": "__main__"})
                 else:
-                    code = importlib.import_module(f"par.tools.{job['tool']}").main(job["arguments"])
+                    code = importlib.import_module(f"par.tools.{job['tool']}").main(
+                        job["arguments"]
+                    )
             except BaseException:
                 code = traceback.format_exc()
-        wrong = "" if code == 0 and out.getvalue() else f"{code}: {err.getvalue()[-2000:]}{out.getvalue()[-500:]}"
+        wrong = (
+            ""
+            if code == 0 and out.getvalue()
+            else f"{code}: {err.getvalue()[-2000:]}{out.getvalue()[-500:]}"
+        )
         print(json.dumps(wrong), file=answers, flush=True)
 
 

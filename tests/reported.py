@@ -1,4 +1,5 @@
-"""A run of which a report has everything to tell, without training: every artefact as the commands leave it, with hostile texts if asked for."""
+"""A run of which a report has everything to tell, without training: every artefact as the commands
+leave it, with hostile texts if asked for."""
 
 from __future__ import annotations
 
@@ -21,12 +22,26 @@ from small import small_config, small_data
 
 BLOCKS, MS = "sssd", (2.0, 1.0, 0.0, 4.0)  # milliseconds: attention, dense, identity, the rest
 STEPS = range(2, 63, 2)
-SECTIONS = ("pi", "curves", "network", "latency", "comparison", "samples", "configuration", "environment", "repeat")
-HOSTILE = "</code></pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;\x1b[2J\u202e"
+SECTIONS = (
+    "pi",
+    "curves",
+    "network",
+    "latency",
+    "comparison",
+    "samples",
+    "configuration",
+    "environment",
+    "repeat",
+)
+HOSTILE = (
+    "</code></pre></script><script>document.title='owned'</script><img src=x"
+    " onerror=\"document.title='owned'\">&amp;\x1b[2J\u202e"
+)
 
 
 def recorded(folder: Path, blocks: str = BLOCKS, name: str = "search", upto: int = 62) -> Path:
-    """A run of 62 steps in two epochs, recorded up to a step, with its data: what `train` leaves, and nothing more."""
+    """A run of 62 steps in two epochs, recorded up to a step, with its data: what `train` leaves,
+    and nothing more."""
     data_dir, run = folder / "data" / "copies", folder / "logs" / name
     if not data_dir.is_dir():
         small_data(data_dir, train=1_000, valid=200)
@@ -35,15 +50,35 @@ def recorded(folder: Path, blocks: str = BLOCKS, name: str = "search", upto: int
     config.save(run, data_dir)
     config.write_flags(run, data_dir, LoggingConfig())
     steps = [step for step in STEPS if step <= upto]
-    taus, ways = np.geomspace(1, 0.1, len(STEPS)), ("soft", "argmax") if "s" in blocks else ("fixed",)
+    taus, ways = (
+        np.geomspace(1, 0.1, len(STEPS)),
+        (("soft", "argmax") if "s" in blocks else ("fixed",)),
+    )
     rows = [
-        train_row(step, pi.tolist(), epoch=(step - 1) // 31 + 1, tau=tau, nll_per_token=6 - step / 62)
+        train_row(
+            step, pi.tolist(), epoch=(step - 1) // 31 + 1, tau=tau, nll_per_token=6 - step / 62
+        )
         for step, tau, pi in zip(steps, taus.tolist(), drifting_pi(blocks, len(STEPS)))
     ]
-    valid = [valid_row(step, way, 5.5 - step / 100, epoch=step // 31) for step in (31, 62) if step <= upto for way in ways]
+    valid = [
+        valid_row(step, way, 5.5 - step / 100, epoch=step // 31)
+        for step in (31, 62)
+        if step <= upto
+        for way in ways
+    ]
     write_history(run / "history.jsonl", sorted(rows + valid, key=lambda row: row["step"]))
     if upto == 62:
-        files.write_json(run / "summary.json", {"step": 62, "seconds": 62.0, "best": None, "parameters": 12_345, "pi": [], "blocks": ""})
+        files.write_json(
+            run / "summary.json",
+            {
+                "step": 62,
+                "seconds": 62.0,
+                "best": None,
+                "parameters": 12_345,
+                "pi": [],
+                "blocks": "",
+            },
+        )
     return run
 
 
@@ -51,14 +86,21 @@ def complete(folder: Path, hostile: bool = False) -> Path:
     """A finished search with everything that a report looks for."""
     run, odd = recorded(folder), HOSTILE if hostile else "plain"
     config, pi = run_config.load(run)[0], drifting_pi(BLOCKS, len(STEPS))[-1]
-    files.write_json(run / "environment.json", {"par": "0.1.0", "tensorflow": "2.21.0", "cpus": 2, "devices": [f"CPU {odd}"]})
+    files.write_json(
+        run / "environment.json",
+        {"par": "0.1.0", "tensorflow": "2.21.0", "cpus": 2, "devices": [f"CPU {odd}"]},
+    )
     (run / "samples").mkdir()
-    (run / "samples" / "training.txt").write_text(f"step 62, end of epoch 2:\nOnce there was a word, {odd}.\n\n", encoding="utf-8")
+    (run / "samples" / "training.txt").write_text(
+        f"step 62, end of epoch 2:\nOnce there was a word, {odd}.\n\n", encoding="utf-8"
+    )
     parts = {part: Spread(ms, ms, ms) for part, ms in zip((*"adi", "constant"), MS)}
     shape = (config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len)
     LatencyTable({"machine": odd}, *shape, 3, parts, parts, parts).save(run / "latency.json")
     chosen = derive.derive(pi, BLOCKS, search_run="search", seeds=(4,))
-    promise = latency_table.promise(chosen.blocks, "inference", {"inference": Costs(*MS), "decoding": Costs(*MS)})
+    promise = latency_table.promise(
+        chosen.blocks, "inference", {"inference": Costs(*MS), "decoding": Costs(*MS)}
+    )
     times = np.array([[7.0, 10.0], [7.5, 10.5], [8.0, 11.0]])
     promise = promise.measured({"inference": times, "decoding": times / 4})
     dataclasses.replace(chosen, latency=promise).save(run / "architecture.json")
@@ -69,29 +111,74 @@ def complete(folder: Path, hostile: bool = False) -> Path:
 def write_comparison(directory: Path, name: str = "plain") -> None:
     """compare.json and truth.json of two seeds, a network of which is called `name`."""
 
-    def network(names: tuple[str, ...], blocks: str, nll: float, random: bool = False) -> statistics.Network:
-        figures = {"bits_per_byte": 1.7, "parameters": 1234, "seconds": 60.0, "run": f"runs/{blocks}"}
+    def network(
+        names: tuple[str, ...], blocks: str, nll: float, random: bool = False
+    ) -> statistics.Network:
+        figures = {
+            "bits_per_byte": 1.7,
+            "parameters": 1234,
+            "seconds": 60.0,
+            "run": f"runs/{blocks}",
+        }
         found = {seed: figures | {"nll_per_word": nll + 0.1 * seed} for seed in (5, 6)}
         times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.WHAT}
         return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
 
-    networks = [network(("derived",), "adid", 6.0), network(("interleaved",), "adad", 6.02), network((name,), "ddda", 6.1, random=True)]
+    networks = [
+        network(("derived",), "adid", 6.0),
+        network(("interleaved",), "adad", 6.02),
+        network((name,), "ddda", 6.1, random=True),
+    ]
     found = statistics.report(networks, "latency", 0.05, equal=True)
-    found |= {"search": "search", "split": "test", "seeds": [5, 6], "epochs": 2, "match": "latency", "cost": "latency", "tolerance": 0.05}
+    found |= {
+        "search": "search",
+        "split": "test",
+        "seeds": [5, 6],
+        "epochs": 2,
+        "match": "latency",
+        "cost": "latency",
+        "tolerance": 0.05,
+    }
     files.write_json(directory / "compare.json", found | {"strings_that_fit": 7})
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}
-    scores = {split: {"perplexity_per_word": spread, "bits_per_byte": {"mean": 1.7, "low": 1.6, "high": 1.8}} for split in statistics.SCORED}
+    scores = {
+        split: {
+            "perplexity_per_word": spread,
+            "bits_per_byte": {"mean": 1.7, "low": 1.6, "high": 1.8},
+        }
+        for split in statistics.SCORED
+    }
     rows = [
-        {"name": way, "blocks": "adid", "steps": steps, "seconds": 9.0, "steps_with_search": 62 + steps, "seconds_with_search": 71.0, "runs": []}
+        {
+            "name": way,
+            "blocks": "adid",
+            "steps": steps,
+            "seconds": 9.0,
+            "steps_with_search": 62 + steps,
+            "seconds_with_search": 71.0,
+            "runs": [],
+        }
         | scores
         for way, steps in (("SuperNet, soft", 0), (name, 31), ("derived, from scratch", 62))
     ]
-    about = {"search": "search", "blocks": "adid", "seeds": [5, 6], "epochs": 2, "fine_tune_epochs": 1, "fine_tune_lr": 1e-3, "rows": rows}
-    files.write_json(directory / "truth.json", about | {"fine_tuned_against_scratch": {"mean": 0.028, "low": 0.013, "high": 0.043}})
+    about = {
+        "search": "search",
+        "blocks": "adid",
+        "seeds": [5, 6],
+        "epochs": 2,
+        "fine_tune_epochs": 1,
+        "fine_tune_lr": 1e-3,
+        "rows": rows,
+    }
+    files.write_json(
+        directory / "truth.json",
+        about | {"fine_tuned_against_scratch": {"mean": 0.028, "low": 0.013, "high": 0.043}},
+    )
 
 
 class Page(html.parser.HTMLParser):
-    """What is in a page: its elements with their attributes, and the text inside each element that has an id, or a name that is asked for."""
+    """What is in a page: its elements with their attributes, and the text inside each element that
+    has an id, or a name that is asked for."""
 
     VOID = ("meta", "img", "input")
 
@@ -127,7 +214,11 @@ class Page(html.parser.HTMLParser):
 
     def text(self, id_: str) -> str:
         """The text of the element of an id."""
-        return next(text for (_, attributes), text in zip(self.elements, self.texts) if attributes.get("id") == id_)
+        return next(
+            text
+            for (_, attributes), text in zip(self.elements, self.texts)
+            if attributes.get("id") == id_
+        )
 
     def data(self) -> Any:
         """What the slider shows."""

@@ -17,8 +17,11 @@ from synthetic import make_data
 SYMBOLS, FIRST = 32, 8  # ids 8 to 39
 
 
-def copies(num_tokens: int, rng: np.random.Generator, lag: int = 5, probability: float = 0.9) -> np.ndarray:
-    """[N] a stream whose next token is, with a probability, the token `lag` back, and otherwise any."""
+def copies(
+    num_tokens: int, rng: np.random.Generator, lag: int = 5, probability: float = 0.9
+) -> np.ndarray:
+    """[N] a stream whose next token is, with a probability, the token `lag` back, and otherwise
+    any."""
     tokens = rng.integers(FIRST, FIRST + SYMBOLS, num_tokens)
     copied = rng.random(num_tokens) < probability
     for i in range(lag, num_tokens):
@@ -47,26 +50,64 @@ def small_data(
 ) -> Path:
     """A data set of a synthetic stream: `train` tokens, `valid` tokens each for valid and test."""
     rng = np.random.default_rng(0)
-    return make_data(data_dir, stream(train, rng), stream(valid, rng), stream(valid, rng), vocab_size, batch_size, seq_len)
+    return make_data(
+        data_dir,
+        stream(train, rng),
+        stream(valid, rng),
+        stream(valid, rng),
+        vocab_size,
+        batch_size,
+        seq_len,
+    )
 
 
-def small_config(data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any) -> run_config.RunConfig:
+def small_config(
+    data_dir: Path, blocks: str, epochs: int = 2, seed: int = 0, **settings: Any
+) -> run_config.RunConfig:
     """A run of a network of width 16 on a data set; `settings` go to whichever group has them."""
-    values = {"d_model": 16, "num_heads": 2, "d_ffn": 24, "mem_len": 5, "max_lr": 5e-3, "warmup_steps": 20, "arch_lr": 0.03} | settings
+    values = {
+        "d_model": 16,
+        "num_heads": 2,
+        "d_ffn": 24,
+        "mem_len": 5,
+        "max_lr": 5e-3,
+        "warmup_steps": 20,
+        "arch_lr": 0.03,
+    } | settings
 
     def group(cls: type, **more: Any) -> Any:
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names} | more)
 
     training = group(TrainingConfig, epochs=epochs, seed=seed)
-    return run_config.RunConfig(parse(blocks), group(ModelConfig), group(SearchConfig), training, run_config.DataIdentity.of(manifest.load(data_dir)))
+    return run_config.RunConfig(
+        parse(blocks),
+        group(ModelConfig),
+        group(SearchConfig),
+        training,
+        run_config.DataIdentity.of(manifest.load(data_dir)),
+    )
 
 
-def trainer(run_dir: Path, config: run_config.RunConfig, data_dir: Path, source: Path | None = None, **logging: int) -> Any:
-    """A Trainer whose announcements are kept in its `announced`; it writes no texts unless `sample_length` is given."""
+def trainer(
+    run_dir: Path,
+    config: run_config.RunConfig,
+    data_dir: Path,
+    source: Path | None = None,
+    **logging: int,
+) -> Any:
+    """A Trainer whose announcements are kept in its `announced`; it writes no texts unless
+    `sample_length` is given."""
     from par.train.trainer import Trainer
 
     announced: list[str] = []
-    made = Trainer(run_dir, config, data_dir, LoggingConfig(**{"sample_length": 0} | logging), announced.append, source)
+    made = Trainer(
+        run_dir,
+        config,
+        data_dir,
+        LoggingConfig(**{"sample_length": 0} | logging),
+        announced.append,
+        source,
+    )
     made.announced = announced
     return made

@@ -1,11 +1,15 @@
 """Long trials of what a run must survive, by hand; a short form of each is in test_soak.py.
 
-    python tests/soak.py --kills=20                         a search, killed (SIGKILL) at 20 random moments and started again each time
+    python tests/soak.py --kills=20                         a search, killed (SIGKILL) at 20 random
+    moments and started again each time
     python tests/soak.py --kills=20 --architecture=ad       the same for a fixed network
-    python tests/soak.py --memory --steps=20000             the memory of one process over so many steps, and the size of what it logs
+    python tests/soak.py --memory --steps=20000             the memory of one process over so many
+    steps, and the size of what it logs
 
-The moments are drawn from --seed, and lie in turn in the start-up, in the first trace, between steps, in a save, and in an evaluation. A run that
-comes to its end is compared with one that met nothing (final_state.differences), and the next one begins, until there were so many kills. Exit code 1
+The moments are drawn from --seed, and lie in turn in the start-up, in the first trace, between
+steps, in a save, and in an evaluation. A run that
+comes to its end is compared with one that met nothing (final_state.differences), and the next one
+begins, until there were so many kills. Exit code 1
 if anything differs.
 """
 
@@ -27,13 +31,22 @@ from typing import NamedTuple
 
 from project import ROOT
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03")
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+    "--arch_lr=0.03",
+)
 LOGGING = ("--log_every=13", "--record_every=7", "--save_every=20")
 SECONDS = 600  # in which a step of the plan must have come
 
 
 class Moment(NamedTuple):
-    """When a process is killed: `delay` seconds after it has come to a place for the `times`th time."""
+    """When a process is killed: `delay` seconds after it has come to a place for the `times`th
+    time."""
 
     place: str
     delay: float
@@ -44,7 +57,14 @@ class Run:
     """A run of the command, and where it is."""
 
     def __init__(self, data: Path, run_dir: Path, architecture: str, epochs: int):
-        flags = (f"--data={data}", f"--run={run_dir}", f"--architecture={architecture}", f"--epochs={epochs}", *NETWORK, *LOGGING)
+        flags = (
+            f"--data={data}",
+            f"--run={run_dir}",
+            f"--architecture={architecture}",
+            f"--epochs={epochs}",
+            *NETWORK,
+            *LOGGING,
+        )
         self.command = [sys.executable, str(ROOT / "tools" / "train.py"), *flags]
         self.path = run_dir
         self.said = run_dir.with_name(f"{run_dir.name}.stderr")
@@ -52,7 +72,9 @@ class Run:
     def start(self) -> subprocess.Popen:
         """The process; what it says on stderr goes to a file."""
         with open(self.said, "w") as said:
-            return subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+            return subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+            )
 
     def rows(self) -> tuple[int, int]:
         """Lines of the log that tell a step, and of those that tell an evaluation."""
@@ -62,7 +84,11 @@ class Run:
 
     def saves(self) -> bool:
         """Whether a checkpoint is being written."""
-        return any(name.endswith("_temp") for sub in ("checkpoints", "checkpoints/best") for name in _names(self.path / sub))
+        return any(
+            name.endswith("_temp")
+            for sub in ("checkpoints", "checkpoints/best")
+            for name in _names(self.path / sub)
+        )
 
 
 def _names(directory: Path) -> list[str]:
@@ -92,12 +118,15 @@ def wait_for(moment: Moment, run: Run, process: subprocess.Popen) -> bool:
         "first trace": lambda: " in " in run.said.read_text(),  # training sd in RUN: step 0 of 186
         "between steps": lambda: run.rows()[0] >= lines + moment.times,
         "save": lambda: saves() == moment.times,
-        "evaluation": lambda: run.rows()[1] >= scores + moment.times,  # two of a search, soft and argmax; then the best and the last are saved
+        # two of a search, soft and argmax; then the best and the last are saved
+        "evaluation": lambda: run.rows()[1] >= scores + moment.times,
     }
     end = time.monotonic() + SECONDS
     while process.poll() is None and not reached[moment.place]():
         if time.monotonic() > end:
-            raise TimeoutError(f"no {moment.place} of {run.path} within {SECONDS} s: {run.said.read_text()}")
+            raise TimeoutError(
+                f"no {moment.place} of {run.path} within {SECONDS} s: {run.said.read_text()}"
+            )
         time.sleep(0 if moment.place == "save" else 0.002)
     time.sleep(moment.delay)
     return process.poll() is None
@@ -107,7 +136,8 @@ class _Counted:
     """How often something has become true, of all the times that it was asked."""
 
     def __init__(self, ask: Callable[[], bool]):
-        self._ask, self._was, self._count = ask, ask(), 0  # what a killed save has left does not count
+        # what a killed save has left does not count
+        self._ask, self._was, self._count = ask, ask(), 0
 
     def __call__(self) -> int:
         now = self._ask()
@@ -123,8 +153,17 @@ def whole(run: Run) -> None:
         raise RuntimeError(run.said.read_text())
 
 
-def kill_again_and_again(work: Path, data: Path, architecture: str, epochs: int, kills: int, seed: int, tell: Callable[[str], None]) -> list[str]:
-    """Kills runs until there were so many kills, and lets the last one come to its end. Returns what is wrong, a line each."""
+def kill_again_and_again(
+    work: Path,
+    data: Path,
+    architecture: str,
+    epochs: int,
+    kills: int,
+    seed: int,
+    tell: Callable[[str], None],
+) -> list[str]:
+    """Kills runs until there were so many kills, and lets the last one come to its end. Returns
+    what is wrong, a line each."""
     from final_state import differences
 
     expected = Run(data, work / "whole", architecture, epochs)
@@ -150,7 +189,10 @@ def kill_again_and_again(work: Path, data: Path, architecture: str, epochs: int,
                 break
             places[moment.place] += 1
             cut += run.saves()
-            tell(f"kill {places.total()}: {moment.delay:.3f} s into {moment.place} {moment.times}; {_state(run)}")
+            tell(
+                f"kill {places.total()}: {moment.delay:.3f} s into {moment.place} {moment.times};"
+                f" {_state(run)}"
+            )
         found = differences(run.path, expected.path) if not wrong else []
         wrong += [f"{run.path.name}: {line}" for line in found]
         ended += 1
@@ -158,13 +200,18 @@ def kill_again_and_again(work: Path, data: Path, architecture: str, epochs: int,
         if places.total() >= kills or wrong:
             break
     where = ", ".join(f"{count} {place}" for place, count in places.items())
-    tell(f"{architecture}: {places.total()} kills ({where}), {cut} left a save half-written, {named} were named by the next start")
+    tell(
+        f"{architecture}: {places.total()} kills ({where}), {cut} left a save half-written,"
+        f" {named} were named by the next start"
+    )
     tell(f"{ended} runs of {epochs} epochs, {len(wrong)} differences")
     return wrong
 
 
 def _state(run: Run) -> str:
-    saved = sorted(int(name[5:-6]) for name in _names(run.path / "checkpoints") if name.endswith(".index"))
+    saved = sorted(
+        int(name[5:-6]) for name in _names(run.path / "checkpoints") if name.endswith(".index")
+    )
     return f"checkpoints {saved}{', one half-written' * run.saves()}"
 
 
@@ -174,14 +221,19 @@ def resident_megabytes() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def memory(work: Path, data: Path, architecture: str, steps: int, points: int = 10) -> tuple[dict[int, float], Path]:
-    """Trains one tiny network for so many steps in this process. Returns the memory in MB at `points` steps, and the run."""
+def memory(
+    work: Path, data: Path, architecture: str, steps: int, points: int = 10
+) -> tuple[dict[int, float], Path]:
+    """Trains one tiny network for so many steps in this process. Returns the memory in MB at
+    `points` steps, and the run."""
     import gc
 
     from par.data import manifest
     from small import small_config, trainer
 
-    config = small_config(data, architecture, epochs=-(-steps // manifest.load(data).splits["train"].steps))
+    config = small_config(
+        data, architecture, epochs=-(-steps // manifest.load(data).splits["train"].steps)
+    )
     run = trainer(work / "memory", config, data)
     found: dict[int, float] = {}
 
@@ -198,12 +250,16 @@ def sizes(run_dir: Path) -> dict[str, int]:
     """Bytes of each log of a run."""
     logs = {name: run_dir / name for name in ("history.jsonl", "training_log.log")}
     found = {name: path.stat().st_size for name, path in logs.items()}
-    return found | {"tensorboard": sum(path.stat().st_size for path in run_dir.glob("tensorboard/*/*"))}
+    return found | {
+        "tensorboard": sum(path.stat().st_size for path in run_dir.glob("tensorboard/*/*"))
+    }
 
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--architecture", default="sd")
     parser.add_argument("--epochs", type=int, default=4)
@@ -217,7 +273,13 @@ def main() -> int:
         if not values.memory:
             data = small_data(Path(scratch) / "data", valid=3_000)
             wrong = kill_again_and_again(
-                Path(scratch), data, values.architecture, values.epochs, values.kills, values.seed, functools.partial(print, flush=True)
+                Path(scratch),
+                data,
+                values.architecture,
+                values.epochs,
+                values.kills,
+                values.seed,
+                functools.partial(print, flush=True),
             )
             print("\n".join(wrong))
             return int(bool(wrong))
@@ -226,8 +288,13 @@ def main() -> int:
         for step, megabytes in found.items():
             print(f"{step:>9,} steps {megabytes:>9.1f} MB")
         first = min(found)
-        print(f"growth from step {first:,} to {max(found):,}: {found[max(found)] - found[first]:+.1f} MB")
-        print("logs: " + ", ".join(f"{name} {size:,} bytes" for name, size in sizes(run_dir).items()))
+        print(
+            f"growth from step {first:,} to {max(found):,}:"
+            f" {found[max(found)] - found[first]:+.1f} MB"
+        )
+        print(
+            "logs: " + ", ".join(f"{name} {size:,} bytes" for name, size in sizes(run_dir).items())
+        )
     return 0
 
 

@@ -16,7 +16,9 @@ def word_tokenizer(vocab_size: int) -> Tokenizer:
     """A word model without training: id i >= 8 is the word "w<i>"."""
     model = sentencepiece_proto.ModelProto()
     for i in range(vocab_size):
-        piece = model.pieces.add(piece=SPECIAL_PIECES[i] if i < len(SPECIAL_PIECES) else f"▁w{i}", score=-float(i))
+        piece = model.pieces.add(
+            piece=SPECIAL_PIECES[i] if i < len(SPECIAL_PIECES) else f"▁w{i}", score=-float(i)
+        )
         if i < len(SPECIAL_PIECES):
             piece.type = piece.UNKNOWN if i == UNK else piece.CONTROL
     spec = model.trainer_spec
@@ -30,20 +32,50 @@ def word_tokenizer(vocab_size: int) -> Tokenizer:
 
 
 def make_data(
-    data_dir: str | Path, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocab_size: int, batch_size: int, seq_len: int, shards: int = 1
+    data_dir: str | Path,
+    train: np.ndarray,
+    valid: np.ndarray,
+    test: np.ndarray,
+    vocab_size: int,
+    batch_size: int,
+    seq_len: int,
+    shards: int = 1,
 ) -> Path:
-    """Writes a data set of these token arrays [N] (ids from 8 to vocab_size - 1), each token a word of its own; it passes load and verify."""
-    arrays = {name: np.asarray(tokens, np.int32) for name, tokens in zip(records.SPLITS, (train, valid, test))}
+    """Writes a data set of these token arrays [N] (ids from 8 to vocab_size - 1), each token a
+    word of its own; it passes load and verify."""
+    arrays = {
+        name: np.asarray(tokens, np.int32)
+        for name, tokens in zip(records.SPLITS, (train, valid, test))
+    }
     streams = {
-        name: records.Stream(tokens, lines=0, words=len(tokens), characters=len(text := "".join(f"w{token} " for token in tokens)), bytes=len(text))
+        name: records.Stream(
+            tokens,
+            lines=0,
+            words=len(tokens),
+            characters=len(text := "".join(f"w{token} " for token in tokens)),
+            bytes=len(text),
+        )
         for name, tokens in arrays.items()
     }
     settings = DataConfig(
-        input_text="synthetic", model_type="word", vocab_size=max(vocab_size, 16), batch_size=batch_size, seq_len=seq_len, shards=shards
+        input_text="synthetic",
+        model_type="word",
+        vocab_size=max(vocab_size, 16),
+        batch_size=batch_size,
+        seq_len=seq_len,
+        shards=shards,
     )
-    digest = hashlib.sha256(b"".join(tokens.astype("<i4").tobytes() for tokens in arrays.values())).hexdigest()
+    digest = hashlib.sha256(
+        b"".join(tokens.astype("<i4").tobytes() for tokens in arrays.values())
+    ).hexdigest()
     model, counts = word_tokenizer(vocab_size), np.bincount(arrays["train"], minlength=vocab_size)
     records.write(
-        data_dir, streams, tokenizer=model, counts=counts, settings=settings, corpus=records.CorpusId("synthetic", digest, "integers"), cleaning={}
+        data_dir,
+        streams,
+        tokenizer=model,
+        counts=counts,
+        settings=settings,
+        corpus=records.CorpusId("synthetic", digest, "integers"),
+        cleaning={},
     )
     return Path(data_dir)

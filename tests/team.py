@@ -1,4 +1,5 @@
-"""Several workers of one training on this machine's loopback interface, as `train --distribute=multi_worker` is started on several machines."""
+"""Several workers of one training on this machine's loopback interface, as `train
+--distribute=multi_worker` is started on several machines."""
 
 from __future__ import annotations
 
@@ -30,23 +31,47 @@ def free_ports(count: int) -> list[int]:
 def environment(ports: list[int], index: int) -> dict[str, str]:
     """TF_CONFIG of one worker."""
     workers = [f"127.0.0.1:{port}" for port in ports]
-    return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})}
+    return {
+        "TF_CONFIG": json.dumps(
+            {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        )
+    }
 
 
 class Team:
     """Workers that were started with the same flags, apart from those of `own`, by worker."""
 
-    def __init__(self, directory: Path, count: int, *flags: str, own: dict[int, tuple[str, ...]] | None = None):
+    def __init__(
+        self,
+        directory: Path,
+        count: int,
+        *flags: str,
+        own: dict[int, tuple[str, ...]] | None = None,
+    ):
         ports = free_ports(count)
-        self._files = [[(directory / f"worker{index}.{name}").open("w+") for name in ("out", "err")] for index in range(count)]
+        self._files = [
+            [(directory / f"worker{index}.{name}").open("w+") for name in ("out", "err")]
+            for index in range(count)
+        ]
         self.workers = []
         for index, (out, err) in enumerate(self._files):
-            command = [sys.executable, str(ROOT / "tools" / "train.py"), "--distribute=multi_worker", *flags, *(own or {}).get(index, ())]
+            command = [
+                sys.executable,
+                str(ROOT / "tools" / "train.py"),
+                "--distribute=multi_worker",
+                *flags,
+                *(own or {}).get(index, ()),
+            ]
             env = {**os.environ, **environment(ports, index)}
-            self.workers.append(subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err))
+            self.workers.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                )
+            )
 
     def finish(self, *indices: int, seconds: float = 240) -> list[Finished]:
-        """What these workers, or all, ended with. Raises: subprocess.TimeoutExpired if they have not by then."""
+        """What these workers, or all, ended with. Raises: subprocess.TimeoutExpired if they have
+        not by then."""
         end, results = time.monotonic() + seconds, []
         for index in indices or range(len(self.workers)):
             code = self.workers[index].wait(max(0.1, end - time.monotonic()))
@@ -67,7 +92,9 @@ class Team:
 
 
 @contextmanager
-def team(directory: Path, count: int, *flags: str, own: dict[int, tuple[str, ...]] | None = None) -> Iterator[Team]:
+def team(
+    directory: Path, count: int, *flags: str, own: dict[int, tuple[str, ...]] | None = None
+) -> Iterator[Team]:
     """A Team whose workers end with the block."""
     made = Team(directory, count, *flags, own=own)
     try:

@@ -1,4 +1,5 @@
-"""docs/artefacts.md tells what is in the artefacts. Those that need training are held to it where they are made: `documented` in other tests."""
+"""docs/artefacts.md tells what is in the artefacts. Those that need training are held to it where
+they are made: `documented` in other tests."""
 
 from __future__ import annotations
 
@@ -36,7 +37,12 @@ def read(path: Path) -> object:
 def test_every_table_is_held_to_something_real_by_a_test():
     checked = set()
     for path in TESTS.rglob("test_*.py"):
-        checked |= set(re.findall(r'documented\.check(?:_files|_tags)?\(\s*"([^"]+)"', path.read_text(encoding="utf-8")))
+        checked |= set(
+            re.findall(
+                r'documented\.check(?:_files|_tags)?\(\s*"([^"]+)"',
+                path.read_text(encoding="utf-8"),
+            )
+        )
     assert checked | documented.shared() == set(documented.headings())
 
 
@@ -47,7 +53,11 @@ def test_an_example_has_no_field_that_is_not_told(name):
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_schema_that_is_told_is_the_program_s(name):
-    assert re.search(rf"^### {re.escape(name)}\n.*?\bSchema (\d+)", documented.PAGE.read_text(encoding="utf-8"), re.M | re.S)[1] == str(SCHEMAS[name])
+    assert re.search(
+        rf"^### {re.escape(name)}\n.*?\bSchema (\d+)",
+        documented.PAGE.read_text(encoding="utf-8"),
+        re.M | re.S,
+    )[1] == str(SCHEMAS[name])
     assert documented.examples()[name]["schema"] == SCHEMAS[name]
 
 
@@ -63,7 +73,9 @@ def test_a_field_more_or_less_or_of_another_type_is_found():
         with pytest.raises(AssertionError, match=said):
             documented.check("quartiles", odd)
     below = {"results": [{"run": "logs/a"}]}
-    with pytest.raises(AssertionError, match=r"results\.\[\]\.architecture is told, but not there"):
+    with pytest.raises(
+        AssertionError, match=r"results\.\[\]\.architecture is told, but not there"
+    ):
         documented.check("evaluate --json", below)
     with pytest.raises(AssertionError, match=r"results\. is empty"):
         documented.check("evaluate --json", {"results": []})
@@ -75,23 +87,41 @@ def test_a_file_or_tag_more_or_less_is_found(tmp_path):
     (tmp_path / "data" / "notes.txt").touch()
     with pytest.raises(AssertionError, match=r"not told: \['notes.txt'\]"):
         documented.check_files("Data set", tmp_path / "data")
-    with pytest.raises(AssertionError, match=r"not told: \['loss/nll'\]; told, but not there: \['loss/nll_per_token', "):
+    with pytest.raises(
+        AssertionError,
+        match=r"not told: \['loss/nll'\]; told, but not there: \['loss/nll_per_token', ",
+    ):
         documented.check_tags("tensorboard/valid", ["loss/nll"])
 
 
 def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
-    config = small_config(small_data(tmp_path / "data", train=300, valid=100), "ssd", cutoffs=(12, 20))
+    config = small_config(
+        small_data(tmp_path / "data", train=300, valid=100), "ssd", cutoffs=(12, 20)
+    )
     config.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"))
     begun = dataclasses.replace(config, init=run_config.Origin("other", "last", 7, "0" * 64))
     begun.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"), required="all")
     begun.write_flags(tmp_path, tmp_path / "data", LoggingConfig(), tmp_path / "other")
-    written = {line.removeprefix("--").split("=")[0] for line in (tmp_path / "flags.txt").read_text().splitlines()}
+    written = {
+        line.removeprefix("--").split("=")[0]
+        for line in (tmp_path / "flags.txt").read_text().splitlines()
+    }
     rows = list(flags_page.rows_of(flags_page.page()))
-    settings = {flag for heading, flag in rows if heading.split()[0] in ("Network", "Search", "Training", "Logging")}
+    settings = {
+        flag
+        for heading, flag in rows
+        if heading.split()[0] in ("Network", "Search", "Training", "Logging")
+    }
     empty = {"proj_dims", "latency_ms"}
-    assert written == (settings - empty) | {"data", "architecture", "run", "init_from", "init_checkpoint"}
+    assert written == (settings - empty) | {
+        "data",
+        "architecture",
+        "run",
+        "init_from",
+        "init_checkpoint",
+    }
 
 
 def test_an_architecture_with_and_without_latencies(tmp_path):
@@ -100,7 +130,9 @@ def test_an_architecture_with_and_without_latencies(tmp_path):
     promised = latency_check.Promise("inference", (case,), 1.3, None)
     pi = ((0.7, 0.2, 0.1), (0.1, 0.8, 0.1))
     for latencies in (None, promised, promised.measured({"inference": times})):
-        made = architecture.Architecture("ad", "budget" if latencies else "argmax", "search", pi, (0,), latencies)
+        made = architecture.Architecture(
+            "ad", "budget" if latencies else "argmax", "search", pi, (0,), latencies
+        )
         made.save(tmp_path / "architecture.json")
         assert architecture.load(tmp_path / "architecture.json") == made
         documented.check("architecture.json", read(tmp_path / "architecture.json"))
@@ -108,7 +140,9 @@ def test_an_architecture_with_and_without_latencies(tmp_path):
 
 def test_a_latency_table_and_a_plan(tmp_path):
     spreads = {part: latency_table.Spread(1.0, 0.5, 2.0) for part in latency_table.PARTS}
-    table = latency_table.LatencyTable({"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads)
+    table = latency_table.LatencyTable(
+        {"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads
+    )
     documented.check("latency.json", table.to_json())
     cost = baselines.Cost.linear("latency", lambda blocks: table.of(blocks, "inference"))
     documented.check("plan.json", plan.Draw("search", "ad", "latency", cost, 0.05, 0).to_json())

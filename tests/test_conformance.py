@@ -32,7 +32,16 @@ TRAINING = Phase(training=True, seed=3, step=5, tau=0.5)
 
 
 def config(norm: str = "pre", cutoffs: tuple[int, ...] = (), tied: bool = False) -> ModelConfig:
-    return ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=0.3, norm=norm, cutoffs=cutoffs, tie_embeddings=tied)
+    return ModelConfig(
+        d_model=D,
+        num_heads=H,
+        d_ffn=F,
+        mem_len=M,
+        dropout_rate=0.3,
+        norm=norm,
+        cutoffs=cutoffs,
+        tie_embeddings=tied,
+    )
 
 
 def normal(*shape: int) -> tf.Tensor:
@@ -41,26 +50,43 @@ def normal(*shape: int) -> tf.Tensor:
 
 def window() -> Window:
     codes = positions.sinusoids(positions.distances(T, M, "causal"), D)
-    return Window(codes, positions.attention_mask(positions.visible(T, M, "causal"), tf.constant([0, 2, 7])))
+    return Window(
+        codes, positions.attention_mask(positions.visible(T, M, "causal"), tf.constant([0, 2, 7]))
+    )
 
 
 def trunk(blocks: str, norm: str, sampling: str = "soft", seed: int = 1) -> Transformer:
-    return Transformer(Architecture(blocks), config(norm), SearchConfig(sampling=sampling), V, seed)
+    return Transformer(
+        Architecture(blocks), config(norm), SearchConfig(sampling=sampling), V, seed
+    )
 
 
 def tokens(seq_len: int = T) -> tf.Tensor:
     """Of every cluster, ids above the special ones."""
-    return tf.constant(np.random.default_rng(seq_len).permutation(np.resize(np.arange(8, V), B * seq_len)).reshape(B, seq_len), tf.int32)
+    return tf.constant(
+        np.random.default_rng(seq_len)
+        .permutation(np.resize(np.arange(8, V), B * seq_len))
+        .reshape(B, seq_len),
+        tf.int32,
+    )
 
 
-def objective(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), seed: int = 1, tied: bool = False) -> Any:
+def objective(
+    name: str,
+    blocks: str,
+    norm: str = "pre",
+    cutoffs: tuple[int, ...] = (11, 19),
+    seed: int = 1,
+    tied: bool = False,
+) -> Any:
     built = OBJECTIVES[name](config(norm, cutoffs, tied), V, seed)
     built.build(lambda: trunk(blocks, norm, seed=seed))
     return built
 
 
 class Case(NamedTuple):
-    """Something with weights: how it is made from a seed, and its floating-point outputs for fixed inputs in a phase."""
+    """Something with weights: how it is made from a seed, and its floating-point outputs for fixed
+    inputs in a phase."""
 
     make: Callable[[int], Any]
     call: Callable[[Any, Phase], list[tf.Tensor]]
@@ -82,11 +108,23 @@ def trunk_case(blocks: str, norm: str, sampling: str = "soft") -> Case:
 
 def block_case(kinds: str, norm: str) -> Case:
     def make(seed: int) -> Block:
-        return StochasticBlock(config(norm), Initial(seed, 0.3), 4) if kinds == "s" else Block(kinds, config(norm), Initial(seed, 0.3), 4)
+        return (
+            StochasticBlock(config(norm), Initial(seed, 0.3), 4)
+            if kinds == "s"
+            else Block(kinds, config(norm), Initial(seed, 0.3), 4)
+        )
 
     def call(made: Block, phase: Phase) -> list[tf.Tensor]:
         mixture = Mixture(tf.constant([0.5, 0.3, 0.2]), None) if kinds == "s" else None
-        return [made(normal(B, T, D), normal(B, M, D) if made.attends else None, window=window(), mixture=mixture, phase=phase)]
+        return [
+            made(
+                normal(B, T, D),
+                normal(B, M, D) if made.attends else None,
+                window=window(),
+                mixture=mixture,
+                phase=phase,
+            )
+        ]
 
     return Case(make, call)
 
@@ -95,11 +133,21 @@ def softmax_case(cutoffs: tuple[int, ...]) -> Case:
     rows, targets = normal(B * T, D), tf.reshape(tokens(), [-1])
     return Case(
         lambda seed: AdaptiveSoftmax(config(cutoffs=cutoffs), V, Initial(seed, 0.3)),
-        lambda made, phase: [made.nll(rows, targets), made.log_prob(rows), tf.cast(made.predict(rows), tf.float32)],
+        lambda made, phase: [
+            made.nll(rows, targets),
+            made.log_prob(rows),
+            tf.cast(made.predict(rows), tf.float32),
+        ],
     )
 
 
-def objective_case(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int, ...] = (11, 19), tied: bool = False) -> Case:
+def objective_case(
+    name: str,
+    blocks: str,
+    norm: str = "pre",
+    cutoffs: tuple[int, ...] = (11, 19),
+    tied: bool = False,
+) -> Case:
     def call(made: Any, phase: Phase) -> list[tf.Tensor]:
         return [made.loss(made.prepare(tokens(T + 1), 7), memories_of(made.trunk), phase)[0]]
 
@@ -108,16 +156,32 @@ def objective_case(name: str, blocks: str, norm: str = "pre", cutoffs: tuple[int
 
 CASES = {
     "Norm": Case(lambda seed: Norm(D), lambda made, phase: [made(normal(B, T, D))]),
-    "Dense": Case(lambda seed: Dense(D, F, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D))]),
+    "Dense": Case(
+        lambda seed: Dense(D, F, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D))]
+    ),
     "RelativeAttention": Case(
-        lambda seed: RelativeAttention(D, H, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D), normal(B, M, D), window=window())]
+        lambda seed: RelativeAttention(D, H, Initial(seed, 0.3)),
+        lambda made, phase: [made(normal(B, T, D), normal(B, M, D), window=window())],
     ),
     **{f"Block {kinds} {norm}": block_case(kinds, norm) for kinds in "ads" for norm in NORMS},
     **{f"AdaptiveSoftmax {cutoffs}": softmax_case(cutoffs) for cutoffs in [(), (11,), (11, 19)]},
-    **{f"Transformer {blocks or 'empty'} {norm}": trunk_case(blocks, norm) for blocks in STRINGS for norm in NORMS},
+    **{
+        f"Transformer {blocks or 'empty'} {norm}": trunk_case(blocks, norm)
+        for blocks in STRINGS
+        for norm in NORMS
+    },
     "Transformer asdi straight_through": trunk_case("asdi", "pre", "straight_through"),
-    **{f"{name} {blocks} {norm}": objective_case(name, blocks, norm) for name in OBJECTIVES for blocks in ("ad", "ss") for norm in NORMS},
-    **{f"{name} tied {cutoffs}": objective_case(name, "ad", cutoffs=cutoffs, tied=True) for name in OBJECTIVES for cutoffs in [(), (11, 19)]},
+    **{
+        f"{name} {blocks} {norm}": objective_case(name, blocks, norm)
+        for name in OBJECTIVES
+        for blocks in ("ad", "ss")
+        for norm in NORMS
+    },
+    **{
+        f"{name} tied {cutoffs}": objective_case(name, "ad", cutoffs=cutoffs, tied=True)
+        for name in OBJECTIVES
+        for cutoffs in [(), (11, 19)]
+    },
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 each_objective = pytest.mark.parametrize("name", OBJECTIVES)
@@ -163,7 +227,13 @@ def test_the_gradient_reaches_every_weight_and_nothing_else(case):
     made = randomised(case.make(1))
     with tf.GradientTape() as tape:
         phases = [dataclasses.replace(TRAINING, step=step) for step in range(case.steps)]
-        loss = tf.add_n([tf.reduce_sum(out * normal(*out.shape)) for phase in phases for out in case.call(made, phase)])
+        loss = tf.add_n(
+            [
+                tf.reduce_sum(out * normal(*out.shape))
+                for phase in phases
+                for out in case.call(made, phase)
+            ]
+        )
     variables = [weight.value for weight in weights_of(made)]
     assert {id(v) for v in tape.watched_variables()} == {id(v) for v in variables}
     for weight, gradient in zip(weights_of(made), tape.gradient(loss, variables)):
@@ -198,7 +268,9 @@ def test_two_of_them_share_no_state(case):
 def test_prepare_gives_the_same_inside_tf_data_and_twice(name):
     window = tokens(T + 1)
     bare, again = (OBJECTIVES[name].prepare(window, 7) for _ in range(2))
-    inside = next(iter(tf.data.Dataset.from_tensors(window).map(lambda w: OBJECTIVES[name].prepare(w, 7))))
+    inside = next(
+        iter(tf.data.Dataset.from_tensors(window).map(lambda w: OBJECTIVES[name].prepare(w, 7)))
+    )
     assert set(bare) == set(inside)
     for key in bare:
         np.testing.assert_array_equal(bare[key], again[key])
@@ -207,7 +279,9 @@ def test_prepare_gives_the_same_inside_tf_data_and_twice(name):
 
 @each_objective
 @pytest.mark.parametrize("blocks", STRINGS)
-def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_searched(name, blocks):
+def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_searched(
+    name, blocks
+):
     made_trunks = []
 
     def make_trunk() -> Transformer:
@@ -217,8 +291,15 @@ def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_sea
     built = OBJECTIVES[name](config(), V, 1)
     built.build(make_trunk)
     assert built.visibility in ("causal", "bidirectional")
-    assert made_trunks and built.trunk in made_trunks and all(any(t is layer for layer in built.layers.values()) for t in made_trunks)
-    assert all(isinstance(layer, keras.layers.Layer) and key.isidentifier() for key, layer in built.layers.items())
+    assert (
+        made_trunks
+        and built.trunk in made_trunks
+        and all(any(t is layer for layer in built.layers.values()) for t in made_trunks)
+    )
+    assert all(
+        isinstance(layer, keras.layers.Layer) and key.isidentifier()
+        for key, layer in built.layers.items()
+    )
     assert built.trunk.pi.shape == (len(blocks), 3)
 
 
@@ -228,9 +309,17 @@ def test_a_loss_is_two_sums_further_metrics_and_memories_of_the_same_shape(name,
     built = objective(name, blocks)
     empty = built.trunk.empty_memories(B)
     nll, weight, metrics, after = built.loss(built.prepare(tokens(T + 1)), empty, EVALUATION)
-    assert nll.shape == weight.shape == () and nll.dtype == weight.dtype == tf.float32 and isinstance(metrics, dict)
+    assert (
+        nll.shape == weight.shape == ()
+        and nll.dtype == weight.dtype == tf.float32
+        and isinstance(metrics, dict)
+    )
     assert float(nll) > 0 and 0 < float(weight) <= B * T
-    assert isinstance(after, Memories) and after.hidden.shape == empty.hidden.shape and after.valid.shape == empty.valid.shape
+    assert (
+        isinstance(after, Memories)
+        and after.hidden.shape == empty.hidden.shape
+        and after.valid.shape == empty.valid.shape
+    )
     assert after.valid.numpy().tolist() == [T] * B
 
 
@@ -240,11 +329,18 @@ def test_the_sums_of_a_batch_are_those_of_its_rows_added_up(name):
     window, memories = tokens(T + 1), memories_of(built.trunk)
     nll, weight, _, after = built.loss(built.prepare(window), memories, EVALUATION)
     rows = [
-        built.loss(built.prepare(window[b : b + 1]), Memories(memories.hidden[:, b : b + 1], memories.valid[b : b + 1]), EVALUATION) for b in range(B)
+        built.loss(
+            built.prepare(window[b : b + 1]),
+            Memories(memories.hidden[:, b : b + 1], memories.valid[b : b + 1]),
+            EVALUATION,
+        )
+        for b in range(B)
     ]
     assert float(nll) == pytest.approx(sum(float(row[0]) for row in rows), rel=1e-5)
     assert float(weight) == sum(float(row[1]) for row in rows)
-    np.testing.assert_allclose(after.hidden, tf.concat([row[3].hidden for row in rows], axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        after.hidden, tf.concat([row[3].hidden for row in rows], axis=1), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_causal_lm_predicts_each_token_of_the_window_from_those_before_and_scores_no_padding():
@@ -268,4 +364,6 @@ def test_causal_lm_sums_minus_the_log_probability_of_what_is_no_padding(cutoffs,
     scored = [(b, t) for b in range(B) for t in range(T) if window[b, t + 1] != PAD]
     nll, weight, metrics, _ = built.loss(built.prepare(tf.constant(window)), memories, EVALUATION)
     assert (float(weight), metrics) == (len(scored), {}) and len(scored) == 5 + 2 + 4
-    assert float(nll) == pytest.approx(-sum(log_prob[b, t, window[b, t + 1]] for b, t in scored), rel=1e-5)
+    assert float(nll) == pytest.approx(
+        -sum(log_prob[b, t, window[b, t + 1]] for b, t in scored), rel=1e-5
+    )

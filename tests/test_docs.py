@@ -1,4 +1,5 @@
-"""The pages are true: every command in them can be typed, and is run; every link leads somewhere; every picture is shown."""
+"""The pages are true: every command in them can be typed, and is run; every link leads somewhere;
+every picture is shown."""
 
 from __future__ import annotations
 
@@ -21,42 +22,79 @@ from reader import Reader
 
 COMMANDS = {page: list(pages.commands(page)) for page in pages.PAGES}
 ALL = [command for found in COMMANDS.values() for command in found]
-OTHERS = {".venv/bin/pip", ".venv/bin/ruff", "diff", "echo", "pip", "source"}  # programs of others, or of the shell
-SCRIPTS = {"./base_model.sh": "train", "./create_tfrecords.sh": "build_data"}  # and the tool that takes their other flags
-OF_OTHERS = {"all", "flagfile", "help", "hypothesis-profile", "hypothesis-seed", "job_endpoint", "name", "requeue", "signal"}  # Beam's, Slurm's, ...
-CHECKS = {"embed(": "assert states.shape[1] == 16", "par.network(": "assert hidden.shape == (8, 32, 64)", "saved_model": "assert len(texts) == 1"}
+# programs of others, or of the shell
+OTHERS = {".venv/bin/pip", ".venv/bin/ruff", "diff", "echo", "pip", "source"}
+# and the tool that takes their other flags
+SCRIPTS = {"./base_model.sh": "train", "./create_tfrecords.sh": "build_data"}
+# Beam's, Slurm's, ...
+OF_OTHERS = {
+    "all",
+    "flagfile",
+    "help",
+    "hypothesis-profile",
+    "hypothesis-seed",
+    "job_endpoint",
+    "name",
+    "requeue",
+    "signal",
+}
+CHECKS = {
+    "embed(": "assert states.shape[1] == 16",
+    "par.network(": "assert hidden.shape == (8, 32, 64)",
+    "saved_model": "assert len(texts) == 1",
+}
 PYTHON = ("python", "python3", ".venv/bin/python")
 
 
 def flags_of(tool: str, arguments: Sequence[str] = ()) -> common.Flags:
-    """The flags of a tool; of benchmark, those of the subject that its first argument names, if it names one."""
+    """The flags of a tool; of benchmark, those of the subject that its first argument names, if it
+    names one."""
     module = importlib.import_module(f"par.tools.{tool}")
     if tool != "benchmark":
         return module.FLAGS
-    return module.SUBJECTS[arguments[0]].flags if arguments and arguments[0] in module.SUBJECTS else module.OVERVIEW
+    return (
+        module.SUBJECTS[arguments[0]].flags
+        if arguments and arguments[0] in module.SUBJECTS
+        else module.OVERVIEW
+    )
 
 
 def parsed(tool: str, arguments: Sequence[str]) -> int:
-    """The exit code of a tool that is given these arguments and then does nothing; what it refuses is on stderr."""
+    """The exit code of a tool that is given these arguments and then does nothing; what it refuses
+    is on stderr."""
     for argument in arguments:
         if argument.startswith("--flagfile="):
             path = Path(argument.partition("=")[2])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    named = list(arguments[1:]) if tool == "benchmark" and arguments[0] in benchmark.SUBJECTS else list(arguments)
+    named = (
+        list(arguments[1:])
+        if tool == "benchmark" and arguments[0] in benchmark.SUBJECTS
+        else list(arguments)
+    )
     return common.run(flags_of(tool, arguments), lambda _: 0, named)
 
 
 def tools_of(commands: Sequence[pages.Command]) -> set[str]:
     """The tools that commands call."""
-    return {tool for command in commands for tool in re.findall(r"\btools/(\w+)\.py", command.text)}
+    return {
+        tool for command in commands for tool in re.findall(r"\btools/(\w+)\.py", command.text)
+    }
 
 
 def not_there(code: str) -> list[str]:
     """What Python code takes from this project that is not there."""
-    taken = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "par"]
+    taken = [
+        node
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "par"
+    ]
     names = [(node.module, each.name) for node in taken for each in node.names]
-    return [f"{module}.{name}" for module, name in names if not (ROOT / module.replace(".", "/") / f"{name}.py").is_file() and not has(module, name)]
+    return [
+        f"{module}.{name}"
+        for module, name in names
+        if not (ROOT / module.replace(".", "/") / f"{name}.py").is_file() and not has(module, name)
+    ]
 
 
 def has(module: str, name: str) -> bool:
@@ -71,36 +109,71 @@ def refusal(call: list[str], typed: str, pytest_options: str) -> str:
         program, arguments = f"par-{Path(arguments[0]).stem}", arguments[1:]
     if program.startswith("par-"):
         tool = program.removeprefix("par-").replace("-", "_")
-        return f"there is no tool {tool}" if tool not in TOOLS else "refused" * bool(parsed(tool, arguments))
+        return (
+            f"there is no tool {tool}"
+            if tool not in TOOLS
+            else "refused" * bool(parsed(tool, arguments))
+        )
     if program in SCRIPTS:
-        return "refused" * bool(not os.access(ROOT / program, os.X_OK) or parsed(SCRIPTS[program], arguments))
+        return "refused" * bool(
+            not os.access(ROOT / program, os.X_OK) or parsed(SCRIPTS[program], arguments)
+        )
     if program == "tests/run.sh":
-        wrong = [each for each in arguments if each.startswith("-") and each != "--all" and each.split("=")[0] not in pytest_options]
-        return " ".join(wrong + [each for each in arguments if each.endswith(".py") and not (ROOT / each).is_file()])
+        wrong = [
+            each
+            for each in arguments
+            if each.startswith("-")
+            and each != "--all"
+            and each.split("=")[0] not in pytest_options
+        ]
+        return " ".join(
+            wrong
+            + [each for each in arguments if each.endswith(".py") and not (ROOT / each).is_file()]
+        )
     if program in PYTHON and arguments[0].startswith("tests/"):
         source = (ROOT / arguments[0]).read_text(encoding="utf-8")
         return " ".join(each for each in arguments[1:] if f'"{each.split("=")[0]}"' not in source)
     if program in PYTHON and arguments[0] in ("-c", "-"):
-        code = arguments[1] if arguments[0] == "-c" else re.search(r"<<(\w+)\n(.*)\n\1$", typed, re.DOTALL)[2]
+        code = (
+            arguments[1]
+            if arguments[0] == "-c"
+            else re.search(r"<<(\w+)\n(.*)\n\1$", typed, re.DOTALL)[2]
+        )
         return " ".join(not_there(code))
-    return "" if program in OTHERS or (program in PYTHON and arguments[0] == "-m") else f"{program} is no program that these pages may name"
+    return (
+        ""
+        if program in OTHERS or (program in PYTHON and arguments[0] == "-m")
+        else f"{program} is no program that these pages may name"
+    )
 
 
 @pytest.fixture(scope="module")
 def pytest_options() -> str:
     """What pytest says about its options, those of its plug-ins too."""
-    return subprocess.run([sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 @pytest.mark.parametrize("page", [page for page in pages.PAGES if COMMANDS[page]])
-def test_every_command_names_a_program_that_is_there_with_flags_and_values_that_it_takes(page, pytest_options, tmp_path, monkeypatch, capsys):
+def test_every_command_names_a_program_that_is_there_with_flags_and_values_that_it_takes(
+    page, pytest_options, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     for command in COMMANDS[page]:
         if not command.is_script:
             called = pages.calls(command.text)
             assert called, command
             for call in called:
-                assert not refusal(call, command.text, pytest_options), (command, call, capsys.readouterr().err)
+                assert not refusal(call, command.text, pytest_options), (
+                    command,
+                    call,
+                    capsys.readouterr().err,
+                )
 
 
 def test_a_script_in_a_page_calls_tools_with_flags_that_they_have(tmp_path, monkeypatch):
@@ -113,23 +186,38 @@ def test_a_script_in_a_page_calls_tools_with_flags_that_they_have(tmp_path, monk
 
 
 def test_no_command_stands_where_it_is_not_read():
-    typed = re.compile(r"^\s*(?:\$ .*|(?:\.venv/bin/)?python (?:tools|tests)/.*|\./\w+\.sh.*|par-\w+ .*)$", re.MULTILINE)
+    typed = re.compile(
+        r"^\s*(?:\$ .*|(?:\.venv/bin/)?python (?:tools|tests)/.*|\./\w+\.sh.*|par-\w+ .*)$",
+        re.MULTILINE,
+    )
     for page in pages.PAGES:
         assert typed.findall(pages.prose(page)) == [], page
         for block in pages.blocks(page):
-            assert block.language, f"{page}, line {block.line}: a block says what it holds, such as sh, console, text or python"
-            assert block.language in pages.SHELL or not typed.findall("\n".join(block.lines)), (page, block)
-            assert block.language != "console" or any(line.startswith("$ ") for line in block.lines), (page, block)
+            assert block.language, (
+                f"{page}, line {block.line}: a block says what it holds, such as sh, console, text"
+                " or python"
+            )
+            assert block.language in pages.SHELL or not typed.findall("\n".join(block.lines)), (
+                page,
+                block,
+            )
+            assert block.language != "console" or any(
+                line.startswith("$ ") for line in block.lines
+            ), (page, block)
 
 
 def names(flags: common.Flags) -> set[str]:
     """The flags, and what turns a switch off."""
-    return {name for each in flags for name in (each, *([f"no{each}"] if flags[each].boolean else []))}
+    return {
+        name for each in flags for name in (each, *([f"no{each}"] if flags[each].boolean else []))
+    }
 
 
 def test_a_flag_that_a_page_speaks_of_is_one_of_its_tool_or_of_any(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    every = [flags_of(tool) for tool in TOOLS] + [subject.flags for subject in benchmark.SUBJECTS.values()]
+    every = [flags_of(tool) for tool in TOOLS] + [
+        subject.flags for subject in benchmark.SUBJECTS.values()
+    ]
     known = OF_OTHERS.union(*map(names, every))
     checked = 0
     for page in pages.PAGES:
@@ -138,10 +226,20 @@ def test_a_flag_that_a_page_speaks_of_is_one_of_its_tool_or_of_any(tmp_path, mon
             tool = named and named[1] in TOOLS and named[1]
             if tool or span.startswith("--"):
                 there = names(flags_of(tool, [named[2]])) | {"help"} if tool else known
-                assert {name for name in re.findall(r"(?<![\w-])--\[?(?:no\])?([\w-]+)", span)} <= there, (page, span)
+                assert {
+                    name for name in re.findall(r"(?<![\w-])--\[?(?:no\])?([\w-]+)", span)
+                } <= there, (page, span)
             if tool:
-                given = [each for each in span.split() if re.match(r"--\w+=[^A-Z<.]", each) and "|" not in each]
-                assert parsed(tool, [*([named[2]] if named[2] else []), *given]) == 0, (page, span, capsys.readouterr().err)
+                given = [
+                    each
+                    for each in span.split()
+                    if re.match(r"--\w+=[^A-Z<.]", each) and "|" not in each
+                ]
+                assert parsed(tool, [*([named[2]] if named[2] else []), *given]) == 0, (
+                    page,
+                    span,
+                    capsys.readouterr().err,
+                )
                 checked += 1
     assert checked > 10
 
@@ -152,7 +250,9 @@ def test_every_link_and_picture_of_a_page_leads_somewhere(page):
         if not re.match(r"https?:", target):
             path, anchor = pages.place(page, target)
             assert path.exists() and ROOT in (path, *path.parents), (page, target)
-            assert not anchor or (path.suffix == ".md" and anchor in pages.anchors(str(path.relative_to(ROOT)))), (page, target)
+            assert not anchor or (
+                path.suffix == ".md" and anchor in pages.anchors(str(path.relative_to(ROOT)))
+            ), (page, target)
 
 
 def test_every_picture_and_every_page_of_docs_is_shown_or_linked():
@@ -160,7 +260,9 @@ def test_every_picture_and_every_page_of_docs_is_shown_or_linked():
     there = {path for path in (ROOT / "docs").iterdir() if not path.name.startswith(".")}
     assert there - shown == {ROOT / "docs" / "README.md"} - shown
     listed = {pages.place("docs/README.md", target)[0] for target in pages.links("docs/README.md")}
-    assert {path for path in there if path.suffix == ".md"} - listed == {ROOT / "docs" / "README.md"}
+    assert {path for path in there if path.suffix == ".md"} - listed == {
+        ROOT / "docs" / "README.md"
+    }
 
 
 def test_every_page_s_tables_have_headings_and_rows_of_one_width():
@@ -170,14 +272,25 @@ def test_every_page_s_tables_have_headings_and_rows_of_one_width():
     for page in pages.PAGES:
         for table in re.findall(r"(?:^\|.*\n)+", pages.prose(page) + "\n", re.MULTILINE):
             head, rule, *rows = table.splitlines()
-            assert re.fullmatch(r"[|:\- ]+", rule) and rows and re.search(r"\w", head), (page, head)
+            assert re.fullmatch(r"[|:\- ]+", rule) and rows and re.search(r"\w", head), (
+                page,
+                head,
+            )
             assert {width(row) for row in (rule, *rows)} == {width(head)}, (page, head)
 
 
 def test_the_map_in_contributing_has_a_line_for_every_wing_of_the_library():
-    [tree] = [block.lines for block in pages.blocks("CONTRIBUTING.md") if block.lines[0].startswith("base_model.sh")]
+    [tree] = [
+        block.lines
+        for block in pages.blocks("CONTRIBUTING.md")
+        if block.lines[0].startswith("base_model.sh")
+    ]
     named = [line.split()[0] for line in tree if line.startswith("  par/")]
-    wings = [path.parent.relative_to(ROOT) for path in (ROOT / "par").glob("**/__init__.py") if path.parent != ROOT / "par"]
+    wings = [
+        path.parent.relative_to(ROOT)
+        for path in (ROOT / "par").glob("**/__init__.py")
+        if path.parent != ROOT / "par"
+    ]
     assert sorted(named) == sorted(f"{wing}/" for wing in wings)
 
 
@@ -185,12 +298,15 @@ def test_readme_stays_short():
     assert len(pages.text("README.md").splitlines()) <= 220
 
 
-@pytest.mark.slow  # most of the commands of the pages: a dozen trainings among them, and three tables of latencies
+# most of the commands of the pages: a dozen trainings among them, and three tables of latencies
+@pytest.mark.slow
 def test_all_commands_of_the_pages_run_in_their_order_but_those_that_say_why_not(tmp_path):
     reader, run, left = Reader(tmp_path), [], []
     with contextlib.closing(reader):
         for page in pages.PAGES:
-            steps = [(block.line, block) for block in pages.blocks(page) if block.language == "python"]
+            steps = [
+                (block.line, block) for block in pages.blocks(page) if block.language == "python"
+            ]
             steps += [(command.line, command) for command in COMMANDS[page]]
             for _, step in sorted(steps, key=lambda pair: pair[0]):
                 if isinstance(step, pages.Command) and step.mark:
@@ -200,7 +316,11 @@ def test_all_commands_of_the_pages_run_in_their_order_but_those_that_say_why_not
                     wrong = reader.command(step)
                 else:
                     code = "\n".join(step.lines)
-                    wrong = reader.python("\n".join([code, *(check for name, check in CHECKS.items() if name in code)]))
+                    wrong = reader.python(
+                        "\n".join(
+                            [code, *(check for name, check in CHECKS.items() if name in code)]
+                        )
+                    )
                 assert not wrong, f"{page}, line {step.line}: {step}\n{wrong}"
                 run.append(step)
     done = [step for step in run if isinstance(step, pages.Command)]
@@ -215,7 +335,11 @@ def test_a_command_that_the_tests_leave_out_says_why():
 
 
 def test_every_line_of_the_guide_s_troubleshooting_is_one_that_the_program_says():
-    said = "".join(path.read_text(encoding="utf-8") for where in ("par", "tools") for path in sorted((ROOT / where).rglob("*.py")))
+    said = "".join(
+        path.read_text(encoding="utf-8")
+        for where in ("par", "tools")
+        for path in sorted((ROOT / where).rglob("*.py"))
+    )
     table = pages.text("docs/guide.md").partition("\n## Troubleshooting\n")[2]
     messages = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     assert len(messages) > 10

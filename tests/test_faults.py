@@ -1,6 +1,8 @@
-"""Faults that are injected for real, met by the commands: refused in one line with the documented exit code, nothing overwritten or half-written.
+"""Faults that are injected for real, met by the commands: refused in one line with the documented
+exit code, nothing overwritten or half-written.
 
-A disk that is full or takes no more, records, tokenizers and settings that are damaged or another run's, and files that can't be what they claim.
+A disk that is full or takes no more, records, tokenizers and settings that are damaged or another
+run's, and files that can't be what they claim.
 What a module refuses by itself is in its own test file; here is what reaches the user.
 """
 
@@ -37,7 +39,16 @@ from recorded_run import make_run
 from small import small_config, trainer
 from synthetic import make_data
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+    "--arch_lr=0.03",
+    "--epochs=2",
+)
 SAVING = {"log_every": 13, "record_every": 2, "save_every": 20}
 HALF_WRITTEN = re.compile(r"partial|_temp|tempstate|\.tmp")
 MEGABYTE = 1024  # in KiB
@@ -51,7 +62,14 @@ def data_dir(tmp_path_factory) -> Path:
 
     draw = np.random.default_rng(0)
     tokens = [copies(length, draw) for length in (1_000, 200, 200)]
-    return make_data(tmp_path_factory.mktemp("data") / "copies", *tokens, vocab_size=40, batch_size=4, seq_len=8, shards=2)
+    return make_data(
+        tmp_path_factory.mktemp("data") / "copies",
+        *tokens,
+        vocab_size=40,
+        batch_size=4,
+        seq_len=8,
+        shards=2,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +85,8 @@ def whole(tmp_path_factory, data_dir) -> Any:
 
 @pytest.fixture
 def finished(whole, data_dir, tmp_path) -> Path:
-    """A copy of the finished search and of its data, to be damaged: tmp_path/data, and the run's path."""
+    """A copy of the finished search and of its data, to be damaged: tmp_path/data, and the run's
+    path."""
     shutil.copytree(data_dir, tmp_path / "data")
     config = json.loads((whole.run_dir / "config.json").read_text())
     shutil.copytree(whole.run_dir, tmp_path / "run")
@@ -102,32 +121,49 @@ def disk(no_small_disk) -> Callable[[Path, str], AbstractContextManager[SmallDis
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def refused(done: Finished, code: int, *words: str) -> None:
     """The last line on stderr is the only error; it has these words. Nothing is on stdout."""
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert (done.code, done.out, len(errors)) == (code, "", 1) and done.err.endswith(errors[0] + "\n") and "Traceback" not in done.err, done
+    assert (
+        (done.code, done.out, len(errors)) == (code, "", 1)
+        and done.err.endswith(errors[0] + "\n")
+        and "Traceback" not in done.err
+    ), done
     for word in words:
         assert word in errors[0], (word, errors[0])
 
 
 def told(message: str, path: str, reason: str = "No space left on device") -> None:
     """The message names what could not be written, why, what it needs and what is free."""
-    assert re.search(rf"can't write \S*{path}\S* \({reason}; it needs [1-9][\d,]* bytes, [\d,]+ are free\)", message), message
+    assert re.search(
+        rf"can't write \S*{path}\S* \({reason}; it needs [1-9][\d,]* bytes, [\d,]+ are free\)",
+        message,
+    ), message
 
 
 def nothing_half_written(root: Path) -> None:
     assert not [path for path in root.rglob("*") if HALF_WRITTEN.search(path.name)]
     for index in (root / "checkpoints").rglob("*.index"):
         reader = tf.train.load_checkpoint(str(index.with_suffix("")))
-        assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
+        assert all(
+            reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map()
+        )
 
 
 def equal(run_dir: Path, whole: Any) -> None:
-    """The run that met a fault ended as the one that met none, to the last bit: state, history, log, TensorBoard."""
-    assert final_state.differences(run_dir, whole.run_dir) == [] and len(final_state.tensors(run_dir)) > 30
+    """The run that met a fault ended as the one that met none, to the last bit: state, history,
+    log, TensorBoard."""
+    assert (
+        final_state.differences(run_dir, whole.run_dir) == []
+        and len(final_state.tensors(run_dir)) > 30
+    )
 
 
 # ---- the disk is full, or takes no more ----
@@ -135,15 +171,25 @@ def equal(run_dir: Path, whole: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "size", "victim"), [("checkpoints", "100k", "checkpoints/best/ckpt-31"), ("tensorboard", "16k", "tensorboard/train")]
+    ("place", "size", "victim"),
+    [
+        ("checkpoints", "100k", "checkpoints/best/ckpt-31"),
+        ("tensorboard", "16k", "tensorboard/train"),
+    ],
 )
-def test_a_disk_that_fills_up_while_training_is_said_and_the_run_goes_on_bit_for_bit(disk, tmp_path, data_dir, whole, place, size, victim):
+def test_a_disk_that_fills_up_while_training_is_said_and_the_run_goes_on_bit_for_bit(
+    disk, tmp_path, data_dir, whole, place, size, victim
+):
     with disk(tmp_path / "run" / place, size) as small:
         run_dir = small.seen.parent
         with pytest.raises(ResourceError) as caught:
             trainer(run_dir, whole.config, data_dir, **SAVING).run()
         told(str(caught.value), victim)
-        assert place == "tensorboard" or "; checkpoint ckpt-20 is whole: free some disk space and run the same command again" in str(caught.value)
+        assert (
+            place == "tensorboard"
+            or "; checkpoint ckpt-20 is whole: free some disk space and run the same command again"
+            in str(caught.value)
+        )
         nothing_half_written(run_dir)
         small.change("size=64m")
         again = trainer(run_dir, whole.config, data_dir, **SAVING)
@@ -154,7 +200,9 @@ def test_a_disk_that_fills_up_while_training_is_said_and_the_run_goes_on_bit_for
 
 @pytest.mark.slow  # a training and a half for each size
 @pytest.mark.parametrize("kilobytes", [16, 24, 40, 64, 104, 128, 200, 264])
-def test_wherever_a_disk_of_the_run_is_full_the_run_goes_on_bit_for_bit_once_there_is_room(disk, tmp_path, data_dir, whole, kilobytes):
+def test_wherever_a_disk_of_the_run_is_full_the_run_goes_on_bit_for_bit_once_there_is_room(
+    disk, tmp_path, data_dir, whole, kilobytes
+):
     with disk(tmp_path / "disk", f"{kilobytes}k") as small:
         run_dir = small.seen / "run"
         with pytest.raises(ResourceError) as caught:
@@ -167,7 +215,9 @@ def test_wherever_a_disk_of_the_run_is_full_the_run_goes_on_bit_for_bit_once_the
 
 
 @pytest.mark.slow
-def test_checkpoints_on_a_disk_that_turns_read_only_are_said_and_the_run_goes_on_bit_for_bit(disk, tmp_path, data_dir, whole):
+def test_checkpoints_on_a_disk_that_turns_read_only_are_said_and_the_run_goes_on_bit_for_bit(
+    disk, tmp_path, data_dir, whole
+):
     with disk(tmp_path / "run" / "checkpoints", "64m") as small:
         run_dir = small.seen.parent
         run = trainer(run_dir, whole.config, data_dir, **SAVING)
@@ -186,7 +236,9 @@ def test_checkpoints_on_a_disk_that_turns_read_only_are_said_and_the_run_goes_on
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 @pytest.mark.parametrize("name", ["history.jsonl", "training_log.log"])
-def test_a_log_that_can_not_grow_is_said_and_the_run_goes_on_bit_for_bit(tmp_path, data_dir, whole, name):
+def test_a_log_that_can_not_grow_is_said_and_the_run_goes_on_bit_for_bit(
+    tmp_path, data_dir, whole, name
+):
     run_dir = tmp_path / "run"
     with pytest.raises(StoppedError):
         trainer(run_dir, whole.config, data_dir, **SAVING).run(should_stop=lambda step: step >= 20)
@@ -201,14 +253,21 @@ def test_a_log_that_can_not_grow_is_said_and_the_run_goes_on_bit_for_bit(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["read-only", "below a file"])
-def test_a_run_directory_that_can_not_be_written_is_refused_before_any_work(disk, tmp_path, data_dir, call, kind):
+def test_a_run_directory_that_can_not_be_written_is_refused_before_any_work(
+    disk, tmp_path, data_dir, call, kind
+):
     with disk(tmp_path / "disk", "64k") as small:
         (small.seen / "file").write_text("something else")
         run_dir, reason = small.seen / "file" / "run", "Not a directory"
         if kind == "read-only":
             small.change("ro")
             run_dir, reason = small.seen / "new" / "run", "Read-only file system"
-        refused(call("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=d", *NETWORK), 1, str(run_dir), reason)
+        refused(
+            call("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=d", *NETWORK),
+            1,
+            str(run_dir),
+            reason,
+        )
         assert contents(small.seen) == {"file": b"something else"}
 
 
@@ -216,18 +275,39 @@ def test_a_line_that_does_not_fit_leaves_the_file_as_it_was(disk, tmp_path):
     with disk(tmp_path / "disk", "16k") as small:
         path = small.seen / "history.jsonl"
         files.append_text(path, "x" * 15_000)
-        with pytest.raises(ResourceError, match=r"can't write .*history\.jsonl \(No space left on device; it needs 9,000 bytes, 0 are free\)"):
+        with pytest.raises(
+            ResourceError,
+            match=(
+                r"can't write .*history\.jsonl \(No space left on device; it needs 9,000 bytes, 0"
+                r" are free\)"
+            ),
+        ):
             files.append_text(path, "y" * 9_000)
         assert path.read_text() == "x" * 15_000
 
 
 @pytest.mark.parametrize(
     ("filler", "victim"),
-    [(4, "run/lock"), (3, "run/flags.txt"), (2, "run/config.json"), (1, "run/environment.json"), (0, "run/t")],
+    [
+        (4, "run/lock"),
+        (3, "run/flags.txt"),
+        (2, "run/config.json"),
+        (1, "run/environment.json"),
+        (0, "run/t"),
+    ],
     ids=["lock", "flags.txt", "config.json", "environment.json", "logs"],
 )
-def test_a_disk_that_is_full_when_a_run_starts_is_said_and_the_same_command_works_with_room(disk, tmp_path, data_dir, call, filler, victim):
-    command = ("train", f"--data={data_dir}", "--architecture=d", *NETWORK, "--epochs=1", "--record_every=1")
+def test_a_disk_that_is_full_when_a_run_starts_is_said_and_the_same_command_works_with_room(
+    disk, tmp_path, data_dir, call, filler, victim
+):
+    command = (
+        "train",
+        f"--data={data_dir}",
+        "--architecture=d",
+        *NETWORK,
+        "--epochs=1",
+        "--record_every=1",
+    )
     with disk(tmp_path / "disk", "16k") as small:  # every file takes 4 kB at least
         (small.seen / "filler").write_bytes(bytes(4096 * filler))
         run_dir = small.seen / "run"
@@ -242,7 +322,14 @@ def test_a_disk_that_is_full_when_a_run_starts_is_said_and_the_same_command_work
 
 @pytest.mark.slow  # two trainings as commands
 def test_a_limit_on_the_size_of_files_is_met_as_a_full_disk_by_train(tmp_path, data_dir, run_tool):
-    flags = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", "--architecture=d", *NETWORK, "--d_model=64", "--epochs=1")
+    flags = (
+        f"--data={data_dir}",
+        f"--run={tmp_path / 'run'}",
+        "--architecture=d",
+        *NETWORK,
+        "--d_model=64",
+        "--epochs=1",
+    )
     done = run_tool("train", *flags, prefix=limited(1 << 16))
     refused(done, 6, "raise the limit of a file's size (ulimit -f) and run the same command again")
     told(done.err, "run/checkpoints/best/ckpt-31", "File too large")
@@ -257,11 +344,22 @@ def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool,
     flags = {
         "train": (f"--data={root / 'data'}", f"--run={root / 'new'}", *NETWORK),
         "evaluate": (f"--run={finished}",),
-        "build_data": (f"--input_text={root / 'text.txt'}", "--model_type=char", "--batch_size=2", "--seq_len=4", f"--output_dir={root / 'new'}"),
+        "build_data": (
+            f"--input_text={root / 'text.txt'}",
+            "--model_type=char",
+            "--batch_size=2",
+            "--seq_len=4",
+            f"--output_dir={root / 'new'}",
+        ),
     }[tool]
     before = contents(root)
     done = run_tool(tool, *flags, prefix=limited(0))
-    refused(done, 6, "No usable temporary directory found in", "each must take 65,536 bytes: free some disk space, or name one by TMPDIR")
+    refused(
+        done,
+        6,
+        "No usable temporary directory found in",
+        "each must take 65,536 bytes: free some disk space, or name one by TMPDIR",
+    )
     done = run_tool(tool, *flags, prefix=limited(1 << 15))
     refused(done, 6)
     assert "temporary files (File too large; it needs 65,536 bytes" in done.err
@@ -278,7 +376,9 @@ def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool,
     ],
     ids=["derive", "plot_pi", "curves", "report"],
 )
-def test_results_that_can_not_be_written_leave_the_old_ones(tmp_path, run_tool, tool, flags, victim):
+def test_results_that_can_not_be_written_leave_the_old_ones(
+    tmp_path, run_tool, tool, flags, victim
+):
     run = make_run(tmp_path / "logs" / "search", "ss")
     (run / victim).parent.mkdir(exist_ok=True)
     (run / victim).write_text("the old one")
@@ -290,7 +390,9 @@ def test_results_that_can_not_be_written_leave_the_old_ones(tmp_path, run_tool, 
     assert run_tool(tool, f"--run={run}", *flags).code == 0 and contents(run) != before
 
 
-@pytest.mark.parametrize("number", range(4), ids=["pi.gif", "pi.png", "pi_over_time.png", "curves.png"])
+@pytest.mark.parametrize(
+    "number", range(4), ids=["pi.gif", "pi.png", "pi_over_time.png", "curves.png"]
+)
 def test_every_picture_is_whole_or_not_there_on_a_full_disk(disk, tmp_path, call, number):
     names = ("pi.gif", "pi.png", "pi_over_time.png", "curves.png")
     run = make_run(tmp_path / "search", "ss", count=3)
@@ -300,7 +402,9 @@ def test_every_picture_is_whole_or_not_there_on_a_full_disk(disk, tmp_path, call
         done = call("plot_pi", f"--run={run}", f"--output_dir={small.seen}")
         assert done.code == 6 and done.err.count("\n") == 1
         told(done.err, names[number])
-        assert contents(small.seen) == {name: (run / "plots" / name).read_bytes() for name in names[:number]}
+        assert contents(small.seen) == {
+            name: (run / "plots" / name).read_bytes() for name in names[:number]
+        }
 
 
 BUILD = ("--vocab_size=300", "--batch_size=2", "--seq_len=4", "--shards=2")
@@ -308,25 +412,49 @@ BUILD = ("--vocab_size=300", "--batch_size=2", "--seq_len=4", "--shards=2")
 
 @pytest.mark.slow  # three builds for each size
 @pytest.mark.parametrize("kilobytes", [4, 8, 12, 20, 48, 80])
-def test_a_data_set_that_does_not_fit_leaves_the_old_one_and_nothing_else(disk, tmp_path, run_tool, kilobytes):
+def test_a_data_set_that_does_not_fit_leaves_the_old_one_and_nothing_else(
+    disk, tmp_path, run_tool, kilobytes
+):
     draw = np.random.default_rng(0)
     words = ["".join(draw.choice(list("abcdefghij"), 4)) for _ in range(50)]
-    (tmp_path / "text.txt").write_text("".join(" ".join(draw.choice(words, 9)) + "\n" for _ in range(200)))
+    (tmp_path / "text.txt").write_text(
+        "".join(" ".join(draw.choice(words, 9)) + "\n" for _ in range(200))
+    )
     flags = (f"--input_text={tmp_path / 'text.txt'}", *BUILD)
     with disk(tmp_path / "disk", f"{kilobytes}k") as small:
         target = small.seen / "own"
         target.mkdir()
-        done = run_tool("build_data", *flags, f"--output_dir={small.path / 'own'}", prefix=small.prefix)
-        refused(done, 6, str(small.path / "own"), "No space left on device", "free some disk space")
+        done = run_tool(
+            "build_data", *flags, f"--output_dir={small.path / 'own'}", prefix=small.prefix
+        )
+        refused(
+            done, 6, str(small.path / "own"), "No space left on device", "free some disk space"
+        )
         assert re.search(r"[1-9][\d,]* bytes", done.err) and ".partial" not in done.err
         assert [str(path.relative_to(small.seen)) for path in small.seen.rglob("*")] == ["own"]
         small.change("size=64m")
-        assert run_tool("build_data", *flags, f"--output_dir={small.path / 'own'}", prefix=small.prefix).code == 0
+        assert (
+            run_tool(
+                "build_data", *flags, f"--output_dir={small.path / 'own'}", prefix=small.prefix
+            ).code
+            == 0
+        )
         built = contents(target)
         room = -(-sum(-(-len(content) // 4096) for content in built.values()) * 4) + kilobytes
         small.change(f"size={room}k")
-        done = run_tool("build_data", *flags, "--lowercase", "--overwrite", f"--output_dir={small.path / 'own'}", prefix=small.prefix)
-        assert done.code == 6 and contents(target) == built and [path.name for path in small.seen.iterdir()] == ["own"]
+        done = run_tool(
+            "build_data",
+            *flags,
+            "--lowercase",
+            "--overwrite",
+            f"--output_dir={small.path / 'own'}",
+            prefix=small.prefix,
+        )
+        assert (
+            done.code == 6
+            and contents(target) == built
+            and [path.name for path in small.seen.iterdir()] == ["own"]
+        )
 
 
 # ---- record files are not those that were built ----
@@ -340,7 +468,9 @@ def flip(path: Path) -> None:
 
 def cut_at(end: int | float) -> Callable[[Path], None]:
     """Cuts a file at a byte, or at a share of its bytes."""
-    return lambda path: os.truncate(path, int(end if isinstance(end, int) else end * path.stat().st_size))
+    return lambda path: os.truncate(
+        path, int(end if isinstance(end, int) else end * path.stat().st_size)
+    )
 
 
 def cut_between_records(path: Path) -> None:
@@ -351,20 +481,37 @@ def cut_between_records(path: Path) -> None:
 RECORDS = {
     "a flipped byte": (
         flip,
-        r"is not the file that was built: damaged in the record at byte \d+: SHA-256 [0-9a-f]{64}, but the manifest says [0-9a-f]",
+        (
+            r"is not the file that was built: damaged in the record at byte \d+: SHA-256"
+            r" [0-9a-f]{64}, but the manifest says [0-9a-f]"
+        ),
     ),
-    "cut inside a record": (cut_at(0.6), r"ends at byte \d+: it has \d+ bytes, but the manifest says \d+"),
-    "cut at a record boundary": (cut_between_records, r"ends at byte \d+: it has \d+ bytes, but the manifest says \d+"),
+    "cut inside a record": (
+        cut_at(0.6),
+        r"ends at byte \d+: it has \d+ bytes, but the manifest says \d+",
+    ),
+    "cut at a record boundary": (
+        cut_between_records,
+        r"ends at byte \d+: it has \d+ bytes, but the manifest says \d+",
+    ),
     "empty": (cut_at(0), r"ends at byte 0: it has 0 bytes, but the manifest says \d+"),
     "missing": (Path.unlink, "is missing: run tools/build_data.py again"),
-    "too long": (lambda path: path.write_bytes(path.read_bytes() * 2), r"goes on at byte \d+: it has \d+ bytes, but the manifest says \d+"),
+    "too long": (
+        lambda path: path.write_bytes(path.read_bytes() * 2),
+        r"goes on at byte \d+: it has \d+ bytes, but the manifest says \d+",
+    ),
     "a directory": (lambda path: (path.unlink(), path.mkdir()), "is missing"),
-    "one more": (lambda path: shutil.copy(path, path.with_name("part-00009-of-00010.tfrecord")), r"is not in the manifest: remove it"),
+    "one more": (
+        lambda path: shutil.copy(path, path.with_name("part-00009-of-00010.tfrecord")),
+        r"is not in the manifest: remove it",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", RECORDS)
-def test_records_that_are_not_those_that_were_built_are_found_before_training_and_evaluation(finished, call, fault):
+def test_records_that_are_not_those_that_were_built_are_found_before_training_and_evaluation(
+    finished, call, fault
+):
     damage, said = RECORDS[fault]
     data, run_dir = finished.parent / "data", finished.parent / "new"
     for split in ("train", "valid"):
@@ -375,7 +522,9 @@ def test_records_that_are_not_those_that_were_built_are_found_before_training_an
         (call("evaluate", f"--run={finished}", "--split=valid"), "valid"),
     ):
         refused(done, 3)
-        assert re.search(rf"/data/{split}/part-0000[19]-of-000\d\d?\d?\.tfrecord {said}", done.err), done.err
+        assert re.search(
+            rf"/data/{split}/part-0000[19]-of-000\d\d?\d?\.tfrecord {said}", done.err
+        ), done.err
     assert not run_dir.exists() and contents(finished) == before
 
 
@@ -396,15 +545,27 @@ def other_tokenizer(data: Path) -> str:
 
 @pytest.mark.parametrize(
     ("name", "was", "now"),
-    [("vocab_size", 40, 41), ("batch_size", 4, 5), ("seq_len", 8, 9), ("tokenizer_sha256", "", "")],
+    [
+        ("vocab_size", 40, 41),
+        ("batch_size", 4, 5),
+        ("seq_len", 8, 9),
+        ("tokenizer_sha256", "", ""),
+    ],
     ids=lambda value: str(value),
 )
-def test_a_run_is_continued_only_with_data_of_its_vocabulary_tokenizer_batch_and_window(finished, call, name, was, now):
+def test_a_run_is_continued_only_with_data_of_its_vocabulary_tokenizer_batch_and_window(
+    finished, call, name, was, now
+):
     sizes = {"vocab_size": 40, "batch_size": 4, "seq_len": 8}
     data = finished.parent / "data"
     if name in sizes:
         draw = np.random.default_rng(0)
-        data = make_data(finished.parent / "other", *(draw.integers(8, 40, n) for n in (1_000, 200, 200)), **sizes | {name: now}, shards=2)
+        data = make_data(
+            finished.parent / "other",
+            *(draw.integers(8, 40, n) for n in (1_000, 200, 200)),
+            **sizes | {name: now},
+            shards=2,
+        )
     else:
         was, now = manifest.load(data).tokenizer_sha256, other_tokenizer(data)
     os.remove(finished / "summary.json")  # it would go on
@@ -434,12 +595,22 @@ def test_a_run_is_evaluated_with_data_of_another_batch_and_window(finished, data
 
 
 @pytest.mark.parametrize("tool", ["train", "evaluate"])
-def test_a_token_outside_the_vocabulary_is_found_though_every_hash_is_right(tmp_path, finished, call, tool):
+def test_a_token_outside_the_vocabulary_is_found_though_every_hash_is_right(
+    tmp_path, finished, call, tool
+):
     tokens = [np.arange(length) % 32 + 8 for length in (1_000, 200, 200)]
     data = make_data(tmp_path / "one", *tokens, vocab_size=40, batch_size=4, seq_len=8)
     forge(data, np.full([4, 9], 40, np.int32))
-    flags = ("--architecture=d", f"--run={tmp_path / 'new'}") if tool == "train" else (f"--run={finished}", "--split=valid")
-    refused(call(tool, f"--data={data}", *flags), 3, "/part-00000-of-00001.tfrecord holds token id 40, outside the vocabulary of 40")
+    flags = (
+        ("--architecture=d", f"--run={tmp_path / 'new'}")
+        if tool == "train"
+        else (f"--run={finished}", "--split=valid")
+    )
+    refused(
+        call(tool, f"--data={data}", *flags),
+        3,
+        "/part-00000-of-00001.tfrecord holds token id 40, outside the vocabulary of 40",
+    )
     assert not (tmp_path / "new").exists()
 
 
@@ -448,8 +619,14 @@ CUTOFFS = {
     "repeated": ([20, 20], "cutoffs must increase strictly, but are [20, 20]"),
     "zero": ([0, 20], "cutoffs must be at least 1, but is 0"),
     "negative": ([-5], "cutoffs must be at least 1, but is -5"),
-    "the vocabulary itself": ([20, 40], "cutoffs must lie below the vocabulary size 40, but are [20, 40]"),
-    "beyond the vocabulary": ([10**12], "cutoffs must lie below the vocabulary size 40, but are [1000000000000]"),
+    "the vocabulary itself": (
+        [20, 40],
+        "cutoffs must lie below the vocabulary size 40, but are [20, 40]",
+    ),
+    "beyond the vocabulary": (
+        [10**12],
+        "cutoffs must lie below the vocabulary size 40, but are [1000000000000]",
+    ),
 }
 
 
@@ -457,7 +634,11 @@ CUTOFFS = {
 def test_cutoffs_that_can_not_be_are_refused_as_flags_and_in_a_run(finished, call, fault):
     cutoffs, said = CUTOFFS[fault]
     new = finished.parent / "new"
-    flags = (f"--data={finished.parent / 'data'}", *NETWORK, *(f"--cutoffs={cutoff}" for cutoff in cutoffs))
+    flags = (
+        f"--data={finished.parent / 'data'}",
+        *NETWORK,
+        *(f"--cutoffs={cutoff}" for cutoff in cutoffs),
+    )
     refused(call("train", *flags, f"--run={new}"), 1, said)
     config = json.loads((finished / "config.json").read_text())
     config["model"]["cutoffs"] = cutoffs
@@ -472,9 +653,24 @@ def test_cutoffs_that_can_not_be_are_refused_as_flags_and_in_a_run(finished, cal
 @pytest.mark.parametrize("fault", ["missing", "truncated", "another"])
 def test_a_tokenizer_that_is_not_the_manifest_s_is_refused_with_both_hashes(finished, call, fault):
     data, new = finished.parent / "data", finished.parent / "new"
-    path, built = data / "tokenizer.model", manifest.load(finished.parent / "data").tokenizer_sha256
-    path.unlink() if fault == "missing" else cut_at(0.5)(path) if fault == "truncated" else path.write_bytes(path.read_bytes() + b"\x00")
-    words = ("tokenizer.model is missing",) if fault == "missing" else ("tokenizer.model is not", f"SHA-256 {files.sha256(path)}", f"says {built}")
+    path, built = (
+        data / "tokenizer.model",
+        manifest.load(finished.parent / "data").tokenizer_sha256,
+    )
+    (
+        path.unlink()
+        if fault == "missing"
+        else (
+            cut_at(0.5)(path)
+            if fault == "truncated"
+            else path.write_bytes(path.read_bytes() + b"\x00")
+        )
+    )
+    words = (
+        ("tokenizer.model is missing",)
+        if fault == "missing"
+        else ("tokenizer.model is not", f"SHA-256 {files.sha256(path)}", f"says {built}")
+    )
     before = contents(finished.parent)
     refused(call("train", f"--data={data}", f"--run={new}", *NETWORK), 3, *words)
     refused(call("evaluate", f"--run={finished}"), 3, *words)
@@ -488,32 +684,68 @@ def test_a_tokenizer_that_is_not_the_checkpoint_s_is_refused_with_both_hashes(fi
     data = finished.parent / "data"
     was, now = manifest.load(data).tokenizer_sha256, other_tokenizer(data)
     change_json(finished / "config.json", "data.tokenizer_sha256", now)
-    refused(call("evaluate", f"--run={finished}"), 3, "checkpoints/ckpt-62", f"data.tokenizer_sha256: {now} -> {was}")
+    refused(
+        call("evaluate", f"--run={finished}"),
+        3,
+        "checkpoints/ckpt-62",
+        f"data.tokenizer_sha256: {now} -> {was}",
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_heads", 1), ("num_heads", 8), ("norm", "post"), ("mem_len", 1 << 20), ("d_ffn", 1 << 20), ("d_model", 1 << 16), ("init_std", 0.5)],
+    [
+        ("num_heads", 1),
+        ("num_heads", 8),
+        ("norm", "post"),
+        ("mem_len", 1 << 20),
+        ("d_ffn", 1 << 20),
+        ("d_model", 1 << 16),
+        ("init_std", 0.5),
+    ],
     ids=str,
 )
-def test_settings_that_are_not_the_checkpoint_s_are_refused_before_anything_is_allocated(finished, call, name, value):
+def test_settings_that_are_not_the_checkpoint_s_are_refused_before_anything_is_allocated(
+    finished, call, name, value
+):
     change_json(finished / "config.json", f"model.{name}", value)
     os.remove(finished / "summary.json")
     before = contents(finished)
     was = json.loads((finished / "config.json").read_text())["model"][name]
     difference = f"model.{name}: {was} -> {runs_value(name)}"
-    refused(call("evaluate", f"--run={finished}"), 3, "the settings are not those of checkpoint", "checkpoints/ckpt-62", difference)
-    flags = (f"--data={finished.parent / 'data'}", f"--run={finished}", "--architecture=sd", *NETWORK, f"--{name}={value}")
+    refused(
+        call("evaluate", f"--run={finished}"),
+        3,
+        "the settings are not those of checkpoint",
+        "checkpoints/ckpt-62",
+        difference,
+    )
+    flags = (
+        f"--data={finished.parent / 'data'}",
+        f"--run={finished}",
+        "--architecture=sd",
+        *NETWORK,
+        f"--{name}={value}",
+    )
     refused(call("train", *flags), 3, "the settings are not those of checkpoint", difference)
     changed = contents(finished)
-    assert {key: content for key, content in changed.items() if key not in ("lock", "environment.json")} == {
+    assert {
+        key: content for key, content in changed.items() if key not in ("lock", "environment.json")
+    } == {
         key: content for key, content in before.items() if key not in ("lock", "environment.json")
     }
 
 
 def runs_value(name: str) -> Any:
     """What the network of these tests has."""
-    return {"num_heads": 2, "norm": "pre", "mem_len": 5, "d_ffn": 24, "d_model": 16, "init_std": 0.02}[name]
+    return {
+        "num_heads": 2,
+        "norm": "pre",
+        "mem_len": 5,
+        "d_ffn": 24,
+        "d_model": 16,
+        "init_std": 0.02,
+    }[name]
 
 
 def first_number(path: Path, number: bytes) -> bytes:
@@ -529,31 +761,56 @@ FOREIGN = {
     "no text": lambda path: path.write_bytes(b"\x80\x04\x95" + path.read_bytes()),
     "a list": lambda path: path.write_text("[1, 2]"),
     "nested 100,000 deep": lambda path: path.write_bytes(b'{"schema":' + b"[" * 100_000),
-    "an integer of 10,000 digits": lambda path: path.write_bytes(first_number(path, b"1" * 10_000)),
+    "an integer of 10,000 digits": lambda path: path.write_bytes(
+        first_number(path, b"1" * 10_000)
+    ),
     "not a number": lambda path: path.write_bytes(first_number(path, b"NaN")),
     "an infinite number": lambda path: path.write_bytes(first_number(path, b"-Infinity")),
-    "a key twice": lambda path: path.write_bytes(path.read_bytes().replace(b"{", b'{"schema": 1, ', 1)),
-    "an unknown key": lambda path: path.write_bytes(path.read_bytes().replace(b"{", b'{"colour": 1, ', 1)),
-    "a million keys": lambda path: path.write_text(json.dumps({str(i): i for i in range(100_000)})),
+    "a key twice": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"{", b'{"schema": 1, ', 1)
+    ),
+    "an unknown key": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"{", b'{"colour": 1, ', 1)
+    ),
+    "a million keys": lambda path: path.write_text(
+        json.dumps({str(i): i for i in range(100_000)})
+    ),
     "2 GB of nothing": lambda path: os.truncate(path, 2 << 30),
-    "2 GB of brackets": lambda path: (path.write_bytes(b"{},\n" * 10_000_000), os.truncate(path, 2 << 30)),
+    "2 GB of brackets": lambda path: (
+        path.write_bytes(b"{},\n" * 10_000_000),
+        os.truncate(path, 2 << 30),
+    ),
 }
-LARGEST = 350 * MEGABYTE  # Python with NumPy, matplotlib and what is read; a file of 2 GB or a matrix of a billion is beyond it
+# Python with NumPy, matplotlib and what is read; a file of 2 GB or a matrix of a billion is beyond
+# it
+LARGEST = 350 * MEGABYTE
 
 
 @pytest.mark.parametrize("fault", FOREIGN)
-def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(tmp_path, finished, run_tool, fault):
+def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(
+    tmp_path, finished, run_tool, fault
+):
     data, new = finished.parent / "data", finished.parent / "new"
     Architecture("ad").save(finished / "architecture.json")
     spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
-    latency_table.LatencyTable({}, run_config.load(finished)[0].model, 40, 4, 8, 1, spread, spread, spread).save(finished / "latency.json")
+    latency_table.LatencyTable(
+        {}, run_config.load(finished)[0].model, 40, 4, 8, 1, spread, spread, spread
+    ).save(finished / "latency.json")
     training = (f"--data={data}", f"--run={new}")
     places = (
         (finished / "config.json", "derive", (f"--run={finished}",)),
         (data / "manifest.json", "train", training),
-        (finished / "architecture.json", "train", (*training, f"--architecture={finished}/architecture.json")),
+        (
+            finished / "architecture.json",
+            "train",
+            (*training, f"--architecture={finished}/architecture.json"),
+        ),
         (finished / "history.jsonl", "plot_pi", (f"--run={finished}",)),
-        (finished / "latency.json", "train", (*training, f"--latency_table={finished}/latency.json")),
+        (
+            finished / "latency.json",
+            "train",
+            (*training, f"--latency_table={finished}/latency.json"),
+        ),
     )
     for path, tool, flags in places:
         sound = path.read_bytes()
@@ -574,15 +831,35 @@ HUGE = [
     ("config.json", "model.mem_len", 10**12, "mem_len must be at most"),
     ("config.json", "model.d_ffn", -1, "d_ffn must be at least 1"),
     ("config.json", "model.dropout_rate", "0.1", "dropout_rate must be of type float"),
-    ("config.json", "data.vocab_size", 10**12, "vocab_size must be at most 4000000, but is 1000000000000"),
+    (
+        "config.json",
+        "data.vocab_size",
+        10**12,
+        "vocab_size must be at most 4000000, but is 1000000000000",
+    ),
     ("config.json", "data.batch_size", 10**9, "batch_size must be at most 1048576"),
     ("config.json", "data.seq_len", True, "seq_len must be of type int, but is True"),
-    ("config.json", "data.colour", "red", "data must have exactly the keys name, vocab_size, batch_size"),
-    ("config.json", "init", {"run": "../../etc", "step": 10**30}, "init must have exactly the keys run, checkpoint, step, sha256"),
+    (
+        "config.json",
+        "data.colour",
+        "red",
+        "data must have exactly the keys name, vocab_size, batch_size",
+    ),
+    (
+        "config.json",
+        "init",
+        {"run": "../../etc", "step": 10**30},
+        "init must have exactly the keys run, checkpoint, step, sha256",
+    ),
     ("config.json", "data.path", ["x"], "data must have a path"),
     ("config.json", "architecture", "s" * 10**5, "blocks must be at most 1024 letters"),
     ("config.json", "training.epochs", 10**300, "epochs must be at most"),
-    ("manifest.json", "vocab_size", 10**12, "vocab_size is 1000000000000, more than the 40 of settings"),
+    (
+        "manifest.json",
+        "vocab_size",
+        10**12,
+        "vocab_size is 1000000000000, more than the 40 of settings",
+    ),
     ("manifest.json", "batch_size", 10**12, "batch_size is 1000000000000, but 4 in settings"),
     ("manifest.json", "splits.train.steps", 10**15, "train has 1000 tokens, which make 31 steps"),
     ("manifest.json", "splits.train.tokens", 10**15, "train has 1000000000000000 tokens"),
@@ -590,8 +867,14 @@ HUGE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place", "value", "said"), HUGE, ids=[f"{place} {str(value)[:20]}" for _, place, value, _ in HUGE])
-def test_a_value_that_nothing_can_have_is_refused_before_anything_is_allocated(finished, call, name, place, value, said):
+@pytest.mark.parametrize(
+    ("name", "place", "value", "said"),
+    HUGE,
+    ids=[f"{place} {str(value)[:20]}" for _, place, value, _ in HUGE],
+)
+def test_a_value_that_nothing_can_have_is_refused_before_anything_is_allocated(
+    finished, call, name, place, value, said
+):
     data = finished.parent / "data"
     change_json((finished if name == "config.json" else data) / name, place, value)
     before = contents(finished.parent)
@@ -627,8 +910,16 @@ def test_a_row_that_no_run_records_is_refused_by_line(finished, call, fault):
     assert row["kind"] == "train"
     path.write_text("".join([*lines[:-3], json.dumps(row | HISTORY[fault]) + "\n", *lines[-2:]]))
     before = contents(finished)
-    for tool, flags in (("derive", ()), ("plot_pi", ()), ("train", (f"--data={finished.parent / 'data'}", "--architecture=sd", *NETWORK))):
-        refused(call(tool, f"--run={finished}", *flags), 3, f"history.jsonl line {len(lines) - 2} is not a row of this program")
+    for tool, flags in (
+        ("derive", ()),
+        ("plot_pi", ()),
+        ("train", (f"--data={finished.parent / 'data'}", "--architecture=sd", *NETWORK)),
+    ):
+        refused(
+            call(tool, f"--run={finished}", *flags),
+            3,
+            f"history.jsonl line {len(lines) - 2} is not a row of this program",
+        )
     assert contents(finished) == before
 
 
@@ -646,7 +937,9 @@ NOTES = {
 
 
 @pytest.mark.parametrize("fault", NOTES)
-def test_a_checkpoint_whose_note_is_foreign_is_named_and_the_one_before_is_used(finished, whole, call, fault):
+def test_a_checkpoint_whose_note_is_foreign_is_named_and_the_one_before_is_used(
+    finished, whole, call, fault
+):
     kept = checkpoints.Checkpoints(finished / "checkpoints", Learner(whole.config).state, keep=9)
     note = kept.restore()
     foreign = NOTES[fault] if fault == "another's" else note | NOTES[fault]
@@ -655,21 +948,42 @@ def test_a_checkpoint_whose_note_is_foreign_is_named_and_the_one_before_is_used(
     learner = Learner(whole.config)
     checkpoints.Checkpoints(finished / "checkpoints", learner.state).restore(warn=announced.append)
     assert int(learner.step.numpy()) < 62 and len(announced) == 1
-    assert re.search(r"ckpt-62 can't be used \(the checkpoint's note is not one of this program: .*\); trying the one before$", announced[0])
+    assert re.search(
+        r"ckpt-62 can't be used \(the checkpoint's note is not one of this program: .*\); trying"
+        r" the one before$",
+        announced[0],
+    )
     for path in (finished / "checkpoints").glob("ckpt-*"):
         if not path.name.startswith("ckpt-62."):
             path.unlink()
-    refused(call("evaluate", f"--run={finished}"), 3, "none of the 1 checkpoints beside", "ckpt-62")
+    refused(
+        call("evaluate", f"--run={finished}"), 3, "none of the 1 checkpoints beside", "ckpt-62"
+    )
 
 
-SOURCES = sorted(path for folder in ("par", "tools", "tests") for path in (ROOT / folder).rglob("*.py"))
-ALLOWED = {  # of the tests alone: PyTorch makes a fixture, once; NumPy reads it without pickle; the pages' and a model card's own examples are run
+SOURCES = sorted(
+    path for folder in ("par", "tools", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+# of the tests alone: PyTorch makes a fixture, once; NumPy reads it without pickle; the pages' and
+# a model card's own examples are run
+ALLOWED = {
     "tests/reader.py": {"exec"},
     "tests/fixtures/make_torch_adaptive_softmax.py": {"torch"},
     "tests/nn/test_adaptive_softmax.py": {"np.load"},
     "tests/export/test_saved_model.py": {"exec", "tf.saved_model.load"},
 }
-UNPICKLING = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "torch", "h5py"}
+UNPICKLING = {
+    "pickle",
+    "cPickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "yaml",
+    "torch",
+    "h5py",
+}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -677,14 +991,22 @@ def test_nothing_is_unpickled_and_no_text_is_run(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [alias.name for alias in node.names] + ([node.module] if isinstance(node, ast.ImportFrom) else [])
+            names = [alias.name for alias in node.names] + (
+                [node.module] if isinstance(node, ast.ImportFrom) else []
+            )
             found |= {name.split(".")[0] for name in names} & UNPICKLING
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called in ("eval", "exec", "compile", "__import__"):
                 found.add(called)
-            if re.search(r"(np|numpy)\.(load|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called):
+            if re.search(
+                r"(np|numpy)\.(load|loadtxt)$|load_model$|load_weights$|saved_model\.load$", called
+            ):
                 found.add(called)
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            found |= {f"{name}={value}" for name, value in given.items() if name in ("allow_pickle", "shell") and value != "False"}
+            found |= {
+                f"{name}={value}"
+                for name, value in given.items()
+                if name in ("allow_pickle", "shell") and value != "False"
+            }
     assert found == ALLOWED.get(str(path.relative_to(ROOT)), set())

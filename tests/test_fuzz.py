@@ -1,8 +1,11 @@
-"""Hostile files: whatever stands in an artefact, its loader returns what is consistent or refuses it in one line, in bounded time and memory.
+"""Hostile files: whatever stands in an artefact, its loader returns what is consistent or refuses
+it in one line, in bounded time and memory.
 
-    tests/run.sh tests/test_fuzz.py                                              the same few examples every time
+    tests/run.sh tests/test_fuzz.py                                              the same few
+    examples every time
     tests/run.sh --all tests/test_fuzz.py                                        more of them
-    tests/run.sh tests/test_fuzz.py --hypothesis-profile=long [--hypothesis-seed=N]    5,000 others for each artefact
+    tests/run.sh tests/test_fuzz.py --hypothesis-profile=long [--hypothesis-seed=N]    5,000 others
+    for each artefact
 
 What is consistent is said here by predicates of their own, not by the loaders' code.
 """
@@ -50,30 +53,38 @@ from synthetic import make_data, word_tokenizer
 
 B, T, V = 3, 7, 53
 SECONDS = 10  # of this process' own time
-MEMORY = 64 << 20  # bytes that Python and NumPy may take for one file, beside 40 for each of its bytes
+# bytes that Python and NumPy may take for one file, beside 40 for each of its bytes
+MEMORY = 64 << 20
 RESIDENT = 512 << 10  # KiB by which the process may grow: TensorFlow's memory, too
 PI = ((0.7, 0.2, 0.1), (0.25, 0.5, 0.25))
 
 
 class Artefact(NamedTuple):
-    """A file, how it is mutated, the loader that reads it, and what must be true of what comes out."""
+    """A file, how it is mutated, the loader that reads it, and what must be true of what comes
+    out."""
 
     path: Path
     mutated: Callable[[bytes], st.SearchStrategy[bytes]]
     load: Callable[[], Any]
     check: Callable[[Any], None]
     refuses: tuple[type[Exception], ...] = (DataError,)
-    traced: bool = True  # whether Python's memory is watched, which makes a loader that traces graphs slow; else only the process'
+    # whether Python's memory is watched, which makes a loader that traces graphs slow; else only
+    # the process'
+    traced: bool = True
 
 
 @contextlib.contextmanager
 def bounded(size: int, traced: bool) -> Iterator[None]:
-    """Fails if the block takes longer than SECONDS, or more memory than a file of `size` bytes needs."""
+    """Fails if the block takes longer than SECONDS, or more memory than a file of `size` bytes
+    needs."""
 
     def late(*_: Any) -> None:
         raise AssertionError(f"it takes more than {SECONDS} s")
 
-    before, resident = signal.signal(signal.SIGPROF, late), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, resident = (
+        signal.signal(signal.SIGPROF, late),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     if traced:
         tracemalloc.start()
@@ -89,7 +100,8 @@ def bounded(size: int, traced: bool) -> Iterator[None]:
 
 
 def met(artefact: Artefact, content: bytes) -> bool:
-    """Whether the loader takes a file of this content. Fails if what it takes is not consistent, or its refusal is not one line of bounded length."""
+    """Whether the loader takes a file of this content. Fails if what it takes is not consistent,
+    or its refusal is not one line of bounded length."""
     artefact.path.write_bytes(content)
     try:
         with bounded(len(content), artefact.traced):
@@ -107,27 +119,60 @@ def met(artefact: Artefact, content: bytes) -> bool:
 
 def sound_manifest(made: Manifest) -> None:
     size = made.batch_size * made.seq_len
-    assert size > 0 and made.vocab_size > 0 and set(made.splits) == {"train", "valid", "test"} and "/" not in made.name
+    assert (
+        size > 0
+        and made.vocab_size > 0
+        and set(made.splits) == {"train", "valid", "test"}
+        and "/" not in made.name
+    )
     for name, split in made.splits.items():
         targets = split.tokens - 1
-        assert split.steps == (targets // size if name == "train" else math.ceil(targets / size)) > 0
+        assert (
+            split.steps == (targets // size if name == "train" else math.ceil(targets / size)) > 0
+        )
         assert split.dropped == (targets % size if name == "train" else 0)
-        assert sum(file.steps for file in split.files) == split.steps and len({file.name for file in split.files}) == len(split.files)
-        assert all(file.steps > 0 and file.size > 4 * size * file.steps and file.size % file.steps == 0 for file in split.files)
+        assert sum(file.steps for file in split.files) == split.steps and len(
+            {file.name for file in split.files}
+        ) == len(split.files)
+        assert all(
+            file.steps > 0 and file.size > 4 * size * file.steps and file.size % file.steps == 0
+            for file in split.files
+        )
         assert not any(".." in file.name or file.name.startswith("/") for file in split.files)
-        assert 0 <= split.lines <= split.words <= split.characters <= split.bytes <= 4 * split.characters and split.words > 0
-    assert (made.settings["batch_size"], made.settings["seq_len"], made.settings["lowercase"]) == (made.batch_size, made.seq_len, made.lowercase)
+        assert (
+            0
+            <= split.lines
+            <= split.words
+            <= split.characters
+            <= split.bytes
+            <= 4 * split.characters
+            and split.words > 0
+        )
+    assert (made.settings["batch_size"], made.settings["seq_len"], made.settings["lowercase"]) == (
+        made.batch_size,
+        made.seq_len,
+        made.lowercase,
+    )
 
 
 def sound_config(made: tuple[run_config.RunConfig, Path]) -> None:
     own = made[0]
     model, data, search = own.model, own.data, own.search
     assert (
-        own.total_steps == own.training.epochs * data.steps_per_epoch > 0 and set(own.architecture.blocks) <= set("adis") and own.architecture.blocks
+        own.total_steps == own.training.epochs * data.steps_per_epoch > 0
+        and set(own.architecture.blocks) <= set("adis")
+        and own.architecture.blocks
     )
-    assert list(model.cutoffs) == sorted(set(model.cutoffs)) and all(0 < cutoff < data.vocab_size for cutoff in model.cutoffs)
+    assert list(model.cutoffs) == sorted(set(model.cutoffs)) and all(
+        0 < cutoff < data.vocab_size for cutoff in model.cutoffs
+    )
     assert model.d_model % model.num_heads == 0 and len(model.proj_dims) in (0, len(model.cutoffs))
-    assert all(math.isfinite(value) for group in (model, search, own.training) for value in vars(group).values() if isinstance(value, float))
+    assert all(
+        math.isfinite(value)
+        for group in (model, search, own.training)
+        for value in vars(group).values()
+        if isinstance(value, float)
+    )
     assert data.batch_size > 0 and data.seq_len > 0 and "/" not in data.name + own.recipe
     assert "s" not in own.architecture.blocks or search.arch_warmup < own.total_steps
     json.dumps(own.identity(), allow_nan=False).encode("ascii")
@@ -138,29 +183,64 @@ def sound_run(made: history.Run) -> None:
     assert 0 < made.last_step <= made.total_steps
     for rows in (train, valid):
         assert all(1 <= row["step"] <= made.last_step and row["seconds"] >= 0 for row in rows)
-        assert all(a["step"] <= b["step"] and a["seconds"] <= b["seconds"] for a, b in itertools.pairwise(rows))
-    assert all(a["step"] < b["step"] and a["tau"] >= b["tau"] * 0.9999 for a, b in itertools.pairwise(train))
-    assert all(0.0999 < row["tau"] < 1.0001 and 0 <= row["learning_rate"] < 0.00101 for row in train)
+        assert all(
+            a["step"] <= b["step"] and a["seconds"] <= b["seconds"]
+            for a, b in itertools.pairwise(rows)
+        )
+    assert all(
+        a["step"] < b["step"] and a["tau"] >= b["tau"] * 0.9999
+        for a, b in itertools.pairwise(train)
+    )
+    assert all(
+        0.0999 < row["tau"] < 1.0001 and 0 <= row["learning_rate"] < 0.00101 for row in train
+    )
     pi = made.pi()
-    assert pi.shape == (len(train), len(made.blocks), 3) and (pi >= 0).all() and np.allclose(pi.sum(2), 1, atol=1e-3)
-    assert all(pi[:, place, "adi".index(kind)].all() for place, kind in enumerate(made.blocks) if kind != "s")
-    assert all(math.isclose(row["perplexity_per_token"] or math.inf, math.exp(min(row["nll_per_token"], 709.7)), rel_tol=1e-3) for row in valid
-               if row["nll_per_token"] < 700)  # fmt: skip
+    assert (
+        pi.shape == (len(train), len(made.blocks), 3)
+        and (pi >= 0).all()
+        and np.allclose(pi.sum(2), 1, atol=1e-3)
+    )
+    assert all(
+        pi[:, place, "adi".index(kind)].all()
+        for place, kind in enumerate(made.blocks)
+        if kind != "s"
+    )
+    assert all(
+        math.isclose(
+            row["perplexity_per_token"] or math.inf,
+            math.exp(min(row["nll_per_token"], 709.7)),
+            rel_tol=1e-3,
+        )
+        for row in valid
+        if row["nll_per_token"] < 700
+    )
     assert all((row["evaluate_as"] == "fixed") == ("s" not in made.blocks) for row in valid)
     history.table(made.rows)
 
 
 def sound_architecture(made: Architecture) -> None:
-    assert made.blocks and set(made.blocks) <= set("adis") and made.rule in ("hand", "argmax", "consensus", "budget", "paper")
-    assert bool(made.pi) == (made.rule in ("argmax", "consensus", "budget")) and (not made.search_run or made.pi)
+    assert (
+        made.blocks
+        and set(made.blocks) <= set("adis")
+        and made.rule in ("hand", "argmax", "consensus", "budget", "paper")
+    )
+    assert bool(made.pi) == (made.rule in ("argmax", "consensus", "budget")) and (
+        not made.search_run or made.pi
+    )
     if made.pi:
-        assert len(made.pi) == len(made.blocks) and np.allclose(np.sum(made.pi, 1), 1, atol=1e-3) and "s" not in made.blocks
+        assert (
+            len(made.pi) == len(made.blocks)
+            and np.allclose(np.sum(made.pi, 1), 1, atol=1e-3)
+            and "s" not in made.blocks
+        )
     if made.rule in ("argmax", "consensus"):
         assert all(row["adi".index(kind)] == max(row) for kind, row in zip(made.blocks, made.pi))
     if made.latency:
         own = next(case for case in made.latency.cases if case.what == made.latency.of)
         assert made.latency.budget_ms is None or own.network_ms <= made.latency.budget_ms * 1.0001
-        assert made.latency.budget_ratio is None or math.isclose(made.latency.budget_ms, made.latency.budget_ratio * own.interleaved_ms, rel_tol=1e-4)
+        assert made.latency.budget_ratio is None or math.isclose(
+            made.latency.budget_ms, made.latency.budget_ratio * own.interleaved_ms, rel_tol=1e-4
+        )
         made.latency.lines("ad", "ad")
     assert made.to_json() == json.loads(json.dumps(made.to_json(), allow_nan=False))
 
@@ -168,14 +248,30 @@ def sound_architecture(made: Architecture) -> None:
 def sound_table(made: LatencyTable) -> None:
     for what in ("inference", "training_step", "decoding"):
         costs = made.costs(what)
-        assert all(0 <= ms < math.inf for ms in costs) and costs.constant > 0 and 0 < costs.share("ad") < math.inf
-        assert all(spread.low <= spread.milliseconds <= spread.high for spread in getattr(made, what).values())
-    assert made.vocab_size > max(made.model.cutoffs, default=0) and made.batch_size > 0 and made.seq_len > 0
+        assert (
+            all(0 <= ms < math.inf for ms in costs)
+            and costs.constant > 0
+            and 0 < costs.share("ad") < math.inf
+        )
+        assert all(
+            spread.low <= spread.milliseconds <= spread.high
+            for spread in getattr(made, what).values()
+        )
+    assert (
+        made.vocab_size > max(made.model.cutoffs, default=0)
+        and made.batch_size > 0
+        and made.seq_len > 0
+    )
     json.dumps(made.to_json(), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 def sound_counts(made: np.ndarray) -> None:
-    assert made.shape == (V,) and made.dtype == np.int64 and made.min() >= 0 and int(made.sum()) == 503
+    assert (
+        made.shape == (V,)
+        and made.dtype == np.int64
+        and made.min() >= 0
+        and int(made.sum()) == 503
+    )
 
 
 def sound_frequencies(made: np.ndarray) -> None:
@@ -183,16 +279,26 @@ def sound_frequencies(made: np.ndarray) -> None:
 
 
 def sound_note(made: dict[str, Any]) -> None:
-    assert made["best"] is None or made["best"]["step"] >= 0 <= made["best"]["nll_per_token"] < math.inf
-    assert all(nll >= 0 <= weight for nll, weight in made["sums"].values()) and 0 <= made["seconds"] < math.inf
-    assert all(type(length) is int and length >= 0 for length in made["files"].values()) and isinstance(made["run"], dict)
+    assert (
+        made["best"] is None
+        or made["best"]["step"] >= 0 <= made["best"]["nll_per_token"] < math.inf
+    )
+    assert (
+        all(nll >= 0 <= weight for nll, weight in made["sums"].values())
+        and 0 <= made["seconds"] < math.inf
+    )
+    assert all(
+        type(length) is int and length >= 0 for length in made["files"].values()
+    ) and isinstance(made["run"], dict)
     watch = diagnostics.Watch.from_json(made["watch"])
     assert len(watch.choice) == len(watch.unchanged) and 0 <= watch.share() <= 1
     json.dumps(made, allow_nan=False)
 
 
 def sound_scores(made: dict[str, Any]) -> None:
-    assert set(made) == {"parameters", "seconds", "bits_per_byte", "nll_per_word"} and all(0 <= figure < math.inf for figure in made.values())
+    assert set(made) == {"parameters", "seconds", "bits_per_byte", "nll_per_word"} and all(
+        0 <= figure < math.inf for figure in made.values()
+    )
 
 
 def sound_flags(made: list[str]) -> None:
@@ -201,20 +307,47 @@ def sound_flags(made: list[str]) -> None:
 
 # ---- the artefacts, as the program makes them ----
 
-SPREADS = {"constant": Spread(5.0, 4.5, 6.0), "a": Spread(2.0, 1.0, 3.0), "d": Spread(0.75, 0.5, 1.0), "i": Spread(0.125, 0.0, 0.25)}
-FIGURES = {"nll_per_token": 3.0, "perplexity_per_token": math.exp(3.0), "perplexity_per_word": math.exp(12.0)}
+SPREADS = {
+    "constant": Spread(5.0, 4.5, 6.0),
+    "a": Spread(2.0, 1.0, 3.0),
+    "d": Spread(0.75, 0.5, 1.0),
+    "i": Spread(0.125, 0.0, 0.25),
+}
+FIGURES = {
+    "nll_per_token": 3.0,
+    "perplexity_per_token": math.exp(3.0),
+    "perplexity_per_word": math.exp(12.0),
+}
 FIGURES |= {"bits_per_character": 2.5, "bits_per_byte": 2.0, "tokens": 200, "words": 50.0}
 SCORES = {"step": 7, "parameters": 77, "seconds": 1.5, "valid": FIGURES, "test": FIGURES}
-NOTE = {"sums": {name: [1.5, 2.0] for name in ("log", "record", "evaluation")}, "seconds": 1.5, "best": {"step": 5, "nll_per_token": 3.0}}
-NOTE |= {"files": {"history.jsonl": 100}, "run": {"model.d_model": 16}, "watch": diagnostics.Watch("ad", (1, 2), ("still",)).to_json()}
+NOTE = {
+    "sums": {name: [1.5, 2.0] for name in ("log", "record", "evaluation")},
+    "seconds": 1.5,
+    "best": {"step": 5, "nll_per_token": 3.0},
+}
+NOTE |= {
+    "files": {"history.jsonl": 100},
+    "run": {"model.d_model": 16},
+    "watch": diagnostics.Watch("ad", (1, 2), ("still",)).to_json(),
+}
 
 
 def own_manifest(root: Path) -> Artefact:
-    return Artefact(root / "data" / "manifest.json", mutations.json_file, lambda: records.load(root / "data"), sound_manifest)
+    return Artefact(
+        root / "data" / "manifest.json",
+        mutations.json_file,
+        lambda: records.load(root / "data"),
+        sound_manifest,
+    )
 
 
 def own_config(root: Path) -> Artefact:
-    return Artefact(root / "run" / "config.json", mutations.json_file, lambda: run_config.load(root / "run"), sound_config)
+    return Artefact(
+        root / "run" / "config.json",
+        mutations.json_file,
+        lambda: run_config.load(root / "run"),
+        sound_config,
+    )
 
 
 def run_of(root: Path) -> Callable[[], history.Run]:
@@ -227,55 +360,112 @@ def own_history(root: Path) -> Artefact:
 
 def own_summary(root: Path) -> Artefact:
     path = root / "run" / "summary.json"
-    path.write_text(json.dumps({"step": 70, "seconds": 2.5, "best": None, "parameters": 99, "pi": PI, "blocks": "ad"}))
+    path.write_text(
+        json.dumps(
+            {"step": 70, "seconds": 2.5, "best": None, "parameters": 99, "pi": PI, "blocks": "ad"}
+        )
+    )
     return Artefact(path, mutations.json_file, run_of(root), sound_run)
 
 
 def own_architecture(root: Path) -> Artefact:
     cases = (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625))
-    times = {"inference": np.array([[3.0, 4.0], [3.5, 4.5]]), "decoding": np.array([[0.5, 0.6], [0.5, 0.7]])}
-    made = Architecture("ad", "argmax", "search", PI, (3,), Promise("inference", cases).measured(times))
+    times = {
+        "inference": np.array([[3.0, 4.0], [3.5, 4.5]]),
+        "decoding": np.array([[0.5, 0.6], [0.5, 0.7]]),
+    }
+    made = Architecture(
+        "ad", "argmax", "search", PI, (3,), Promise("inference", cases).measured(times)
+    )
     made.save(root / "architecture.json")
-    return Artefact(root / "architecture.json", mutations.json_file, lambda: architecture.load(root / "architecture.json"), sound_architecture)
+    return Artefact(
+        root / "architecture.json",
+        mutations.json_file,
+        lambda: architecture.load(root / "architecture.json"),
+        sound_architecture,
+    )
 
 
 def own_budget(root: Path) -> Artefact:
     cases = (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625))
-    Architecture("id", "budget", "search", PI, (3,), Promise("inference", cases, 3.2, 0.8)).save(root / "budget.json")
-    return Artefact(root / "budget.json", mutations.json_file, lambda: architecture.load(root / "budget.json"), sound_architecture)
+    Architecture("id", "budget", "search", PI, (3,), Promise("inference", cases, 3.2, 0.8)).save(
+        root / "budget.json"
+    )
+    return Artefact(
+        root / "budget.json",
+        mutations.json_file,
+        lambda: architecture.load(root / "budget.json"),
+        sound_architecture,
+    )
 
 
 def own_table(root: Path) -> Artefact:
     model = config.ModelConfig(d_model=16, num_heads=2, cutoffs=(10,))
-    LatencyTable({"machine": "abacus", "cpus": 2}, model, V, B, T, 7, SPREADS, SPREADS, SPREADS).save(root / "latency.json")
-    return Artefact(root / "latency.json", mutations.json_file, lambda: latency_table.load(root / "latency.json"), sound_table)
+    LatencyTable(
+        {"machine": "abacus", "cpus": 2}, model, V, B, T, 7, SPREADS, SPREADS, SPREADS
+    ).save(root / "latency.json")
+    return Artefact(
+        root / "latency.json",
+        mutations.json_file,
+        lambda: latency_table.load(root / "latency.json"),
+        sound_table,
+    )
 
 
 def own_counts(root: Path) -> Artefact:
     made = records.load(root / "data")
-    return Artefact(root / "data" / "counts.txt", mutations.number_lines, lambda: records.read_counts(root / "data", made), sound_counts)
+    return Artefact(
+        root / "data" / "counts.txt",
+        mutations.number_lines,
+        lambda: records.read_counts(root / "data", made),
+        sound_counts,
+    )
 
 
 def own_frequencies(root: Path) -> Artefact:
     (root / "counts.txt").write_text("9\n5.5\n3e2\n0\n1\n")
-    return Artefact(root / "counts.txt", mutations.damaged, lambda: cutoffs.read_counts(root / "counts.txt"), sound_frequencies)
+    return Artefact(
+        root / "counts.txt",
+        mutations.damaged,
+        lambda: cutoffs.read_counts(root / "counts.txt"),
+        sound_frequencies,
+    )
 
 
 def own_note(root: Path) -> Artefact:
     path = root / "note.json"
     path.write_text(json.dumps(NOTE))
-    return Artefact(path, mutations.json_file, lambda: checkpoints.checked_note(path.read_bytes()), sound_note, (ValueError,))
+    return Artefact(
+        path,
+        mutations.json_file,
+        lambda: checkpoints.checked_note(path.read_bytes()),
+        sound_note,
+        (ValueError,),
+    )
 
 
 def own_scores(root: Path) -> Artefact:
     statistics.scores_path(root).write_text(json.dumps(SCORES))
-    return Artefact(statistics.scores_path(root), mutations.json_file, lambda: statistics.read_scores(root, "test"), sound_scores)
+    return Artefact(
+        statistics.scores_path(root),
+        mutations.json_file,
+        lambda: statistics.read_scores(root, "test"),
+        sound_scores,
+    )
 
 
 def comparison(root: Path) -> plan.Plan:
     draw = plan.Draw("search", "ad", "latency", Cost("latency", 5.0, (2.0, 0.75, 0.125)), 0.05, 0)
     networks = [plan.Opponent(("derived",), "ad", False), plan.Opponent(("random 1",), "dd", True)]
-    return plan.Plan(run_config.load(root / "run")[0], root / "data", root / "compare", draw, networks, 1, range(1))
+    return plan.Plan(
+        run_config.load(root / "run")[0],
+        root / "data",
+        root / "compare",
+        draw,
+        networks,
+        1,
+        range(1),
+    )
 
 
 def own_plan(root: Path) -> Artefact:
@@ -285,25 +475,52 @@ def own_plan(root: Path) -> Artefact:
     def same(_: None) -> None:
         assert json.loads((root / "compare" / "plan.json").read_text()) == made.draw.to_json()
 
-    return Artefact(root / "compare" / "plan.json", mutations.json_file, made.keep, same, (DataError, UsageError))
+    return Artefact(
+        root / "compare" / "plan.json",
+        mutations.json_file,
+        made.keep,
+        same,
+        (DataError, UsageError),
+    )
 
 
 def own_measured(root: Path) -> Artefact:
     made = comparison(root)
-    made.write_measured({blocks: {what: [1.5, 2.0] for what in latency_table.WHAT} for blocks in ("ad", "dd")}, 2, 3)
+    made.write_measured(
+        {blocks: {what: [1.5, 2.0] for what in latency_table.WHAT} for blocks in ("ad", "dd")},
+        2,
+        3,
+    )
 
     def sound(found: dict[str, Any]) -> None:
         assert not found or set(found) == {"ad", "dd"}
         for times in found.values():
-            assert all(len(times[what]) == 2 and all(0 < ms < math.inf for ms in times[what]) for what in latency_table.WHAT)
+            assert all(
+                len(times[what]) == 2 and all(0 < ms < math.inf for ms in times[what])
+                for what in latency_table.WHAT
+            )
 
-    return Artefact(root / "compare" / "measured.json", mutations.json_file, lambda: made.measured(2, 3), sound)
+    return Artefact(
+        root / "compare" / "measured.json", mutations.json_file, lambda: made.measured(2, 3), sound
+    )
 
 
 def own_supernet(root: Path) -> Artefact:
     origin = run_config.Origin("search", "last", 70, "0" * 64)
     own = run_config.load(root / "run")[0]
-    made = supernet_ablation.Truth(root / "run", "ss", 2.5, own, root / "data", root / "compare", "ad", origin, range(1), 1, 1e-3)
+    made = supernet_ablation.Truth(
+        root / "run",
+        "ss",
+        2.5,
+        own,
+        root / "data",
+        root / "compare",
+        "ad",
+        origin,
+        range(1),
+        1,
+        1e-3,
+    )
     made.write_untrained({way: SCORES for way in supernet_ablation.UNTRAINED})
 
     def sound(found: dict[str, Any]) -> None:
@@ -316,16 +533,28 @@ def own_report(root: Path) -> Artefact:
     write_comparison(root / "reported")
 
     def sound(found: comparison_section.Comparison) -> None:
-        texts = [*found.opponents.sentences, *(cell for row in found.opponents.rows for cell in row)]
-        assert all(isinstance(text, str) for text in texts) and all(1 <= point.y[0] < math.inf for point in found.opponents.points)
+        texts = [
+            *found.opponents.sentences,
+            *(cell for row in found.opponents.rows for cell in row),
+        ]
+        assert all(isinstance(text, str) for text in texts) and all(
+            1 <= point.y[0] < math.inf for point in found.opponents.points
+        )
 
-    return Artefact(root / "reported" / "compare.json", mutations.json_file, lambda: comparison_section.read(root / "reported"), sound)
+    return Artefact(
+        root / "reported" / "compare.json",
+        mutations.json_file,
+        lambda: comparison_section.read(root / "reported"),
+        sound,
+    )
 
 
 def own_recipe(root: Path) -> Artefact:
     path = root / "own.flags"
     path.write_bytes((common.RECIPES / "quick.flags").read_bytes())
-    return Artefact(path, mutations.damaged, lambda: common.recipe_lines(str(path)), sound_flags, (UsageError,))
+    return Artefact(
+        path, mutations.damaged, lambda: common.recipe_lines(str(path)), sound_flags, (UsageError,)
+    )
 
 
 def own_tokenizer(root: Path) -> Artefact:
@@ -340,10 +569,28 @@ def own_tokenizer(root: Path) -> Artefact:
     return Artefact(path, mutations.damaged, lambda: Tokenizer.load(path), sound)
 
 
-ARTEFACTS = {made.__name__.removeprefix("own_"): made for made in (
-    own_manifest, own_config, own_history, own_summary, own_architecture, own_budget, own_table, own_counts, own_frequencies, own_note, own_scores,
-    own_plan, own_measured, own_supernet, own_report, own_recipe, own_tokenizer,
-)}  # fmt: skip
+ARTEFACTS = {
+    made.__name__.removeprefix("own_"): made
+    for made in (
+        own_manifest,
+        own_config,
+        own_history,
+        own_summary,
+        own_architecture,
+        own_budget,
+        own_table,
+        own_counts,
+        own_frequencies,
+        own_note,
+        own_scores,
+        own_plan,
+        own_measured,
+        own_supernet,
+        own_report,
+        own_recipe,
+        own_tokenizer,
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +598,14 @@ def folder(tmp_path_factory) -> Path:
     """A data set, a run and what belongs to them; a test puts back what it has changed."""
     root = tmp_path_factory.mktemp("artefacts")
     draw = np.random.default_rng(5)
-    make_data(root / "data", *(draw.integers(8, V, length) for length in (503, 101, 43)), vocab_size=V, batch_size=B, seq_len=T, shards=3)
+    make_data(
+        root / "data",
+        *(draw.integers(8, V, length) for length in (503, 101, 43)),
+        vocab_size=V,
+        batch_size=B,
+        seq_len=T,
+        shards=3,
+    )
     made = make_run(root / "logs" / "run", "ssad", count=10)
     shutil.move(made, root / "run")
     return root
@@ -359,7 +613,11 @@ def folder(tmp_path_factory) -> Path:
 
 def examples(count: int) -> Callable[[Callable], Callable]:
     """So many of the fixed examples, or as many as another profile says."""
-    return settings(max_examples=count) if settings.get_current_profile_name() == "fixed" else settings()
+    return (
+        settings(max_examples=count)
+        if settings.get_current_profile_name() == "fixed"
+        else settings()
+    )
 
 
 def fuzz(folder: Path, name: str, data: st.DataObject) -> None:
@@ -407,14 +665,20 @@ def crc32c(content: bytes) -> int:
 
 
 def framed(record: bytes, length: int | None = None) -> bytes:
-    """A record as TFRecord frames it, with checksums that are right; length: another one than the record has."""
+    """A record as TFRecord frames it, with checksums that are right; length: another one than the
+    record has."""
     size = (len(record) if length is None else length).to_bytes(8, "little")
-    return size + crc32c(size).to_bytes(4, "little") + record + crc32c(record).to_bytes(4, "little")
+    return (
+        size + crc32c(size).to_bytes(4, "little") + record + crc32c(record).to_bytes(4, "little")
+    )
 
 
 def test_a_record_that_is_framed_here_is_one_to_tensorflow(tmp_path):
     (tmp_path / "file").write_bytes(framed(b"one") + framed(bytes(300)))
-    assert [record.numpy() for record in tf.data.TFRecordDataset(str(tmp_path / "file"))] == [b"one", bytes(300)]
+    assert [record.numpy() for record in tf.data.TFRecordDataset(str(tmp_path / "file"))] == [
+        b"one",
+        bytes(300),
+    ]
 
 
 def windows(content: bytes) -> list[bytes]:
@@ -457,7 +721,8 @@ FORGED = {
 
 @st.composite
 def mutated_records(draw: st.DrawFn, content: bytes) -> bytes:
-    """A record file, damaged, or of records that have changed places, stand twice, are missing, or were forged with right checksums."""
+    """A record file, damaged, or of records that have changed places, stand twice, are missing, or
+    were forged with right checksums."""
     if draw(st.booleans()):
         return draw(mutations.damaged(content))
     made = windows(content)
@@ -465,7 +730,11 @@ def mutated_records(draw: st.DrawFn, content: bytes) -> bytes:
     how = draw(st.sampled_from(("swap", "twice", "missing", "forge", "forge")))
     if how == "forge":
         forged = FORGED[draw(st.sampled_from(tuple(FORGED)))](made[number])
-        return b"".join(map(framed, made[:number])) + forged + b"".join(map(framed, made[number + 1 :]))
+        return (
+            b"".join(map(framed, made[:number]))
+            + forged
+            + b"".join(map(framed, made[number + 1 :]))
+        )
     made[number], made[other] = made[other], made[number]
     if how == "twice":
         made.insert(other, made[number])
@@ -478,7 +747,8 @@ RECORDS = "valid/part-00001-of-00003.tfrecord"
 
 
 def fuzz_records(folder: Path, content: bytes, sealed: bool) -> bool:
-    """Whether `verify` takes a data set with this record file, whose manifest was adjusted to it if `sealed`."""
+    """Whether `verify` takes a data set with this record file, whose manifest was adjusted to it
+    if `sealed`."""
     data = folder / "data"
     sound, named = (data / RECORDS).read_bytes(), (data / "manifest.json").read_bytes()
 
@@ -502,29 +772,45 @@ def fuzz_records(folder: Path, content: bytes, sealed: bool) -> bool:
         (data / "manifest.json").write_bytes(named)
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
+@pytest.mark.parametrize(
+    "sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"]
+)
 @examples(6)
 @given(data=st.data())
-def test_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
-    fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
+def test_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(
+    folder, sealed, data
+):
+    fuzz_records(
+        folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"])
+@pytest.mark.parametrize(
+    "sealed", [False, True], ids=["the manifest as it was", "the manifest adjusted"]
+)
 @examples(40)
 @given(data=st.data())
-def test_many_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(folder, sealed, data):
-    fuzz_records(folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed)
+def test_many_mutated_records_are_found_before_training_or_are_windows_of_the_vocabulary(
+    folder, sealed, data
+):
+    fuzz_records(
+        folder, data.draw(mutated_records((folder / "data" / RECORDS).read_bytes())), sealed
+    )
 
 
 @pytest.mark.parametrize("fault", FORGED)
 def test_a_forged_record_whose_hashes_and_checksums_are_right_is_refused(folder, fault):
     first, *others = windows((folder / "data" / RECORDS).read_bytes())
     content = FORGED[fault](first) + b"".join(map(framed, others))
-    assert not fuzz_records(folder, content, sealed=True) and not fuzz_records(folder, content, sealed=False)
+    assert not fuzz_records(folder, content, sealed=True) and not fuzz_records(
+        folder, content, sealed=False
+    )
 
 
 def test_a_flipped_byte_anywhere_in_a_record_file_is_found(folder):
     sound = (folder / "data" / RECORDS).read_bytes()
     for place in range(0, len(sound), 61):
-        assert not fuzz_records(folder, sound[:place] + bytes([sound[place] ^ 16]) + sound[place + 1 :], sealed=False), place
+        assert not fuzz_records(
+            folder, sound[:place] + bytes([sound[place] ^ 16]) + sound[place + 1 :], sealed=False
+        ), place

@@ -1,4 +1,5 @@
-"""Processes that are killed or told to stop for real, and what the next start makes of what they left."""
+"""Processes that are killed or told to stop for real, and what the next start makes of what they
+left."""
 
 from __future__ import annotations
 
@@ -24,9 +25,19 @@ from par.train import checkpoints, run_config
 from project import ROOT
 from small import small_config, small_data, trainer
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=2")
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+    "--arch_lr=0.03",
+    "--epochs=2",
+)
 OWNER = (
-    "import sys, time; from par.train import run_config\nwith run_config.locked(sys.argv[1], print): print('holds it', flush=True); time.sleep(60)"
+    "import sys, time; from par.train import run_config\nwith run_config.locked(sys.argv[1],"
+    " print): print('holds it', flush=True); time.sleep(60)"
 )
 SECONDS = 180.0
 NOTE = {
@@ -42,20 +53,30 @@ NOTE = {
 # ---- the lock ----
 
 
-def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_over_and_said_once(tmp_path):
+def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_over_and_said_once(
+    tmp_path,
+):
     announced: list[str] = []
-    with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
+    ) as owner:
         assert owner.stdout.readline() == "holds it\n"
         host = f"host {socket.gethostname()}, process {owner.pid}"
-        with pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")), run_config.locked(tmp_path / "run", announced.append):
+        with (
+            pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")),
+            run_config.locked(tmp_path / "run", announced.append),
+        ):
             pass
         assert announced == []
         owner.kill()
     with run_config.locked(tmp_path / "run", announced.append):
-        assert (tmp_path / "run" / "lock").read_text() == f"host {socket.gethostname()}, process {os.getpid()}\n"
+        assert (
+            tmp_path / "run" / "lock"
+        ).read_text() == f"host {socket.gethostname()}, process {os.getpid()}\n"
     assert announced == [
-        f"the last process in {tmp_path / 'run'} ({host}) was killed, as the system does when memory runs out: it ended without saving, "
-        "and what came after its last checkpoint is done again"
+        f"the last process in {tmp_path / 'run'} ({host}) was killed, as the system does when"
+        " memory runs out: it ended without saving, and what came after its last checkpoint is"
+        " done again"
     ]
     with run_config.locked(tmp_path / "run", announced.append):
         pass
@@ -84,11 +105,15 @@ def names(directory: Path) -> list[str]:
     return sorted({path.name.split(".")[0] for path in directory.glob("ckpt-*")})
 
 
-LEFT = {  # what the files of the second checkpoint are when a process dies in the middle: data is renamed into place, then the index is written there
+# what the files of the second checkpoint are when a process dies in the middle: data is renamed
+# into place, then the index is written there
+LEFT = {
     "nothing yet": lambda index, data: (index.unlink(), data.unlink()),
     "data only": lambda index, data: index.unlink(),
     "an empty index": lambda index, data: index.write_bytes(b""),
-    "half an index": lambda index, data: index.write_bytes(index.read_bytes()[: index.stat().st_size // 2]),
+    "half an index": lambda index, data: index.write_bytes(
+        index.read_bytes()[: index.stat().st_size // 2]
+    ),
     "all": lambda index, data: None,
 }
 
@@ -105,7 +130,9 @@ def test_a_save_that_was_killed_is_as_if_it_had_not_begun(tmp_path, left, first)
     warned: list[str] = []
     again, value = state_of(tmp_path)
     assert again.restore(warn=warned.append) == (None if first else NOTE) and warned == []
-    assert int(value) == (-1 if first else 10) and list(run_config.checkpoint_files(tmp_path)) == ([] if first else [10])
+    assert int(value) == (-1 if first else 10) and list(run_config.checkpoint_files(tmp_path)) == (
+        [] if first else [10]
+    )
     again.save(13, NOTE)
     assert names(tmp_path) == (["ckpt-13"] if first else ["ckpt-10", "ckpt-13"])
 
@@ -144,26 +171,45 @@ sys.exit(train.main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_a_run_that_finds_no_memory_says_what_helps_and_goes_on_where_there_is_more(tmp_path):
-    data = small_data(tmp_path / "data", train=70_000, batch_size=512, seq_len=64)  # 2 steps an epoch
+    # 2 steps an epoch
+    data = small_data(tmp_path / "data", train=70_000, batch_size=512, seq_len=64)
     config = small_config(data, "sd", d_ffn=3072)
     config.save(tmp_path / "run", data)
     with pytest.raises(StoppedError):
         trainer(tmp_path / "run", config, data).run(should_stop=lambda step: step == 2)
     before = final_state.tensors(tmp_path / "run")
-    command = [sys.executable, "-c", LITTLE_MEMORY, f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK, "--d_ffn=3072"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
+    command = [
+        sys.executable,
+        "-c",
+        LITTLE_MEMORY,
+        f"--data={data}",
+        f"--run={tmp_path / 'run'}",
+        "--architecture=sd",
+        *NETWORK,
+        "--d_ffn=3072",
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT
+    )
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
     first, *_, last = done.stderr.splitlines()
-    assert first.endswith(": step 2 of 4") and last.startswith("error: out of memory: lower batch_size, seq_len, mem_len or d_model"), done.stderr
+    assert first.endswith(": step 2 of 4") and last.startswith(
+        "error: out of memory: lower batch_size, seq_len, mem_len or d_model"
+    ), done.stderr
     assert "Traceback" not in done.stderr
-    assert all((final_state.tensors(tmp_path / "run")[name] == value).all() for name, value in before.items())
+    assert all(
+        (final_state.tensors(tmp_path / "run")[name] == value).all()
+        for name, value in before.items()
+    )
     again = trainer(tmp_path / "run", config, data)
     again.run()
     assert again.step == 4 and again.announced == []
 
 
 @pytest.mark.slow
-def test_a_run_whose_weights_are_not_finite_ends_at_once_and_keeps_its_checkpoints(tmp_path, run_tool):
+def test_a_run_whose_weights_are_not_finite_ends_at_once_and_keeps_its_checkpoints(
+    tmp_path, run_tool
+):
     data = small_data(tmp_path / "data", train=1_000)
     config = small_config(data, "sd")
     config.save(tmp_path / "run", data)
@@ -173,12 +219,21 @@ def test_a_run_whose_weights_are_not_finite_ends_at_once_and_keeps_its_checkpoin
     embedding = run.learner.objective.trunk.embedding
     embedding.assign(np.full_like(embedding.numpy(), np.inf))
     run.checkpoints.save(20, run.note)
-    before = {path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")}
-    done = run_tool("train", f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK)
-    assert (done.code, done.out) == (4, "") and re.search(
-        r"^error: diverged at step 21: loss nan, gradient norm nan, learning rate 0.005; the last checkpoint is finite: .*--max_lr", done.err, re.M
+    before = {
+        path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")
+    }
+    done = run_tool(
+        "train", f"--data={data}", f"--run={tmp_path / 'run'}", "--architecture=sd", *NETWORK
     )
-    assert before == {path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")}
+    assert (done.code, done.out) == (4, "") and re.search(
+        r"^error: diverged at step 21: loss nan, gradient norm nan, learning rate 0.005; the last"
+        r" checkpoint is finite: .*--max_lr",
+        done.err,
+        re.M,
+    )
+    assert before == {
+        path: path.read_bytes() for path in (tmp_path / "run" / "checkpoints").rglob("ckpt-*")
+    }
 
 
 # ---- signals ----
@@ -199,7 +254,14 @@ def whole(tmp_path_factory, data_dir, run_tool) -> Path:
 
 
 def flags(data_dir: Path, run_dir: Path) -> tuple[str, ...]:
-    return (f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK, "--record_every=7", "--log_every=13")
+    return (
+        f"--data={data_dir}",
+        f"--run={run_dir}",
+        "--architecture=sd",
+        *NETWORK,
+        "--record_every=7",
+        "--log_every=13",
+    )
 
 
 def wait_until(reached: Callable[[], bool], process: subprocess.Popen) -> None:
@@ -214,22 +276,41 @@ def text_of(path: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("phase", "number"), [("first trace", signal.SIGTERM), ("evaluation", signal.SIGINT)])
-def test_a_signal_is_obeyed_where_the_work_can_stop_a_second_one_at_once_and_a_moved_run_goes_on(tmp_path, data_dir, whole, run_tool, phase, number):
+@pytest.mark.parametrize(
+    ("phase", "number"), [("first trace", signal.SIGTERM), ("evaluation", signal.SIGINT)]
+)
+def test_a_signal_is_obeyed_where_the_work_can_stop_a_second_one_at_once_and_a_moved_run_goes_on(
+    tmp_path, data_dir, whole, run_tool, phase, number
+):
     run_dir, said = tmp_path / "run", tmp_path / "said"
     command = [sys.executable, str(ROOT / "tools" / "train.py"), *flags(data_dir, run_dir)]
     log, rows = run_dir / "training_log.log", run_dir / "history.jsonl"
-    words = {"first trace": "parameters in all", "evaluation": "step 93 end of epoch 1"}  # the last that is logged before
-    with open(said, "w") as err, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err) as process:
+    # the last that is logged before
+    words = {"first trace": "parameters in all", "evaluation": "step 93 end of epoch 1"}
+    with (
+        open(said, "w") as err,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err
+        ) as process,
+    ):
         wait_until(lambda: words[phase] in text_of(log), process)
         process.send_signal(number)
         assert process.wait(timeout=SECONDS) == 5
     step = {"first trace": 7, "evaluation": 93}[phase]
     lines = said.read_text().splitlines()
-    assert lines[-1] == f"error: stopped by {number.name} at step {step} of 186; the state is saved: the same command continues"
+    assert (
+        lines[-1]
+        == f"error: stopped by {number.name} at step {step} of 186; the state is saved: the same"
+        " command continues"
+    )
     assert "Traceback" not in said.read_text() and said.read_text().count("error:") == 1
     if phase == "first trace":
-        with open(said, "w") as err, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err) as process:
+        with (
+            open(said, "w") as err,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err
+            ) as process,
+        ):
             wait_until(lambda: words["evaluation"] in text_of(log), process)
             for _ in range(2):
                 process.send_signal(number)
@@ -239,6 +320,8 @@ def test_a_signal_is_obeyed_where_the_work_can_stop_a_second_one_at_once_and_a_m
         assert "Traceback" not in said.read_text() and '"split": "valid"' not in text_of(rows)
     shutil.copytree(data_dir, tmp_path / "moved" / data_dir.parent.name / data_dir.name)
     run_dir = run_dir.rename(tmp_path / "moved" / "run")
-    done = run_tool("train", *flags(tmp_path / "moved" / data_dir.parent.name / data_dir.name, run_dir))
+    done = run_tool(
+        "train", *flags(tmp_path / "moved" / data_dir.parent.name / data_dir.name, run_dir)
+    )
     assert done.code == 0 and ("was killed" in done.err) == (phase == "first trace")
     assert final_state.differences(run_dir, whole) == []

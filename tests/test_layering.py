@@ -1,4 +1,5 @@
-"""The wings of the library: imports only go one way; what can do without TensorFlow does, and so does every command until it works."""
+"""The wings of the library: imports only go one way; what can do without TensorFlow does, and so
+does every command until it works."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ import pytest
 
 from project import ROOT
 
-# The wings of par/ from the bottom up: a module imports from its own wing and from those before it.
+# The wings of par/ from the bottom up: a module imports from its own wing and from those before
+# it.
 WINGS = (
     "core",
     "data",
@@ -72,11 +74,14 @@ WITH_TENSORFLOW = [
     "train.weight_transfer",
 ]
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path.parent != ROOT / "par")
-TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common"))
+TOOLS = sorted(
+    path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common")
+)
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it; `from par.core import x` counts as par.core.x."""
+    """Every module that a file imports, anywhere in it; `from par.core import x` counts as
+    par.core.x."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -96,13 +101,17 @@ NAMES = {dotted(path): path for path in MODULES}
 
 
 def wing(name: str) -> str:
-    """The wing of a module, or of a name that a module holds: `train.distributed` for `train.distributed.cluster`."""
+    """The wing of a module, or of a name that a module holds: `train.distributed` for
+    `train.distributed.cluster`."""
     return max((each for each in WINGS if f"{name}.".startswith(f"{each}.")), key=len, default="")
 
 
 def inner(path: Path) -> set[str]:
-    """The modules of par that a file imports, without the `par.`; a name that is no module counts as the module that holds it."""
-    found = {name.removeprefix("par.") for name in imported(path) if name.startswith("par.")} - {"__version__"}
+    """The modules of par that a file imports, without the `par.`; a name that is no module counts
+    as the module that holds it."""
+    found = {name.removeprefix("par.") for name in imported(path) if name.startswith("par.")} - {
+        "__version__"
+    }
     return {name if name in NAMES else name.rpartition(".")[0] or name for name in found}
 
 
@@ -112,19 +121,27 @@ def test_a_module_imports_from_its_own_wing_and_from_those_before_it(path):
     assert mine, f"{path.relative_to(ROOT)} has no place in WINGS: give it one"
     for name in sorted(inner(path)):
         assert wing(name), f"{path.name} imports par.{name}, which has no place in WINGS"
-        assert WINGS.index(wing(name)) <= WINGS.index(mine), f"{path.relative_to(ROOT)} imports par.{name}, a later wing"
+        assert WINGS.index(wing(name)) <= WINGS.index(mine), (
+            f"{path.relative_to(ROOT)} imports par.{name}, a later wing"
+        )
 
 
 def test_the_modules_of_a_wing_import_each_other_in_one_order():
-    graph = {name: {other for other in inner(path) if wing(other) == wing(name) and other != wing(name)} for name, path in NAMES.items()}
-    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    graph = {
+        name: {other for other in inner(path) if wing(other) == wing(name) and other != wing(name)}
+        for name, path in NAMES.items()
+    }
+    # raises CycleError, which names the circle
+    tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_a_wing_has_at_most_about_twenty_modules_and_a_docstring_that_tells_it():
     for each in WINGS:
         members = [name for name in NAMES if wing(name) == each and name != each]
         assert 1 <= len(members) <= 22, (each, len(members))
-        assert ast.get_docstring(ast.parse(NAMES[each].read_text(encoding="utf-8"))), f"par/{each}/__init__.py has no docstring"
+        assert ast.get_docstring(ast.parse(NAMES[each].read_text(encoding="utf-8"))), (
+            f"par/{each}/__init__.py has no docstring"
+        )
 
 
 def test_only_the_glue_lies_beside_the_wings():
@@ -133,29 +150,54 @@ def test_only_the_glue_lies_beside_the_wings():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_library_defines_no_flags_and_knows_no_tool(path):
-    assert not {name for name in imported(path) if name.split(".")[0] == "absl" or name.startswith("par.tools")}
+    assert not {
+        name
+        for name in imported(path)
+        if name.split(".")[0] == "absl" or name.startswith("par.tools")
+    }
 
 
 def test_no_module_but_common_is_shared_by_the_tools():
     for path in TOOLS:
-        assert {name for name in imported(path) if name.startswith(("par.tools", "tools"))} <= {"par.tools.common"}, path.name
+        assert {name for name in imported(path) if name.startswith(("par.tools", "tools"))} <= {
+            "par.tools.common"
+        }, path.name
 
 
 def test_what_can_do_without_tensorflow_does():
     light = [name for name in NAMES if name not in WITH_TENSORFLOW and wing(name) != "data.beam"]
-    program = "import importlib, sys, par\nfor name in sys.argv[1].split(','):\n    importlib.import_module(f'par.{name}')\n"
-    program += "    heavy = {'tensorflow', 'keras', 'matplotlib.pyplot', 'absl.flags'} & set(sys.modules)\n    assert not heavy, (name, heavy)\n"
-    done = subprocess.run([sys.executable, "-c", program, ",".join(light)], capture_output=True, text=True)
+    program = (
+        "import importlib, sys, par\nfor name in sys.argv[1].split(','):\n   "
+        " importlib.import_module(f'par.{name}')\n"
+    )
+    program += (
+        "    heavy = {'tensorflow', 'keras', 'matplotlib.pyplot', 'absl.flags'} &"
+        " set(sys.modules)\n    assert not heavy, (name, heavy)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, ",".join(light)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert set(WITH_TENSORFLOW) < set(NAMES) and len(light) > 50
 
 
 def quick(path: Path, flag: str) -> tuple[int, str, list[str], set[str]]:
-    """Runs a tool with one flag: exit code, stdout, the lines of stderr, and the top-level packages that it imported."""
-    done = subprocess.run([sys.executable, "-X", "importtime", str(path), flag], capture_output=True, text=True, cwd=ROOT)
+    """Runs a tool with one flag: exit code, stdout, the lines of stderr, and the top-level
+    packages that it imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(path), flag],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     lines = done.stderr.splitlines()
     times = [line for line in lines if line.startswith("import time:")]
-    return done.returncode, done.stdout, [line for line in lines if line not in times], {line.split("|")[-1].strip().split(".")[0] for line in times}
+    return (
+        done.returncode,
+        done.stdout,
+        [line for line in lines if line not in times],
+        {line.split("|")[-1].strip().split(".")[0] for line in times},
+    )
 
 
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
@@ -170,7 +212,11 @@ def test_help_is_the_docstring_and_the_flags_and_needs_no_tensorflow(path):
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
 def test_an_unknown_flag_is_one_line_and_needs_no_tensorflow(path):
     code, out, err, packages = quick(path, "--colour=red")
-    assert (code, out, len(err)) == (1, "", 1) and err[0].startswith("error: Unknown command line flag 'colour'") and err[0].endswith("; see --help")
+    assert (
+        (code, out, len(err)) == (1, "", 1)
+        and err[0].startswith("error: Unknown command line flag 'colour'")
+        and err[0].endswith("; see --help")
+    )
     assert "absl" in packages and not packages & {"tensorflow", "keras", "matplotlib"}
 
 

@@ -41,7 +41,9 @@ def test_every_dependency_has_both_bounds() -> None:
     for extra in SETUP["options.extras_require"].values():
         listed += requirements(extra)
     assert len(listed) > 10
-    assert [line for line in listed if not re.fullmatch(r"[a-z-]+(\[[a-z-]+\])?>=[\d.]+,<[\d.]+", line)] == []
+    assert [
+        line for line in listed if not re.fullmatch(r"[a-z-]+(\[[a-z-]+\])?>=[\d.]+,<[\d.]+", line)
+    ] == []
 
 
 def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() -> None:
@@ -52,17 +54,30 @@ def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() ->
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found |= {name.split(".")[0] for name in names}
     extras = SETUP["options.extras_require"]["beam"]  # imported only where it was asked for
-    declared = {re.match(r"[a-z-]+", line).group() for line in requirements(SETUP["options"]["install_requires"] + extras)}
+    declared = {
+        re.match(r"[a-z-]+", line).group()
+        for line in requirements(SETUP["options"]["install_requires"] + extras)
+    }
     foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - {"par"}}
     assert foreign - declared == set()
 
 
 def test_version_and_licence_are_the_same_everywhere() -> None:
-    citation = dict(re.findall(r"^(version|license): (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE))
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    citation = dict(
+        re.findall(
+            r"^(version|license): (\S+)$",
+            (ROOT / "CITATION.cff").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    )
+    newest = re.search(
+        r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    ).group(1)
     assert par.__version__ == newest == citation["version"]
     assert SETUP["metadata"]["license"] == citation["license"] == "Apache-2.0"
-    assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License\n                           Version 2.0" in (
+        ROOT / "LICENSE"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_scripts_look_for_the_interpreters_that_the_package_takes() -> None:
@@ -70,16 +85,25 @@ def test_the_scripts_look_for_the_interpreters_that_the_package_takes() -> None:
     script = (ROOT / "tools" / "setup_venv.sh").read_text(encoding="utf-8")
     assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in script
     assert "python3 python3.13 python3.12 python3.11;" in script
-    assert re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE) == ["3.11", "3.12", "3.13"]
+    assert re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE) == [
+        "3.11",
+        "3.12",
+        "3.13",
+    ]
 
 
 def test_every_package_is_listed() -> None:
-    on_disk = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("par/**/__init__.py")}
+    on_disk = {
+        ".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("par/**/__init__.py")
+    }
     assert set(requirements(SETUP["options"]["packages"])) == on_disk | {"par.tools"}
 
 
 def test_every_tool_has_a_console_script_and_the_reverse() -> None:
-    scripts = dict(line.split(" = ") for line in requirements(SETUP["options.entry_points"]["console_scripts"]))
+    scripts = dict(
+        line.split(" = ")
+        for line in requirements(SETUP["options.entry_points"]["console_scripts"])
+    )
     assert scripts == {f"par-{name}": f"par.tools.{name}:main" for name in TOOLS}
 
 
@@ -96,14 +120,22 @@ def test_shell_scripts_can_be_executed(name: str) -> None:
 
 
 def test_no_file_names_a_path_or_a_registry_of_the_machine_it_was_written_on() -> None:
-    told = re.compile(r"(?<![\w.-])/(?:work|root|farm|home)/|(?:pypi|pythonhosted|npmjs|debian)\.(?:org|net|com)")
-    assert told.search('open("/' + 'home/someone")') and told.search("https://pypi" + ".org/simple")
+    told = re.compile(
+        r"(?<![\w.-])/(?:work|root|farm|home)/|(?:pypi|pythonhosted|npmjs|debian)\.(?:org|net|com)"
+    )
+    assert told.search('open("/' + 'home/someone")') and told.search(
+        "https://pypi" + ".org/simple"
+    )
     found = []
     for path in tracked_files():
         content = path.read_bytes()
         if b"\0" not in content:  # pictures and the like apart
             lines = content.decode("utf-8", "replace").splitlines()
-            found += [f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}" for number, line in enumerate(lines, 1) if told.search(line)]
+            found += [
+                f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+                for number, line in enumerate(lines, 1)
+                if told.search(line)
+            ]
     assert found == []
 
 
@@ -112,13 +144,28 @@ def test_a_recipe_is_read_alike_as_recipe_and_as_flagfile(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
     read = []
     for option in (f"--recipe={path.stem}", f"--flagfile={path}"):
-        data = common.Flags("build_data").group(config.DataConfig, "data").own("own", (flags.DEFINE_string, "recipe", None, ""))
-        train = common.Flags("train").own("own", (flags.DEFINE_string, "recipe", None, ""), (flags.DEFINE_integer, "num_blocks", None, ""))
+        data = (
+            common.Flags("build_data")
+            .group(config.DataConfig, "data")
+            .own("own", (flags.DEFINE_string, "recipe", None, ""))
+        )
+        train = common.Flags("train").own(
+            "own",
+            (flags.DEFINE_string, "recipe", None, ""),
+            (flags.DEFINE_integer, "num_blocks", None, ""),
+        )
         groups = (config.ModelConfig, config.SearchConfig, config.TrainingConfig)
         for group in groups:
             train.group(group, "settings")
         for values in (data, train):
-            values(["tool", *common.expand_recipe(["--corpus=python-docs", option] if values is data else [option], values)])
+            values(
+                [
+                    "tool",
+                    *common.expand_recipe(
+                        ["--corpus=python-docs", option] if values is data else [option], values
+                    ),
+                ]
+            )
         read.append([data.read(config.DataConfig), *map(train.read, groups), train.num_blocks])
     assert read[0] == read[1]
     assert read[0][-1] == 6
@@ -126,13 +173,17 @@ def test_a_recipe_is_read_alike_as_recipe_and_as_flagfile(path: Path) -> None:
 
 def test_seed_and_base_make_the_same_data_so_that_they_can_share_it() -> None:
     settings = {field.name for field, _ in config.fields(config.DataConfig)}
-    base, seed = ([line for line in common.recipe_lines(name) if line[2:].split("=")[0] in settings] for name in ("base", "seed"))
+    base, seed = (
+        [line for line in common.recipe_lines(name) if line[2:].split("=")[0] in settings]
+        for name in ("base", "seed")
+    )
     assert base == seed != []
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment into which the files of the clone were installed by `pip install DIR`; its bin directory."""
+    """An environment into which the files of the clone were installed by `pip install DIR`; its
+    bin directory."""
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "a copy"  # a build leaves its litter there
     for path in tracked_files():
@@ -140,7 +191,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     python = folder / "venv" / "bin" / "python"
-    for command in ([sys.executable, "-m", "venv", str(folder / "venv")], [str(python), "-m", "pip", "install", "--quiet", str(source)]):
+    for command in (
+        [sys.executable, "-m", "venv", str(folder / "venv")],
+        [str(python), "-m", "pip", "install", "--quiet", str(source)],
+    ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return python.parent
@@ -149,8 +203,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path: Path) -> None:
     def call(name: str, *arguments: str) -> subprocess.CompletedProcess:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        return subprocess.run([installed / name, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("PYTHON")
+        }
+        return subprocess.run(
+            [installed / name, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
 
     version = call("python", "-c", "import par; print(par.__version__, par.__file__)")
     assert version.stdout.startswith(f"{par.__version__} {installed.parent}")
@@ -162,23 +224,44 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     unknown = call("par-train", "--recipe=nowhere", "--data=nowhere")
     assert unknown.returncode == 1
     assert ", ".join(path.stem for path in RECIPES) in unknown.stderr
-    assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []  # only as par.tools
-    assert {path.suffix for path in installed.parent.glob("lib/python*/site-packages/par/report/page.*")} == {".py", ".css", ".js"}
+    # only as par.tools
+    assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []
+    assert {
+        path.suffix
+        for path in installed.parent.glob("lib/python*/site-packages/par/report/page.*")
+    } == {".py", ".css", ".js"}
 
 
 @pytest.mark.slow
 def test_with_the_extra_beam_a_build_on_apache_beam_passes_its_tests(installed: Path) -> None:
     source = installed.parent.parent / "a copy"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    for command in (["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"], ["pytest", "tests/data/beam/test_engine.py"]):
-        done = subprocess.run([installed / command[0], *command[1:]], cwd=source, env=environment, capture_output=True, text=True)
+    for command in (
+        ["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"],
+        ["pytest", "tests/data/beam/test_engine.py"],
+    ):
+        done = subprocess.run(
+            [installed / command[0], *command[1:]],
+            cwd=source,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout[-9000:] + done.stderr
     assert re.search(r"\[100%\]", done.stdout) and "skipped" not in done.stdout
 
 
 def test_without_apache_beam_the_command_says_how_to_install_it(tmp_path: Path) -> None:
     (tmp_path / "hide.py").write_text("import sys\nsys.modules['apache_beam'] = None\n")
-    program = "import sys, hide; from par.tools import build_data; sys.exit(build_data.main(['--input_text=x', '--runner=beam']))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    said = 'error: --runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"\n'
+    program = (
+        "import sys, hide; from par.tools import build_data;"
+        " sys.exit(build_data.main(['--input_text=x', '--runner=beam']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    said = (
+        "error: --runner=beam needs Apache Beam, which is not installed: pip install"
+        ' "par-transformer-xl[beam]"\n'
+    )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)

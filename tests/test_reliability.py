@@ -1,4 +1,5 @@
-"""docs/reliability.md names each fault, in order, with what is seen of it and with tests that are there."""
+"""docs/reliability.md names each fault, in order, with what is seen of it and with tests that are
+there."""
 
 from __future__ import annotations
 
@@ -10,7 +11,11 @@ import pytest
 from project import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if re.match(r"\| \d+ \|", line)]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in PAGE.splitlines()
+    if re.match(r"\| \d+ \|", line)
+]
 LAST = 21
 
 
@@ -25,4 +30,6 @@ def test_every_test_that_a_row_names_is_there(row):
     assert named and len(named) == row[3].count("`") // 2
     for file, name in named:
         tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
-        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file} has no {name}"
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (
+            f"{file} has no {name}"
+        )

@@ -1,4 +1,5 @@
-"""The shell scripts, run for real in a copy of the project whose pip, commands, ruff and pytest only note what they were asked to do."""
+"""The shell scripts, run for real in a copy of the project whose pip, commands, ruff and pytest
+only note what they were asked to do."""
 
 from __future__ import annotations
 
@@ -15,9 +16,18 @@ import pytest
 
 from project import ROOT
 
-COPIED = ["base_model.sh", "create_tfrecords.sh", "tests/run.sh", ".ci/run", "tools/setup_venv.sh", "setup.cfg", "pyproject.toml"]
+COPIED = [
+    "base_model.sh",
+    "create_tfrecords.sh",
+    "tests/run.sh",
+    ".ci/run",
+    "tools/setup_venv.sh",
+    "setup.cfg",
+    "pyproject.toml",
+]
 
-# Stands for pip, ruff and pytest. Notes its arguments in calls.jsonl; FAIL=NAME:CODE makes it fail, HANG=NAME makes it wait for a signal.
+# Stands for pip, ruff and pytest. Notes its arguments in calls.jsonl; FAIL=NAME:CODE makes it
+# fail, HANG=NAME makes it wait for a signal.
 STUB = """
 import json, os, pathlib, signal, sys, time
 if __name__ == "__main__":
@@ -76,8 +86,14 @@ class Clone:
         for name in ("build_data", "train", "plot_pi", "derive", "evaluate", "report"):
             shutil.copy(stub, self.root / "tools" / f"{name}.py")
         self.bin.mkdir()
-        self.python = self.interpreter("python3", PYTHON.format(real=os.path.realpath(sys.executable), stub=stub))
-        self.environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "CALLS": str(self.calls_file)}
+        self.python = self.interpreter(
+            "python3", PYTHON.format(real=os.path.realpath(sys.executable), stub=stub)
+        )
+        self.environment = {
+            **os.environ,
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "CALLS": str(self.calls_file),
+        }
         self.environment.pop("PYTHON", None)
         self.environment.pop("PAR_VENV", None)
         self.venv = self.root / ".venv"
@@ -87,19 +103,37 @@ class Clone:
         (self.bin / name).chmod(0o755)
         return self.bin / name
 
-    def start(self, script: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen:
+    def start(
+        self, script: str, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.Popen:
         command = [str(self.root / script), *arguments]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=cwd or self.root, env={**self.environment, **environment}, text=True, **streams)
+        streams = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        return subprocess.Popen(
+            command,
+            cwd=cwd or self.root,
+            env={**self.environment, **environment},
+            text=True,
+            **streams,
+        )
 
-    def run(self, script: str, *arguments: str, cwd: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    def run(
+        self, script: str, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> tuple[int, str, str]:
         process = self.start(script, *arguments, cwd=cwd, **environment)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     def calls(self, *names: str) -> list[list[str]]:
         """What was called since the last time, of the named stubs or of all."""
-        found = [json.loads(line) for line in self.calls_file.read_text().splitlines()] if self.calls_file.exists() else []
+        found = (
+            [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+            if self.calls_file.exists()
+            else []
+        )
         self.calls_file.unlink(missing_ok=True)
         return [call for call in found if not names or call[0] in names]
 
@@ -130,7 +164,9 @@ def wait_until_it_hangs(clone: Clone) -> int:
 
 def test_the_first_run_installs_and_the_second_does_not(clone: Clone) -> None:
     assert clone.run("create_tfrecords.sh")[0] == 0
-    assert clone.calls("pip") == [["pip", "install", "--quiet", "--disable-pip-version-check", "-e", "."]]
+    assert clone.calls("pip") == [
+        ["pip", "install", "--quiet", "--disable-pip-version-check", "-e", "."]
+    ]
     assert clone.run("create_tfrecords.sh")[0] == 0
     assert clone.calls("pip") == []
 
@@ -146,7 +182,9 @@ def test_an_interrupted_installation_is_made_anew(clone: Clone) -> None:
     assert not (clone.venv / "half-made").exists()
 
 
-def test_a_signal_during_an_update_reaches_pip_and_leaves_nothing_that_looks_done(clone: Clone) -> None:
+def test_a_signal_during_an_update_reaches_pip_and_leaves_nothing_that_looks_done(
+    clone: Clone,
+) -> None:
     assert clone.run("create_tfrecords.sh")[0] == 0
     with open(clone.root / "setup.cfg", "a") as file:
         file.write("\n")
@@ -166,7 +204,9 @@ def test_a_failed_installation_says_so_and_is_tried_again(clone: Clone) -> None:
     assert clone.run("base_model.sh")[0] == 0
 
 
-def test_changed_dependencies_are_installed_over_the_environment_and_keep_the_test_extra(clone: Clone) -> None:
+def test_changed_dependencies_are_installed_over_the_environment_and_keep_the_test_extra(
+    clone: Clone,
+) -> None:
     assert clone.run("tests/run.sh")[0] == 0
     assert clone.calls("pip")[0][-1] == ".[test]"
     assert clone.run("create_tfrecords.sh")[0] == 0
@@ -202,12 +242,17 @@ def test_a_moved_clone_is_installed_again(clone: Clone) -> None:
     assert len(clone.calls("pip")) == 1
 
 
-def test_a_directory_that_is_no_environment_is_refused_and_left_alone(clone: Clone, tmp_path: Path) -> None:
+def test_a_directory_that_is_no_environment_is_refused_and_left_alone(
+    clone: Clone, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     code, _, err = clone.run("base_model.sh", PAR_VENV="mine", cwd=tmp_path)
     assert code == 1
-    assert err.startswith(f"error: {tmp_path / 'mine'} was not made by this script") and err.count("\n") == 1
+    assert (
+        err.startswith(f"error: {tmp_path / 'mine'} was not made by this script")
+        and err.count("\n") == 1
+    )
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
@@ -222,7 +267,9 @@ def test_an_environment_made_by_hand_is_used(clone: Clone) -> None:
 def test_interpreters_that_do_not_run_or_do_not_fit_are_passed_over(clone: Clone) -> None:
     clone.python.rename(clone.bin / "python3.12")
     clone.interpreter("python3", "#!/bin/sh\necho 3.8.10\n")  # what an old one answers
-    clone.interpreter("python3.13", "#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n")
+    clone.interpreter(
+        "python3.13", "#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n"
+    )
     code, _, err = clone.run("create_tfrecords.sh")
     assert code == 0
     assert "with python3.12 (" in err
@@ -233,13 +280,22 @@ def test_without_a_usable_interpreter_one_line_names_what_was_tried(clone: Clone
         clone.interpreter(name, "#!/bin/sh\necho 3.8.10\n")
     clone.interpreter("python3.13", "#!/bin/sh\nexit 127\n")
     code, out, err = clone.run("base_model.sh")
-    tried = "tried python3 (3.8.10), python3.13 (does not run), python3.12 (3.8.10), python3.11 (3.8.10)"
+    tried = (
+        "tried python3 (3.8.10), python3.13 (does not run), python3.12 (3.8.10), python3.11"
+        " (3.8.10)"
+    )
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.startswith("error: no usable Python: CPython 3.11 to 3.13 with venv is needed; ") and tried in err
+    assert (
+        err.startswith("error: no usable Python: CPython 3.11 to 3.13 with venv is needed; ")
+        and tried in err
+    )
 
 
-def test_a_python_without_its_venv_package_is_named_with_the_remedy(clone: Clone, tmp_path: Path) -> None:
-    (tmp_path / "ensurepip.py").write_text("raise ImportError\n")  # as on Debian without python3-venv
+def test_a_python_without_its_venv_package_is_named_with_the_remedy(
+    clone: Clone, tmp_path: Path
+) -> None:
+    # as on Debian without python3-venv
+    (tmp_path / "ensurepip.py").write_text("raise ImportError\n")
     code, _, err = clone.run("base_model.sh", PYTHON=str(clone.python), PYTHONPATH=str(tmp_path))
     assert (code, err.count("\n")) == (1, 1)
     assert "without venv: on Debian and Ubuntu run apt-get install python3." in err
@@ -254,7 +310,9 @@ def test_a_named_interpreter_is_the_only_one_tried(clone: Clone) -> None:
 # ---- base_model.sh ----
 
 
-def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clone, tmp_path: Path) -> None:
+def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
+    clone: Clone, tmp_path: Path
+) -> None:
     code, out, err = clone.run("base_model.sh", "--epochs=2", "--num_blocks", "4", cwd=tmp_path)
     assert code == 0, err
     given = ["--recipe=quick", "--data=data/python-docs", "--epochs=2"]
@@ -264,7 +322,14 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clon
         ["plot_pi", "--run=logs/search"],
         ["derive", "--run=logs/search"],
         ["train", *given, "--architecture=logs/search/architecture.json"],
-        ["evaluate", "--run=logs/search", "--run=logs/derived", "--split=valid", "--split=test", "--show_history"],
+        [
+            "evaluate",
+            "--run=logs/search",
+            "--run=logs/derived",
+            "--split=valid",
+            "--split=test",
+            "--show_history",
+        ],
         ["report", "--run=logs/search"],
         ["report", "--run=logs/derived"],
     ]
@@ -279,7 +344,15 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clon
     ]
     assert [line for line in out.splitlines() if line][-7:] == last
     assert clone.run("base_model.sh", cwd=tmp_path)[0] == 0
-    assert [call[0] for call in clone.calls()] == ["train", "plot_pi", "derive", "train", "evaluate", "report", "report"]
+    assert [call[0] for call in clone.calls()] == [
+        "train",
+        "plot_pi",
+        "derive",
+        "train",
+        "evaluate",
+        "report",
+        "report",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -288,47 +361,80 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(clone: Clon
         (["wikitext-2-small"], [], [], ["quick", "data/wikitext-2-small"]),
         (["wikitext-2-small", "wikitext-2"], [], [], ["base", "data/wikitext-2"]),
         (["wikitext-2"], ["--recipe=seed"], [], ["seed", "data/wikitext-2"]),
-        (["wikitext-2"], ["--recipe", "quick"], ["data/wikitext-2-quick"], ["quick", "data/wikitext-2-quick"]),
+        (
+            ["wikitext-2"],
+            ["--recipe", "quick"],
+            ["data/wikitext-2-quick"],
+            ["quick", "data/wikitext-2-quick"],
+        ),
         ([], ["--recipe=base"], ["data/python-docs-base"], ["base", "data/python-docs-base"]),
         (["wikitext-2", "mine"], ["--data=data/mine"], [], ["base", "data/mine"]),
         (["python-docs"], ["--data=data/python-docs"], [], ["quick", "data/python-docs"]),
         (["mine"], ["--data=data/mine", "--recipe=quick"], [], ["quick", "data/mine"]),
     ],
 )
-def test_data_and_recipe_are_chosen_as_the_help_says(clone: Clone, built: list, arguments: list, built_now: list, trained: list) -> None:
+def test_data_and_recipe_are_chosen_as_the_help_says(
+    clone: Clone, built: list, arguments: list, built_now: list, trained: list
+) -> None:
     for name in built:
         clone.build(name)
     code, _, err = clone.run("base_model.sh", *arguments)
     assert code == 0, err
     calls = clone.calls("build_data", "train")
-    assert [call[-1] for call in calls if call[0] == "build_data"] == [f"--output_dir={name}" for name in built_now]
+    assert [call[-1] for call in calls if call[0] == "build_data"] == [
+        f"--output_dir={name}" for name in built_now
+    ]
     assert calls[-1][1:3] == [f"--recipe={trained[0]}", f"--data={trained[1]}"]
 
 
 def test_paths_are_those_of_the_callers_directory(clone: Clone, tmp_path: Path) -> None:
     (tmp_path / "my data").mkdir()
     (tmp_path / "my.flags").touch()
-    assert clone.run("base_model.sh", "--data=my data", "--recipe=my.flags", "--run=out", cwd=tmp_path)[0] == 0
+    assert (
+        clone.run(
+            "base_model.sh", "--data=my data", "--recipe=my.flags", "--run=out", cwd=tmp_path
+        )[0]
+        == 0
+    )
     search, derived = clone.calls("train")
     given = [f"--recipe={tmp_path}/my.flags", f"--data={tmp_path}/my data"]
     assert search[1:] == [*given, f"--run={tmp_path}/out"]
-    assert derived[1:] == [*given, f"--architecture={tmp_path}/out/architecture.json", f"--run={tmp_path}/out-derived"]
+    assert derived[1:] == [
+        *given,
+        f"--architecture={tmp_path}/out/architecture.json",
+        f"--run={tmp_path}/out-derived",
+    ]
 
 
-@pytest.mark.parametrize("step, code", [("build_data", 3), ("train", 4), ("derive", 1), ("plot_pi", 6), ("evaluate", 3), ("report", 3)])
+@pytest.mark.parametrize(
+    "step, code",
+    [
+        ("build_data", 3),
+        ("train", 4),
+        ("derive", 1),
+        ("plot_pi", 6),
+        ("evaluate", 3),
+        ("report", 3),
+    ],
+)
 def test_a_failing_step_ends_the_script_with_its_code(clone: Clone, step: str, code: int) -> None:
     assert clone.run("base_model.sh", FAIL=f"{step}:{code}")[0] == code
     assert clone.calls()[-1][0] == step
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_goes_to_the_step_once_and_ends_the_script_with_its_code(clone: Clone, number: signal.Signals) -> None:
+def test_a_signal_goes_to_the_step_once_and_ends_the_script_with_its_code(
+    clone: Clone, number: signal.Signals
+) -> None:
     process = clone.start("base_model.sh", HANG="train")
     wait_until_it_hangs(clone)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 5, err
-    assert clone.calls()[-2:] == [["train", "--recipe=quick", "--data=data/python-docs"], ["signal", number]]
+    assert clone.calls()[-2:] == [
+        ["train", "--recipe=quick", "--data=data/python-docs"],
+        ["signal", number],
+    ]
     assert "Traceback" not in err
 
 
@@ -340,13 +446,33 @@ def test_a_dry_run_stops_after_the_search_was_described(clone: Clone) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--recipe=fast"], "error: recipe fast does not exist: choose one of base quick seed, or the path of a .flags file"),
-        (["--architecture=adadad"], "error: adadad has no stochastic block (s), so there is nothing to search: train it with tools/train.py"),
-        (["--architecture=a.json"], "error: a.json holds fixed blocks, so there is nothing to search: train it with tools/train.py"),
+        (
+            ["--recipe=fast"],
+            (
+                "error: recipe fast does not exist: choose one of base quick seed, or the path of"
+                " a .flags file"
+            ),
+        ),
+        (
+            ["--architecture=adadad"],
+            (
+                "error: adadad has no stochastic block (s), so there is nothing to search: train"
+                " it with tools/train.py"
+            ),
+        ),
+        (
+            ["--architecture=a.json"],
+            (
+                "error: a.json holds fixed blocks, so there is nothing to search: train it with"
+                " tools/train.py"
+            ),
+        ),
         (["--data"], "error: --data needs a value: --data=VALUE; see --help"),
     ],
 )
-def test_a_wrong_flag_is_refused_in_one_line_before_anything_is_set_up(clone: Clone, arguments: list[str], message: str) -> None:
+def test_a_wrong_flag_is_refused_in_one_line_before_anything_is_set_up(
+    clone: Clone, arguments: list[str], message: str
+) -> None:
     assert clone.run("base_model.sh", *arguments) == (1, "", message + "\n")
     assert not clone.venv.exists()
 
@@ -366,18 +492,56 @@ def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: 
     named = ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2"]
     for arguments, expected in [
         ([], named),
-        (["--corpus=wikitext-2-small"], ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"]),
-        (["--corpus=wikitext-103"], ["--recipe=base", "--output_dir=data/wikitext-103", "--corpus=wikitext-103"]),
+        (
+            ["--corpus=wikitext-2-small"],
+            ["--recipe=quick", "--output_dir=data/wikitext-2-small", "--corpus=wikitext-2-small"],
+        ),
+        (
+            ["--corpus=wikitext-103"],
+            ["--recipe=base", "--output_dir=data/wikitext-103", "--corpus=wikitext-103"],
+        ),
         (
             ["--mirror=http://a/b", "--mirror", "file:///c d"],
-            ["--recipe=base", "--output_dir=data/wikitext-2", "--corpus=wikitext-2", "--mirror=http://a/b", "--mirror", "file:///c d"],
+            [
+                "--recipe=base",
+                "--output_dir=data/wikitext-2",
+                "--corpus=wikitext-2",
+                "--mirror=http://a/b",
+                "--mirror",
+                "file:///c d",
+            ],
         ),
-        (["--corpus=python-docs", "--shards=2"], ["--recipe=quick", "--output_dir=data/python-docs", "--corpus=python-docs", "--shards=2"]),
-        (["--corpus", "wikitext-2", "--recipe=quick"], ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"]),
-        (["--model_type=word"], ["--recipe=base", "--output_dir=data/wikitext-2-word", "--corpus=wikitext-2", "--model_type=word"]),
+        (
+            ["--corpus=python-docs", "--shards=2"],
+            [
+                "--recipe=quick",
+                "--output_dir=data/python-docs",
+                "--corpus=python-docs",
+                "--shards=2",
+            ],
+        ),
+        (
+            ["--corpus", "wikitext-2", "--recipe=quick"],
+            ["--recipe=quick", "--output_dir=data/wikitext-2-quick", "--corpus=wikitext-2"],
+        ),
+        (
+            ["--model_type=word"],
+            [
+                "--recipe=base",
+                "--output_dir=data/wikitext-2-word",
+                "--corpus=wikitext-2",
+                "--model_type=word",
+            ],
+        ),
         (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),
-        (["--input_text=a b", "--output_dir=c"], ["--recipe=base", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"]),
-        (["--input_text=x", "--tokenizer_model=m"], ["--recipe=base", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"]),
+        (
+            ["--input_text=a b", "--output_dir=c"],
+            ["--recipe=base", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"],
+        ),
+        (
+            ["--input_text=x", "--tokenizer_model=m"],
+            ["--recipe=base", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"],
+        ),
         (
             ["--corpus=wikitext-2", "--verify=a b", "--flagfile=c"],
             [*named, f"--verify={tmp_path}/a b", f"--flagfile={tmp_path}/c"],
@@ -408,7 +572,9 @@ def test_run_sh_fails_if_the_lint_or_any_test_fails_or_no_test_ran(clone: Clone)
     assert clone.run("tests/run.sh", FAIL="pytest:5")[0] == 5
 
 
-def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_that_fails(clone: Clone, tmp_path: Path) -> None:
+def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_that_fails(
+    clone: Clone, tmp_path: Path
+) -> None:
     without = tmp_path / "without"  # the system's commands, but for a browser
     without.mkdir()
     for path in Path("/usr/bin").iterdir():
@@ -419,10 +585,15 @@ def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_th
     called, place = Path(f"{clone.calls_file}.apt"), f"{clone.bin}:{without}"
     code, _, err = clone.run(".ci/run", PATH=place)
     assert (code, "Chromium" in err) == (0, False), err
-    assert called.read_text().splitlines() == ["-qq update", "-qq -y install --no-install-recommends chromium chromium-driver"]
+    assert called.read_text().splitlines() == [
+        "-qq update",
+        "-qq -y install --no-install-recommends chromium chromium-driver",
+    ]
     assert clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile"]]
     code, _, err = clone.run(".ci/run", PATH=place, APT="100")
-    assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile"]]
+    assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls(
+        "pytest"
+    ) == [["pytest", "-n", "2", "--dist", "loadfile"]]
     called.unlink()
     clone.interpreter("chromedriver", "#!/bin/sh\n")
     assert clone.run(".ci/run", PATH=place)[0] == 0 and not called.exists()

@@ -19,16 +19,22 @@ def trained(run_dir, data_dir, blocks, **settings):
 
 
 def perplexity(learner, data_dir, way="fixed"):
-    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", way)["perplexity_per_token"]
+    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", way)[
+        "perplexity_per_token"
+    ]
 
 
 @pytest.fixture
 def data_of(tmp_path):
-    return lambda stream: small_data(tmp_path / "data", stream, train=40_000, valid=4_000, batch_size=16, seq_len=16)
+    return lambda stream: small_data(
+        tmp_path / "data", stream, train=40_000, valid=4_000, batch_size=16, seq_len=16
+    )
 
 
 @pytest.mark.parametrize("sampling", ["soft", pytest.param("single_path", marks=pytest.mark.slow)])
-def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_back(tmp_path, data_of, sampling):
+def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_back(
+    tmp_path, data_of, sampling
+):
     data_dir = data_of(copies)
     search = trained(tmp_path, data_dir, "3s", sampling=sampling)
     blocks = derive.argmax(search.pi)

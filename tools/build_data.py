@@ -2,23 +2,30 @@
 
     python tools/build_data.py --corpus=python-docs
     python tools/build_data.py --corpus=wikitext-2 [--mirror=URL]
-    python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram --batch_size=32 --seq_len=32]
-    python tools/build_data.py --runner=beam --runner_options='--runner=DirectRunner --direct_num_workers=4' ...
+    python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram
+    --batch_size=32 --seq_len=32]
+    python tools/build_data.py --runner=beam --runner_options='--runner=DirectRunner
+    --direct_num_workers=4' ...
     python tools/build_data.py --verify=data/NAME
 
-Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord, manifest.json. Prints what was cleaned, a
-sample in pieces, the size of each split, and the perplexity per word of a unigram model, which any network must beat. Equal text and
-settings give equal bytes; a build that is there already is left as it is.
+Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord,
+manifest.json. Prints what was cleaned, a sample in pieces, the size of each split, and the
+perplexity per word of a unigram model, which any network must beat. Equal text and settings give
+equal bytes; a build that is there already is left as it is.
 
---runner=beam leaves encoding and writing to workers of Apache Beam, on this machine or on Dataflow, Spark or Flink (docs/scaling.md); the bytes
+--runner=beam leaves encoding and writing to workers of Apache Beam, on this machine or on
+Dataflow, Spark or Flink (docs/scaling.md); the bytes
 are the same. It needs pip install "par-transformer-xl[beam]".
 
-WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else downloaded to data/raw/. Before anything is opened its
-SHA-256 is checked (the SHA-1 of wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is passed over. A
-broken download is continued, and what one mirror refuses the next one is asked for.
+WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else
+downloaded to data/raw/. Before anything is opened its SHA-256 is checked (the SHA-1 of
+wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is
+passed over. A broken download is continued, and what one mirror refuses the next one is asked for.
 
-Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a missing final newline is added; only LF
-ends a line, which may be of any length; a word or a run of spaces of more than 1 MiB is refused. Without split files, --split_fractions of all lines
+Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a
+missing final newline is added; only LF
+ends a line, which may be of any length; a word or a run of spaces of more than 1 MiB is refused.
+Without split files, --split_fractions of all lines
 become train, valid and test, in this order.
 """
 
@@ -53,16 +60,50 @@ FLAGS = (
             flags.DEFINE_multi_string,
             "mirror",
             [],
-            "http://, https:// or file:/// URL, asked before the known ones: of the archive or of a file in it, or of a directory with them",
+            (
+                "http://, https:// or file:/// URL, asked before the known ones: of the archive or"
+                " of a file in it, or of a directory with them"
+            ),
         ),
-        (flags.DEFINE_float, "timeout", 15.0, "seconds that a URL is given to answer, and then to go on, before the next one is asked: 1 to 600"),
+        (
+            flags.DEFINE_float,
+            "timeout",
+            15.0,
+            (
+                "seconds that a URL is given to answer, and then to go on, before the next one is"
+                " asked: 1 to 600"
+            ),
+        ),
     )
     .own(
         "Output",
-        (flags.DEFINE_string, "output_dir", None, "where the data set goes; default data/NAME, after the corpus or the input"),
-        (flags.DEFINE_bool, "overwrite", False, "replace a data set that was built with other settings or from another text"),
-        (flags.DEFINE_string, "verify", None, "check every file of the data set in this directory against its manifest, and do nothing else"),
-        (flags.DEFINE_integer, "workers", 0, "processes that encode, 0: one a core; without effect on the result"),
+        (
+            flags.DEFINE_string,
+            "output_dir",
+            None,
+            "where the data set goes; default data/NAME, after the corpus or the input",
+        ),
+        (
+            flags.DEFINE_bool,
+            "overwrite",
+            False,
+            "replace a data set that was built with other settings or from another text",
+        ),
+        (
+            flags.DEFINE_string,
+            "verify",
+            None,
+            (
+                "check every file of the data set in this directory against its manifest, and do"
+                " nothing else"
+            ),
+        ),
+        (
+            flags.DEFINE_integer,
+            "workers",
+            0,
+            "processes that encode, 0: one a core; without effect on the result",
+        ),
         (
             common.choice("local", "beam"),
             "runner",
@@ -73,15 +114,29 @@ FLAGS = (
             flags.DEFINE_multi_string,
             "runner_options",
             [],
-            "Beam's own options, one or several in quotes: '--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing'",
+            (
+                "Beam's own options, one or several in quotes: '--runner=DirectRunner"
+                " --direct_num_workers=4 --direct_running_mode=multi_processing'"
+            ),
         ),
         (
             flags.DEFINE_string,
             "work_dir",
             None,
-            "directory or URL (gs://BUCKET/DIR) where Beam's workers share ids and records; default beside the data set",
+            (
+                "directory or URL (gs://BUCKET/DIR) where Beam's workers share ids and records;"
+                " default beside the data set"
+            ),
         ),
-        (flags.DEFINE_string, "recipe", None, "settings by name, such as quick, or by the path of a .flags file; flags given here come first"),
+        (
+            flags.DEFINE_string,
+            "recipe",
+            None,
+            (
+                "settings by name, such as quick, or by the path of a .flags file; flags given"
+                " here come first"
+            ),
+        ),
         (flags.DEFINE_bool, "json", False, "print one line of JSON instead of text"),
     )
 )
@@ -99,15 +154,24 @@ def _work(values: common.Flags) -> None:
 
 
 def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
-    """Who does the work. Raises: UsageError for flags that are not of this runner, or where Apache Beam is missing or refuses its options."""
+    """Who does the work. Raises: UsageError for flags that are not of this runner, or where Apache
+    Beam is missing or refuses its options."""
     if values.runner == "local":
-        if given := next((name for name in ("runner_options", "work_dir") if values[name].value), None):
+        if given := next(
+            (name for name in ("runner_options", "work_dir") if values[name].value), None
+        ):
             raise UsageError(f"{given} is for --runner=beam")
         return contextlib.nullcontext(build.Local(values.workers))
     if values.workers:
-        raise UsageError("workers is for --runner=local: give Beam's runner an option such as --runner_options=--direct_num_workers=4")
+        raise UsageError(
+            "workers is for --runner=local: give Beam's runner an option such as"
+            " --runner_options=--direct_num_workers=4"
+        )
     if importlib.util.find_spec("apache_beam") is None:
-        raise UsageError('--runner=beam needs Apache Beam, which is not installed: pip install "par-transformer-xl[beam]"')
+        raise UsageError(
+            "--runner=beam needs Apache Beam, which is not installed: pip install"
+            ' "par-transformer-xl[beam]"'
+        )
     with common.silenced_stderr():
         from par.data.beam import engine
     return engine.Beam(values.runner_options, values.work_dir or "")
@@ -136,10 +200,15 @@ def _build(values: common.Flags, engine: build.Engine) -> None:
                 is_built = False
         if not is_built:
             common.check_temporary_files()
-            made = f"training a {source.settings.model_type} tokenizer on" if source.model is None else "encoding with the given tokenizer"
+            made = (
+                f"training a {source.settings.model_type} tokenizer on"
+                if source.model is None
+                else "encoding with the given tokenizer"
+            )
             announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
             model, encoded = build.encode(partial, source, build.train(source), Progress, engine)
-            common.start_tensorflow()  # records need it; what is refused is refused before, and memory is free by now
+            # records need it; what is refused is refused before, and memory is free by now
+            common.start_tensorflow()
             build.write(partial, source, model, encoded, Progress, engine)
     if values.json:
         _print_json(root, source, is_built)
@@ -157,19 +226,31 @@ def _verify(values: common.Flags) -> None:
     names = [file.name for split in manifest.splits.values() for file in split.files]
     size = sum((root / name).stat().st_size for name in names)
     if values.json:
-        print(files.canonical_json({"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}))
+        print(
+            files.canonical_json(
+                {"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}
+            )
+        )
     else:
-        print(f"{root} is whole: tokenizer, counts and {len(names)} record files of {size:,} bytes are what the manifest says")
+        print(
+            f"{root} is whole: tokenizer, counts and {len(names)} record files of {size:,} bytes"
+            " are what the manifest says"
+        )
 
 
 def _unigram(root: Path, manifest: records.Manifest) -> dict[str, dict[str, float]]:
-    """Of valid and test: the unigram model's perplexity per word and bits per character, and the share of tokens that are unknown words."""
+    """Of valid and test: the unigram model's perplexity per word and bits per character, and the
+    share of tokens that are unknown words."""
     counts, found = records.read_counts(root, manifest), {}
     for name in ("valid", "test"):
         targets, split = records.count_targets(root, manifest, name), manifest.splits[name]
         nll = records.unigram_nll(counts, targets)
-        figures = metrics.figures(nll, split.tokens - 1, split.tokens, split.words, split.characters, split.bytes)
-        found[name] = {key: figures[key] for key in ("perplexity_per_word", "bits_per_character")} | {"unknown": targets[UNK] / targets.sum()}
+        figures = metrics.figures(
+            nll, split.tokens - 1, split.tokens, split.words, split.characters, split.bytes
+        )
+        found[name] = {
+            key: figures[key] for key in ("perplexity_per_word", "bits_per_character")
+        } | {"unknown": targets[UNK] / targets.sum()}
     return found
 
 
@@ -177,7 +258,10 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
     manifest = records.load(root)
     splits = {}
     for name, split in manifest.splits.items():
-        counts = {key: getattr(split, key) for key in ("lines", "words", "characters", "bytes", "tokens", "steps", "dropped")}
+        counts = {
+            key: getattr(split, key)
+            for key in ("lines", "words", "characters", "bytes", "tokens", "steps", "dropped")
+        }
         splits[name] = counts | {"files": len(split.files)}
     unigram = _unigram(root, manifest)
     value = {
@@ -188,7 +272,9 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
         "vocab_size": manifest.vocab_size,
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "splits": splits,
-        "unigram_perplexity_per_word": metrics.finite({name: figures["perplexity_per_word"] for name, figures in unigram.items()}),
+        "unigram_perplexity_per_word": metrics.finite(
+            {name: figures["perplexity_per_word"] for name, figures in unigram.items()}
+        ),
         "unknown_words": {name: figures["unknown"] for name, figures in unigram.items()},
     }
     print(files.canonical_json(value))
@@ -211,24 +297,53 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
         print(f"{root} is there already, of this text and these settings, and its files are whole")
     note = f" ({manifest.corpus.note})" if manifest.corpus.note else ""
     print(f"text: {manifest.corpus.name}{note}, SHA-256 {manifest.corpus.sha256}")
-    cleaned = [f"{manifest.cleaning[name]:,} {text}" for name, text in corpus.CLEANING.items() if manifest.cleaning[name]]
-    print(f"cleaning: {'; '.join(cleaned) or 'nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)'}")
-    print(f"vocabulary: {manifest.vocab_size:,} pieces ({manifest.settings['model_type']}{', lower-cased' * manifest.lowercase})")
+    cleaned = [
+        f"{manifest.cleaning[name]:,} {text}"
+        for name, text in corpus.CLEANING.items()
+        if manifest.cleaning[name]
+    ]
+    print(
+        "cleaning:"
+        f" {'; '.join(cleaned) or 'nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)'}"
+    )
+    print(
+        f"vocabulary: {manifest.vocab_size:,} pieces"
+        f" ({manifest.settings['model_type']}{', lower-cased' * manifest.lowercase})"
+    )
     pieces = model.pieces(model.encode([_sample(source)])[0])
     print(f"sample: {' '.join(pieces[:24])}{' ...' * (len(pieces) > 24)}")
-    print(f"\n{'split':<6}{'lines':>11}{'words':>13}{'bytes':>15}{'tokens':>13}{'steps':>9}{'dropped':>9}")
+    print(
+        f"\n{'split':<6}{'lines':>11}{'words':>13}{'bytes':>15}{'tokens':>13}{'steps':>9}{'dropped':>9}"
+    )
     for name, split in manifest.splits.items():
-        print(f"{name:<6}{split.lines:>11,}{split.words:>13,}{split.bytes:>15,}{split.tokens:>13,}{split.steps:>9,}{split.dropped:>9,}")
-    print(f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end that fill no step; a line end counts as a word\n")
+        print(
+            f"{name:<6}{split.lines:>11,}{split.words:>13,}{split.bytes:>15,}{split.tokens:>13,}{split.steps:>9,}{split.dropped:>9,}"
+        )
+    print(
+        f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end"
+        " that fill no step; a line end counts as a word\n"
+    )
     valid, test = _unigram(root, manifest).values()
-    print(f"unigram model, perplexity per word: valid {valid['perplexity_per_word']:,.1f}, test {test['perplexity_per_word']:,.1f}")
+    print(
+        f"unigram model, perplexity per word: valid {valid['perplexity_per_word']:,.1f}, test"
+        f" {test['perplexity_per_word']:,.1f}"
+    )
     if manifest.settings["model_type"] == "char":
-        print(f"unigram model, bits per character: valid {valid['bits_per_character']:.4f}, test {test['bits_per_character']:.4f}")
+        print(
+            f"unigram model, bits per character: valid {valid['bits_per_character']:.4f}, test"
+            f" {test['bits_per_character']:.4f}"
+        )
     if manifest.settings["model_type"] == "word":
-        print(f"words that are not in the vocabulary, and become [UNK]: valid {valid['unknown']:.2%}, test {test['unknown']:.2%}")
+        print(
+            "words that are not in the vocabulary, and become [UNK]: valid"
+            f" {valid['unknown']:.2%}, test {test['unknown']:.2%}"
+        )
     size = sum(file.size for split in manifest.splits.values() for file in split.files)
     number = sum(len(split.files) for split in manifest.splits.values())
-    print(f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {number} record files of {size:,} bytes")
+    print(
+        f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {number}"
+        f" record files of {size:,} bytes"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

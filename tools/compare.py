@@ -1,19 +1,29 @@
-"""Is the search worth anything? Trains what it derived and its opponents under one recipe, and says so if the search did not win.
+"""Is the search worth anything? Trains what it derived and its opponents under one recipe, and
+says so if the search did not win.
 
-    python tools/compare.py --run=logs/SEARCH --latency_table=logs/SEARCH/latency.json     opponents of equal latency by the table
-    python tools/compare.py --run=logs/SEARCH --match=parameters --num_seeds=5              opponents of equally many parameters
-    python tools/compare.py --run=logs/SEARCH --dry_run                                     what would be trained
-    python tools/compare.py --run=logs/SEARCH --truth                                       the SuperNet and what became of it, no opponents
+    python tools/compare.py --run=logs/SEARCH --latency_table=logs/SEARCH/latency.json
+    opponents of equal latency by the table
+    python tools/compare.py --run=logs/SEARCH --match=parameters --num_seeds=5
+    opponents of equally many parameters
+    python tools/compare.py --run=logs/SEARCH --dry_run                                     what
+    would be trained
+    python tools/compare.py --run=logs/SEARCH --truth                                       the
+    SuperNet and what became of it, no opponents
 
-Opponents, all as deep as the derived network: the interleaved Transformer-XL (adadad), the sandwich (Press et al. 2020), the PAR paper's rule, all
-attention, all dense, --architectures, and random strings, drawn with equal probability from all strings of a, d and i whose latency by the table
-lies within --tolerance of the derived network's. Without a table, and with --match=parameters, that is said of the parameters of the blocks. The
-named networks cost what they cost: the picture is read as a front, and the verdict counts those alone that cost at most --tolerance more than the
-derived network. Every network is a run in OUTPUT_DIR with the search's settings, once a seed; networks are compared by perplexity per word, paired
-by seed. The same command continues, trains nothing twice, and writes compare.csv, compare.json and compare.png.
+Opponents, all as deep as the derived network: the interleaved Transformer-XL (adadad), the
+sandwich (Press et al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and
+random strings, drawn with equal probability from all strings of a, d and i whose latency by the
+table lies within --tolerance of the derived network's. Without a table, and with
+--match=parameters, that is said of the parameters of the blocks. The named networks cost what they
+cost: the picture is read as a front, and the verdict counts those alone that cost at most
+--tolerance more than the derived network. Every network is a run in OUTPUT_DIR with the search's
+settings, once a seed; networks are compared by perplexity per word, paired by seed. The same
+command continues, trains nothing twice, and writes compare.csv, compare.json and compare.png.
 
-With --truth the rows are the SuperNet as its mixture and as its argmax, and the derived network with the SuperNet's weights as they are, fine-tuned
-from these, and trained from scratch: scores on valid and test, steps and time of each. It writes truth.json; the runs from scratch are those of the
+With --truth the rows are the SuperNet as its mixture and as its argmax, and the derived network
+with the SuperNet's weights as they are, fine-tuned
+from these, and trained from scratch: scores on valid and test, steps and time of each. It writes
+truth.json; the runs from scratch are those of the
 comparison, and what one of the two commands has trained the other does not train again.
 """
 
@@ -43,25 +53,72 @@ from par.tools import common
 from par.train import history, run_config, warm_start
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
-OF_OPPONENTS = ("architectures", "split", "match", "tolerance", "latency_table", "latency_of", "num_random", "random_seed", "repeats", "steps")
+OF_OPPONENTS = (
+    "architectures",
+    "split",
+    "match",
+    "tolerance",
+    "latency_table",
+    "latency_of",
+    "num_random",
+    "random_seed",
+    "repeats",
+    "steps",
+)
 RECIPE = [field.name for field, _ in fields(TrainingConfig) if field.name != "seed"]
 FLAGS = (
     common.Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_string, "run", None, "the search: a run directory; its architecture.json says what was derived, else argmax of the last pi"),
-        (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
-        (flags.DEFINE_string, "output_dir", None, "directory of the comparison; default RUN-compare"),
-        (flags.DEFINE_multi_string, "architectures", [], "a further opponent: blocks such as aadd or 2(ad), or an architecture.json"),
+        (
+            flags.DEFINE_string,
+            "run",
+            None,
+            (
+                "the search: a run directory; its architecture.json says what was derived, else"
+                " argmax of the last pi"
+            ),
+        ),
+        (
+            flags.DEFINE_string,
+            "data",
+            None,
+            "data set, where it is not at the place that the run remembers",
+        ),
+        (
+            flags.DEFINE_string,
+            "output_dir",
+            None,
+            "directory of the comparison; default RUN-compare",
+        ),
+        (
+            flags.DEFINE_multi_string,
+            "architectures",
+            [],
+            "a further opponent: blocks such as aadd or 2(ad), or an architecture.json",
+        ),
         (flags.DEFINE_integer, "num_seeds", 3, "runs of each network; one has no interval"),
         (
             flags.DEFINE_integer,
             "seed",
             None,
-            "first seed; the default is the one after the search's, so that no seed is one that the search has seen",
+            (
+                "first seed; the default is the one after the search's, so that no seed is one"
+                " that the search has seen"
+            ),
         ),
-        (common.choice(*statistics.SCORED), "split", "test", "split that is compared on; both are scored"),
-        (flags.DEFINE_bool, "report_only", False, "train and measure nothing; report what is finished"),
+        (
+            common.choice(*statistics.SCORED),
+            "split",
+            "test",
+            "split that is compared on; both are scored",
+        ),
+        (
+            flags.DEFINE_bool,
+            "report_only",
+            False,
+            "train and measure nothing; report what is finished",
+        ),
         (flags.DEFINE_bool, "dry_run", False, "print what would be trained, and do nothing"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
@@ -71,10 +128,26 @@ FLAGS = (
             flags.DEFINE_bool,
             "truth",
             False,
-            "instead of opponents: the SuperNet, and what was derived, with its weights, fine-tuned, from scratch",
+            (
+                "instead of opponents: the SuperNet, and what was derived, with its weights,"
+                " fine-tuned, from scratch"
+            ),
         ),
-        (flags.DEFINE_integer, "fine_tune_epochs", 1, "epochs of fine-tuning; the warm-up is as large a share of them as of those from scratch"),
-        (flags.DEFINE_float, "fine_tune_lr", None, "peak learning rate of fine-tuning; the default is that from scratch, max_lr"),
+        (
+            flags.DEFINE_integer,
+            "fine_tune_epochs",
+            1,
+            (
+                "epochs of fine-tuning; the warm-up is as large a share of them as of those from"
+                " scratch"
+            ),
+        ),
+        (
+            flags.DEFINE_float,
+            "fine_tune_lr",
+            None,
+            "peak learning rate of fine-tuning; the default is that from scratch, max_lr",
+        ),
     )
     .own(
         "Equal cost",
@@ -84,20 +157,59 @@ FLAGS = (
             "latency",
             "what random strings share with the derived network; none: draw from all",
         ),
-        (flags.DEFINE_float, "tolerance", 0.05, "share by which a cost may differ and still count as equal"),
-        (flags.DEFINE_string, "latency_table", None, "table that tools/measure_latency.py made; without one, costs are parameters of the blocks"),
-        (common.choice(*latency_table.WHAT), "latency_of", "inference", "which of the table's latencies counts"),
-        (flags.DEFINE_integer, "num_random", 8, "random strings; 19 are the fewest whose best rank has a probability of 0.05"),
+        (
+            flags.DEFINE_float,
+            "tolerance",
+            0.05,
+            "share by which a cost may differ and still count as equal",
+        ),
+        (
+            flags.DEFINE_string,
+            "latency_table",
+            None,
+            (
+                "table that tools/measure_latency.py made; without one, costs are parameters of"
+                " the blocks"
+            ),
+        ),
+        (
+            common.choice(*latency_table.WHAT),
+            "latency_of",
+            "inference",
+            "which of the table's latencies counts",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_random",
+            8,
+            "random strings; 19 are the fewest whose best rank has a probability of 0.05",
+        ),
         (flags.DEFINE_integer, "random_seed", 0, "seed of the draw"),
-        (flags.DEFINE_integer, "repeats", 15, "rounds of measuring all networks in turn, at the end"),
-        (flags.DEFINE_integer, "steps", 5, "windows and training steps of one measurement, of which the fastest counts"),
+        (
+            flags.DEFINE_integer,
+            "repeats",
+            15,
+            "rounds of measuring all networks in turn, at the end",
+        ),
+        (
+            flags.DEFINE_integer,
+            "steps",
+            5,
+            "windows and training steps of one measurement, of which the fastest counts",
+        ),
     )
-    .group(TrainingConfig, "Training (what is not given is as in the search)", only=RECIPE, inherited=True)
+    .group(
+        TrainingConfig,
+        "Training (what is not given is as in the search)",
+        only=RECIPE,
+        inherited=True,
+    )
 )
 
 
 class _Search(NamedTuple):
-    """A search that is looked back on. config: its settings with the recipe that was typed, and random weights at the start."""
+    """A search that is looked back on. config: its settings with the recipe that was typed, and
+    random weights at the start."""
 
     run_dir: Path
     record: history.Run
@@ -109,37 +221,84 @@ class _Search(NamedTuple):
 
 
 def _search(values: common.Flags) -> _Search:
-    """What the flags ask for, opponents apart. Raises: UsageError, DataError before anything is done."""
-    for name, least, most in (("num_seeds", 1, 1000), ("num_random", 0, 1000), ("repeats", 1, 10_000), ("steps", 1, 10_000), ("tolerance", 0, 1)):
+    """What the flags ask for, opponents apart. Raises: UsageError, DataError before anything is
+    done."""
+    for name, least, most in (
+        ("num_seeds", 1, 1000),
+        ("num_random", 0, 1000),
+        ("repeats", 1, 10_000),
+        ("steps", 1, 10_000),
+        ("tolerance", 0, 1),
+    ):
         if not least <= getattr(values, name) <= most:
-            raise UsageError(f"{name} must be from {least} to {most}, but is {getattr(values, name)}")
+            raise UsageError(
+                f"{name} must be from {least} to {most}, but is {getattr(values, name)}"
+            )
     run_dir = common.required_dir(values.run, "run", "config.json")
     search = history.read_run(run_dir)
-    search.require_search("there is nothing to compare; a search is a run of tools/train.py --architecture=6s or the like")
+    search.require_search(
+        "there is nothing to compare; a search is a run of tools/train.py --architecture=6s or the"
+        " like"
+    )
     config, remembered = run_config.load(run_dir)
     data_dir = common.required_dir(values.data or str(remembered), "data", "manifest.json")
-    before, after = (dataclasses.asdict(data) for data in (config.data, run_config.DataIdentity.of(records.load(data_dir))))
-    if changed := [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]:
-        raise DataError(f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name those with --data=DIR")
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **values.given(TrainingConfig)), init=None)
+    before, after = (
+        dataclasses.asdict(data)
+        for data in (config.data, run_config.DataIdentity.of(records.load(data_dir)))
+    )
+    if changed := [
+        f"{name}: {before[name]} -> {after[name]}"
+        for name in before
+        if before[name] != after[name]
+    ]:
+        raise DataError(
+            f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name"
+            " those with --data=DIR"
+        )
+    config = dataclasses.replace(
+        config,
+        training=dataclasses.replace(config.training, **values.given(TrainingConfig)),
+        init=None,
+    )
     chosen = _derived(run_dir, search)
     first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
     for seed in (first, first + values.num_seeds - 1):
         config.with_seed(seed)  # refuses what is no seed before anything is written
     directory = Path(values.output_dir or f"{str(run_dir).rstrip('/')}-compare")
-    return _Search(run_dir, search, config, data_dir, chosen, range(first, first + values.num_seeds), directory)
+    return _Search(
+        run_dir,
+        search,
+        config,
+        data_dir,
+        chosen,
+        range(first, first + values.num_seeds),
+        directory,
+    )
 
 
 def _plan(values: common.Flags) -> Plan:
-    """The comparison that the flags ask for. Raises: UsageError, DataError before anything is done."""
+    """The comparison that the flags ask for. Raises: UsageError, DataError before anything is
+    done."""
     _, search, config, data_dir, chosen, seeds, directory = _search(values)
     own = [architecture.parse(text) for text in values.architectures]
     if bad := next((each for each in own if each.is_search), None):
-        raise UsageError(f"architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}")
-    draw = Draw(search.name, chosen.blocks, values.match, _cost(values, config), values.tolerance, values.random_seed)
+        raise UsageError(
+            f"architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}"
+        )
+    draw = Draw(
+        search.name,
+        chosen.blocks,
+        values.match,
+        _cost(values, config),
+        values.tolerance,
+        values.random_seed,
+    )
     networks, free = draw.networks([each.blocks for each in own], values.num_random)
     if free < values.num_random:
-        announce(f"note: of other strings, no more than {free} lie within a tolerance of {values.tolerance}; so many random networks are compared")
+        announce(
+            f"note: of other strings, no more than {free} lie within a tolerance of"
+            f" {values.tolerance}; so many random networks are compared"
+        )
     return Plan(config, data_dir, directory, draw, networks, free, seeds)
 
 
@@ -148,18 +307,41 @@ def _truth(values: common.Flags) -> Truth:
     run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
     warm_start.check_blocks(chosen.blocks, search.blocks, search.name)
     lr = config.training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
-    dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)  # refuses what a run would
+    # refuses what a run would
+    dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)
     about = (run_dir, search.blocks, search.rows["train"][-1]["seconds"])
-    return Truth(*about, config, data_dir, directory, chosen.blocks, warm_start.of(run_dir, "last"), seeds, values.fine_tune_epochs, lr)
+    return Truth(
+        *about,
+        config,
+        data_dir,
+        directory,
+        chosen.blocks,
+        warm_start.of(run_dir, "last"),
+        seeds,
+        values.fine_tune_epochs,
+        lr,
+    )
 
 
 def _derived(run_dir: Path, search: history.Run) -> Architecture:
-    """What the search derived: its architecture.json, or else argmax of its last pi. Says on stderr why that may not be what one wants."""
+    """What the search derived: its architecture.json, or else argmax of its last pi. Says on
+    stderr why that may not be what one wants."""
     path = run_dir / "architecture.json"
-    chosen = architecture.load(path) if path.is_file() else derive.derive(search.pi()[-1], search.blocks, "argmax", search.name, (search.seed,))
+    chosen = (
+        architecture.load(path)
+        if path.is_file()
+        else derive.derive(search.pi()[-1], search.blocks, "argmax", search.name, (search.seed,))
+    )
     if len(chosen) != len(search.blocks) or chosen.is_search:
-        raise DataError(f"architecture {path} has the blocks {chosen.short[:60]}, but the search {search.blocks[:60]}: run tools/derive.py again")
-    for line in derive.doubts(chosen, search.blocks, search.rows["train"][-1]["step"], search.total_steps) if chosen.pi else ():
+        raise DataError(
+            f"architecture {path} has the blocks {chosen.short[:60]}, but the search"
+            f" {search.blocks[:60]}: run tools/derive.py again"
+        )
+    for line in (
+        derive.doubts(chosen, search.blocks, search.rows["train"][-1]["step"], search.total_steps)
+        if chosen.pi
+        else ()
+    ):
         print(f"warning: {line}", file=sys.stderr)
     return chosen
 
@@ -168,11 +350,23 @@ def _cost(values: common.Flags, config: run_config.RunConfig) -> Cost:
     """By what costs are equal."""
     if values.match == "parameters" or not values.latency_table:
         if values.match == "latency":
-            announce("note: without --latency_table=FILE costs are parameters of the blocks; tools/measure_latency.py makes a table")
-        return Cost.linear("parameters", lambda blocks: flops.block_parameters(blocks, config.model))
+            announce(
+                "note: without --latency_table=FILE costs are parameters of the blocks;"
+                " tools/measure_latency.py makes a table"
+            )
+        return Cost.linear(
+            "parameters", lambda blocks: flops.block_parameters(blocks, config.model)
+        )
     table = latency_table.load(values.latency_table)
     data = config.data
-    table.check_fits(values.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table)
+    table.check_fits(
+        values.latency_of,
+        config.model,
+        data.vocab_size,
+        data.batch_size,
+        data.seq_len,
+        values.latency_table,
+    )
     return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
 
 
@@ -208,14 +402,17 @@ def _work(values: common.Flags) -> int:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
-    """Holds the directory of a comparison, in which files called `written` can be; a signal between two runs is said in its words."""
+    """Holds the directory of a comparison, in which files called `written` can be; a signal
+    between two runs is said in its words."""
     for name in written:
         files.check_writable(directory / name)
     try:
         with run_config.locked(directory, announce):
             yield
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped in {directory}; what is trained is kept: the same command continues") from None
+        raise StoppedError(
+            f"stopped in {directory}; what is trained is kept: the same command continues"
+        ) from None
 
 
 def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None = None) -> None:
@@ -227,7 +424,10 @@ def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None 
 
     records.verify(data_dir, records.load(data_dir))
     for number, job in enumerate(todo, total - len(todo) + 1):
-        announce(f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed {job.seed}")
+        announce(
+            f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed"
+            f" {job.seed}"
+        )
         runner.train(job.run_dir, job.config, data_dir, announce, source)
 
 
@@ -236,10 +436,26 @@ def _work_of_truth(values: common.Flags) -> int:
     plan = _truth(values)
     todo, total = plan.unfinished(), 2 * len(plan.seeds)
     if values.dry_run:
-        figures = {"unfinished": len(todo), "runs": total, "steps": sum(job.config.total_steps for job in todo)}
-        about = {"directory": str(plan.directory), "search": plan.init.run, "blocks": plan.blocks, "seeds": list(plan.seeds)}
-        said = "{unfinished} of {runs} runs of {blocks}, {steps:,} steps in all, are to be trained in {directory}"
-        print(files.canonical_json(about | figures) if values.json else said.format(**about, **figures))
+        figures = {
+            "unfinished": len(todo),
+            "runs": total,
+            "steps": sum(job.config.total_steps for job in todo),
+        }
+        about = {
+            "directory": str(plan.directory),
+            "search": plan.init.run,
+            "blocks": plan.blocks,
+            "seeds": list(plan.seeds),
+        }
+        said = (
+            "{unfinished} of {runs} runs of {blocks}, {steps:,} steps in all, are to be trained in"
+            " {directory}"
+        )
+        print(
+            files.canonical_json(about | figures)
+            if values.json
+            else said.format(**about, **figures)
+        )
         return 0
     if values.report_only:
         return _report_truth(values, plan)
@@ -249,7 +465,11 @@ def _work_of_truth(values: common.Flags) -> int:
             from par.evaluate.compare import runner
 
             records.verify(plan.data_dir, records.load(plan.data_dir))
-            plan.write_untrained(runner.score_untrained(plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce))
+            plan.write_untrained(
+                runner.score_untrained(
+                    plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce
+                )
+            )
         _train(todo, total, plan.data_dir, plan.search)
         return _report_truth(values, plan)
 
@@ -260,9 +480,21 @@ def _report_truth(values: common.Flags, plan: Truth) -> int:
     if values.json:
         print(files.canonical_json({"directory": str(plan.directory)} | found))
         return 0
-    trained = f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of fine-tuning at a peak of {plan.max_lr:g}"
+    trained = (
+        f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
+        f" fine-tuning at a peak of {plan.max_lr:g}"
+    )
     seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
-    print("\n".join([f"{plan.init.run}: {trained}, {seeds}", "", *supernet_ablation.lines(found), f"written: {path}"]))
+    print(
+        "\n".join(
+            [
+                f"{plan.init.run}: {trained}, {seeds}",
+                "",
+                *supernet_ablation.lines(found),
+                f"written: {path}",
+            ]
+        )
+    )
     return 0
 
 
@@ -274,25 +506,53 @@ def _measure(values: common.Flags, plan: Plan) -> None:
     from par.evaluate.compare import runner
 
     configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
-    plan.write_measured(runner.measure(configs, plan.data_dir, values.repeats, values.steps), values.repeats, values.steps)
+    plan.write_measured(
+        runner.measure(configs, plan.data_dir, values.repeats, values.steps),
+        values.repeats,
+        values.steps,
+    )
 
 
 def _report(values: common.Flags, plan: Plan) -> int:
     """Reads what is finished, writes the files, prints the report."""
     what, tolerance = plan.draw.cost.what, plan.draw.tolerance
-    found = statistics.report(plan.so_far(values.split, values.repeats, values.steps), what, tolerance, equal=values.match != "none")
-    found |= {"search": plan.draw.search_run, "split": values.split, "seeds": list(plan.seeds), "epochs": plan.config.training.epochs}
-    found |= {"match": values.match, "cost": what, "tolerance": tolerance, "strings_that_fit": plan.free}
+    found = statistics.report(
+        plan.so_far(values.split, values.repeats, values.steps),
+        what,
+        tolerance,
+        equal=values.match != "none",
+    )
+    found |= {
+        "search": plan.draw.search_run,
+        "split": values.split,
+        "seeds": list(plan.seeds),
+        "epochs": plan.config.training.epochs,
+    }
+    found |= {
+        "match": values.match,
+        "cost": what,
+        "tolerance": tolerance,
+        "strings_that_fit": plan.free,
+    }
     written = _write(plan.directory, found)
     if values.json:
         print(files.canonical_json({"directory": str(plan.directory)} | found))
         return 0
-    print("\n".join([*_head(values, plan), *tables.lines(found, what), *(f"written: {path}" for path in written)]))
+    print(
+        "\n".join(
+            [
+                *_head(values, plan),
+                *tables.lines(found, what),
+                *(f"written: {path}" for path in written),
+            ]
+        )
+    )
     return 0
 
 
 def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
-    """Writes the report as CSV and JSON, and the picture if anything is trained; returns the files."""
+    """Writes the report as CSV and JSON, and the picture if anything is trained; returns the
+    files."""
     text, picture = (directory / name for name in ("compare.csv", "compare.png"))
     files.write_text(text, tables.csv_text(found))
     files.write_json(directory / "compare.json", found)
@@ -308,10 +568,24 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
 def _head(values: common.Flags, plan: Plan) -> list[str]:
     """What is compared."""
     seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
-    cost_of = "any cost" if values.match == "none" else f"{plan.draw.cost.what} within {plan.draw.tolerance:.0%} of the derived network's"
+    cost_of = (
+        "any cost"
+        if values.match == "none"
+        else f"{plan.draw.cost.what} within {plan.draw.tolerance:.0%} of the derived network's"
+    )
     drawn = sum(each.random for each in plan.networks)
-    strings = f"{_several(drawn, 'random string')}, of the {plan.free:,} others of {len(plan.draw.derived)} blocks and {cost_of}"
-    return [f"{plan.draw.search_run}: {_several(plan.config.training.epochs, 'epoch')}, {seeds}, {values.split} split", strings, ""]
+    strings = (
+        f"{_several(drawn, 'random string')}, of the {plan.free:,} others of"
+        f" {len(plan.draw.derived)} blocks and {cost_of}"
+    )
+    return [
+        (
+            f"{plan.draw.search_run}: {_several(plan.config.training.epochs, 'epoch')}, {seeds},"
+            f" {values.split} split"
+        ),
+        strings,
+        "",
+    ]
 
 
 def _several(count: int, what: str) -> str:
@@ -320,17 +594,38 @@ def _several(count: int, what: str) -> str:
 
 def _dry_run(values: common.Flags, plan: Plan) -> int:
     """What would be trained."""
-    networks = [{"names": list(each.names), "blocks": each.blocks, "cost": plan.draw.cost.of(each.blocks)} for each in plan.networks]
-    figures = {"runs": len(plan.seeds) * len(networks), "unfinished": len(plan.unfinished(values.split)), "steps_per_run": plan.config.total_steps}
+    networks = [
+        {"names": list(each.names), "blocks": each.blocks, "cost": plan.draw.cost.of(each.blocks)}
+        for each in plan.networks
+    ]
+    figures = {
+        "runs": len(plan.seeds) * len(networks),
+        "unfinished": len(plan.unfinished(values.split)),
+        "steps_per_run": plan.config.total_steps,
+    }
     if values.json:
-        about = {"directory": str(plan.directory), "cost": plan.draw.cost.what, "strings_that_fit": plan.free, "seeds": list(plan.seeds)}
+        about = {
+            "directory": str(plan.directory),
+            "cost": plan.draw.cost.what,
+            "strings_that_fit": plan.free,
+            "seeds": list(plan.seeds),
+        }
         print(files.canonical_json(about | figures | {"networks": networks}))
         return 0
     print("\n".join(_head(values, plan)))
     for each, row in zip(plan.networks, networks):
-        cost = f"{row['cost']:,.2f} ms" if plan.draw.cost.what == "latency" else f"{row['cost']:,.0f} parameters"
+        cost = (
+            f"{row['cost']:,.2f} ms"
+            if plan.draw.cost.what == "latency"
+            else f"{row['cost']:,.0f} parameters"
+        )
         print(f"{each.label:<40}  {each.blocks}  {cost}")
-    print("{unfinished} of {runs} runs of {steps_per_run:,} steps are to be trained in ".format(**figures) + str(plan.directory))
+    print(
+        "{unfinished} of {runs} runs of {steps_per_run:,} steps are to be trained in ".format(
+            **figures
+        )
+        + str(plan.directory)
+    )
     return 0
 
 

@@ -1,21 +1,32 @@
 """Turns the block probabilities of a search into a discrete architecture.
 
-    python tools/derive.py --run=logs/RUN                               the likeliest kind of every block
-    python tools/derive.py --run=logs/RUN --budget_ratio=0.65           the likeliest network of at most 65 % of the interleaved one's latency
-    python tools/derive.py --run=logs/RUN --pareto --plot               the likeliest network for every latency
-    python tools/derive.py --run=logs/SEEDS --rule=consensus --plot     the likeliest by the mean over the seeds of train --num_seeds
-    python tools/derive.py --num_blocks=12 --rule=paper                 no search: one attention block in five, in the first two thirds
+    python tools/derive.py --run=logs/RUN                               the likeliest kind of every
+    block
+    python tools/derive.py --run=logs/RUN --budget_ratio=0.65           the likeliest network of at
+    most 65 % of the interleaved one's latency
+    python tools/derive.py --run=logs/RUN --pareto --plot               the likeliest network for
+    every latency
+    python tools/derive.py --run=logs/SEEDS --rule=consensus --plot     the likeliest by the mean
+    over the seeds of train --num_seeds
+    python tools/derive.py --num_blocks=12 --rule=paper                 no search: one attention
+    block in five, in the first two thirds
 
-Reads config.json and the last recorded step of history.jsonl, a live run's too, and writes RUN/architecture.json. Prints the architecture, pi by
-block with the chosen kind marked, and the command that trains the result. Warns on stderr if the search has not ended or did not decide, and where
-the seeds disagree. The rule `paper` hangs on the number of blocks alone, which a run or --num_blocks gives.
+Reads config.json and the last recorded step of history.jsonl, a live run's too, and writes
+RUN/architecture.json. Prints the architecture, pi by block with the chosen kind marked, and the
+command that trains the result. Warns on stderr if the search has not ended or did not decide, and
+where the seeds disagree. The rule `paper` hangs on the number of blocks alone, which a run or
+--num_blocks gives.
 
-A budget needs latencies: those of --latency_table, which tools/measure_latency.py makes, or those that the search was given. Of all networks that
-fit, the one of the highest sum of log pi is found, exactly; of equal ones the cheapest. No new search is needed for another budget. A directory of
-several seeds counts by their mean. --pareto lists all that some budget gives, and without a budget writes no architecture.
+A budget needs latencies: those of --latency_table, which tools/measure_latency.py makes, or those
+that the search was given. Of all networks that fit, the one of the highest sum of log pi is found,
+exactly; of equal ones the cheapest. No new search is needed for another budget. A directory of
+several seeds counts by their mean. --pareto lists all that some budget gives, and without a budget
+writes no architecture.
 
-With a table, the network is measured whole beside the interleaved one, in pairs: a window (inference) and one token at a time (decoding). Predicted
-and measured latency are printed and kept in architecture.json. --calibrate multiplies measured over predicted onto the table.
+With a table, the network is measured whole beside the interleaved one, in pairs: a window
+(inference) and one token at a time (decoding). Predicted
+and measured latency are printed and kept in architecture.json. --calibrate multiplies measured
+over predicted onto the table.
 """
 
 from __future__ import annotations
@@ -42,38 +53,86 @@ from par.tools import common
 from par.train import history, run_config, seeds
 
 BUDGET = "budget"
-PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}  # in plots/ of the run, by what chooses
+# in plots/ of the run, by what chooses
+PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}
 FLAGS = (
     common.Flags(__doc__)
     .own(
         "derive",
-        (flags.DEFINE_string, "run", None, "the search: a run directory; for consensus, and for a budget if you like, that of several seeds"),
-        (common.choice(*derive.RULES, BUDGET, *derive.PATTERNS), "rule", "argmax", "how the kind of a block is chosen; a budget implies its rule"),
-        (flags.DEFINE_integer, "num_blocks", None, "for --rule=paper, in place of --run: how many blocks; nothing is written without --output"),
+        (
+            flags.DEFINE_string,
+            "run",
+            None,
+            (
+                "the search: a run directory; for consensus, and for a budget if you like, that of"
+                " several seeds"
+            ),
+        ),
+        (
+            common.choice(*derive.RULES, BUDGET, *derive.PATTERNS),
+            "rule",
+            "argmax",
+            "how the kind of a block is chosen; a budget implies its rule",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_blocks",
+            None,
+            (
+                "for --rule=paper, in place of --run: how many blocks; nothing is written without"
+                " --output"
+            ),
+        ),
         (flags.DEFINE_string, "output", None, "the file to write; default RUN/architecture.json"),
         (
             flags.DEFINE_bool,
             "plot",
             False,
-            "draw the consensus and what each seed chose (plots/consensus.png of RUN), or the front (plots/pareto.png)",
+            (
+                "draw the consensus and what each seed chose (plots/consensus.png of RUN), or the"
+                " front (plots/pareto.png)"
+            ),
         ),
         (flags.DEFINE_bool, "json", False, "print one JSON object instead"),
     )
     .own(
         "Latency",
         (flags.DEFINE_float, "budget_ms", None, "most milliseconds that the network may take"),
-        (flags.DEFINE_float, "budget_ratio", None, "most latency as a share of the interleaved network's of the same depth"),
+        (
+            flags.DEFINE_float,
+            "budget_ratio",
+            None,
+            "most latency as a share of the interleaved network's of the same depth",
+        ),
         (flags.DEFINE_bool, "pareto", False, "list the likeliest network for every latency"),
         (
             flags.DEFINE_string,
             "latency_table",
             None,
-            "table of tools/measure_latency.py at the run's shape; without one, the latencies of the search",
+            (
+                "table of tools/measure_latency.py at the run's shape; without one, the latencies"
+                " of the search"
+            ),
         ),
-        (common.choice(*latency_table.WHAT), "latency_of", None, "which latency counts; default inference, without a table that of the search"),
-        (flags.DEFINE_bool, "measure", True, "with --latency_table: measure the network beside the interleaved one"),
+        (
+            common.choice(*latency_table.WHAT),
+            "latency_of",
+            None,
+            "which latency counts; default inference, without a table that of the search",
+        ),
+        (
+            flags.DEFINE_bool,
+            "measure",
+            True,
+            "with --latency_table: measure the network beside the interleaved one",
+        ),
         (flags.DEFINE_integer, "pairs", 20, "pairs of measurements"),
-        (flags.DEFINE_bool, "calibrate", False, "correct the table by what was measured: measured over predicted in each case"),
+        (
+            flags.DEFINE_bool,
+            "calibrate",
+            False,
+            "correct the table by what was measured: measured over predicted in each case",
+        ),
     )
 )
 
@@ -81,12 +140,18 @@ FLAGS = (
 def _work(values: common.Flags) -> None:
     rule = _rule(values)
     if values.plot and rule not in PICTURES:
-        raise UsageError(f"--plot draws --rule=consensus, a budget or --pareto, but the rule is {rule}: tools/plot_pi.py draws a single run")
+        raise UsageError(
+            f"--plot draws --rule=consensus, a budget or --pareto, but the rule is {rule}:"
+            " tools/plot_pi.py draws a single run"
+        )
     if rule in derive.PATTERNS:
         _pattern(values)
         return
     if values.num_blocks is not None:
-        raise UsageError(f"--num_blocks={values.num_blocks} goes with --rule=paper, but --rule={rule} needs a search: give --run=DIR")
+        raise UsageError(
+            f"--num_blocks={values.num_blocks} goes with --rule=paper, but --rule={rule} needs a"
+            " search: give --run=DIR"
+        )
     _search(values, rule)
 
 
@@ -94,29 +159,55 @@ def _rule(values: common.Flags) -> str:
     """The rule that the flags say. Raises: UsageError for flags that do not go together."""
     budgets = [name for name in ("budget_ms", "budget_ratio") if getattr(values, name) is not None]
     if len(budgets) == 2:
-        raise UsageError(f"give either --budget_ms or --budget_ratio, but both are given: {values.budget_ms} ms and {values.budget_ratio}")
+        raise UsageError(
+            f"give either --budget_ms or --budget_ratio, but both are given: {values.budget_ms} ms"
+            f" and {values.budget_ratio}"
+        )
     if budgets and not 0 < getattr(values, budgets[0]) <= MAX_MILLISECONDS:
-        raise UsageError(f"{budgets[0]} must be above 0 and at most {MAX_MILLISECONDS:.0e}, but is {getattr(values, budgets[0])}")
+        raise UsageError(
+            f"{budgets[0]} must be above 0 and at most {MAX_MILLISECONDS:.0e}, but is"
+            f" {getattr(values, budgets[0])}"
+        )
     asked = [*budgets, *(["pareto"] if values.pareto else [])]
     if asked and values["rule"].present and values.rule != BUDGET:
-        raise UsageError(f"--{asked[0]} chooses by latency, but --rule={values.rule} does not: leave --rule out")
+        raise UsageError(
+            f"--{asked[0]} chooses by latency, but --rule={values.rule} does not: leave --rule out"
+        )
     if values.rule == BUDGET and not asked:
-        raise UsageError("--rule=budget needs --budget_ms or --budget_ratio, or --pareto, which lists what every budget gives")
+        raise UsageError(
+            "--rule=budget needs --budget_ms or --budget_ratio, or --pareto, which lists what"
+            " every budget gives"
+        )
     rule = BUDGET if asked else values.rule
-    given = [name for name in ("latency_table", "latency_of", "measure", "pairs", "calibrate") if values[name].present]
+    given = [
+        name
+        for name in ("latency_table", "latency_of", "measure", "pairs", "calibrate")
+        if values[name].present
+    ]
     if given and rule in derive.PATTERNS:
-        raise UsageError(f"--{given[0]} goes with a search, but --rule={rule} hangs on the number of blocks alone")
+        raise UsageError(
+            f"--{given[0]} goes with a search, but --rule={rule} hangs on the number of blocks"
+            " alone"
+        )
     if set(given) - {"latency_table", "latency_of"} and not values.latency_table:
-        raise UsageError(f"--{given[-1]} needs --latency_table=FILE, which tools/measure_latency.py makes")
+        raise UsageError(
+            f"--{given[-1]} needs --latency_table=FILE, which tools/measure_latency.py makes"
+        )
     idle = [name for name in ("output", "pairs") if values[name].present]
     if idle and values.pareto and not budgets:
-        raise UsageError(f"--pareto alone chooses no network, to write or to measure: leave --{idle[0]} out, or give a budget, too")
+        raise UsageError(
+            f"--pareto alone chooses no network, to write or to measure: leave --{idle[0]} out, or"
+            " give a budget, too"
+        )
     if not values.measure:
         common.refuse_idle(values, ("pairs",), beside="nomeasure")
     if not 1 <= values.pairs <= MAX_PAIRS:
         raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
     if values.calibrate and not (values.measure and (budgets or not values.pareto)):
-        raise UsageError("--calibrate needs a network that is measured: leave --nomeasure out, and give a budget beside --pareto")
+        raise UsageError(
+            "--calibrate needs a network that is measured: leave --nomeasure out, and give a"
+            " budget beside --pareto"
+        )
     return rule
 
 
@@ -150,11 +241,18 @@ class Search(NamedTuple):
     def chosen(self, name: str) -> Architecture:
         """The likeliest kinds."""
         rule = "consensus" if self.several else "argmax"
-        return derive.derive(derive.consensus(self.pis)[0], self.blocks, rule, name, tuple(run.seed for run in self.runs.values()))
+        return derive.derive(
+            derive.consensus(self.pis)[0],
+            self.blocks,
+            rule,
+            name,
+            tuple(run.seed for run in self.runs.values()),
+        )
 
 
 class Latencies(NamedTuple):
-    """What is known of the latency of blocks: the case that counts, the costs by case, {} if there are none, and the table that they are from."""
+    """What is known of the latency of blocks: the case that counts, the costs by case, {} if there
+    are none, and the table that they are from."""
 
     of: str
     costs: dict[str, latency_table.Costs]
@@ -179,18 +277,29 @@ def _search(values: common.Flags, rule: str) -> None:
         files.check_writable(_picture(values, rule))
     config, data_dir = run_config.load(search.directory)
     likeliest, latencies = search.chosen(name), _latencies(values, config)
-    front = _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
+    front = (
+        _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
+    )
     if rule == BUDGET and front.budget_ms is None:
         _print_front(values, search.blocks, likeliest, latencies, front)
         return
     chosen, path = likeliest, Path(values.output or Path(values.run) / "architecture.json")
-    read = (search.directory / "config.json", *([Path(values.latency_table)] if values.latency_table else []))
+    read = (
+        search.directory / "config.json",
+        *([Path(values.latency_table)] if values.latency_table else []),
+    )
     if path.resolve() in [each.resolve() for each in read]:
-        raise UsageError(f"--output={path} is what the architecture is derived from: give another file")
+        raise UsageError(
+            f"--output={path} is what the architecture is derived from: give another file"
+        )
     if rule == BUDGET:
-        chosen = dataclasses.replace(likeliest, blocks=pareto.choose(front.choices, front.budget_ms).blocks, rule=BUDGET)
+        chosen = dataclasses.replace(
+            likeliest, blocks=pareto.choose(front.choices, front.budget_ms).blocks, rule=BUDGET
+        )
     if latencies.costs:
-        promise = latency_table.promise(chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio)
+        promise = latency_table.promise(
+            chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio
+        )
         if latencies.table and values.measure:
             for written in (path, *([Path(values.latency_table)] if values.calibrate else [])):
                 files.check_writable(written)
@@ -199,105 +308,228 @@ def _search(values: common.Flags, rule: str) -> None:
         chosen = dataclasses.replace(chosen, latency=promise)
     chosen.save(path)
     if values.calibrate:
-        latencies = latencies._replace(table=latencies.table.calibrated(chosen.latency.corrections))
+        latencies = latencies._replace(
+            table=latencies.table.calibrated(chosen.latency.corrections)
+        )
         latencies.table.save(values.latency_table)
     _tell(values, search, chosen, path, latencies, front)
 
 
-def _tell(values: common.Flags, search: Search, chosen: Architecture, path: Path, latencies: Latencies, front: Front) -> None:
+def _tell(
+    values: common.Flags,
+    search: Search,
+    chosen: Architecture,
+    path: Path,
+    latencies: Latencies,
+    front: Front,
+) -> None:
     """Doubts to stderr, the pictures, and what was chosen to stdout."""
-    agreement, last, blocks = derive.agreement(search.pis, chosen.blocks).tolist() if search.several else [], search.last, search.blocks
+    agreement, last, blocks = (
+        derive.agreement(search.pis, chosen.blocks).tolist() if search.several else [],
+        search.last,
+        search.blocks,
+    )
     step = last.rows["train"][-1]["step"]
-    warnings = [*search.warnings, *derive.doubts(chosen, blocks, step, last.last_step, *([f"seed {last.seed}"] if search.several else []))]
-    warnings += derive.disagreement(agreement, len(search.runs)) if chosen.rule == "consensus" else []  # a budget may overrule all
+    warnings = [
+        *search.warnings,
+        *derive.doubts(
+            chosen,
+            blocks,
+            step,
+            last.last_step,
+            *([f"seed {last.seed}"] if search.several else []),
+        ),
+    ]
+    # a budget may overrule all
+    warnings += (
+        derive.disagreement(agreement, len(search.runs)) if chosen.rule == "consensus" else []
+    )
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     drawn = None
     if values.plot:
         marked = {"argmax": search.chosen("").blocks, "chosen": chosen.blocks}
-        drawn = _drawn_front(values, latencies, front, marked) if front.choices else _drawn(values, blocks, search.pis, chosen)
-    following = _next_command(search.directory, search.runs[search.directory].data, path, values.run)
+        drawn = (
+            _drawn_front(values, latencies, front, marked)
+            if front.choices
+            else _drawn(values, blocks, search.pis, chosen)
+        )
+    following = _next_command(
+        search.directory, search.runs[search.directory].data, path, values.run
+    )
     if values.json:
-        facts = {"architecture": chosen.blocks, "path": str(path), "rule": chosen.rule, "search_run": chosen.search_run, "search": blocks}
-        facts |= {"step": step, "total_steps": last.total_steps, "seeds": list(chosen.seeds), "pi": chosen.to_json()["pi"]}
+        facts = {
+            "architecture": chosen.blocks,
+            "path": str(path),
+            "rule": chosen.rule,
+            "search_run": chosen.search_run,
+            "search": blocks,
+        }
+        facts |= {
+            "step": step,
+            "total_steps": last.total_steps,
+            "seeds": list(chosen.seeds),
+            "pi": chosen.to_json()["pi"],
+        }
         facts |= {"latency": chosen.latency.to_json()} if chosen.latency else {}
         facts |= {"calibration": latencies.table.calibration} if values.calibrate else {}
-        facts |= {"pareto": [choice.figures(latencies.own) for choice in front.choices]} if values.pareto else {}
+        facts |= (
+            {"pareto": [choice.figures(latencies.own) for choice in front.choices]}
+            if values.pareto
+            else {}
+        )
         facts |= {"agreement": agreement} if search.several else {}
         print(json.dumps(facts | {"warnings": warnings, "next": following}))
         return
     if values.pareto:
         print("\n".join([*pareto.lines(front.choices, latencies.own, latencies.of), ""]))
-    of = f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}" if search.several else "pi"
+    of = (
+        f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}"
+        if search.several
+        else "pi"
+    )
     early = ", where it had settled" if step == last.last_step < last.total_steps else ""
-    how = f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}" if front.choices else f"argmax of {of}"
-    print(f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of {last.total_steps:,}{early})\n")
+    how = (
+        f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}"
+        if front.choices
+        else f"argmax of {of}"
+    )
+    print(
+        f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of"
+        f" {last.total_steps:,}{early})\n"
+    )
     print("\n".join(derive.pi_lines(chosen, blocks, agreement)))
     if latencies.table:
-        print("\n".join(["", *chosen.latency.lines(chosen.short, Architecture(architecture.interleaved(len(blocks))).short)]))
+        print(
+            "\n".join(
+                [
+                    "",
+                    *chosen.latency.lines(
+                        chosen.short, Architecture(architecture.interleaved(len(blocks))).short
+                    ),
+                ]
+            )
+        )
     elif latencies.costs:
         print(f"\n{latencies.own.line(chosen.blocks, latencies.of)}")
     if values.calibrate:
         print(f"\ncalibrated: {values.latency_table}: {latencies.table.calibration_line}")
-    print(f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}")
+    print(
+        f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}"
+    )
 
 
 def _latencies(values: common.Flags, config: run_config.RunConfig) -> Latencies:
-    """Raises: DataError if the table is damaged or for another shape; UsageError if the search's own latencies are of another case or missing."""
+    """Raises: DataError if the table is damaged or for another shape; UsageError if the search's
+    own latencies are of another case or missing."""
     if not values.latency_table:
         of, costs = config.search.latency_of, latency_table.costs_of(config.search.latency_ms)
         if values.latency_of not in (None, of if costs else None):
-            given = f"latencies of {of}, not of {values.latency_of}" if costs else f"no latencies, but latency_of is {values.latency_of}"
-            raise UsageError(f"the search was given {given}: give --latency_table=FILE, which has all")
+            given = (
+                f"latencies of {of}, not of {values.latency_of}"
+                if costs
+                else f"no latencies, but latency_of is {values.latency_of}"
+            )
+            raise UsageError(
+                f"the search was given {given}: give --latency_table=FILE, which has all"
+            )
         return Latencies(of, {of: costs} if costs else {}, None)
-    of, table, data = values.latency_of or latency_table.WHAT[0], latency_table.load(values.latency_table), config.data
+    of, table, data = (
+        values.latency_of or latency_table.WHAT[0],
+        latency_table.load(values.latency_table),
+        config.data,
+    )
     shape = (config.model, data.vocab_size, data.batch_size, data.seq_len)
     table.check_fits(of, *shape, values.latency_table)
-    cases = (of, *(what for what in latency_table.PROMISED if not table.misfits(what, *shape)))  # decoding hangs on less than inference
+    # decoding hangs on less than inference
+    cases = (of, *(what for what in latency_table.PROMISED if not table.misfits(what, *shape)))
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 
-def _front(values: common.Flags, likeliest: Architecture, blocks: str, latencies: Latencies) -> Front:
+def _front(
+    values: common.Flags, likeliest: Architecture, blocks: str, latencies: Latencies
+) -> Front:
     """Raises: UsageError without latencies."""
     if not latencies.costs:
-        raise UsageError(f"run {likeliest.search_run} was given no latencies: give --latency_table=FILE, which tools/measure_latency.py makes")
+        raise UsageError(
+            f"run {likeliest.search_run} was given no latencies: give --latency_table=FILE, which"
+            " tools/measure_latency.py makes"
+        )
     costs = latencies.own
-    budget_ms = values.budget_ms if values.budget_ratio is None else values.budget_ratio * costs.interleaved(len(blocks))
+    budget_ms = (
+        values.budget_ms
+        if values.budget_ratio is None
+        else values.budget_ratio * costs.interleaved(len(blocks))
+    )
     return Front(pareto.front(np.array(likeliest.pi), blocks, costs), budget_ms)
 
 
-def _measured(values: common.Flags, config: run_config.RunConfig, data_dir: Path, chosen: Architecture, promise: Promise) -> Promise:
-    """The promise beside what the network and the interleaved one of its depth take here, timed in turn."""
+def _measured(
+    values: common.Flags,
+    config: run_config.RunConfig,
+    data_dir: Path,
+    chosen: Architecture,
+    promise: Promise,
+) -> Promise:
+    """The promise beside what the network and the interleaved one of its depth take here, timed in
+    turn."""
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
     common.start_tensorflow()
     from par.bench import block_latency
 
-    pair = [dataclasses.replace(config, architecture=Architecture(each)) for each in (chosen.blocks, architecture.interleaved(len(chosen)))]
-    return promise.measured(block_latency.rounds(pair, counts, values.pairs, latency_table.STEPS, [case.what for case in promise.cases]))
+    pair = [
+        dataclasses.replace(config, architecture=Architecture(each))
+        for each in (chosen.blocks, architecture.interleaved(len(chosen)))
+    ]
+    return promise.measured(
+        block_latency.rounds(
+            pair, counts, values.pairs, latency_table.STEPS, [case.what for case in promise.cases]
+        )
+    )
 
 
-def _print_front(values: common.Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front) -> None:
+def _print_front(
+    values: common.Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front
+) -> None:
     """--pareto without a budget: nothing is chosen."""
-    drawn = _drawn_front(values, latencies, front, {"argmax": likeliest.blocks}) if values.plot else None
+    drawn = (
+        _drawn_front(values, latencies, front, {"argmax": likeliest.blocks})
+        if values.plot
+        else None
+    )
     if values.json:
         facts = {"search_run": likeliest.search_run, "search": blocks, "latency_of": latencies.of}
-        print(json.dumps(facts | {"pareto": [choice.figures(latencies.own) for choice in front.choices]}))
+        print(
+            json.dumps(
+                facts | {"pareto": [choice.figures(latencies.own) for choice in front.choices]}
+            )
+        )
         return
-    print("\n".join(pareto.lines(front.choices, latencies.own, latencies.of)) + (f"\n\ndrawn:   {drawn}" if drawn else ""))
+    print(
+        "\n".join(pareto.lines(front.choices, latencies.own, latencies.of))
+        + (f"\n\ndrawn:   {drawn}" if drawn else "")
+    )
 
 
 def _read(values: common.Flags, rule: str) -> Search:
     several = rule == "consensus" or (rule == BUDGET and _is_group(values.run))
     searches, warnings = _seeds(values) if several else (_run(values), [])
     for run in searches.values():
-        run.require_search("there is nothing to derive; a search is a run of tools/train.py --architecture=6s or the like")
+        run.require_search(
+            "there is nothing to derive; a search is a run of tools/train.py --architecture=6s or"
+            " the like"
+        )
     return Search(searches, several, warnings)
 
 
 def _is_group(directory: str | None) -> bool:
-    return bool(directory) and not (Path(directory) / "config.json").is_file() and bool(seeds.found(Path(directory)))
+    return (
+        bool(directory)
+        and not (Path(directory) / "config.json").is_file()
+        and bool(seeds.found(Path(directory)))
+    )
 
 
 def _run(values: common.Flags) -> dict[Path, history.Run]:
@@ -306,13 +538,21 @@ def _run(values: common.Flags) -> dict[Path, history.Run]:
 
 
 def _seeds(values: common.Flags) -> tuple[dict[Path, history.Run], list[str]]:
-    """The searches of several seeds by directory, and a line for each seed that has nothing to say yet."""
+    """The searches of several seeds by directory, and a line for each seed that has nothing to say
+    yet."""
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     if (Path(values.run) / "config.json").is_file():
-        raise UsageError(f"--run={values.run} is a single run: --rule=consensus needs the directory of several seeds (train --num_seeds=6)")
+        raise UsageError(
+            f"--run={values.run} is a single run: --rule=consensus needs the directory of several"
+            " seeds (train --num_seeds=6)"
+        )
     read = seeds.read(Path(values.run))
-    left_out = [f"seed {seed} is left out: it has recorded no step yet" for seed in seeds.found(Path(values.run)) if seed not in read]
+    left_out = [
+        f"seed {seed} is left out: it has recorded no step yet"
+        for seed in seeds.found(Path(values.run))
+        if seed not in read
+    ]
     return {seeds.directory(Path(values.run), seed): run for seed, run in read.items()}, left_out
 
 
@@ -328,11 +568,15 @@ def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architect
     return style.described(picture)
 
 
-def _drawn_front(values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
+def _drawn_front(
+    values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]
+) -> str:
     from par.report import line_plots, style
 
     picture = _picture(values, BUDGET)
-    line_plots.pareto(picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)")
+    line_plots.pareto(
+        picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)"
+    )
     return style.described(picture)
 
 
@@ -341,7 +585,9 @@ def _pattern(values: common.Flags) -> None:
     if (values.run is None) == (values.num_blocks is None):
         raise UsageError(f"--rule={values.rule} needs either --run=DIR or --num_blocks=N")
     if values.num_blocks is None:
-        made = next(iter(seeds.found(Path(values.run)).values()), None) or common.required_dir(values.run, "run", "config.json")
+        made = next(iter(seeds.found(Path(values.run)).values()), None) or common.required_dir(
+            values.run, "run", "config.json"
+        )
         config, data = run_config.load(made)
         path = Path(values.output or Path(values.run) / "architecture.json")
         chosen = Architecture(derive.PATTERNS[values.rule](len(config.architecture)), values.rule)
@@ -353,16 +599,32 @@ def _pattern(values: common.Flags) -> None:
     if path:
         chosen.save(path)
     if values.json:
-        print(json.dumps({"architecture": chosen.blocks, "path": path and str(path), "rule": chosen.rule, "next": following}))
+        print(
+            json.dumps(
+                {
+                    "architecture": chosen.blocks,
+                    "path": path and str(path),
+                    "rule": chosen.rule,
+                    "next": following,
+                }
+            )
+        )
         return
     print(f"architecture: {chosen.blocks} (rule {chosen.rule}, {len(chosen)} blocks)\n")
     print((f"written: {path}\n" if path else "") + f"next:    {following}")
 
 
 def _next_command(run: Path, data: Path, chosen: Path, name: str) -> str:
-    """The command that trains the chosen architecture with the search's own settings. Files of one search give runs of different names."""
+    """The command that trains the chosen architecture with the search's own settings. Files of one
+    search give runs of different names."""
     suffix = "derived" if chosen.name == "architecture.json" else chosen.stem
-    return common.command("train", flagfile=run / "flags.txt", data=os.path.relpath(data), architecture=chosen, run=f"{name}-{suffix}")
+    return common.command(
+        "train",
+        flagfile=run / "flags.txt",
+        data=os.path.relpath(data),
+        architecture=chosen,
+        run=f"{name}-{suffix}",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

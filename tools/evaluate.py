@@ -1,14 +1,22 @@
-"""Scores trained networks on any split: perplexity per token, per word, bits per character and per byte, side by side.
+"""Scores trained networks on any split: perplexity per token, per word, bits per character and per
+byte, side by side.
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
-    python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as its mixture (soft) and as its argmax
-    python tools/evaluate.py --run=logs/SEARCH --architecture=aaddid               these blocks with the SuperNet's weights, untrained
-    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 --same_length --clamp_len=64
-    python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16 --sweep_mem_len=64 --plot=memory.png
-    python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16               windows that overlap, in the place of a memory
+    python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as
+    its mixture (soft) and as its argmax
+    python tools/evaluate.py --run=logs/SEARCH --architecture=aaddid               these blocks
+    with the SuperNet's weights, untrained
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 --same_length
+    --clamp_len=64
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16
+    --sweep_mem_len=64 --plot=memory.png
+    python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16               windows that
+    overlap, in the place of a memory
 
-B, T and M may differ from training's: the records are rejoined to one stream and cut anew. A sweep also tells how much context each network uses, by
-itself and relative to the others (Dai et al. 2019, appendix C). Twice the same command gives the same figures.
+B, T and M may differ from training's: the records are rejoined to one stream and cut anew. A sweep
+also tells how much context each network uses, by
+itself and relative to the others (Dai et al. 2019, appendix C). Twice the same command gives the
+same figures.
 """
 
 from __future__ import annotations
@@ -38,7 +46,12 @@ FLAGS = (
     .own(
         "What",
         (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
-        (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
+        (
+            flags.DEFINE_string,
+            "data",
+            None,
+            "data set, where it is not at the place that the run remembers",
+        ),
         (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
         (
             common.choice("soft", "argmax", repeatable=True),
@@ -46,16 +59,44 @@ FLAGS = (
             ["soft", "argmax"],
             "how a SuperNet is scored",
         ),
-        (flags.DEFINE_string, "architecture", "", "score these blocks, or an architecture.json, with the weights that each run has for them"),
-        (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
-        (flags.DEFINE_bool, "show_history", False, "print the table of iterations of each run, too"),
+        (
+            flags.DEFINE_string,
+            "architecture",
+            "",
+            (
+                "score these blocks, or an architecture.json, with the weights that each run has"
+                " for them"
+            ),
+        ),
+        (
+            common.choice("last", "best"),
+            "checkpoint",
+            "last",
+            "the last, or the best by valid nll",
+        ),
+        (
+            flags.DEFINE_bool,
+            "show_history",
+            False,
+            "print the table of iterations of each run, too",
+        ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(Reading, "How the text is read")
     .own(
         "Several memory lengths",
-        (flags.DEFINE_multi_integer, "sweep_mem_len", [], "score at this memory length M, too, in the place of --mem_len"),
-        (flags.DEFINE_string, "plot", None, "write a picture of perplexity per word by memory length, PNG"),
+        (
+            flags.DEFINE_multi_integer,
+            "sweep_mem_len",
+            [],
+            "score at this memory length M, too, in the place of --mem_len",
+        ),
+        (
+            flags.DEFINE_string,
+            "plot",
+            None,
+            "write a picture of perplexity per word by memory length, PNG",
+        ),
     )
 )
 FIGURES = ("nll_per_token", *metrics.COMPARED)
@@ -84,10 +125,17 @@ def _work(values: common.Flags) -> int:
     if values.plot:
         common.picture(values.plot, "plot")
     opened = [(run, *common.opened(run, values.data)) for run in dict.fromkeys(values.run)]
-    settled = [[reading.settled(config, manifest) for reading in readings] for _, config, _, manifest in opened]
+    settled = [
+        [reading.settled(config, manifest) for reading in readings]
+        for _, config, _, manifest in opened
+    ]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
     common.start_tensorflow()
-    lines = [line for run, of_run in zip(opened, settled) for line in _lines(values, of_run, *run, blocks)]
+    lines = [
+        line
+        for run, of_run in zip(opened, settled)
+        for line in _lines(values, of_run, *run, blocks)
+    ]
     lines = _told_apart(lines)
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
@@ -102,7 +150,12 @@ def _work(values: common.Flags) -> int:
     return 0
 
 
-def _parts(values: common.Flags, lines: Sequence[Line], lengths: Sequence[int], contexts: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+def _parts(
+    values: common.Flags,
+    lines: Sequence[Line],
+    lengths: Sequence[int],
+    contexts: Sequence[dict[str, Any]],
+) -> Iterator[list[str]]:
     """What is printed, in lines."""
     if values.show_history:
         for run in dict.fromkeys(values.run):
@@ -113,35 +166,55 @@ def _parts(values: common.Flags, lines: Sequence[Line], lengths: Sequence[int], 
 
 
 def _readings(values: common.Flags) -> list[Reading]:
-    """One, or one for each memory length of a sweep. Raises: UsageError for what does not go together."""
+    """One, or one for each memory length of a sweep. Raises: UsageError for what does not go
+    together."""
     reading, lengths = values.read(Reading), sorted(set(values.sweep_mem_len))
     if not lengths:
         if values.plot:
-            raise UsageError("--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice")
+            raise UsageError(
+                "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice"
+            )
         return [reading]
     if reading.mem_len is not None:
-        raise UsageError(f"--mem_len={reading.mem_len} is one memory length, --sweep_mem_len several: give only one of both flags")
+        raise UsageError(
+            f"--mem_len={reading.mem_len} is one memory length, --sweep_mem_len several: give only"
+            " one of both flags"
+        )
     if len(lengths) == 1:
-        raise UsageError(f"sweep_mem_len must be given at least twice, with different lengths, but is only {lengths[0]}; for one there is --mem_len")
+        raise UsageError(
+            "sweep_mem_len must be given at least twice, with different lengths, but is only"
+            f" {lengths[0]}; for one there is --mem_len"
+        )
     return [dataclasses.replace(reading, mem_len=length) for length in lengths]
 
 
 def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
-    """The blocks to score in the place of the runs' own, "" for these. Raises: UsageError if one is stochastic, or a run has no weights for it."""
+    """The blocks to score in the place of the runs' own, "" for these. Raises: UsageError if one
+    is stochastic, or a run has no weights for it."""
     if not values.architecture:
         return ""
     asked = architecture.parse(values.architecture)
     if asked.is_search:
-        raise UsageError(f"architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a SuperNet is scored without this flag")
+        raise UsageError(
+            f"architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a"
+            " SuperNet is scored without this flag"
+        )
     for run, blocks in of_runs.items():
         warm_start.check_blocks(asked.blocks, blocks, run)
     return asked.blocks
 
 
 def _lines(
-    values: common.Flags, readings: Sequence[Reading], run: str, config: run_config.RunConfig, data_dir: Path, manifest: records.Manifest, blocks: str
+    values: common.Flags,
+    readings: Sequence[Reading],
+    run: str,
+    config: run_config.RunConfig,
+    data_dir: Path,
+    manifest: records.Manifest,
+    blocks: str,
 ) -> Iterator[Line]:
-    """The lines of a run's network, or of the one of other `blocks` with its weights, by split and way."""
+    """The lines of a run's network, or of the one of other `blocks` with its weights, by split and
+    way."""
     from par.evaluate import evaluation
     from par.train import loading, weight_transfer
 
@@ -153,13 +226,33 @@ def _lines(
     scored = learner.config.architecture
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
-        about = {"run": run, "architecture": scored.blocks, "split": split, "evaluate_as": "inherited" if blocks else way, "step": step}
-        text = (split, manifest.corpus.sha256, manifest.tokenizer_sha256, manifest.splits[split].tokens, manifest.splits[split].dropped)
-        name = scored.blocks + (f" {about['evaluate_as']}" if about["evaluate_as"] != "fixed" else "")
+        about = {
+            "run": run,
+            "architecture": scored.blocks,
+            "split": split,
+            "evaluate_as": "inherited" if blocks else way,
+            "step": step,
+        }
+        text = (
+            split,
+            manifest.corpus.sha256,
+            manifest.tokenizer_sha256,
+            manifest.splits[split].tokens,
+            manifest.splits[split].dropped,
+        )
+        name = scored.blocks + (
+            f" {about['evaluate_as']}" if about["evaluate_as"] != "fixed" else ""
+        )
         line = Line(about, text, readings, [], [], name)
         for reading in readings:
-            with Progress(f"{scored.short} {split}", "window", evaluation.num_windows(manifest, split, reading)) as progress:
-                nll, weight = evaluation.token_nll(learner, data_dir, manifest, split, way, reading, progress)
+            with Progress(
+                f"{scored.short} {split}",
+                "window",
+                evaluation.num_windows(manifest, split, reading),
+            ) as progress:
+                nll, weight = evaluation.token_nll(
+                    learner, data_dir, manifest, split, way, reading, progress
+                )
             line.scores.append(evaluation.figures(manifest, split, nll, weight))
             line.nll.append(nll)
         yield line
@@ -167,49 +260,115 @@ def _lines(
 
 def _told_apart(lines: Sequence[Line]) -> list[Line]:
     """The lines, those of equal blocks in different runs with the run's name."""
-    shared = {line.name for line in lines if any(other.name == line.name and other.about["run"] != line.about["run"] for other in lines)}
-    own = [f" ({run_config.name_of(Path(line.about['run']))})" if line.name in shared else "" for line in lines]
+    shared = {
+        line.name
+        for line in lines
+        if any(
+            other.name == line.name and other.about["run"] != line.about["run"] for other in lines
+        )
+    }
+    own = [
+        f" ({run_config.name_of(Path(line.about['run']))})" if line.name in shared else ""
+        for line in lines
+    ]
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
 def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
     """How much context each line uses; a group are those that score the same tokens."""
-    groups = {text: [line for line in lines if line.text == text] for text in {line.text: None for line in lines}}
-    found = {text: iter(context_length.of_group(lengths, [line.nll for line in group])) for text, group in groups.items()}
+    groups = {
+        text: [line for line in lines if line.text == text]
+        for text in {line.text: None for line in lines}
+    }
+    found = {
+        text: iter(context_length.of_group(lengths, [line.nll for line in group]))
+        for text, group in groups.items()
+    }
     return [next(found[line.text]) for line in lines]
 
 
 def _json(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     results = [
-        line.about | reading.to_json() | scores | metrics.finite({name: scores[name] for name in FIGURES})
+        line.about
+        | reading.to_json()
+        | scores
+        | metrics.finite({name: scores[name] for name in FIGURES})
         for line in lines
         for reading, scores in zip(line.readings, line.scores)
     ]
     if not contexts:
         return {"results": results}
-    return {"results": results, "contexts": [line.about | context_length.to_json(found) for line, found in zip(lines, contexts)]}
+    return {
+        "results": results,
+        "contexts": [
+            line.about | context_length.to_json(found) for line, found in zip(lines, contexts)
+        ],
+    }
 
 
 def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
-    rows = [["network", "split", *(["memory"] if lengths else []), *(name.replace("_", " ") for name in metrics.COMPARED)]]
+    rows = [
+        [
+            "network",
+            "split",
+            *(["memory"] if lengths else []),
+            *(name.replace("_", " ") for name in metrics.COMPARED),
+        ]
+    ]
     for line in lines:
         for reading, scores in zip(line.readings, line.scores):
-            figures = (f"{scores[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED)
-            rows.append([line.name, line.about["split"], *([f"{reading.mem_len:,}"] if lengths else []), *figures])
+            figures = (
+                f"{scores[name]:.{4 if name.startswith('bits') else 2}f}"
+                for name in metrics.COMPARED
+            )
+            rows.append(
+                [
+                    line.name,
+                    line.about["split"],
+                    *([f"{reading.mem_len:,}"] if lengths else []),
+                    *figures,
+                ]
+            )
     return _aligned(rows)
 
 
 def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> list[str]:
     shares = max((tuple(found["relative"]) for found in contexts), key=len)
-    rows = [["network", "split", "effective context", *(f"relative, r = {share:g}" for share in shares)]]
+    rows = [
+        [
+            "network",
+            "split",
+            "effective context",
+            *(f"relative, r = {share:g}" for share in shares),
+        ]
+    ]
     for line, found in zip(lines, contexts):
-        rows.append([line.name, line.about["split"], str(found["effective"]), *(str(found["relative"].get(share, "")) for share in shares)])
-    return [*_aligned(rows), f"tokens of memory up to which each step is a gain of {context_length.LEAST_GAIN:.0%} or more in perplexity"]
+        rows.append(
+            [
+                line.name,
+                line.about["split"],
+                str(found["effective"]),
+                *(str(found["relative"].get(share, "")) for share in shares),
+            ]
+        )
+    return [
+        *_aligned(rows),
+        (
+            f"tokens of memory up to which each step is a gain of {context_length.LEAST_GAIN:.0%}"
+            " or more in perplexity"
+        ),
+    ]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+    return [
+        "  ".join(
+            f"{cell:{'<' if i < 2 else '>'}{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    ]
 
 
 def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:

@@ -1,11 +1,15 @@
-"""Exports a trained network as a TensorFlow SavedModel with its tokenizer inside: text in, scores or text out, without this program.
+"""Exports a trained network as a TensorFlow SavedModel with its tokenizer inside: text in, scores
+or text out, without this program.
 
     python tools/export.py --run=logs/RUN --output=exported
-    python tools/export.py --run=logs/SEARCH --output=exported --evaluate_as=soft           a SuperNet as its mixture, not its likeliest kinds
+    python tools/export.py --run=logs/SEARCH --output=exported --evaluate_as=soft           a
+    SuperNet as its mixture, not its likeliest kinds
     python tools/export.py --run=logs/RUN --output=exported --checkpoint=best --overwrite
 
-Writes DIR whole or not at all, and into it a model card, README.md: where the network comes from, its scores, and how to load and call it. Prints the
-scores of valid and test, and what was written. It loads where there are tensorflow and tensorflow-text alone; its signatures:
+Writes DIR whole or not at all, and into it a model card, README.md: where the network comes from,
+its scores, and how to load and call it. Prints the
+scores of valid and test, and what was written. It loads where there are tensorflow and
+tensorflow-text alone; its signatures:
 score (texts), step (ids and memories), generate (prompts).
 """
 
@@ -27,11 +31,21 @@ MARK = "saved_model.pb"  # what every SavedModel has
 FLAGS = common.Flags(__doc__).own(
     "What",
     (flags.DEFINE_string, "run", None, "run directory"),
-    (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers"),
+    (
+        flags.DEFINE_string,
+        "data",
+        None,
+        "data set, where it is not at the place that the run remembers",
+    ),
     (flags.DEFINE_string, "output", None, "directory to write"),
     (flags.DEFINE_bool, "overwrite", False, "replace an export that is there"),
     (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
-    (common.choice("soft", "argmax"), "evaluate_as", "argmax", "how a SuperNet is exported; a fixed network is what it is"),
+    (
+        common.choice("soft", "argmax"),
+        "evaluate_as",
+        "argmax",
+        "how a SuperNet is exported; a fixed network is what it is",
+    ),
     (flags.DEFINE_bool, "json", False, "print one JSON line"),
 )
 
@@ -49,23 +63,60 @@ def _work(values: common.Flags) -> None:
 
     records.verify(data_dir, manifest, SPLITS)
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
-    scores = {split: evaluation.score(model.learner, data_dir, manifest, split, values.evaluate_as) for split in SPLITS}
+    scores = {
+        split: evaluation.score(model.learner, data_dir, manifest, split, values.evaluate_as)
+        for split in SPLITS
+    }
     step = int(model.learner.step.numpy())
     with files.building(output, MARK, "output") as partial:
         with common.silenced_stderr():
             exported = saved_model.save(model, partial)
-            mismatches = {split: saved_model.mismatches(model, exported, records.read_stream(data_dir, manifest, split)) for split in SPLITS}
+            mismatches = {
+                split: saved_model.mismatches(
+                    model, exported, records.read_stream(data_dir, manifest, split)
+                )
+                for split in SPLITS
+            }
         origin = model_card.derived(Path(values.run), config.architecture)
-        measured = model_card.Measured(values.checkpoint, step, values.evaluate_as, scores, mismatches, model.learner.pi, exported.memory_shape)
-        files.write_text(partial / "README.md", model_card.text(output.resolve().name, config, manifest, origin, measured))
+        measured = model_card.Measured(
+            values.checkpoint,
+            step,
+            values.evaluate_as,
+            scores,
+            mismatches,
+            model.learner.pi,
+            exported.memory_shape,
+        )
+        files.write_text(
+            partial / "README.md",
+            model_card.text(output.resolve().name, config, manifest, origin, measured),
+        )
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     if values.json:
-        facts = {"run": values.run, "output": values.output, "blocks": config.architecture.blocks, "checkpoint": values.checkpoint, "step": step}
-        facts |= {"evaluate_as": values.evaluate_as, "bytes": size, "scores": {split: metrics.finite(found) for split, found in scores.items()}}
-        print(files.canonical_json(facts | {"lines_with_other_ids": {split: bad for split, (bad, _) in mismatches.items()}}))
+        facts = {
+            "run": values.run,
+            "output": values.output,
+            "blocks": config.architecture.blocks,
+            "checkpoint": values.checkpoint,
+            "step": step,
+        }
+        facts |= {
+            "evaluate_as": values.evaluate_as,
+            "bytes": size,
+            "scores": {split: metrics.finite(found) for split, found in scores.items()},
+        }
+        print(
+            files.canonical_json(
+                facts
+                | {"lines_with_other_ids": {split: bad for split, (bad, _) in mismatches.items()}}
+            )
+        )
         return
     for split, found in scores.items():
-        print(f"{split}: perplexity per word {found['perplexity_per_word']:.2f}, per token {found['perplexity_per_token']:.2f}")
+        print(
+            f"{split}: perplexity per word {found['perplexity_per_word']:.2f}, per token"
+            f" {found['perplexity_per_token']:.2f}"
+        )
     print(f"{values.output}: score, step, generate and README.md; {size:,} bytes")
 
 

@@ -1,11 +1,15 @@
 """Goes on with a text: a trained network writes it token by token, its memory carried along.
 
     python tools/generate.py --run=logs/RUN --prompt="The list"
-    python tools/generate.py --run=logs/RUN --prompt_file=start.txt --length=200 --temperature=0.8 --top_p=0.9 --num_samples=3
-    echo "The list" | python tools/generate.py --run=logs/RUN --prompt_file=-              from standard input
+    python tools/generate.py --run=logs/RUN --prompt_file=start.txt --length=200 --temperature=0.8
+    --top_p=0.9 --num_samples=3
+    echo "The list" | python tools/generate.py --run=logs/RUN --prompt_file=-              from
+    standard input
 
-Prints the prompt, as the tokenizer reads it, and what follows, as it is written; with several samples, each one under a line with its number when all
-are done. The same seed gives the same text. Without a prompt the text begins with a line. The time and tokens per second go to stderr.
+Prints the prompt, as the tokenizer reads it, and what follows, as it is written; with several
+samples, each one under a line with its number when all
+are done. The same seed gives the same text. Without a prompt the text begins with a line. The time
+and tokens per second go to stderr.
 """
 
 from __future__ import annotations
@@ -29,12 +33,46 @@ FLAGS = (
     .own(
         "What",
         (flags.DEFINE_string, "run", None, "run directory"),
-        (flags.DEFINE_string, "data", None, "data set, where it is not at the place that the run remembers; of it, the tokenizer is used"),
+        (
+            flags.DEFINE_string,
+            "data",
+            None,
+            (
+                "data set, where it is not at the place that the run remembers; of it, the"
+                " tokenizer is used"
+            ),
+        ),
         (flags.DEFINE_string, "prompt", None, "the text to go on with"),
-        (flags.DEFINE_string, "prompt_file", None, "the same from a file, UTF-8; - is standard input. Of a line end at its end, nothing is left"),
-        (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
-        (common.choice("soft", "argmax"), "evaluate_as", "soft", "how a SuperNet is used; a fixed network is what it is"),
-        (flags.DEFINE_integer, "mem_len", None, "tokens that every token sees back, M; the default is the furthest that training saw, M + T - 1"),
+        (
+            flags.DEFINE_string,
+            "prompt_file",
+            None,
+            (
+                "the same from a file, UTF-8; - is standard input. Of a line end at its end,"
+                " nothing is left"
+            ),
+        ),
+        (
+            common.choice("last", "best"),
+            "checkpoint",
+            "last",
+            "the last, or the best by valid nll",
+        ),
+        (
+            common.choice("soft", "argmax"),
+            "evaluate_as",
+            "soft",
+            "how a SuperNet is used; a fixed network is what it is",
+        ),
+        (
+            flags.DEFINE_integer,
+            "mem_len",
+            None,
+            (
+                "tokens that every token sees back, M; the default is the furthest that training"
+                " saw, M + T - 1"
+            ),
+        ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(SamplingConfig, "Sampling")
@@ -45,13 +83,20 @@ def _work(values: common.Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
     Reading(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
     run, data_dir, _ = common.opened(values.run, values.data)
-    check_memory(run, config.num_samples, 1, run.reach if values.mem_len is None else values.mem_len, "--num_samples or --mem_len")
+    check_memory(
+        run,
+        config.num_samples,
+        1,
+        run.reach if values.mem_len is None else values.mem_len,
+        "--num_samples or --mem_len",
+    )
     common.start_tensorflow()
     from par.evaluate.trained_model import Model
 
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
     settings = config.to_json() | {"mem_len": values.mem_len}
-    model.generate(prompt, **settings | {"length": 1})  # traces the graphs, which is no part of the speed
+    # traces the graphs, which is no part of the speed
+    model.generate(prompt, **settings | {"length": 1})
     start = time.perf_counter()
     if values.json or config.num_samples > 1:
         texts = model.generate(prompt, **settings)
@@ -62,16 +107,32 @@ def _work(values: common.Flags) -> None:
     seconds = time.perf_counter() - start
     speed = config.length * config.num_samples / seconds
     if values.json:
-        about = {"run": values.run, "blocks": model.architecture.blocks, "prompt": prompt, **settings}
-        print(files.canonical_json(about | {"texts": texts, "seconds": seconds, "tokens_per_second": speed}))
+        about = {
+            "run": values.run,
+            "blocks": model.architecture.blocks,
+            "prompt": prompt,
+            **settings,
+        }
+        print(
+            files.canonical_json(
+                about | {"texts": texts, "seconds": seconds, "tokens_per_second": speed}
+            )
+        )
         return
     if config.num_samples > 1:
-        print("\n".join(f"--- {number} of {len(texts)}\n{text}" for number, text in enumerate(texts, 1)))
-    announce(f"{config.length * config.num_samples:,} tokens in {seconds:.2f} s: {speed:.0f} tokens/s")
+        print(
+            "\n".join(
+                f"--- {number} of {len(texts)}\n{text}" for number, text in enumerate(texts, 1)
+            )
+        )
+    announce(
+        f"{config.length * config.num_samples:,} tokens in {seconds:.2f} s: {speed:.0f} tokens/s"
+    )
 
 
 def _prompt(values: common.Flags) -> str:
-    """Raises: UsageError if it is given twice, too long, or a flag holds what is no text; DataError if a file is no UTF-8."""
+    """Raises: UsageError if it is given twice, too long, or a flag holds what is no text;
+    DataError if a file is no UTF-8."""
     if values.prompt is not None and values.prompt_file is not None:
         raise UsageError("give --prompt or --prompt_file, not both")
     if values.prompt_file is None:
@@ -82,11 +143,17 @@ def _prompt(values: common.Flags) -> str:
         with open(Path(values.prompt_file), "rb") as file:
             text = file.read(MAX_PROMPT_BYTES + 1)
     if len(text) > MAX_PROMPT_BYTES:
-        raise UsageError(f"a prompt must have at most {MAX_PROMPT_BYTES:,} bytes, but this one has more: give its end")
+        raise UsageError(
+            f"a prompt must have at most {MAX_PROMPT_BYTES:,} bytes, but this one has more: give"
+            " its end"
+        )
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"the prompt is not UTF-8: byte {error.start:,} is 0x{text[error.start]:02x}; convert it, with iconv for example") from None
+        raise DataError(
+            f"the prompt is not UTF-8: byte {error.start:,} is 0x{text[error.start]:02x}; convert"
+            " it, with iconv for example"
+        ) from None
     return decoded.removesuffix("\n") if values.prompt_file else decoded
 
 

@@ -1,14 +1,20 @@
-"""Measures what each kind of block takes on this machine, in inference, in a training step and in decoding, and what everything else takes.
+"""Measures what each kind of block takes on this machine, in inference, in a training step and in
+decoding, and what everything else takes.
 
-    python tools/measure_latency.py --run=logs/RUN                               at the shape of a run, to logs/RUN/latency.json
-    python tools/measure_latency.py --data=data/python-docs --recipe=quick       at the shape of these settings, to logs/python-docs-latency.json
+    python tools/measure_latency.py --run=logs/RUN                               at the shape of a
+    run, to logs/RUN/latency.json
+    python tools/measure_latency.py --data=data/python-docs --recipe=quick       at the shape of
+    these settings, to logs/python-docs-latency.json
 
-The latency of a network is the constant plus the sum over its blocks. Whole networks of few, many and no blocks of a kind are timed in turn, in
-every round; a part is what fits their medians best (least squares, never below 0), with the least and the most that single rounds say. Prints the
-table, and how well it predicts two networks of the run's depth that were timed in the same rounds. The table is about fixed networks: the blocks of a
-SuperNet cost more. `train --latency_table=FILE --target_latency=0.65` searches by it, `derive --latency_table=FILE --budget_ratio=0.65` chooses.
+The latency of a network is the constant plus the sum over its blocks. Whole networks of few, many
+and no blocks of a kind are timed in turn, in every round; a part is what fits their medians best
+(least squares, never below 0), with the least and the most that single rounds say. Prints the
+table, and how well it predicts two networks of the run's depth that were timed in the same rounds.
+The table is about fixed networks: the blocks of a SuperNet cost more. `train --latency_table=FILE
+--target_latency=0.65` searches by it, `derive --latency_table=FILE --budget_ratio=0.65` chooses.
 
-inference: a window of batch_size x seq_len tokens with memory, and its nll. training step: one update. decoding: one token of one text with memory,
+inference: a window of batch_size x seq_len tokens with memory, and its nll. training step: one
+update. decoding: one token of one text with memory,
 and the next one drawn, as tools/generate.py does it.
 """
 
@@ -40,13 +46,49 @@ FLAGS = (
     common.Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_string, "run", None, "a run, whose settings are the shape: a directory that tools/train.py made"),
-        (flags.DEFINE_string, "data", None, "else a directory that tools/build_data.py made, with the settings below"),
-        (flags.DEFINE_string, "recipe", "", "with --data: named settings from tools/recipes/ or a .flags file; the command line wins"),
-        (flags.DEFINE_integer, "num_blocks", 6, "with --data: depth of the networks that the table is for"),
+        (
+            flags.DEFINE_string,
+            "run",
+            None,
+            "a run, whose settings are the shape: a directory that tools/train.py made",
+        ),
+        (
+            flags.DEFINE_string,
+            "data",
+            None,
+            "else a directory that tools/build_data.py made, with the settings below",
+        ),
+        (
+            flags.DEFINE_string,
+            "recipe",
+            "",
+            (
+                "with --data: named settings from tools/recipes/ or a .flags file; the command"
+                " line wins"
+            ),
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_blocks",
+            6,
+            "with --data: depth of the networks that the table is for",
+        ),
         (flags.DEFINE_integer, "repeats", 7, "rounds over all networks"),
-        (flags.DEFINE_integer, "steps", latency_table.STEPS, "tries of one timing: the fastest counts"),
-        (flags.DEFINE_string, "output", None, "the file to write; default RUN/latency.json, or logs/NAME-latency.json for a data set"),
+        (
+            flags.DEFINE_integer,
+            "steps",
+            latency_table.STEPS,
+            "tries of one timing: the fastest counts",
+        ),
+        (
+            flags.DEFINE_string,
+            "output",
+            None,
+            (
+                "the file to write; default RUN/latency.json, or logs/NAME-latency.json for a"
+                " data set"
+            ),
+        ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(ModelConfig, "Network (with --data)")
@@ -55,27 +97,55 @@ FLAGS = (
 
 
 def _work(values: common.Flags) -> None:
-    if not all(1 <= count <= latency_table.MAX_REPEATS for count in (values.repeats, values.steps)):
-        raise UsageError(f"repeats and steps must be from 1 to {latency_table.MAX_REPEATS:,}, but are {values.repeats} and {values.steps}")
+    if not all(
+        1 <= count <= latency_table.MAX_REPEATS for count in (values.repeats, values.steps)
+    ):
+        raise UsageError(
+            f"repeats and steps must be from 1 to {latency_table.MAX_REPEATS:,}, but are"
+            f" {values.repeats} and {values.steps}"
+        )
     config, counts = _of_run(values) if values.run else _of_data(values)
-    path = Path(values.output or (Path(values.run) / "latency.json" if values.run else f"logs/{config.data.name}-latency.json"))
+    path = Path(
+        values.output
+        or (
+            Path(values.run) / "latency.json"
+            if values.run
+            else f"logs/{config.data.name}-latency.json"
+        )
+    )
     files.check_writable(path)
     common.start_tensorflow()
     from par.bench import block_latency, softmax_speed
 
     if not values.run and values.word(ModelConfig, "cutoffs") == "auto":
-        found = softmax_speed.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed)
+        found = softmax_speed.best(
+            config.model,
+            counts,
+            config.data.batch_size * config.data.seq_len,
+            config.training.seed,
+        )
         config = config.with_cutoffs(found.cutoffs)
     table, checks = block_latency.measure(config, counts, values.repeats, values.steps)
     table.save(path)
     if values.json:
-        print(files.canonical_json({"path": str(path), "table": table.to_json(), "checks": [{**c._asdict(), "error": c.error} for c in checks]}))
+        print(
+            files.canonical_json(
+                {
+                    "path": str(path),
+                    "table": table.to_json(),
+                    "checks": [{**c._asdict(), "error": c.error} for c in checks],
+                }
+            )
+        )
     else:
         print("\n".join([*_lines(table), "", *_check_lines(checks), "", f"written: {path}"]))
-    if (worst := max(checks, key=lambda check: abs(check.error))) and abs(worst.error) > MOST_ERROR:
+    if (worst := max(checks, key=lambda check: abs(check.error))) and abs(
+        worst.error
+    ) > MOST_ERROR:
         what = worst.what.replace("_", " ")
         announce(
-            f"warning: the table misses the {what} of {worst.blocks} by {worst.error:+.1%}: measure on a quieter machine, or with more --repeats"
+            f"warning: the table misses the {what} of {worst.blocks} by {worst.error:+.1%}:"
+            " measure on a quieter machine, or with more --repeats"
         )
 
 
@@ -83,7 +153,10 @@ def _of_run(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray | No
     """The configuration of --run, and the counts [V] of its data, None where that is gone."""
     names = ["data", "recipe", "num_blocks", *ModelConfig().to_json(), *UPDATE]
     if given := [name for name in names if values[name].present]:
-        raise UsageError(f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with settings")
+        raise UsageError(
+            f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with"
+            " settings"
+        )
     config, data_dir = run_config.load(common.required_dir(values.run, "run", "config.json"))
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
@@ -99,23 +172,50 @@ def _of_data(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray]:
     manifest = records.load(data_dir)
     if not 1 <= values.num_blocks <= MAX_BLOCKS:
         raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {values.num_blocks}")
-    model = values.read(ModelConfig, **({"cutoffs": ()} if values.word(ModelConfig, "cutoffs") == "auto" else {}))
+    model = values.read(
+        ModelConfig, **({"cutoffs": ()} if values.word(ModelConfig, "cutoffs") == "auto" else {})
+    )
     model.check_vocabulary(manifest.vocab_size, "; --cutoffs=none for plain softmax")
     blocks = Architecture(KINDS[0] * values.num_blocks)
-    config = run_config.RunConfig(blocks, model, SearchConfig(), values.read(TrainingConfig), run_config.DataIdentity.of(manifest))
+    config = run_config.RunConfig(
+        blocks,
+        model,
+        SearchConfig(),
+        values.read(TrainingConfig),
+        run_config.DataIdentity.of(manifest),
+    )
     return config, records.read_counts(data_dir, manifest)
 
 
 def _lines(table: latency_table.LatencyTable) -> list[str]:
     """The table for people."""
-    heads = "".join(f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}" for what in latency_table.WHAT)
-    model, windows = table.model, f"windows of {table.batch_size} x {table.seq_len} tokens, {table.vocab_size:,} ids"
-    lines = [f"width {model.d_model}, dense {model.d_ffn}, memory {model.mem_len}, {windows}", "", f"{'part':<11}{heads}"]
+    heads = "".join(
+        f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}"
+        for what in latency_table.WHAT
+    )
+    model, windows = (
+        table.model,
+        f"windows of {table.batch_size} x {table.seq_len} tokens, {table.vocab_size:,} ids",
+    )
+    lines = [
+        f"width {model.d_model}, dense {model.d_ffn}, memory {model.mem_len}, {windows}",
+        "",
+        f"{'part':<11}{heads}",
+    ]
     for part in latency_table.PARTS:
         spreads = [getattr(table, what)[part] for what in latency_table.WHAT]
-        figures = "".join(f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}" for spread in spreads)
+        figures = "".join(
+            f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}"
+            for spread in spreads
+        )
         lines.append(f"{NAMES.get(part, part).lower():<11}{figures}")
-    return [*lines, f"medians of {table.repeats} rounds, and what single rounds say; constant: all that is no block, such as embedding and softmax"]
+    return [
+        *lines,
+        (
+            f"medians of {table.repeats} rounds, and what single rounds say; constant: all that is"
+            " no block, such as embedding and softmax"
+        ),
+    ]
 
 
 def _check_lines(checks: list[Check]) -> list[str]:
@@ -124,7 +224,10 @@ def _check_lines(checks: list[Check]) -> list[str]:
     lines = [f"{'network':<{width}}  {'':<14}{'predicted ms':>14}{'measured ms':>13}{'error':>8}"]
     for check in checks:
         figures = f"{check.predicted_ms:>14.3f}{check.measured_ms:>13.3f}{check.error:>+8.1%}"
-        lines.append(f"{Architecture(check.blocks).short:<{width}}  {check.what.replace('_', ' '):<14}{figures}")
+        lines.append(
+            f"{Architecture(check.blocks).short:<{width}} "
+            f" {check.what.replace('_', ' '):<14}{figures}"
+        )
     return lines
 
 

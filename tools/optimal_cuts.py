@@ -1,12 +1,19 @@
-"""The best cutoffs of the adaptive softmax for the counts of a data set, exactly, and what they save.
+"""The best cutoffs of the adaptive softmax for the counts of a data set, exactly, and what they
+save.
 
-    python tools/optimal_cuts.py --data=data/python-docs                                for each number of clusters, the best marked
-    python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure         for 3 clusters; the real layers timed beside
-    python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign counts, one a line; needs no TensorFlow
+    python tools/optimal_cuts.py --data=data/python-docs                                for each
+    number of clusters, the best marked
+    python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure         for 3
+    clusters; the real layers timed beside
+    python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign
+    counts, one a line; needs no TensorFlow
 
-Prints the model of this machine's times and its error, cutoffs and predicted time a step for each number of clusters, and the flags that `train`
-takes: the cutoffs, and what was given of the network that they are for. A step is the softmax with its loss, forward and backward, for
-batch_size x seq_len tokens, without the optimizer's update. Draws the counts with the best cutoffs.
+Prints the model of this machine's times and its error, cutoffs and predicted time a step for each
+number of clusters, and the flags that `train`
+takes: the cutoffs, and what was given of the network that they are for. A step is the softmax with
+its loss, forward and backward, for
+batch_size x seq_len tokens, without the optimizer's update. Draws the counts with the best
+cutoffs.
 """
 
 from __future__ import annotations
@@ -29,28 +36,63 @@ from par.data.tokenizer import SPECIAL_PIECES
 from par.nn import cutoffs
 from par.tools import common
 
-COSTS = {"device": ("predicted_ms", "predicted ms", "ms a step"), "area": ("area", "logits a token", "logits a token")}  # key, title, unit
+# key, title, unit
+COSTS = {
+    "device": ("predicted_ms", "predicted ms", "ms a step"),
+    "area": ("area", "logits a token", "logits a token"),
+}
 NETWORK = ("d_model", "proj_factor", "proj_dims")
-MAX_CLUSTERS = 64  # each number of clusters takes a dynamic programme, and each tail width a model, of its own
+# each number of clusters takes a dynamic programme, and each tail width a model, of its own
+MAX_CLUSTERS = 64
 FLAGS = (
     common.Flags(__doc__)
     .own(
         "What",
         (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
-        (flags.DEFINE_string, "counts", None, "a file of one count or probability a line, in the order of the ids"),
-        (flags.DEFINE_bool, "sort", False, "with --counts: ids are renumbered by falling count first"),
-        (flags.DEFINE_integer, "clusters", None, "number of clusters K, the head included; 3 clusters are two cutoffs"),
+        (
+            flags.DEFINE_string,
+            "counts",
+            None,
+            "a file of one count or probability a line, in the order of the ids",
+        ),
+        (
+            flags.DEFINE_bool,
+            "sort",
+            False,
+            "with --counts: ids are renumbered by falling count first",
+        ),
+        (
+            flags.DEFINE_integer,
+            "clusters",
+            None,
+            "number of clusters K, the head included; 3 clusters are two cutoffs",
+        ),
         (
             flags.DEFINE_integer,
             "max_clusters",
             None,
             "every K from 1 up to this; default: 5, or as many as leave no tail narrower than 8",
         ),
-        (common.choice(*COSTS), "cost", "device", "device: milliseconds by a model of this machine; area: logits that are computed"),
+        (
+            common.choice(*COSTS),
+            "cost",
+            "device",
+            "device: milliseconds by a model of this machine; area: logits that are computed",
+        ),
         (flags.DEFINE_integer, "batch_size", None, "rows B; default: the data set's, or 32"),
-        (flags.DEFINE_integer, "seq_len", None, "window length T in tokens; default: the data set's, or 32"),
+        (
+            flags.DEFINE_integer,
+            "seq_len",
+            None,
+            "window length T in tokens; default: the data set's, or 32",
+        ),
         (flags.DEFINE_bool, "measure", False, "time the real layers too"),
-        (flags.DEFINE_string, "plot", None, "the picture to draw, a .png; default logs/NAME-cutoffs.png; empty: none"),
+        (
+            flags.DEFINE_string,
+            "plot",
+            None,
+            "the picture to draw, a .png; default logs/NAME-cutoffs.png; empty: none",
+        ),
         (flags.DEFINE_integer, "seed", 0, "of the weights, states and tokens that are timed"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
@@ -61,44 +103,84 @@ FLAGS = (
 def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
     """Name, counts [V] in the order of the ids, B and T."""
     if bool(values.data) == bool(values.counts):
-        raise UsageError(f"give either --data=DIR or --counts=FILE, but data is {values.data!r} and counts {values.counts!r}; see --help")
+        raise UsageError(
+            f"give either --data=DIR or --counts=FILE, but data is {values.data!r} and counts"
+            f" {values.counts!r}; see --help"
+        )
     if values.data:
         data_dir = common.required_dir(values.data, "data", "manifest.json")
         if values.sort:
-            raise UsageError("--sort is for --counts: the ids of a data set are those of its tokenizer, whatever their counts")
+            raise UsageError(
+                "--sort is for --counts: the ids of a data set are those of its tokenizer,"
+                " whatever their counts"
+            )
         manifest = records.load(data_dir)
         records.verify(data_dir, manifest, splits=())
-        name, counts, shape = manifest.name, records.read_counts(data_dir, manifest), (manifest.batch_size, manifest.seq_len)
-        first, path, advice = len(SPECIAL_PIECES), data_dir / "counts.txt", "build without --tokenizer_model for ids in the order of their counts"
+        name, counts, shape = (
+            manifest.name,
+            records.read_counts(data_dir, manifest),
+            (manifest.batch_size, manifest.seq_len),
+        )
+        first, path, advice = (
+            len(SPECIAL_PIECES),
+            data_dir / "counts.txt",
+            "build without --tokenizer_model for ids in the order of their counts",
+        )
     else:
-        name, counts, shape = Path(values.counts).stem, cutoffs.read_counts(values.counts), (32, 32)
+        name, counts, shape = (
+            Path(values.counts).stem,
+            cutoffs.read_counts(values.counts),
+            (32, 32),
+        )
         first, path, advice = 0, values.counts, "--sort renumbers them by count"
         if values.sort:
             counts = np.sort(counts)[::-1]
     if np.any(rising := np.diff(counts[first:]) > 0):
         line = first + int(np.argmax(rising)) + 2
-        announce(f"warning: counts rise at line {line} of {path}: the cutoffs are for ids in this order; {advice}")
-    batch_size, seq_len = (default if given is None else given for given, default in zip((values.batch_size, values.seq_len), shape))
+        announce(
+            f"warning: counts rise at line {line} of {path}: the cutoffs are for ids in this"
+            f" order; {advice}"
+        )
+    batch_size, seq_len = (
+        default if given is None else given
+        for given, default in zip((values.batch_size, values.seq_len), shape)
+    )
     if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
-        raise UsageError(f"batch_size and seq_len must be at least 1, and their product at most {1 << 24}, but are {batch_size} and {seq_len}")
+        raise UsageError(
+            f"batch_size and seq_len must be at least 1, and their product at most {1 << 24}, but"
+            f" are {batch_size} and {seq_len}"
+        )
     return name, counts, batch_size, seq_len
 
 
 def _sizes(values: common.Flags, v: int) -> list[int]:
     """The numbers of clusters to cut into; 1, the plain softmax, is always among them."""
-    wanted, most, tails, largest = values.clusters, values.max_clusters, len(values.proj_dims), min(v, MAX_CLUSTERS)
+    wanted, most, tails, largest = (
+        values.clusters,
+        values.max_clusters,
+        len(values.proj_dims),
+        min(v, MAX_CLUSTERS),
+    )
     if most is not None and (wanted is not None or tails):
         one = "proj_dims" if wanted is None else "clusters"
-        raise UsageError(f"max_clusters tries every number of clusters up to {most}, and {one} gives one: leave one of the two out")
+        raise UsageError(
+            f"max_clusters tries every number of clusters up to {most}, and {one} gives one: leave"
+            " one of the two out"
+        )
     if wanted is not None and not 1 <= wanted <= largest:
         raise UsageError(f"clusters must be from 1 to {largest} for {v} ids, but is {wanted}")
     if most is not None and not 1 <= most <= MAX_CLUSTERS:
         raise UsageError(f"max_clusters must be from 1 to {MAX_CLUSTERS}, but is {most}")
     if tails:
         if wanted not in (None, tails + 1):
-            raise UsageError(f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, but is {wanted}: leave one out")
+            raise UsageError(
+                f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, but is"
+                f" {wanted}: leave one out"
+            )
         if tails >= largest:
-            raise UsageError(f"proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}")
+            raise UsageError(
+                f"proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}"
+            )
         wanted = tails + 1
     model = values.read(ModelConfig, num_heads=1, proj_dims=())
     most = most or cutoffs.most_clusters(model.d_model, model.proj_factor, v)
@@ -106,7 +188,8 @@ def _sizes(values: common.Flags, v: int) -> list[int]:
 
 
 def _picture(values: common.Flags, name: str) -> Path | None:
-    """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png, what `files.check_writable` does."""
+    """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png,
+    what `files.check_writable` does."""
     if values.plot == "":
         return None
     return common.picture(values.plot or f"logs/{name}-cutoffs.png", "plot")
@@ -114,7 +197,11 @@ def _picture(values: common.Flags, name: str) -> Path | None:
 
 def _work(values: common.Flags) -> None:
     name, counts, batch_size, seq_len = _counts(values)
-    sizes, picture, seed = _sizes(values, len(counts)), _picture(values, name), values.read(TrainingConfig).seed
+    sizes, picture, seed = (
+        _sizes(values, len(counts)),
+        _picture(values, name),
+        values.read(TrainingConfig).seed,
+    )
     model = values.read(ModelConfig, num_heads=1, cutoffs=tuple(range(1, sizes[-1])))
     rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
     if values.cost == "device" or values.measure:
@@ -131,18 +218,57 @@ def _work(values: common.Flags) -> None:
     best = cutoffs.cheapest(cuts)
     chosen = cuts[-1] if values.clusters or values.proj_dims else best
     train_flags = _train_flags(values, chosen)
-    table = [_row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)]
+    table = [
+        _row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)
+    ]
     if values.json:
-        facts = {"name": name, "vocab_size": len(counts), "batch_size": batch_size, "seq_len": seq_len, "d_model": model.d_model, "cost": values.cost}
-        facts |= {"fits": [fit.to_json() for fit in fits], "clusters": table, "best": best.clusters, "cutoffs": chosen.cutoffs}
-        print(files.canonical_json({**facts, "flags": train_flags, "plot": str(picture or ""), "compute_seconds": round(seconds, 4)}))
+        facts = {
+            "name": name,
+            "vocab_size": len(counts),
+            "batch_size": batch_size,
+            "seq_len": seq_len,
+            "d_model": model.d_model,
+            "cost": values.cost,
+        }
+        facts |= {
+            "fits": [fit.to_json() for fit in fits],
+            "clusters": table,
+            "best": best.clusters,
+            "cutoffs": chosen.cutoffs,
+        }
+        print(
+            files.canonical_json(
+                {
+                    **facts,
+                    "flags": train_flags,
+                    "plot": str(picture or ""),
+                    "compute_seconds": round(seconds, 4),
+                }
+            )
+        )
     else:
-        step = f"; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and backward"
+        step = (
+            f"; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and"
+            " backward"
+        )
         print(f"{name}: {len(counts):,} ids{step if fits or values.measure else ''}")
         for i, fit in enumerate(fits):
             print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
-        conclusion = [*_conclusion(values, model, best, cuts), *([train_flags] if chosen.cutoffs else [])]
-        print("\n".join(["", *_lines(table, best, values.cost), f"computed in {seconds:.3f} s", "", *conclusion]))
+        conclusion = [
+            *_conclusion(values, model, best, cuts),
+            *([train_flags] if chosen.cutoffs else []),
+        ]
+        print(
+            "\n".join(
+                [
+                    "",
+                    *_lines(table, best, values.cost),
+                    f"computed in {seconds:.3f} s",
+                    "",
+                    *conclusion,
+                ]
+            )
+        )
     if picture:
         from par.report import line_plots, style
 
@@ -151,9 +277,16 @@ def _work(values: common.Flags) -> None:
             print(style.described(picture))
 
 
-def _row(cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str) -> dict[str, Any]:
+def _row(
+    cut: cutoffs.Cuts, milliseconds: float | None, plain: cutoffs.Cuts, cost: str
+) -> dict[str, Any]:
     """The figures of one number of clusters."""
-    figures = {"clusters": cut.clusters, "cutoffs": cut.cutoffs, COSTS[cost][0]: cut.cost, "of_plain": cut.cost / plain.cost}
+    figures = {
+        "clusters": cut.clusters,
+        "cutoffs": cut.cutoffs,
+        COSTS[cost][0]: cut.cost,
+        "of_plain": cut.cost / plain.cost,
+    }
     return figures if milliseconds is None else figures | {"measured_ms": milliseconds}
 
 
@@ -162,10 +295,14 @@ def _lines(table: Sequence[dict[str, Any]], best: cutoffs.Cuts, cost: str) -> li
     key, title, _ = COSTS[cost]
     widest = max(len(_listed(row["cutoffs"])) for row in table)
     measured = ["measured_ms"] if "measured_ms" in table[0] else []
-    lines = [f"  K  {'cutoffs':<{widest}}{title:>16}{'of plain':>10}{'measured ms' * len(measured):>13}".rstrip()]
+    lines = [
+        f"  K  {'cutoffs':<{widest}}{title:>16}{'of plain':>10}{'measured ms' * len(measured):>13}".rstrip()
+    ]
     for row in table:
         mark = "*" if row["clusters"] == best.clusters else " "
-        figures = f"{row[key]:>16,.2f}{row['of_plain']:>10.1%}" + "".join(f"{row[name]:>13,.2f}" for name in measured)
+        figures = f"{row[key]:>16,.2f}{row['of_plain']:>10.1%}" + "".join(
+            f"{row[name]:>13,.2f}" for name in measured
+        )
         lines.append(f"{mark}{row['clusters']:>2}  {_listed(row['cutoffs']):<{widest}}{figures}")
     return lines
 
@@ -174,25 +311,46 @@ def _listed(ends: Sequence[int]) -> str:
     return " ".join(map(str, ends)) or "none: plain softmax"
 
 
-def _conclusion(values: common.Flags, model: ModelConfig, best: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts]) -> list[str]:
+def _conclusion(
+    values: common.Flags, model: ModelConfig, best: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts]
+) -> list[str]:
     """What follows, in a sentence."""
-    plain, unit, faster = cuts[0], COSTS[values.cost][2], "faster" if values.cost == "device" else "cheaper"
+    plain, unit, faster = (
+        cuts[0],
+        COSTS[values.cost][2],
+        "faster" if values.cost == "device" else "cheaper",
+    )
     if best.cutoffs:
-        return [f"best: {best.clusters} clusters, {best.cost / plain.cost:.1%} of the cost of plain softmax"]
+        return [
+            f"best: {best.clusters} clusters, {best.cost / plain.cost:.1%} of the cost of plain"
+            " softmax"
+        ]
     if len(cuts) > 1:
         second = cutoffs.cheapest(cuts[1:])
         costs = f"{plain.cost:,.2f} {unit}, {second.cost:,.2f} with {second.clusters} clusters"
         return [f"plain softmax is {faster}: {costs}: train with {plain.flags}"]
     if values.clusters or values.max_clusters:
         return []
-    widths = f"the widest would have width {int(model.d_model // model.proj_factor)}, and {cutoffs.LEAST_WIDTH} is the least by default"
+    widths = (
+        f"the widest would have width {int(model.d_model // model.proj_factor)}, and"
+        f" {cutoffs.LEAST_WIDTH} is the least by default"
+    )
     return [f"no tail was tried: {widths}; --max_clusters=K tries narrower ones"]
 
 
 def _train_flags(values: common.Flags, chosen: cutoffs.Cuts) -> str:
     """As `train` takes them: the cutoffs, and what was given of the network that they are for."""
     given = [(name, getattr(values, name)) for name in NETWORK if values[name].present]
-    return " ".join([chosen.flags, *(f"--{name}={item}" for name, value in given for item in (value if isinstance(value, list) else [value]))])
+    return " ".join(
+        [
+            chosen.flags,
+            *(
+                f"--{name}={item}"
+                for name, value in given
+                for item in (value if isinstance(value, list) else [value])
+            ),
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,10 +1,12 @@
-"""Draws a network as a stack of blocks with their kinds: the embedding at the bottom, the softmax on top, memories where they come in.
+"""Draws a network as a stack of blocks with their kinds: the embedding at the bottom, the softmax
+on top, memories where they come in.
 
     python tools/plot_network.py --architecture=aaddad --output=network.png
     python tools/plot_network.py --architecture=logs/RUN/architecture.json --output=network.svg
     python tools/plot_network.py --run=logs/RUN
 
-Needs no training: the string says it all. For a run the default output is RUN/plots/network.png. Prints the picture's path, pixels and bytes.
+Needs no training: the string says it all. For a run the default output is RUN/plots/network.png.
+Prints the picture's path, pixels and bytes.
 """
 
 from __future__ import annotations
@@ -22,9 +24,24 @@ from par.train import run_config
 FORMATS = (".png", ".svg")
 FLAGS = common.Flags(__doc__).own(
     "plot_network",
-    (flags.DEFINE_string, "architecture", None, "blocks such as aaddad, 6s or 3(ad), or the path of an architecture.json"),
-    (flags.DEFINE_string, "run", None, "a run directory, whose blocks are drawn: of a search, what it chooses from"),
-    (flags.DEFINE_string, "output", None, "the picture, .png or .svg; with --run default RUN/plots/network.png"),
+    (
+        flags.DEFINE_string,
+        "architecture",
+        None,
+        "blocks such as aaddad, 6s or 3(ad), or the path of an architecture.json",
+    ),
+    (
+        flags.DEFINE_string,
+        "run",
+        None,
+        "a run directory, whose blocks are drawn: of a search, what it chooses from",
+    ),
+    (
+        flags.DEFINE_string,
+        "output",
+        None,
+        "the picture, .png or .svg; with --run default RUN/plots/network.png",
+    ),
 )
 
 
@@ -33,9 +50,13 @@ def _work(values: common.Flags) -> None:
         raise UsageError("give either --architecture=BLOCKS or --run=DIR; see --help")
     if values.architecture and not values.output:
         raise UsageError("--architecture needs --output=FILE, a .png or .svg")
-    output = common.picture(values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS)
+    output = common.picture(
+        values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS
+    )
     if values.run:
-        drawn = run_config.load(common.required_dir(values.run, "run", "config.json"))[0].architecture
+        drawn = run_config.load(common.required_dir(values.run, "run", "config.json"))[
+            0
+        ].architecture
     else:
         drawn = architecture.parse(values.architecture)
 

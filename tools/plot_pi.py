@@ -1,11 +1,14 @@
-"""Draws what a search decided, and how: pi as a GIF, its last state, pi over time, and the learning curves.
+"""Draws what a search decided, and how: pi as a GIF, its last state, pi over time, and the
+learning curves.
 
     python tools/plot_pi.py --run=logs/RUN
     python tools/plot_pi.py --run=logs/RUN --format=png
     python tools/plot_pi.py --compare logs/RUN logs/OTHER
 
-Reads config.json and history.jsonl, a live run's too, and writes pi.gif, pi.png, pi_over_time.png and curves.png into RUN/plots. With --compare, pi
-of all those runs side by side, at equal shares of their training: compare.gif and compare.png in the first one's plots. Prints a line for each
+Reads config.json and history.jsonl, a live run's too, and writes pi.gif, pi.png, pi_over_time.png
+and curves.png into RUN/plots. With --compare, pi
+of all those runs side by side, at equal shares of their training: compare.gif and compare.png in
+the first one's plots. Prints a line for each
 picture: its path, pixels, bytes, frames and seconds; and one for each run that has not ended.
 """
 
@@ -26,11 +29,31 @@ MAX_RUNS = 12
 FLAGS = common.Flags(__doc__).own(
     "plot_pi",
     (flags.DEFINE_string, "run", None, "a run directory"),
-    (flags.DEFINE_multi_string, "compare", [], "a further run, whose pi is drawn beside that of --run or of the other ones given so"),
-    (common.choice("gif", "png"), "format", None, "the GIF alone or the still pictures alone; default both"),
+    (
+        flags.DEFINE_multi_string,
+        "compare",
+        [],
+        "a further run, whose pi is drawn beside that of --run or of the other ones given so",
+    ),
+    (
+        common.choice("gif", "png"),
+        "format",
+        None,
+        "the GIF alone or the still pictures alone; default both",
+    ),
     (flags.DEFINE_string, "output_dir", None, "where the pictures go; default RUN/plots"),
-    (flags.DEFINE_float, "seconds", 10.0, "length of the GIF, 0.1 to 600; its last frame is held two seconds more"),
-    (flags.DEFINE_bool, "curves_only", False, "draw curves.png alone: for a run without stochastic blocks, which has no pi"),
+    (
+        flags.DEFINE_float,
+        "seconds",
+        10.0,
+        "length of the GIF, 0.1 to 600; its last frame is held two seconds more",
+    ),
+    (
+        flags.DEFINE_bool,
+        "curves_only",
+        False,
+        "draw curves.png alone: for a run without stochastic blocks, which has no pi",
+    ),
 )
 
 
@@ -63,13 +86,23 @@ def _work(values: common.Flags) -> None:
 
 
 def _runs(values: common.Flags) -> dict[Path, history.Run]:
-    """The runs to draw by directory. Raises: UsageError for flags that do not go together, DataError for a run that can't be drawn."""
+    """The runs to draw by directory. Raises: UsageError for flags that do not go together,
+    DataError for a run that can't be drawn."""
     if not 0.1 <= values.seconds <= 600:
         raise UsageError(f"seconds must be from 0.1 to 600, but is {values.seconds}")
-    named = [("run", values.run)] * bool(values.run or not values.compare) + [("compare", path) for path in values.compare]
+    named = [("run", values.run)] * bool(values.run or not values.compare) + [
+        ("compare", path) for path in values.compare
+    ]
     _check_together(values, named)
-    runs = {path: history.read_run(path) for path in (common.required_dir(path, flag, "config.json") for flag, path in named)}
-    remedy = "leave it out of --compare" if values.compare else "--curves_only draws its learning curves"
+    runs = {
+        path: history.read_run(path)
+        for path in (common.required_dir(path, flag, "config.json") for flag, path in named)
+    }
+    remedy = (
+        "leave it out of --compare"
+        if values.compare
+        else "--curves_only draws its learning curves"
+    )
     for run in runs.values():
         if values.curves_only:
             run.require_rows()
@@ -83,8 +116,14 @@ def _check_together(values: common.Flags, named: Sequence[tuple[str, str]]) -> N
         raise UsageError("--compare draws pi, and --curves_only leaves it out: give one of them")
     if values.curves_only and values.format == "gif":
         raise UsageError("--curves_only draws curves.png: leave --format=gif out")
-    if values.compare and not 2 <= len(different := {Path(path).resolve() for _, path in named}) <= MAX_RUNS:
-        raise UsageError(f"--compare needs 2 to {MAX_RUNS} different runs, but got {len(different)}: --compare logs/RUN logs/OTHER")
+    if (
+        values.compare
+        and not 2 <= len(different := {Path(path).resolve() for _, path in named}) <= MAX_RUNS
+    ):
+        raise UsageError(
+            f"--compare needs 2 to {MAX_RUNS} different runs, but got {len(different)}: --compare"
+            " logs/RUN logs/OTHER"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,12 +1,17 @@
-"""Writes one page of a run: what was searched, how it went, what came out, what that takes and is worth, and how to make it again.
+"""Writes one page of a run: what was searched, how it went, what came out, what that takes and is
+worth, and how to make it again.
 
     python tools/report.py --run=logs/RUN
     python tools/report.py --run=logs/RUN --comparison=logs/RUN-compare --output=report.html
 
-One HTML file with everything in it: pi by block with a slider over the steps, curves, the network, its latency, comparisons, texts, settings and the
-commands that make the same again. It loads nothing, so it can be mailed, or opened in ten years. A live run is told so far, a fixed network without
-pi, and the directory of several seeds by their consensus. What is not there yet is named with the command that makes it. Comparisons that lie where
-tools/compare.py puts them are found. The same run gives the same bytes. Prints the page's path and size.
+One HTML file with everything in it: pi by block with a slider over the steps, curves, the network,
+its latency, comparisons, texts, settings and the
+commands that make the same again. It loads nothing, so it can be mailed, or opened in ten years. A
+live run is told so far, a fixed network without
+pi, and the directory of several seeds by their consensus. What is not there yet is named with the
+command that makes it. Comparisons that lie where
+tools/compare.py puts them are found. The same run gives the same bytes. Prints the page's path and
+size.
 """
 
 from __future__ import annotations
@@ -24,7 +29,12 @@ FLAGS = common.Flags(__doc__).own(
     "report",
     (flags.DEFINE_string, "run", None, "a run directory, or that of several seeds"),
     (flags.DEFINE_string, "output", None, "the page; default RUN/report.html"),
-    (flags.DEFINE_multi_string, "comparison", [], "a directory that tools/compare.py made, where it is not beside the run"),
+    (
+        flags.DEFINE_multi_string,
+        "comparison",
+        [],
+        "a directory that tools/compare.py made, where it is not beside the run",
+    ),
 )
 
 
@@ -39,7 +49,9 @@ def _work(values: common.Flags) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"output must end with .html, but is {path}")
     if missing := next((name for name in values.comparison if not Path(name).is_dir()), None):
-        raise DataError(f"--comparison={missing} is no directory: give one that tools/compare.py made")
+        raise DataError(
+            f"--comparison={missing} is no directory: give one that tools/compare.py made"
+        )
     files.check_writable(path)
 
     from par.report import inputs

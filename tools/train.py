@@ -1,19 +1,28 @@
-"""Trains a network on records: the search (stochastic blocks) or any fixed string, by the same loop.
+"""Trains a network on records: the search (stochastic blocks) or any fixed string, by the same
+loop.
 
-    python tools/train.py --data=data/python-docs --recipe=quick                                search among 6 stochastic blocks
-    python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid          train a fixed network
-    python tools/train.py --data=... --architecture=logs/RUN/architecture.json                  train what a search found
-    python tools/train.py --data=... --architecture=logs/RUN/architecture.json --init_from=logs/RUN    ... from the weights of that search
-    python tools/train.py --data=... --num_seeds=6                                              the same six times, seed by seed
+    python tools/train.py --data=data/python-docs --recipe=quick
+    search among 6 stochastic blocks
+    python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid
+    train a fixed network
+    python tools/train.py --data=... --architecture=logs/RUN/architecture.json
+    train what a search found
+    python tools/train.py --data=... --architecture=logs/RUN/architecture.json --init_from=logs/RUN
+       ... from the weights of that search
+    python tools/train.py --data=... --num_seeds=6                                              the
+    same six times, seed by seed
 
-Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the table of iterations and the run's path.
-The same command again continues a run, or says that it is done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the
-table is one of the seeds, with their mean and spread; more seeds can be added later.
+Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the
+table of iterations and the run's path. The same command again continues a run, or says that it is
+done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the table is
+one of the seeds, with their mean and spread; more seeds can be added later.
 
-With --distribute devices or machines share the rows of every batch; the figures are those of one device but for their last digits, and a run may go
-on with another number of them (docs/scaling.md).
+With --distribute devices or machines share the rows of every batch; the figures are those of one
+device but for their last digits, and a run may go on with another number of them
+(docs/scaling.md).
 
-With --init_from the weights begin as those of another run of the same sizes and tokenizer, block by block; optimizers, step and rates begin anew. A
+With --init_from the weights begin as those of another run of the same sizes and tokenizer, block
+by block; optimizers, step and rates begin anew. A
 run that has saved a checkpoint no longer needs the other.
 """
 
@@ -44,30 +53,100 @@ FLAGS = (
     .own(
         "What",
         (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
-        (flags.DEFINE_string, "architecture", "", "blocks such as adadad, 6s, 4a2d, 3(ad), or the path of an architecture.json"),
-        (flags.DEFINE_integer, "num_blocks", 6, "short for --architecture=Ns; without effect beside --architecture"),
+        (
+            flags.DEFINE_string,
+            "architecture",
+            "",
+            "blocks such as adadad, 6s, 4a2d, 3(ad), or the path of an architecture.json",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_blocks",
+            6,
+            "short for --architecture=Ns; without effect beside --architecture",
+        ),
         (
             flags.DEFINE_integer,
             "num_seeds",
             None,
-            "train --seed and the seeds above it, so many in all, each in a directory of its own below the run's",
+            (
+                "train --seed and the seeds above it, so many in all, each in a directory of its"
+                " own below the run's"
+            ),
         ),
-        (flags.DEFINE_string, "init_from", None, "run whose weights this one begins with, such as the search that the architecture was derived from"),
-        (common.choice("last", "best"), "init_checkpoint", "last", "which checkpoint of --init_from: the last, or the best by valid nll"),
-        (flags.DEFINE_string, "run", None, "run directory; the default is logs/ and a name made from the settings"),
-        (flags.DEFINE_string, "recipe", "", "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command line wins"),
-        (flags.DEFINE_string, "latency_table", None, "table of tools/measure_latency.py at this shape: fills --latency_ms, which the run keeps"),
+        (
+            flags.DEFINE_string,
+            "init_from",
+            None,
+            (
+                "run whose weights this one begins with, such as the search that the architecture"
+                " was derived from"
+            ),
+        ),
+        (
+            common.choice("last", "best"),
+            "init_checkpoint",
+            "last",
+            "which checkpoint of --init_from: the last, or the best by valid nll",
+        ),
+        (
+            flags.DEFINE_string,
+            "run",
+            None,
+            "run directory; the default is logs/ and a name made from the settings",
+        ),
+        (
+            flags.DEFINE_string,
+            "recipe",
+            "",
+            (
+                "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the"
+                " command line wins"
+            ),
+        ),
+        (
+            flags.DEFINE_string,
+            "latency_table",
+            None,
+            (
+                "table of tools/measure_latency.py at this shape: fills --latency_ms, which the"
+                " run keeps"
+            ),
+        ),
         (
             common.choice("none", "mirrored", "multi_worker"),
             "distribute",
             "none",
-            "share every batch among devices: of this machine (mirrored), or of the machines that TF_CONFIG names (multi_worker)",
+            (
+                "share every batch among devices: of this machine (mirrored), or of the machines"
+                " that TF_CONFIG names (multi_worker)"
+            ),
         ),
-        (flags.DEFINE_integer, "num_devices", 0, "mirrored: so many GPUs, 0 for all; without a GPU, so many parts of the CPU"),
-        (flags.DEFINE_bool, "print_run", False, "print the run directory that these flags name, and do nothing"),
-        (flags.DEFINE_bool, "dry_run", False, "print parameters, FLOPs, memory and the estimated time, and do nothing"),
+        (
+            flags.DEFINE_integer,
+            "num_devices",
+            0,
+            "mirrored: so many GPUs, 0 for all; without a GPU, so many parts of the CPU",
+        ),
+        (
+            flags.DEFINE_bool,
+            "print_run",
+            False,
+            "print the run directory that these flags name, and do nothing",
+        ),
+        (
+            flags.DEFINE_bool,
+            "dry_run",
+            False,
+            "print parameters, FLOPs, memory and the estimated time, and do nothing",
+        ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
-        (flags.DEFINE_bool, "quiet", False, "show no progress: only warnings, errors and the result"),
+        (
+            flags.DEFINE_bool,
+            "quiet",
+            False,
+            "show no progress: only warnings, errors and the result",
+        ),
     )
     .group(ModelConfig, "Network")
     .group(SearchConfig, "Search")
@@ -77,7 +156,8 @@ FLAGS = (
 
 
 def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
-    """The configuration that the flags and the data's manifest say, the data directory and the run directory."""
+    """The configuration that the flags and the data's manifest say, the data directory and the run
+    directory."""
     data_dir = common.required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not values.architecture and values.num_blocks < 1:
@@ -86,13 +166,31 @@ def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
     name = Path(values.recipe).stem if values.recipe else "custom"
-    table = {"latency_ms": latency_table.load(values.latency_table).costs(values.latency_of)} if values.latency_table else {}
+    table = (
+        {"latency_ms": latency_table.load(values.latency_table).costs(values.latency_of)}
+        if values.latency_table
+        else {}
+    )
     search = values.read(SearchConfig, **table)
-    init = warm_start.asked(source, values.init_checkpoint) if (source := _source(values)) else None
-    config = run_config.RunConfig(blocks, model, search, values.read(TrainingConfig), run_config.DataIdentity.of(manifest), recipe=name, init=init)
+    init = (
+        warm_start.asked(source, values.init_checkpoint) if (source := _source(values)) else None
+    )
+    config = run_config.RunConfig(
+        blocks,
+        model,
+        search,
+        values.read(TrainingConfig),
+        run_config.DataIdentity.of(manifest),
+        recipe=name,
+        init=init,
+    )
     _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
-    run_dir = Path(values.run) if values.run else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
+    run_dir = (
+        Path(values.run)
+        if values.run
+        else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
+    )
     if source:
         made = _made(run_dir, run_dir if values.num_seeds is not None else None)
         if not made:
@@ -102,11 +200,18 @@ def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
 
 
 def _source(values: common.Flags) -> Path | None:
-    """The run that the weights are from. Raises: UsageError for an empty name, --init_checkpoint alone, or beside settings still to be found."""
+    """The run that the weights are from. Raises: UsageError for an empty name, --init_checkpoint
+    alone, or beside settings still to be found."""
     if values.init_from == "":
-        raise UsageError("init_from is empty: name the run whose weights this one begins with, or leave the flag out")
+        raise UsageError(
+            "init_from is empty: name the run whose weights this one begins with, or leave the"
+            " flag out"
+        )
     if values.init_from and _auto(values):
-        raise UsageError("cutoffs=auto may find others than those that the weights of --init_from are for: give that run's own --cutoffs")
+        raise UsageError(
+            "cutoffs=auto may find others than those that the weights of --init_from are for: give"
+            " that run's own --cutoffs"
+        )
     if values.init_checkpoint != "last" and not values.init_from:
         raise UsageError(f"init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
     return Path(values.init_from) if values.init_from else None
@@ -119,22 +224,35 @@ def _made(run_dir: Path, group: Path | None) -> Path | None:
 
 
 def _check_table(values: common.Flags, config: run_config.RunConfig) -> None:
-    """Raises: DataError, with both values, if the latency table is for another shape; UsageError where the shape is still to be found."""
+    """Raises: DataError, with both values, if the latency table is for another shape; UsageError
+    where the shape is still to be found."""
     if values.latency_table and _auto(values):
-        raise UsageError("latency_table was measured with certain cutoffs, and cutoffs=auto may find others: give the table's own --cutoffs")
+        raise UsageError(
+            "latency_table was measured with certain cutoffs, and cutoffs=auto may find others:"
+            " give the table's own --cutoffs"
+        )
     if values.latency_table:
         data = config.data
         latency_table.load(values.latency_table).check_fits(
-            config.search.latency_of, config.model, data.vocab_size, data.batch_size, data.seq_len, values.latency_table
+            config.search.latency_of,
+            config.model,
+            data.vocab_size,
+            data.batch_size,
+            data.seq_len,
+            values.latency_table,
         )
 
 
 def _auto(values: common.Flags) -> bool:
-    """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it decides."""
+    """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it
+    decides."""
     if values.word(ModelConfig, "cutoffs") != "auto":
         return False
     if values.proj_dims:
-        raise UsageError(f"cutoffs=auto decides how many clusters there are, so it can't keep proj_dims {values.proj_dims}: leave one out")
+        raise UsageError(
+            "cutoffs=auto decides how many clusters there are, so it can't keep proj_dims"
+            f" {values.proj_dims}: leave one out"
+        )
     return True
 
 
@@ -145,7 +263,15 @@ def _work(values: common.Flags) -> int:
         print(run_dir)
         return 0
     devices = _devices(values)
-    job = _Job(data_dir, logging, _auto(values), run_dir if values.num_seeds is not None else None, _source(values), devices, values.quiet)
+    job = _Job(
+        data_dir,
+        logging,
+        _auto(values),
+        run_dir if values.num_seeds is not None else None,
+        _source(values),
+        devices,
+        values.quiet,
+    )
     if values.num_seeds is not None:
         return _work_of_seeds(values, config, run_dir, job)
     if values.dry_run:
@@ -161,14 +287,23 @@ def _work(values: common.Flags) -> int:
 def _devices(values: common.Flags) -> _Devices:
     """Where the run is trained. Raises: UsageError for flags that contradict each other."""
     if values.num_devices < 0 or (values.num_devices and values.distribute != "mirrored"):
-        raise UsageError(f"num_devices must be 0, or a number of devices beside --distribute=mirrored, but is {values.num_devices}")
+        raise UsageError(
+            "num_devices must be 0, or a number of devices beside --distribute=mirrored, but is"
+            f" {values.num_devices}"
+        )
     if values.distribute == "multi_worker" and values.num_seeds is not None:
-        raise UsageError("distribute=multi_worker trains one run: leave out --num_seeds, and start the workers once for each --seed")
+        raise UsageError(
+            "distribute=multi_worker trains one run: leave out --num_seeds, and start the workers"
+            " once for each --seed"
+        )
     return _Devices(values.distribute, values.num_devices)
 
 
-def _work_of_seeds(values: common.Flags, config: run_config.RunConfig, group: Path, job: _Job) -> int:
-    """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after others must equal one trained alone."""
+def _work_of_seeds(
+    values: common.Flags, config: run_config.RunConfig, group: Path, job: _Job
+) -> int:
+    """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after
+    others must equal one trained alone."""
     planned = seeds.planned(group, job.kept(config, group), values.num_seeds)
     done = {path: _is_done(job.kept(own, path), path) for path, own in planned.items()}
     if values.dry_run:
@@ -181,10 +316,14 @@ def _work_of_seeds(values: common.Flags, config: run_config.RunConfig, group: Pa
                 return code  # the process has said why
     except KeyboardInterrupt:
         raise StoppedError("interrupted between two seeds: the same command continues") from None
-    return _report_seeds(values, group, {path: "already done" if done[path] else "done" for path in planned})
+    return _report_seeds(
+        values, group, {path: "already done" if done[path] else "done" for path in planned}
+    )
 
 
-def _train_apart(asked_to_stop: Callable[[], bool], job: _Job, config: run_config.RunConfig, run_dir: Path) -> int:
+def _train_apart(
+    asked_to_stop: Callable[[], bool], job: _Job, config: run_config.RunConfig, run_dir: Path
+) -> int:
     """Trains one seed in a process of its own. Returns the exit code."""
 
     def work(_: common.Flags) -> int:
@@ -218,8 +357,14 @@ class _Job:
         if not self.quiet:
             announce(line)
 
-    def train(self, config: run_config.RunConfig, run_dir: Path, should_stop: Callable[[int], bool] = lambda step: False) -> str:
-        """Trains a run to its end, or goes on with it. Returns what became of it: done, or already done."""
+    def train(
+        self,
+        config: run_config.RunConfig,
+        run_dir: Path,
+        should_stop: Callable[[int], bool] = lambda step: False,
+    ) -> str:
+        """Trains a run to its end, or goes on with it. Returns what became of it: done, or already
+        done."""
         strategy = common.start_tensorflow(*self.devices)
         from par.train import trainer
         from par.train.distributed import workers
@@ -234,76 +379,129 @@ class _Job:
                 held.enter_context(run_config.locked(run_dir, announce))
                 kept = self.kept(config, run_dir)
                 done = _is_done(kept, run_dir)  # another process may have worked in it since
-                return {"done": done, "cutoffs": (kept if done else self.settled(config, run_dir)).model.cutoffs}
+                return {
+                    "done": done,
+                    "cutoffs": (kept if done else self.settled(config, run_dir)).model.cutoffs,
+                }
 
             begun = team.from_chief(begin)
             if not begun["done"]:
                 config = config.with_cutoffs(tuple(begun["cutoffs"]))
-                trainer.train(run_dir, config, self.data_dir, self.logging, announce, should_stop, self.source, team, self.quiet)
+                trainer.train(
+                    run_dir,
+                    config,
+                    self.data_dir,
+                    self.logging,
+                    announce,
+                    should_stop,
+                    self.source,
+                    team,
+                    self.quiet,
+                )
         return "already done" if begun["done"] else "done"
 
     def kept(self, config: run_config.RunConfig, run_dir: Path) -> run_config.RunConfig:
-        """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them: timing the machine again could find others."""
+        """With --cutoffs=auto, a run that exists keeps its cutoffs, and other seeds take them:
+        timing the machine again could find others."""
         made = _made(run_dir, self.group) if self.auto else None
         return config.with_cutoffs(run_config.load(made)[0].model.cutoffs) if made else config
 
     def settled(self, config: run_config.RunConfig, run_dir: Path) -> run_config.RunConfig:
-        """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's counts on this machine."""
+        """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's
+        counts on this machine."""
         if not self.auto or _made(run_dir, self.group):
             return self.kept(config, run_dir)
         from par.bench import softmax_speed
 
         counts = records.read_counts(self.data_dir, records.load(self.data_dir))
-        found = softmax_speed.best(config.model, counts, config.data.batch_size * config.data.seq_len, config.training.seed, self.quiet)
+        found = softmax_speed.best(
+            config.model,
+            counts,
+            config.data.batch_size * config.data.seq_len,
+            config.training.seed,
+            self.quiet,
+        )
         self.tell(
-            f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'}, {found.cost:.2f} ms a step predicted for the softmax"
+            f"cutoffs: {found.flags if found.cutoffs else 'none, as plain softmax is faster'},"
+            f" {found.cost:.2f} ms a step predicted for the softmax"
         )
         return config.with_cutoffs(found.cutoffs)
 
 
 def _check_same(team: Any, config: run_config.RunConfig) -> None:
-    """Raises: UsageError, on all workers, if one was started with other settings than the chief."""
+    """Raises: UsageError, on all workers, if one was started with other settings than the
+    chief."""
     asked = json.loads(json.dumps(config.identity()))
     chief = team.from_chief(lambda: asked)
-    if_other = [f"{key}: {chief.get(key)} -> {asked.get(key)}" for key in sorted(chief | asked) if chief.get(key) != asked.get(key)]
+    if_other = [
+        f"{key}: {chief.get(key)} -> {asked.get(key)}"
+        for key in sorted(chief | asked)
+        if chief.get(key) != asked.get(key)
+    ]
 
     def check() -> None:
         if if_other:
-            raise UsageError(f"it was started with other settings than the chief ({'; '.join(if_other)}): start all workers with the same command")
+            raise UsageError(
+                f"it was started with other settings than the chief ({'; '.join(if_other)}): start"
+                " all workers with the same command"
+            )
 
     team.together(check)
 
 
 def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
-    """Whether the run has ended. Raises: UsageError if it is another run's directory, or holds something else."""
+    """Whether the run has ended. Raises: UsageError if it is another run's directory, or holds
+    something else."""
     if (run_dir / "config.json").is_file():
         old, _ = run_config.load(run_dir)
         if changed := run_config.differences(old, config):
-            raise UsageError(f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
+            raise UsageError(
+                f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them,"
+                " or give another --run=DIR"
+            )
         return run_config.finished(run_dir)
     if seeds.found(run_dir):
-        raise UsageError(f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.found(run_dir))} or more, or give another --run=DIR")
+        raise UsageError(
+            f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.found(run_dir))} or"
+            " more, or give another --run=DIR"
+        )
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
-    if run_dir.is_dir() and any(path.name not in own and not path.name.startswith(".") for path in run_dir.iterdir()):
-        raise UsageError(f"--run={run_dir} holds files but no config.json: give an empty or new directory")
+    if run_dir.is_dir() and any(
+        path.name not in own and not path.name.startswith(".") for path in run_dir.iterdir()
+    ):
+        raise UsageError(
+            f"--run={run_dir} holds files but no config.json: give an empty or new directory"
+        )
     return False
 
 
 def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
     rows = history.read(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
-        raise DataError(f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run to start over")
+        raise DataError(
+            f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run"
+            " to start over"
+        )
     steps = run_config.last_step(run_dir, config)
-    costs, likeliest = latency_table.costs_of(config.search.latency_ms), derive.argmax(rows["train"][-1]["pi"])
+    costs, likeliest = (
+        latency_table.costs_of(config.search.latency_ms),
+        derive.argmax(rows["train"][-1]["pi"]),
+    )
     if values.json:
         last = {row["evaluate_as"]: row for row in rows["valid"][-2:]}
-        facts = {"seconds": rows["train"][-1]["seconds"], "valid": last} | ({"latency": costs.figures(likeliest)} if costs else {})
+        facts = {"seconds": rows["train"][-1]["seconds"], "valid": last} | (
+            {"latency": costs.figures(likeliest)} if costs else {}
+        )
         print(files.canonical_json({"run": str(run_dir), "state": state, "steps": steps, **facts}))
         return 0
     print("\n".join(history.table(rows)))
     if costs:
         print(costs.line(likeliest, config.search.latency_of))
-    early = f" of {config.total_steps}, where the search had settled" if steps < config.total_steps else ""
+    early = (
+        f" of {config.total_steps}, where the search had settled"
+        if steps < config.total_steps
+        else ""
+    )
     print(f"{state}: {steps} steps{early}; run: {run_dir}")
     return 0
 
@@ -312,11 +510,21 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
     results = [seeds.result(history.read_run(path)) for path in states]
     state = "done" if "done" in states.values() else "already done"
     if values.json:
-        listed = [{"run": str(path), "state": own} | result for (path, own), result in zip(states.items(), results)]
-        print(files.canonical_json({"run": str(group), "state": state, "seeds": listed} | seeds.together(results)))
+        listed = [
+            {"run": str(path), "state": own} | result
+            for (path, own), result in zip(states.items(), results)
+        ]
+        print(
+            files.canonical_json(
+                {"run": str(group), "state": state, "seeds": listed} | seeds.together(results)
+            )
+        )
         return 0
     print("\n".join(seeds.table(results)))
-    print(f"{state}: {len(results)} seed{'s' * (len(results) > 1)}; run: {group}; spread: standard deviation")
+    print(
+        f"{state}: {len(results)} seed{'s' * (len(results) > 1)}; run: {group}; spread: standard"
+        " deviation"
+    )
     return 0
 
 
@@ -328,13 +536,22 @@ def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, 
 
     manifest = records.load(job.data_dir)
     records.verify(job.data_dir, manifest)
-    figures = training_speed.dry_run(job.settled(config, run_dir), records.read_counts(job.data_dir, manifest).tolist(), runs=values.num_seeds or 1)
+    figures = training_speed.dry_run(
+        job.settled(config, run_dir),
+        records.read_counts(job.data_dir, manifest).tolist(),
+        runs=values.num_seeds or 1,
+    )
     if values.num_seeds is not None:
         figures["num_seeds"] = values.num_seeds
     if values.json:
         print(files.canonical_json(figures))
     else:
-        print("\n".join(f"{name.replace('_', ' '):<28}{value if isinstance(value, str) else format(value, ',')}" for name, value in figures.items()))
+        print(
+            "\n".join(
+                f"{name.replace('_', ' '):<28}{value if isinstance(value, str) else format(value, ',')}"
+                for name, value in figures.items()
+            )
+        )
     return 0
 
 

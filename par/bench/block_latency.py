@@ -1,7 +1,10 @@
-"""The latency table of this machine: whole networks timed in turn, and what each part of them takes by least squares.
+"""The latency table of this machine: whole networks timed in turn, and what each part of them
+takes by least squares.
 
-A round times every network once, in every case (par.search.latency_table.WHAT), so that a change of the machine's speed meets all of them; every other round goes
-backwards, so that a slow drift cancels out. The parts are those of the medians over the rounds; their spread is that of single rounds.
+A round times every network once, in every case (par.search.latency_table.WHAT), so that a change
+of the machine's speed meets all of them; every other round goes
+backwards, so that a slow drift cancels out. The parts are those of the medians over the rounds;
+their spread is that of single rounds.
 """
 
 from __future__ import annotations
@@ -31,32 +34,52 @@ DECODED = 16  # tokens of one timing of decoding: one alone is too short to be t
 
 
 class TimedNetwork:
-    """One network, ready to be timed again and again in some `cases` on tokens that occur as `counts` [V] says (default: Zipf's)."""
+    """One network, ready to be timed again and again in some `cases` on tokens that occur as
+    `counts` [V] says (default: Zipf's)."""
 
-    def __init__(self, config: RunConfig, steps: int, counts: np.ndarray | None = None, cases: Sequence[str] = WHAT):
+    def __init__(
+        self,
+        config: RunConfig,
+        steps: int,
+        counts: np.ndarray | None = None,
+        cases: Sequence[str] = WHAT,
+    ):
         self._steps = steps
-        self._training = training_speed.TimedTraining(config, 1, counts) if "training_step" in cases else None
+        self._training = (
+            training_speed.TimedTraining(config, 1, counts) if "training_step" in cases else None
+        )
         self._learner = self._training.learner if self._training else Learner(config)
-        self._windows = list(training_speed.synthetic_windows(config, 1, counts=counts).take(steps + 1))
-        self._prompt = training_speed.synthetic_tokens(config.data.vocab_size, (1,), counts=counts).tolist()
+        self._windows = list(
+            training_speed.synthetic_windows(config, 1, counts=counts).take(steps + 1)
+        )
+        self._prompt = training_speed.synthetic_tokens(
+            config.data.vocab_size, (1,), counts=counts
+        ).tolist()
         self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.model.mem_len)
         for what in cases:
             self.milliseconds(what)  # traces, and warms up
 
     def milliseconds(self, what: str) -> float:
-        """Of one training step; of the inference of one window [B, T] with memory, trunk and nll, as evaluation does it; or of the decoding of one
-        token of one text with memory: trunk, log-probabilities, and a token drawn, as generation does it.
+        """Of one training step; of the inference of one window [B, T] with memory, trunk and nll,
+        as evaluation does it; or of the decoding of one token of one text with memory: trunk,
+        log-probabilities, and a token drawn, as generation does it.
 
         The fastest of `steps` counts, as what else runs on a machine only ever slows a step down.
         """
-        return {"training_step": self._training_step, "inference": self._inference, "decoding": self._decoding}[what]()
+        return {
+            "training_step": self._training_step,
+            "inference": self._inference,
+            "decoding": self._decoding,
+        }[what]()
 
     def _training_step(self) -> float:
         return 1e3 / max(self._training.run() for _ in range(self._steps))
 
     def _inference(self) -> float:
         ends: list[float] = []
-        self._learner.evaluate(self._windows, progress=lambda made: ends.append(time.perf_counter()))
+        self._learner.evaluate(
+            self._windows, progress=lambda made: ends.append(time.perf_counter())
+        )
         return 1e3 * float(np.diff(ends).min())
 
     def _decoding(self) -> float:
@@ -71,8 +94,15 @@ class TimedNetwork:
         return 1e3 * min(seconds) / DECODED
 
 
-def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int, steps: int, cases: Sequence[str] = WHAT) -> dict[str, np.ndarray]:
-    """Milliseconds [repeats, networks] of each of the `cases`, network by network in every round."""
+def rounds(
+    configs: Sequence[RunConfig],
+    counts: np.ndarray | None,
+    repeats: int,
+    steps: int,
+    cases: Sequence[str] = WHAT,
+) -> dict[str, np.ndarray]:
+    """Milliseconds [repeats, networks] of each of the `cases`, network by network in every
+    round."""
     times = {what: np.zeros([repeats, len(configs)]) for what in cases}
     with Progress("measuring", "timing", (repeats + 1) * len(configs)) as progress:
         networks = []
@@ -89,15 +119,18 @@ def rounds(configs: Sequence[RunConfig], counts: np.ndarray | None, repeats: int
 
 
 def timed_blocks(depth: int) -> tuple[str, ...]:
-    """The networks that tell the parts of one of `depth` blocks: none, and of each kind fewer and more, so that `depth` lies in between."""
+    """The networks that tell the parts of one of `depth` blocks: none, and of each kind fewer and
+    more, so that `depth` lies in between."""
     few, many = (depth + 1) // 2, min(depth + 1, MAX_BLOCKS)
     return ("", *(kind * count for kind in KINDS[:-1] for count in (few, many)), KINDS[-1] * many)
 
 
 def parts(blocks: Sequence[str], milliseconds: np.ndarray) -> np.ndarray:
-    """[1 + O] what the constant and each kind take, never negative, from the milliseconds [networks] of whole networks of `blocks`.
+    """[1 + O] what the constant and each kind take, never negative, from the milliseconds
+    [networks] of whole networks of `blocks`.
 
-    Least squares with these bounds, exactly: of all ways to hold parts at 0, the best that leaves no other part negative.
+    Least squares with these bounds, exactly: of all ways to hold parts at 0, the best that leaves
+    no other part negative.
     """
     counts = np.array([[1.0, *(each.count(kind) for kind in KINDS)] for each in blocks])
     best, error = np.zeros(counts.shape[1]), np.inf
@@ -125,33 +158,74 @@ class Check(NamedTuple):
         return self.predicted_ms / self.measured_ms - 1
 
 
-def measure(config: RunConfig, counts: np.ndarray | None, repeats: int, steps: int) -> tuple[LatencyTable, list[Check]]:
-    """The table of a run's shape, for networks of about as many blocks as the run has; and how well it predicts whole ones.
+def measure(
+    config: RunConfig, counts: np.ndarray | None, repeats: int, steps: int
+) -> tuple[LatencyTable, list[Check]]:
+    """The table of a run's shape, for networks of about as many blocks as the run has; and how
+    well it predicts whole ones.
 
-    counts: [V] how often each id occurs, for the work of the adaptive softmax's tails; None: as Zipf says. steps: tries of one timing.
+    counts: [V] how often each id occurs, for the work of the adaptive softmax's tails; None: as
+    Zipf says. steps: tries of one timing.
     Raises: DataError if the timings tell no table.
     """
     depth = len(config.architecture)
-    fitted, checked = timed_blocks(depth), tuple(dict.fromkeys((interleaved(depth), KINDS[0] * depth)))
+    fitted, checked = (
+        timed_blocks(depth),
+        tuple(dict.fromkeys((interleaved(depth), KINDS[0] * depth))),
+    )
     networks = (*fitted, *checked)
-    times = rounds([dataclasses.replace(config, architecture=Architecture(blocks)) for blocks in networks], counts, repeats, steps)
+    times = rounds(
+        [dataclasses.replace(config, architecture=Architecture(blocks)) for blocks in networks],
+        counts,
+        repeats,
+        steps,
+    )
     found = {what: spreads(fitted, times[what][:, : len(fitted)]) for what in WHAT}
     if not all(found[what]["constant"].milliseconds > 0 for what in WHAT):
-        raise DataError("the timings do not add up, as the machine's speed changed too much: measure when it is quieter, or with more --repeats")
-    table = LatencyTable(device(), config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len, repeats, **found)
+        raise DataError(
+            "the timings do not add up, as the machine's speed changed too much: measure when it"
+            " is quieter, or with more --repeats"
+        )
+    table = LatencyTable(
+        device(),
+        config.model,
+        config.data.vocab_size,
+        config.data.batch_size,
+        config.data.seq_len,
+        repeats,
+        **found,
+    )
     measured = {what: np.median(times[what], axis=0)[len(fitted) :].tolist() for what in WHAT}
-    return table, [Check(blocks, what, table.of(blocks, what), ms) for what in WHAT for blocks, ms in zip(checked, measured[what])]
+    return table, [
+        Check(blocks, what, table.of(blocks, what), ms)
+        for what in WHAT
+        for blocks, ms in zip(checked, measured[what])
+    ]
 
 
 def spreads(blocks: Sequence[str], times: np.ndarray) -> dict[str, Spread]:
-    """What each part takes, from times [rounds, networks]: by the medians of the networks' times, which one slow timing does not move; and the
-    least and most that single rounds, or the medians, say."""
-    found = np.array([parts(blocks, np.median(times, axis=0)), *(parts(blocks, milliseconds) for milliseconds in times)])
+    """What each part takes, from times [rounds, networks]: by the medians of the networks' times,
+    which one slow timing does not move; and the least and most that single rounds, or the medians,
+    say."""
+    found = np.array(
+        [
+            parts(blocks, np.median(times, axis=0)),
+            *(parts(blocks, milliseconds) for milliseconds in times),
+        ]
+    )
     figures = zip(found[0].tolist(), found.min(axis=0).tolist(), found.max(axis=0).tolist())
     return {name: Spread(*spread) for name, spread in zip(PARTS, figures)}
 
 
 def device() -> dict[str, Any]:
     """What the figures hang on; no host name."""
-    devices = [tf.config.experimental.get_device_details(d).get("device_name", d.device_type) for d in tf.config.list_physical_devices()]
-    return {"machine": platform.machine(), "cpus": os.cpu_count(), "devices": devices, "tensorflow": tf.__version__}
+    devices = [
+        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
+        for d in tf.config.list_physical_devices()
+    ]
+    return {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "devices": devices,
+        "tensorflow": tf.__version__,
+    }

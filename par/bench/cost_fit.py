@@ -1,12 +1,17 @@
-"""How time and memory of a training step of the soft SuperNet grow with its shape: the formulas, and how well they fit what was measured.
+"""How time and memory of a training step of the soft SuperNet grow with its shape: the formulas,
+and how well they fit what was measured.
 
     time    c0 + L B (c1 T D (D + F) + c2 T S D + c3 S D D)            milliseconds; S = M + T
     memory  m0 + m1 P + L B (m2 T (D + F) + m3 S D + m4 H T S)         megabytes; P parameters
 
-c1 is the products with weights at the window's positions, c2 those among positions, c3 those of keys and values, which the memory has, too:
-together the FLOPs of a block (par.search.flops), but for the 2 S D D of the distances, which do not grow with B. c0 holds what hangs on no block:
-the cost of a call, embedding and softmax, small for a small vocabulary. m1 is weights, gradients and moments of the optimizer. What a block
-keeps for the backward pass is m2 at the window's positions, m3 at those of the keys (keys, values, memories) and m4 for each pair of both.
+c1 is the products with weights at the window's positions, c2 those among positions, c3 those of
+keys and values, which the memory has, too:
+together the FLOPs of a block (par.search.flops), but for the 2 S D D of the distances, which do
+not grow with B. c0 holds what hangs on no block:
+the cost of a call, embedding and softmax, small for a small vocabulary. m1 is weights, gradients
+and moments of the optimizer. What a block
+keeps for the backward pass is m2 at the window's positions, m3 at those of the keys (keys, values,
+memories) and m4 for each pair of both.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ class Shape:
     d_ffn: int  # F
 
     def __str__(self) -> str:
-        return " ".join(f"{letter} {size:,}" for letter, size in zip(LETTERS, dataclasses.astuple(self)))
+        return " ".join(
+            f"{letter} {size:,}" for letter, size in zip(LETTERS, dataclasses.astuple(self))
+        )
 
 
 LETTERS = dict(zip("LBTMDF", (field.name for field in dataclasses.fields(Shape))))
@@ -40,12 +47,17 @@ MEMORY_TERMS = ("1", "P", "L B T (D + F)", "L B S D", "L B H T S")
 
 
 def star(sizes: Mapping[str, Sequence[int]]) -> dict[Shape, str]:
-    """The shapes of a sweep, each with the letter that it varies: the middle one (""), then one for each further size of each letter.
+    """The shapes of a sweep, each with the letter that it varies: the middle one (""), then one
+    for each further size of each letter.
 
     sizes: for each field of Shape the middle's size, then the others.
     """
     middle = Shape(**{name: values[0] for name, values in sizes.items()})
-    varied = {dataclasses.replace(middle, **{name: size}): letter for letter, name in LETTERS.items() for size in sizes[name]}
+    varied = {
+        dataclasses.replace(middle, **{name: size}): letter
+        for letter, name in LETTERS.items()
+        for size in sizes[name]
+    }
     return {middle: ""} | {shape: letter for shape, letter in varied.items() if shape != middle}
 
 
@@ -60,7 +72,13 @@ def memory_terms(shape: Shape, num_heads: int, parameters: int) -> list[float]:
     """What m0 to m4 are multiplied by: counts of numbers."""
     b, t, s, d = shape.batch_size, shape.seq_len, shape.mem_len + shape.seq_len, shape.d_model
     blocks = float(shape.num_blocks * b)
-    return [1.0, float(parameters), blocks * t * (d + shape.d_ffn), blocks * s * d, blocks * num_heads * t * s]
+    return [
+        1.0,
+        float(parameters),
+        blocks * t * (d + shape.d_ffn),
+        blocks * s * d,
+        blocks * num_heads * t * s,
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +97,17 @@ class Fit:
 
 
 def fit(terms: Sequence[Sequence[float]], measured: Sequence[float]) -> Fit:
-    """Least squares of the relative error, no coefficient negative: terms [n, m], measured [n] > 0. A small shape counts as much as a large one."""
+    """Least squares of the relative error, no coefficient negative: terms [n, m], measured [n] >
+    0. A small shape counts as much as a large one."""
     x, y = np.asarray(terms, np.float64), np.asarray(measured, np.float64)
     coefficients = least_squares(x / y[:, None], np.ones(len(y)))
     fitted = x @ coefficients
-    unexplained = np.sum((y - fitted) ** 2) / max(np.sum((y - y.mean()) ** 2), np.finfo(np.float64).tiny)
-    return Fit(tuple(coefficients.tolist()), tuple(fitted.tolist()), float(1 - unexplained), tuple((y / fitted - 1).tolist()))
+    unexplained = np.sum((y - fitted) ** 2) / max(
+        np.sum((y - y.mean()) ** 2), np.finfo(np.float64).tiny
+    )
+    return Fit(
+        tuple(coefficients.tolist()),
+        tuple(fitted.tolist()),
+        float(1 - unexplained),
+        tuple((y / fitted - 1).tolist()),
+    )

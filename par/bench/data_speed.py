@@ -1,4 +1,5 @@
-"""How fast a data set is built and how much memory that takes, beside what SentencePiece alone encodes on the same cores."""
+"""How fast a data set is built and how much memory that takes, beside what SentencePiece alone
+encodes on the same cores."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from par.data.corpus import Text
 
 MEGABYTE = 1_000_000
 BASELINE_BYTES = 32 * MEGABYTE  # of text that SentencePiece alone encodes
-BASELINE_LINES = 5000  # in one call; from 200 to a million were tried, and differ by less than the machine from minute to minute
+# in one call; from 200 to a million were tried, and differ by less than the machine from minute to
+# minute
+BASELINE_LINES = 5000
 
 
 def write_text(path: Path, source: Text, size: int) -> None:
@@ -36,7 +39,8 @@ def write_text(path: Path, source: Text, size: int) -> None:
 
 
 def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
-    """Builds a data set in a process of its own: seconds of each stage, and the peak memory (MB) of that process and its workers."""
+    """Builds a data set in a process of its own: seconds of each stage, and the peak memory (MB)
+    of that process and its workers."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_build, args=(sender, settings, root, workers))
@@ -56,7 +60,9 @@ def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, flo
     return stages | {"peak_memory_megabytes": peak[0] / MEGABYTE}
 
 
-def _build(sender: multiprocessing.connection.Connection, settings: DataConfig, root: Path, workers: int) -> None:
+def _build(
+    sender: multiprocessing.connection.Connection, settings: DataConfig, root: Path, workers: int
+) -> None:
     try:
         sender.send(_stages(settings, root, workers))
     except Exception as error:
@@ -89,7 +95,8 @@ def _silent(what: str, unit: str, total: int) -> Iterator:
 
 
 def _watch(process: int, peak: list[int], done: threading.Event) -> None:
-    """Notes the most memory that a process and its children have at once; pages that they share count once."""
+    """Notes the most memory that a process and its children have at once; pages that they share
+    count once."""
     while not done.wait(0.2):
         peak[0] = max(peak[0], sum(map(_memory, _family(process))))
 
@@ -128,5 +135,7 @@ class Baseline:
         """Megabytes of text a second."""
         start = time.perf_counter()
         for i in range(0, len(self._lines), BASELINE_LINES):
-            self._processor.encode(self._lines[i : i + BASELINE_LINES], add_eos=True, num_threads=self._threads)
+            self._processor.encode(
+                self._lines[i : i + BASELINE_LINES], add_eos=True, num_threads=self._threads
+            )
         return self._bytes / MEGABYTE / (time.perf_counter() - start)

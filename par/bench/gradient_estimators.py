@@ -1,6 +1,8 @@
-"""How well each way to sample a block estimates the gradient of the logits, against the exact one by enumeration.
+"""How well each way to sample a block estimates the gradient of the logits, against the exact one
+by enumeration.
 
-What a search wants is the gradient of the expected loss Σ_path P(path) loss(path), a path being one kind for every block. A small network has few
+What a search wants is the gradient of the expected loss Σ_path P(path) loss(path), a path being
+one kind for every block. A small network has few
 enough paths to compute it; every way of sampling then draws again and again on the same window.
 """
 
@@ -19,18 +21,26 @@ from par.search.architecture import KINDS, parse
 from par.train import run_config
 from par.train.learner import Learner
 
-SYMBOLS, LAG, LIKELY = 24, 5, 0.9  # a token is, so likely, the one LAG back: attention is worth something
+# a token is, so likely, the one LAG back: attention is worth something
+SYMBOLS, LAG, LIKELY = 24, 5, 0.9
 MODEL = ModelConfig(d_model=16, num_heads=2, d_ffn=32, mem_len=8, dropout_rate=0.0)
 DATA = run_config.DataIdentity("copies", 8 + SYMBOLS, 8, 16, 600, "", "")
-TRAINED = SearchConfig(sampling="single_path", arch_lr=0.0)  # every path alike, so that none is better for having been drawn more often
+# every path alike, so that none is better for having been drawn more often
+TRAINED = SearchConfig(sampling="single_path", arch_lr=0.0)
 WAYS = {
-    f"{sampling} tau {tau}": (SearchConfig(sampling=sampling, paths=1), tau) for sampling in SearchConfig.choices("sampling") for tau in (1.0, 0.1)
+    f"{sampling} tau {tau}": (SearchConfig(sampling=sampling, paths=1), tau)
+    for sampling in SearchConfig.choices("sampling")
+    for tau in (1.0, 0.1)
 }
-WAYS |= {f"single_path paths {paths}": (SearchConfig(sampling="single_path", paths=paths), 1.0) for paths in (2, 4)}
+WAYS |= {
+    f"single_path paths {paths}": (SearchConfig(sampling="single_path", paths=paths), 1.0)
+    for paths in (2, 4)
+}
 
 
 class Estimate(NamedTuple):
-    """Of one way, in norms over that of the exact gradient: mean - exact, its standard error, the standard deviation of one draw; and a cosine."""
+    """Of one way, in norms over that of the exact gradient: mean - exact, its standard error, the
+    standard deviation of one draw; and a cosine."""
 
     bias: float
     error: float
@@ -44,14 +54,19 @@ def copies(windows: int, seed: int) -> np.ndarray:
     tokens = rng.integers(8, 8 + SYMBOLS, [rows, length])
     for i in range(LAG, length):
         tokens[:, i] = np.where(rng.random(rows) < LIKELY, tokens[:, i - LAG], tokens[:, i])
-    return np.stack([tokens[:, i * DATA.seq_len : (i + 1) * DATA.seq_len + 1] for i in range(windows)]).astype(np.int32)
+    return np.stack(
+        [tokens[:, i * DATA.seq_len : (i + 1) * DATA.seq_len + 1] for i in range(windows)]
+    ).astype(np.int32)
 
 
 def measure(blocks: int, draws: int, seed: int = 0) -> tuple[np.ndarray, dict[str, Estimate]]:
-    """A network of `blocks` stochastic blocks, trained by single paths at uniform pi: the exact gradient [blocks, O] on a window, and each way's."""
+    """A network of `blocks` stochastic blocks, trained by single paths at uniform pi: the exact
+    gradient [blocks, O] on a window, and each way's."""
     windows = copies(DATA.steps_per_epoch + 1, seed)
     trained = _learner(blocks, TRAINED, seed)
-    trained.train(iter(tf.data.Dataset.from_tensor_slices(windows[:-1])), tf.constant(DATA.steps_per_epoch))
+    trained.train(
+        iter(tf.data.Dataset.from_tensor_slices(windows[:-1])), tf.constant(DATA.steps_per_epoch)
+    )
     window, exact = tf.constant(windows[-1]), exact_gradient(trained, tf.constant(windows[-1]))
     estimates = {}
     for name, (search, tau) in WAYS.items():
@@ -62,7 +77,12 @@ def measure(blocks: int, draws: int, seed: int = 0) -> tuple[np.ndarray, dict[st
         mean, size = drawn.mean(axis=0), np.linalg.norm(exact)
         deviation = np.linalg.norm(drawn.std(axis=0)) / size
         cosine = (mean * exact).sum() / max(np.linalg.norm(mean) * size, 1e-30)
-        estimates[name] = Estimate(float(np.linalg.norm(mean - exact) / size), float(deviation / draws**0.5), float(deviation), float(cosine))
+        estimates[name] = Estimate(
+            float(np.linalg.norm(mean - exact) / size),
+            float(deviation / draws**0.5),
+            float(deviation),
+            float(cosine),
+        )
     return exact, estimates
 
 
@@ -72,14 +92,23 @@ def _learner(blocks: int, search: SearchConfig, seed: int) -> Learner:
 
 
 def _arguments(learner: Learner, window: tf.Tensor) -> tuple[Any, Any]:
-    return learner.objective.prepare(window), learner.objective.trunk.empty_memories(DATA.batch_size)
+    return learner.objective.prepare(window), learner.objective.trunk.empty_memories(
+        DATA.batch_size
+    )
 
 
 def exact_gradient(learner: Learner, window: tf.Tensor) -> np.ndarray:
-    """[blocks, O] the gradient of the expected loss (nats a token) by the logits: every path, by its probability."""
+    """[blocks, O] the gradient of the expected loss (nats a token) by the logits: every path, by
+    its probability."""
     alpha, (batch, memories) = learner.logits[0], _arguments(learner, window)
     before = tf.identity(alpha)
-    paths = np.array([np.eye(len(KINDS))[list(path)] for path in itertools.product(range(len(KINDS)), repeat=alpha.shape[0])], np.float32)
+    paths = np.array(
+        [
+            np.eye(len(KINDS))[list(path)]
+            for path in itertools.product(range(len(KINDS)), repeat=alpha.shape[0])
+        ],
+        np.float32,
+    )
     losses = []
     for path in paths:
         alpha.assign(path)  # its argmax
@@ -88,7 +117,10 @@ def exact_gradient(learner: Learner, window: tf.Tensor) -> np.ndarray:
     alpha.assign(before)
     with tf.GradientTape() as tape:
         tape.watch(before)
-        expected = tf.reduce_sum(tf.exp(tf.reduce_sum(tf.nn.log_softmax(before) * paths, axis=[1, 2])) * tf.stack(losses))
+        expected = tf.reduce_sum(
+            tf.exp(tf.reduce_sum(tf.nn.log_softmax(before) * paths, axis=[1, 2]))
+            * tf.stack(losses)
+        )
     return tape.gradient(expected, before).numpy()
 
 

@@ -1,4 +1,5 @@
-"""How fast several devices or processes of this machine train one network together, beside one alone."""
+"""How fast several devices or processes of this machine train one network together, beside one
+alone."""
 
 from __future__ import annotations
 
@@ -12,22 +13,26 @@ from typing import Any
 from par.core import processes
 from par.train.run_config import RunConfig
 
-ROUNDS = 3  # measurements in a process; the fastest counts, as what else the machine does only slows
+# measurements in a process; the fastest counts, as what else the machine does only slows
+ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Who trains: processes, each on cores of its own, each with so many devices, which share the batch or a part of it."""
+    """Who trains: processes, each on cores of its own, each with so many devices, which share the
+    batch or a part of it."""
 
     name: str
     processes: int = 1
     devices: int = 1
     cores: int = 1  # of each process
-    share: int = 1  # of the batch's rows, one in `share` is trained on: what one of several has to do
+    # of the batch's rows, one in `share` is trained on: what one of several has to do
+    share: int = 1
 
 
 def layouts(workers: int) -> tuple[Layout, ...]:
-    """What is compared: one core alone with the batch and with one worker's rows of it, and `workers` cores that share the batch in three ways."""
+    """What is compared: one core alone with the batch and with one worker's rows of it, and
+    `workers` cores that share the batch in three ways."""
     return (
         Layout("one core"),
         Layout(f"one core, 1/{workers} of the rows", share=workers),
@@ -38,26 +43,43 @@ def layouts(workers: int) -> tuple[Layout, ...]:
 
 
 def rate(layout: Layout, config: RunConfig, steps: int, start: Callable[[str, int], Any]) -> float:
-    """Steps per second of a layout. start: starts TensorFlow (distribute, num_devices) and returns the strategy; a function of a module."""
+    """Steps per second of a layout. start: starts TensorFlow (distribute, num_devices) and returns
+    the strategy; a function of a module."""
     batch_size = config.data.batch_size // layout.share
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch_size))
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, batch_size=batch_size)
+    )
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(layout.processes)]}
     calls = []
     for index in range(layout.processes):
         cores = list(range(index * layout.cores, (index + 1) * layout.cores))
-        task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) if layout.processes > 1 else None
+        task = (
+            json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+            if layout.processes > 1
+            else None
+        )
         calls.append(processes.Call(_train, config, steps, cores, layout.devices, task, start))
     return min(call.result() for call in calls)
 
 
-def _train(config: RunConfig, steps: int, cores: list[int], devices: int, task: str | None, start: Callable[[str, int], Any]) -> float:
+def _train(
+    config: RunConfig,
+    steps: int,
+    cores: list[int],
+    devices: int,
+    task: str | None,
+    start: Callable[[str, int], Any],
+) -> float:
     available = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {available[core % len(available)] for core in cores})
     if len(cores) == 1:
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     if task:
         os.environ["TF_CONFIG"] = task
-    strategy = start("multi_worker" if task else "mirrored" if devices > 1 else "none", devices if devices > 1 else 0)
+    strategy = start(
+        "multi_worker" if task else "mirrored" if devices > 1 else "none",
+        devices if devices > 1 else 0,
+    )
     from par.bench import training_speed
     from par.train.distributed import workers
 

@@ -1,11 +1,17 @@
-"""What a training on many devices costs: compute, communication, memory, input and time, as pure functions of the shape and the machines.
+"""What a training on many devices costs: compute, communication, memory, input and time, as pure
+functions of the shape and the machines.
 
-    step     FLOPs / (R f)  +  4 P · 2 (R - 1) / R / w  +  h             seconds, one after the other: gradients are added up when all are there
-    memory   p P  +  L B/R (m2 T (D + F) + m3 S D + m4 H T S)  +  8 B/R T c_1         bytes of one device
-    input    4 B (T + 1)                      bytes of a machine and step: every worker reads every step and keeps its rows
+    step     FLOPs / (R f)  +  4 P · 2 (R - 1) / R / w  +  h             seconds, one after the
+             other: gradients are added up when all are there
+    memory   p P  +  L B/R (m2 T (D + F) + m3 S D + m4 H T S)  +  8 B/R T c_1         bytes of one
+             device
+    input    4 B (T + 1)                      bytes of a machine and step: every worker reads every
+             step and keeps its rows
 
-R devices of f FLOP/s each, as they are reached in training; w bytes/s from each device to the next of the ring in which the gradients of P parameters
-are added up (Patarasu & Yuan 2009); h seconds that do not shrink. p, m2, m3 and m4 are those that `benchmark growth` fitted (par.bench.cost_fit), the last
+R devices of f FLOP/s each, as they are reached in training; w bytes/s from each device to the next
+of the ring in which the gradients of P parameters
+are added up (Patarasu & Yuan 2009); h seconds that do not shrink. p, m2, m3 and m4 are those that
+`benchmark growth` fitted (par.bench.cost_fit), the last
 term is the logits of the softmax' head of c_1 ids and their gradient.
 """
 
@@ -19,8 +25,11 @@ from par.search import flops
 
 NUMBER_BYTES = 4
 MEGABYTE = 2**20
-# The fit of `benchmark growth` in docs/speed.md, megabytes to bytes: a CPU's. A parameter with its gradient and Adam's two moments would be 16 bytes.
-STATE_BYTES, WINDOW_BYTES, KEY_BYTES, PAIR_BYTES = (MEGABYTE * megabytes for megabytes in (5.07e-05, 5.55e-06, 3.33e-05, 1.34e-05))
+# The fit of `benchmark growth` in docs/speed.md, megabytes to bytes: a CPU's. A parameter with its
+# gradient and Adam's two moments would be 16 bytes.
+STATE_BYTES, WINDOW_BYTES, KEY_BYTES, PAIR_BYTES = (
+    MEGABYTE * megabytes for megabytes in (5.07e-05, 5.55e-06, 3.33e-05, 1.34e-05)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +60,16 @@ class Estimate:
 
 
 def estimate(
-    blocks: str, model: ModelConfig, search: SearchConfig, batch_size: int, seq_len: int, counts: Sequence[float], machines: Machines
+    blocks: str,
+    model: ModelConfig,
+    search: SearchConfig,
+    batch_size: int,
+    seq_len: int,
+    counts: Sequence[float],
+    machines: Machines,
 ) -> Estimate:
-    """The figures of one step of a global batch [B, T]. counts: [V] how often each id occurs, for the adaptive softmax."""
+    """The figures of one step of a global batch [B, T]. counts: [V] how often each id occurs, for
+    the adaptive softmax."""
     step_flops = flops.training_flops(blocks, model, batch_size, seq_len, counts, search)
     state = parameters(blocks, model, len(counts))
     devices = machines.devices
@@ -62,24 +78,41 @@ def estimate(
         communication=2 * (devices - 1) / devices * NUMBER_BYTES * state / machines.link_bytes,
         overhead=machines.overhead,
         state_bytes=STATE_BYTES * state,
-        activation_bytes=activation_bytes(blocks, model, batch_size / devices, seq_len, len(counts)),
+        activation_bytes=activation_bytes(
+            blocks, model, batch_size / devices, seq_len, len(counts)
+        ),
         read_bytes=NUMBER_BYTES * batch_size * (seq_len + 1),
     )
 
 
 def parameters(blocks: str, model: ModelConfig, vocab_size: int) -> int:
     """P: the weights of the whole network."""
-    sizes = [last - first for first, last in zip((0, *model.cutoffs), (*model.cutoffs, vocab_size))]
+    sizes = [
+        last - first for first, last in zip((0, *model.cutoffs), (*model.cutoffs, vocab_size))
+    ]
     d, tied = model.d_model, model.tie_embeddings
     head = d * (len(sizes) - 1 + (0 if tied else sizes[0]))
-    tails = sum(width * (d + (d if tied else size)) for width, size in zip(model.tail_widths, sizes[1:]))
-    return vocab_size * d + flops.block_parameters(blocks, model) + (2 * d if model.norm == "pre" else 0) + head + tails
+    tails = sum(
+        width * (d + (d if tied else size)) for width, size in zip(model.tail_widths, sizes[1:])
+    )
+    return (
+        vocab_size * d
+        + flops.block_parameters(blocks, model)
+        + (2 * d if model.norm == "pre" else 0)
+        + head
+        + tails
+    )
 
 
-def activation_bytes(blocks: str, model: ModelConfig, rows: float, seq_len: int, vocab_size: int) -> float:
+def activation_bytes(
+    blocks: str, model: ModelConfig, rows: float, seq_len: int, vocab_size: int
+) -> float:
     """What one device keeps for the backward pass, with `rows` of the batch."""
     t, s, d = seq_len, model.mem_len + seq_len, model.d_model
-    attention, dense = WINDOW_BYTES * t * d + KEY_BYTES * s * d + PAIR_BYTES * model.num_heads * t * s, WINDOW_BYTES * t * model.d_ffn
+    attention, dense = (
+        WINDOW_BYTES * t * d + KEY_BYTES * s * d + PAIR_BYTES * model.num_heads * t * s,
+        WINDOW_BYTES * t * model.d_ffn,
+    )
     of_kind = {"a": attention, "d": dense, "i": 0.0, "s": attention + dense}
     head = 2 * NUMBER_BYTES * t * (model.cutoffs[0] if model.cutoffs else vocab_size)
     return rows * (sum(of_kind[kind] for kind in blocks) + head)

@@ -1,7 +1,10 @@
-"""What the (adaptive) softmax takes on this machine: the real layer timed forward and backward, and the model of its clusters fitted to that.
+"""What the (adaptive) softmax takes on this machine: the real layer timed forward and backward,
+and the model of its clusters fitted to that.
 
-A step is the nll of N = B T tokens and the gradients of the hidden states and of all weights of the layer. The optimizer's update of the weights
-is not in it; it costs in proportion to the weights, of which the tails' smaller widths leave fewer.
+A step is the nll of N = B T tokens and the gradients of the hidden states and of all weights of
+the layer. The optimizer's update of the weights
+is not in it; it costs in proportion to the weights, of which the tails' smaller widths leave
+fewer.
 """
 
 from __future__ import annotations
@@ -21,17 +24,23 @@ from par.nn import cutoffs
 from par.nn.adaptive_softmax import AdaptiveSoftmax
 from par.nn.initial import Initial
 
-MAX_LOGITS = 1 << 26  # of a timing for the fit: 0.3 GB, and as much again for their gradient; the model is extended beyond
+# of a timing for the fit: 0.3 GB, and as much again for their gradient; the model is extended
+# beyond
+MAX_LOGITS = 1 << 26
 LEAST_SECONDS = 0.01  # of a timing: a shorter step is repeated
-PASSES = 5  # over all timings; the fastest step counts, as what else runs on a machine only ever slows a step down
+# over all timings; the fastest step counts, as what else runs on a machine only ever slows a step
+# down
+PASSES = 5
 
 Timing = Callable[[], float]
 
 
 class TimedSoftmax:
-    """The layer with random weights, and random hidden states [N, D] for it. Equal seeds give equal numbers.
+    """The layer with random weights, and random hidden states [N, D] for it. Equal seeds give
+    equal numbers.
 
-    `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the hidden states, then of the layer's weights in order,
+    `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the
+    hidden states, then of the layer's weights in order,
     last of the embedding that it is tied to.
     """
 
@@ -45,13 +54,22 @@ class TimedSoftmax:
             with tf.GradientTape() as tape:
                 tape.watch(self.hidden)
                 loss = tf.reduce_mean(self.layer.nll(self.hidden, targets))
-            gradients = tape.gradient(loss, [self.hidden, *(weight.value for weight in (*self.layer.trainable_variables, *tied))])
+            gradients = tape.gradient(
+                loss,
+                [
+                    self.hidden,
+                    *(weight.value for weight in (*self.layer.trainable_variables, *tied)),
+                ],
+            )
             return [loss, *map(tf.convert_to_tensor, gradients)]
 
-        self.loss_and_gradients = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([rows], tf.int32))
+        self.loss_and_gradients = tf.function(step, autograph=False).get_concrete_function(
+            tf.TensorSpec([rows], tf.int32)
+        )
 
     def timing(self, targets: np.ndarray) -> Timing:
-        """A function that takes steps for targets [N] until LEAST_SECONDS have passed and returns the milliseconds of the fastest; it is warm."""
+        """A function that takes steps for targets [N] until LEAST_SECONDS have passed and returns
+        the milliseconds of the fastest; it is warm."""
         ids = tf.constant(targets, tf.int32)
 
         def milliseconds() -> float:
@@ -67,7 +85,8 @@ class TimedSoftmax:
 
 
 def fastest(what: str, timings: Sequence[Callable[[], Timing]], quiet: bool = False) -> np.ndarray:
-    """[n] the fewest milliseconds of each timing in PASSES, taken in turn so that what else runs meets all of them."""
+    """[n] the fewest milliseconds of each timing in PASSES, taken in turn so that what else runs
+    meets all of them."""
     with Progress(what, "timing", len(timings) * (PASSES + 1), shown=not quiet) as progress:
         ready, times = [], []
         for prepare in timings:
@@ -80,11 +99,16 @@ def fastest(what: str, timings: Sequence[Callable[[], Timing]], quiet: bool = Fa
     return np.min(np.reshape(times, [PASSES, -1]), axis=0)
 
 
-def fit_clusters(model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False) -> list[cutoffs.Fit]:
-    """The models of the head and of each tail of `model`, whose cutoffs say no more than how many tails there are.
+def fit_clusters(
+    model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False
+) -> list[cutoffs.Fit]:
+    """The models of the head and of each tail of `model`, whose cutoffs say no more than how many
+    tails there are.
 
-    The head: plain softmaxes of several sizes. A tail of width d: softmaxes with a head of one id and one tail, less what such a head takes alone;
-    the tail has k ids and as many of the `rows` tokens as k of the ids of `counts` [V] in a row have, for several k and first ids.
+    The head: plain softmaxes of several sizes. A tail of width d: softmaxes with a head of one id
+    and one tail, less what such a head takes alone;
+    the tail has k ids and as many of the `rows` tokens as k of the ids of `counts` [V] in a row
+    have, for several k and first ids.
     """
     v, rng = len(counts), np.random.default_rng(seed)
     below = cutoffs.prefix_shares(counts)
@@ -100,19 +124,32 @@ def fit_clusters(model: ModelConfig, counts: np.ndarray, rows: int, seed: int, q
             points.append((width, k, b))
             timings.append(lambda targets=targets: softmax().timing(targets))
 
-    for k in _spread(2, min(v, MAX_LOGITS // rows), 8):  # 2 logits: what a head of one id and one slot has
+    # 2 logits: what a head of one id and one slot has
+    for k in _spread(2, min(v, MAX_LOGITS // rows), 8):
         add(plain, 0, k, [rows])
     for width in sorted(set(model.tail_widths)):
         least = max(1, v // 256)
         for k in _spread(least, v - least, 6):
-            sizes = {round(rows * (below[first + k] - below[first])) for first in _spread(least, v - k, 4)}
-            add(dataclasses.replace(plain, cutoffs=(1,), proj_dims=(width,)), width, k, sorted(b for b in sizes if b * k <= MAX_LOGITS))
+            sizes = {
+                round(rows * (below[first + k] - below[first]))
+                for first in _spread(least, v - k, 4)
+            }
+            add(
+                dataclasses.replace(plain, cutoffs=(1,), proj_dims=(width,)),
+                width,
+                k,
+                sorted(b for b in sizes if b * k <= MAX_LOGITS),
+            )
     times = fastest("timing the softmax", timings, quiet)
     widths, k, b = np.array(points).T
     fits = [cutoffs.fit(model.d_model, k[widths == 0], b[widths == 0], times[widths == 0])]
     for width in model.tail_widths:
         mine = widths == width
-        fits.append(cutoffs.fit(width, k[mine], b[mine], np.maximum(times[mine] - times[0], 0.0), beside=times[0]))
+        fits.append(
+            cutoffs.fit(
+                width, k[mine], b[mine], np.maximum(times[mine] - times[0], 0.0), beside=times[0]
+            )
+        )
     return fits
 
 
@@ -121,15 +158,32 @@ def _spread(low: int, high: int, count: int) -> list[int]:
     return sorted({round(value) for value in np.geomspace(low, max(low, high), count)})
 
 
-def best(model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False) -> cutoffs.Cuts:
-    """The cutoffs of the least predicted time on this machine for up to `cutoffs.most_clusters` clusters; none if the plain softmax is faster."""
+def best(
+    model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False
+) -> cutoffs.Cuts:
+    """The cutoffs of the least predicted time on this machine for up to `cutoffs.most_clusters`
+    clusters; none if the plain softmax is faster."""
     most = cutoffs.most_clusters(model.d_model, model.proj_factor, len(counts))
-    fits = fit_clusters(dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()), counts, rows, seed, quiet)
-    return cutoffs.cheapest([cutoffs.optimal(counts, clusters, cutoffs.device(fits, rows)) for clusters in range(1, most + 1)])
+    fits = fit_clusters(
+        dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()),
+        counts,
+        rows,
+        seed,
+        quiet,
+    )
+    return cutoffs.cheapest(
+        [
+            cutoffs.optimal(counts, clusters, cutoffs.device(fits, rows))
+            for clusters in range(1, most + 1)
+        ]
+    )
 
 
-def measure(model: ModelConfig, counts: np.ndarray, cuts: Sequence[cutoffs.Cuts], rows: int, seed: int) -> list[float]:
-    """Milliseconds of a step of the real layer for each of `cuts`, for tokens that occur as `counts` [V] say: each tail has its share of the rows.
+def measure(
+    model: ModelConfig, counts: np.ndarray, cuts: Sequence[cutoffs.Cuts], rows: int, seed: int
+) -> list[float]:
+    """Milliseconds of a step of the real layer for each of `cuts`, for tokens that occur as
+    `counts` [V] say: each tail has its share of the rows.
 
     model: its cutoffs say no more than how many tail widths there are.
     """
@@ -138,7 +192,9 @@ def measure(model: ModelConfig, counts: np.ndarray, cuts: Sequence[cutoffs.Cuts]
     targets = rng.permutation(ids)
 
     def prepare(cut: cutoffs.Cuts) -> Timing:
-        config = dataclasses.replace(model, cutoffs=cut.cutoffs, proj_dims=model.tail_widths[: len(cut.cutoffs)])
+        config = dataclasses.replace(
+            model, cutoffs=cut.cutoffs, proj_dims=model.tail_widths[: len(cut.cutoffs)]
+        )
         return TimedSoftmax(config, len(counts), rows, seed).timing(targets)
 
     return fastest("measuring", [functools.partial(prepare, cut) for cut in cuts]).tolist()

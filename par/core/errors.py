@@ -1,6 +1,7 @@
 """The few ways this program refuses or stops, each with the exit code that scripts can rely on.
 
-0 done · 1 usage or unexpected · 3 data or checkpoint invalid · 4 diverged · 5 stopped by a signal, state saved ·
+0 done · 1 usage or unexpected · 3 data or checkpoint invalid · 4 diverged · 5 stopped by a signal,
+state saved ·
 6 out of disk or memory, or a worker lost.
 """
 
@@ -9,18 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-MAX_MESSAGE = 4000  # characters: a damaged file may hold any value, and the message shows what was received
+# characters: a damaged file may hold any value, and the message shows what was received
+MAX_MESSAGE = 4000
 
 
 def one_line(text: str) -> str:
-    """`text` in one line of at most MAX_MESSAGE characters, those that can't be printed by their codes, half characters (lone surrogates) too."""
+    """`text` in one line of at most MAX_MESSAGE characters, those that can't be printed by their
+    codes, half characters (lone surrogates) too."""
     line = " ".join(text[: 4 * MAX_MESSAGE].split())
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-    return line if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE else f"{line[:MAX_MESSAGE]} ..."
+    line = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
+    )
+    return (
+        line
+        if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE
+        else f"{line[:MAX_MESSAGE]} ..."
+    )
 
 
 class ParError(Exception):
-    """Base of all errors a user can cause or meet. The message is one line: what is wrong, what was received, what to do."""
+    """Base of all errors a user can cause or meet. The message is one line: what is wrong, what
+    was received, what to do."""
 
     exit_code = 1
 
@@ -33,20 +43,23 @@ class UsageError(ParError, ValueError):
 
 
 class SettingError(UsageError):
-    """Settings that can't be as they are. The message names each of `names` as Python and JSON do."""
+    """Settings that can't be as they are. The message names each of `names` as Python and JSON
+    do."""
 
     def __init__(self, message: str, *names: str):
         super().__init__(message)
         self.names = names
 
     def of_flags(self, flags: Container[str]) -> str:
-        """The message, naming those settings that are flags as they are typed: `--num_heads must be at least 1, but is 0`."""
+        """The message, naming those settings that are flags as they are typed: `--num_heads must
+        be at least 1, but is 0`."""
         typed = "|".join(name for name in self.names if name in flags)
         return re.sub(rf"(?<![-\w])({typed})(?!\w)", r"--\1", str(self)) if typed else str(self)
 
 
 class DataError(ParError, ValueError):
-    """Text, records, a tokenizer, a checkpoint or another artefact that is missing, damaged or does not fit."""
+    """Text, records, a tokenizer, a checkpoint or another artefact that is missing, damaged or
+    does not fit."""
 
     exit_code = 3
 

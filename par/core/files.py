@@ -17,7 +17,8 @@ from typing import Any
 
 from par.core.errors import DataError, ResourceError, UsageError
 
-MAX_JSON_BYTES = 1 << 20  # far above any artefact but a manifest (par/data/manifest.py): refuses to parse what can't be one
+# far above any artefact but a manifest (par/data/manifest.py): refuses to parse what can't be one
+MAX_JSON_BYTES = 1 << 20
 MAX_VALUES = 1 << 21  # of a JSON text; the largest manifest has 1.5 million
 MAX_DEPTH = 16  # far above any artefact's
 TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
@@ -42,19 +43,27 @@ def sha256(path: Path) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, hence equal hashes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
 
 
 def refused(path: Path, size: int, error: Exception, kept: str = "") -> ResourceError:
-    """What to raise where `size` bytes for `path` were not taken: path, need, what is free there, the system's reason, what helps, what is `kept`.
+    """What to raise where `size` bytes for `path` were not taken: path, need, what is free there,
+    the system's reason, what helps, what is `kept`.
 
     error: an OSError, or TensorFlow's, which has the system's reason in its text.
     """
-    code = getattr(error, "errno", None) or next((code for code in DISK if os.strerror(code) in str(error)), None)
+    code = getattr(error, "errno", None) or next(
+        (code for code in DISK if os.strerror(code) in str(error)), None
+    )
     reason = os.strerror(code) if code else str(error).splitlines()[0]
     there = next(parent for parent in Path(os.path.abspath(path)).parents if parent.is_dir())
     need = f"{f'it needs {size:,} bytes, ' * (size > 0)}{shutil.disk_usage(there).free:,} are free"
-    return ResourceError(f"can't write {path} ({reason}; {need}){kept}: {DISK.get(code, 'make it writable')} and run the same command again")
+    return ResourceError(
+        f"can't write {path} ({reason}; {need}){kept}: {DISK.get(code, 'make it writable')} and"
+        " run the same command again"
+    )
 
 
 def check_space(directory: Path, size: int) -> None:
@@ -65,9 +74,11 @@ def check_space(directory: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends, and is removed when it fails.
+    """Yields a temporary path beside `path` that takes its place when the block ends, and is
+    removed when it fails.
 
-    Raises: ResourceError if the disk takes no more; it tells `size`, the bytes that are needed, or those that were there when it happened.
+    Raises: ResourceError if the disk takes no more; it tells `size`, the bytes that are needed, or
+    those that were there when it happened.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -79,9 +90,12 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
         os.replace(partial, path)
     except OSError as error:
         if error.errno in DISK:
-            raise refused(path, size or (partial.stat().st_size if partial.is_file() else 0), error) from None
+            raise refused(
+                path, size or (partial.stat().st_size if partial.is_file() else 0), error
+            ) from None
         if str(error.filename) == str(partial):
-            error.filename, error.filename2 = str(path), None  # a message names the file that the user knows
+            # a message names the file that the user knows
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -90,9 +104,11 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
-    """Keeps other builds from `root` and yields an empty directory beside it, which takes its place if the file `mark` is in it when the block ends.
+    """Keeps other builds from `root` and yields an empty directory beside it, which takes its
+    place if the file `mark` is in it when the block ends.
 
-    What was there stays until then. What a killed build left is removed, and what it had moved aside comes back. flag: the one that names `root`.
+    What was there stays until then. What a killed build left is removed, and what it had moved
+    aside comes back. flag: the one that names `root`.
     Raises: UsageError if the place can't be written, or another process builds there.
     """
     root = root.resolve()
@@ -103,7 +119,10 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
     except OSError as error:
         if error.errno in FULL:
             raise refused(root, 0, error) from None
-        raise UsageError(f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give another --{flag}") from None
+        raise UsageError(
+            f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give another"
+            f" --{flag}"
+        ) from None
     try:
         if old.exists() and not root.exists():
             old.rename(root)
@@ -114,7 +133,8 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
             if root.exists():
                 root.rename(old)
             partial.rename(root)
-    except ResourceError as error:  # names a file that is gone: the user knows the directory that it was for
+    # names a file that is gone: the user knows the directory that it was for
+    except ResourceError as error:
         raise ResourceError(str(error).replace(str(partial), str(root))) from None
     finally:
         if old.exists() and not root.exists():
@@ -128,45 +148,60 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
 
 
 def _locked(partial: Path, root: Path, flag: str) -> int:
-    """Makes the directory, if it is not there, and locks it until the descriptor that is returned is closed, or this process ends."""
+    """Makes the directory, if it is not there, and locks it until the descriptor that is returned
+    is closed, or this process ends."""
     while True:
         partial.mkdir(parents=True, exist_ok=True)
         lock = os.open(partial, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:  # else it got its final name meanwhile
+            # else it got its final name meanwhile
+            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:
                 return lock
         except BlockingIOError:
             os.close(lock)
-            raise UsageError(f"{flag} {root} is being built by another process: wait for it, or give another --{flag}") from None
+            raise UsageError(
+                f"{flag} {root} is being built by another process: wait for it, or give another"
+                f" --{flag}"
+            ) from None
         os.close(lock)
 
 
 def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
     """For a directory that is to be made. mark: a file by which one of its kind is known.
 
-    Raises: UsageError if something else is there, or one of its kind that must not be overwritten; what `check_writable` raises.
+    Raises: UsageError if something else is there, or one of its kind that must not be overwritten;
+    what `check_writable` raises.
     """
     path = Path(path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         check_writable(path / mark)
     elif not (path / mark).is_file():
-        raise UsageError(f"output {path} is there and has no {mark}, so it is not overwritten: give another directory")
+        raise UsageError(
+            f"output {path} is there and has no {mark}, so it is not overwritten: give another"
+            " directory"
+        )
     elif not overwrite:
-        raise UsageError(f"output {path} is there already: give another directory, or --overwrite to replace it")
+        raise UsageError(
+            f"output {path} is there already: give another directory, or --overwrite to replace it"
+        )
     else:
         check_writable(path.with_name(f".{path.name}"))
 
 
 def check_writable(path: Path) -> None:
-    """For work that writes a file late: makes a file where `path` will be, or its nearest directory that is there, and takes it away again.
+    """For work that writes a file late: makes a file where `path` will be, or its nearest
+    directory that is there, and takes it away again.
 
-    Raises: ResourceError if the disk takes no more; OSError that names `path` for any other reason.
+    Raises: ResourceError if the disk takes no more; OSError that names `path` for any other
+    reason.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    there = next(parent for parent in Path(os.path.abspath(path)).parents if os.path.lexists(parent))
+    there = next(
+        parent for parent in Path(os.path.abspath(path)).parents if os.path.lexists(parent)
+    )
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -183,12 +218,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _encoded(path: Path, text: str) -> bytes:
-    """UTF-8. Raises: UsageError for half a character (a lone surrogate), which is how Python shows the name of a directory that is not UTF-8."""
+    """UTF-8. Raises: UsageError for half a character (a lone surrogate), which is how Python shows
+    the name of a directory that is not UTF-8."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         around = text[max(error.start - 40, 0) : error.end + 40]
-        raise UsageError(f"{path} can't hold {around!r}, which is not UTF-8: give files and directories UTF-8 names") from None
+        raise UsageError(
+            f"{path} can't hold {around!r}, which is not UTF-8: give files and directories UTF-8"
+            " names"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -197,7 +236,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends UTF-8 text, all of it or nothing, and hands it to the system at once. Raises: ResourceError if the system does not take it."""
+    """Appends UTF-8 text, all of it or nothing, and hands it to the system at once. Raises:
+    ResourceError if the system does not take it."""
     path, content = Path(path), _encoded(path, text)
     before = path.stat().st_size if path.is_file() else 0
     try:
@@ -215,12 +255,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def parse_json(content: bytes) -> Any:
-    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and half characters (lone surrogates), NaN, numbers
-    that no float holds, a key that stands twice, more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
-    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:  # told before they take memory
+    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and
+    half characters (lone surrogates), NaN, numbers that no float holds, a key that stands twice,
+    more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
+    # told before they take memory
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES:,} values")
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     _check_values(value)
@@ -228,7 +272,8 @@ def parse_json(content: bytes) -> Any:
 
 
 def _check_values(value: Any) -> None:
-    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be nested deeper than Python's calls."""
+    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be
+    nested deeper than Python's calls."""
     level, depth = [value], 0
     while level:
         if depth > MAX_DEPTH:
@@ -249,11 +294,15 @@ def _check_values(value: Any) -> None:
 
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:
-    """A file of at most `limit` bytes. Raises: DataError if it is missing, can't be read, or is larger; `what` names the artefact in the message."""
+    """A file of at most `limit` bytes. Raises: DataError if it is missing, can't be read, or is
+    larger; `what` names the artefact in the message."""
     content = bytearray()
     try:
         with open(path, "rb") as file:
-            while len(content) <= limit and (piece := file.read(min(1 << 20, limit + 1 - len(content)))):  # read(limit) allocates all of it
+            # read(limit) allocates all of it
+            while len(content) <= limit and (
+                piece := file.read(min(1 << 20, limit + 1 - len(content)))
+            ):
                 content += piece
     except FileNotFoundError:
         raise DataError(f"{what} {path} does not exist") from None
@@ -267,13 +316,16 @@ def read_bytes(path: Path, what: str, limit: int) -> bytes:
 def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Reads a JSON object of at most `limit` bytes.
 
-    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names the artefact in the message.
+    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names
+    the artefact in the message.
     """
     content = read_bytes(path, what, limit)
     try:
         value = parse_json(content)
     except ValueError as error:
-        raise DataError(f"{what} {path} is not valid JSON ({str(error).splitlines()[0]})") from None
+        raise DataError(
+            f"{what} {path} is not valid JSON ({str(error).splitlines()[0]})"
+        ) from None
     if not isinstance(value, dict):
         raise DataError(f"{what} {path} must hold a JSON object, not a {type(value).__name__}")
     return value

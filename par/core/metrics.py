@@ -1,17 +1,23 @@
-"""Sums first, one division at the end: perplexity per token and per word, bits per character and per byte."""
+"""Sums first, one division at the end: perplexity per token and per word, bits per character and
+per byte."""
 
 from __future__ import annotations
 
 import math
 
-COMPARED = ("perplexity_per_token", "perplexity_per_word", "bits_per_character", "bits_per_byte")  # of `figures`, what networks are compared by
+# of `figures`, what networks are compared by
+COMPARED = ("perplexity_per_token", "perplexity_per_word", "bits_per_character", "bits_per_byte")
 
 
-def figures(nll_sum: float, scored: float, tokens: int, words: int, characters: int, bytes_: int) -> dict[str, float]:
+def figures(
+    nll_sum: float, scored: float, tokens: int, words: int, characters: int, bytes_: int
+) -> dict[str, float]:
     """The figures of a split with plain keys.
 
-    nll_sum: nats over the `scored` tokens, of the split's `tokens`. words: whitespace-separated words of the original text plus one a line
-    end (the literature's convention); characters, bytes_: its Unicode characters and UTF-8 bytes, line ends included. All three are scaled by
+    nll_sum: nats over the `scored` tokens, of the split's `tokens`. words: whitespace-separated
+    words of the original text plus one a line
+    end (the literature's convention); characters, bytes_: its Unicode characters and UTF-8 bytes,
+    line ends included. All three are scaled by
     scored / tokens: the first token is no target.
     An overflowing perplexity is infinite.
     """
@@ -28,10 +34,14 @@ def figures(nll_sum: float, scored: float, tokens: int, words: int, characters: 
 
 
 def gap(soft: dict[str, float], argmax: dict[str, float]) -> dict[str, float]:
-    """What discretisation costs, from the `figures` of the mixture and of its argmax: the difference of nll (nats) per token, and by what factor
-    perplexity per word grows. Infinite where that overflows."""
+    """What discretisation costs, from the `figures` of the mixture and of its argmax: the
+    difference of nll (nats) per token, and by what factor perplexity per word grows. Infinite
+    where that overflows."""
     more = argmax["nll_per_token"] - soft["nll_per_token"]
-    return {"nll_per_token": more, "perplexity_per_word_ratio": perplexity(more * soft["tokens"] / soft["words"])}
+    return {
+        "nll_per_token": more,
+        "perplexity_per_word_ratio": perplexity(more * soft["tokens"] / soft["words"]),
+    }
 
 
 def finite(scores: dict[str, float]) -> dict[str, float | None]:

@@ -1,4 +1,5 @@
-"""Work in a process of its own: the graphs, memory and counters that TensorFlow keeps as long as a process lives end with it."""
+"""Work in a process of its own: the graphs, memory and counters that TensorFlow keeps as long as a
+process lives end with it."""
 
 from __future__ import annotations
 
@@ -15,10 +16,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(work: Callable[..., int], *arguments: Any) -> int:
-    """Runs work(asked_to_stop, *arguments) in a fresh interpreter; returns its exit code. To be called from the main thread.
+    """Runs work(asked_to_stop, *arguments) in a fresh interpreter; returns its exit code. To be
+    called from the main thread.
 
-    asked_to_stop() turns true when this process gets SIGINT or SIGTERM, or is gone, however it died. A second signal is handed on as SIGTERM.
-    Raises: StoppedError if a signal came and the work ended well all the same, or at once; ResourceError if the system killed it.
+    asked_to_stop() turns true when this process gets SIGINT or SIGTERM, or is gone, however it
+    died. A second signal is handed on as SIGTERM.
+    Raises: StoppedError if a signal came and the work ended well all the same, or at once;
+    ResourceError if the system killed it.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -32,7 +36,8 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
         else:
             process.terminate()
 
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited: a new interpreter is not ready for signals
+    # inherited: a new interpreter is not ready for signals
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     before = {number: signal.signal(number, hand_on) for number in SIGNALS}
     try:
         process.start()
@@ -46,15 +51,28 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
             signal.signal(number, handler)
         sender.close()
     if code == -signal.SIGKILL:
-        raise ResourceError("the system killed the training process, as it does when memory runs out; the last checkpoint is whole")
+        raise ResourceError(
+            "the system killed the training process, as it does when memory runs out; the last"
+            " checkpoint is whole"
+        )
     if received and code <= 0:
-        raise StoppedError(f"stopped by {signal.Signals(received[0]).name}; what was trained is saved: the same command continues")
+        raise StoppedError(
+            f"stopped by {signal.Signals(received[0]).name}; what was trained is saved: the same"
+            " command continues"
+        )
     if code < 0:
-        raise ParError(f"the training process was ended by {signal.Signals(-code).name}; the last checkpoint is whole: the same command continues")
+        raise ParError(
+            f"the training process was ended by {signal.Signals(-code).name}; the last checkpoint"
+            " is whole: the same command continues"
+        )
     return code
 
 
-def _inside(receiver: multiprocessing.connection.Connection, work: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+def _inside(
+    receiver: multiprocessing.connection.Connection,
+    work: Callable[..., int],
+    arguments: tuple[Any, ...],
+) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -75,12 +93,15 @@ class Call:
         sender.close()
 
     def result(self, what: str = "a process") -> Any:
-        """What it returned. Raises: what it raised; ResourceError, naming `what`, if the process was ended, as by a lack of memory."""
+        """What it returned. Raises: what it raised; ResourceError, naming `what`, if the process
+        was ended, as by a lack of memory."""
         try:
             found = self._receiver.recv()
         except EOFError:
             self._process.join()
-            raise ResourceError(f"{what} ended with code {self._process.exitcode}: try smaller sizes") from None
+            raise ResourceError(
+                f"{what} ended with code {self._process.exitcode}: try smaller sizes"
+            ) from None
         finally:
             self._process.join()
             self._receiver.close()
@@ -89,7 +110,11 @@ class Call:
         return found
 
 
-def _send(sender: multiprocessing.connection.Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _send(
+    sender: multiprocessing.connection.Connection,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
     try:
         sender.send(function(*arguments))
     except Exception as error:

@@ -17,14 +17,29 @@ def announce(line: str) -> None:
 
 
 class Progress:
-    """Tells on stderr how far the work is: a bar with rate and time left on a terminal, else a line at most every ten seconds."""
+    """Tells on stderr how far the work is: a bar with rate and time left on a terminal, else a
+    line at most every ten seconds."""
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0, shown: bool = True):
         self._shown = shown
-        self._what, self._unit, self._total, self._done, self._last = what, unit, total, done, time.monotonic()
-        columns = shutil.get_terminal_size().columns  # 80 where a terminal has no size, in which tqdm would draw nothing
+        self._what, self._unit, self._total, self._done, self._last = (
+            what,
+            unit,
+            total,
+            done,
+            time.monotonic(),
+        )
+        # 80 where a terminal has no size, in which tqdm would draw nothing
+        columns = shutil.get_terminal_size().columns
         self._bar = tqdm(
-            desc=what, unit=unit, total=total, initial=done, unit_scale=total > 100_000, leave=False, ncols=columns, disable=None if shown else True
+            desc=what,
+            unit=unit,
+            total=total,
+            initial=done,
+            unit_scale=total > 100_000,
+            leave=False,
+            ncols=columns,
+            disable=None if shown else True,
         )
 
     def __call__(self, made: int, text: str = "") -> None:
@@ -34,7 +49,11 @@ class Progress:
         self._bar.update(made)
         if self._shown and self._bar.disable and time.monotonic() - self._last >= REPORT_EVERY:
             self._last = time.monotonic()
-            print(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s {text}".rstrip(), file=sys.stderr, flush=True)
+            print(
+                f"{self._what}: {self._done:,} of {self._total:,} {self._unit}s {text}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self) -> Progress:
         return self

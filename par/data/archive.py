@@ -1,4 +1,5 @@
-"""Members of a zip archive, only those that are expected. No path and no size that the archive states is ever trusted."""
+"""Members of a zip archive, only those that are expected. No path and no size that the archive
+states is ever trusted."""
 
 from __future__ import annotations
 
@@ -16,26 +17,46 @@ from par.data import download
 from par.data.download import Known
 
 PIECE = 1 << 20
-# what zipfile raises for a damaged archive; an OSError where it seeks to a place before the file's start
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error, OSError)
+# what zipfile raises for a damaged archive; an OSError where it seeks to a place before the file's
+# start
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    OSError,
+)
 
 
 def extract(archive: Path, prefix: str, members: Sequence[Known], folder: Path) -> None:
-    """Writes each member PREFIX/NAME of the archive as `folder`/NAME, whole or not at all; one that is there already is checked and left.
+    """Writes each member PREFIX/NAME of the archive as `folder`/NAME, whole or not at all; one
+    that is there already is checked and left.
 
-    Raises: DataError if the archive is damaged, or a member is missing, twice there, no regular file, too large or another than expected;
+    Raises: DataError if the archive is damaged, or a member is missing, twice there, no regular
+    file, too large or another than expected;
     ResourceError if the disk is full.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in members:
-                _extract(opened, _find(opened, f"{prefix}/{member.name}", member), member, Path(folder) / member.name)
+                _extract(
+                    opened,
+                    _find(opened, f"{prefix}/{member.name}", member),
+                    member,
+                    Path(folder) / member.name,
+                )
     except ParError:  # of the place, not of the archive; a DataError is a ValueError
         raise
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise DataError(f"archive {archive} can't be unpacked ({error}): move it away and run the same command again") from None
+        raise DataError(
+            f"archive {archive} can't be unpacked ({error}): move it away and run the same command"
+            " again"
+        ) from None
     except _Unexpected as error:
         raise DataError(f"archive {archive} is not what it should be: {error}") from None
 
@@ -65,8 +86,12 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path
             return
         download.clear(file)  # what a killed process left
         try:
-            with opened.open(info) as source, Progress(f"unpacking {member.name}", "byte", info.file_size) as made:
-                while piece := source.read(PIECE):  # at most info.file_size bytes in all, whatever the packed data would give
+            with (
+                opened.open(info) as source,
+                Progress(f"unpacking {member.name}", "byte", info.file_size) as made,
+            ):
+                # at most info.file_size bytes in all, whatever the packed data would give
+                while piece := source.read(PIECE):
                     download.write(file, piece)
                     made(len(piece))
             if difference := member.differs(file):

@@ -1,4 +1,5 @@
-"""Text and settings -> a data set on disk, whole or not at all. What the command tools/build_data.py does, without flags and printing."""
+"""Text and settings -> a data set on disk, whole or not at all. What the command
+tools/build_data.py does, without flags and printing."""
 
 from __future__ import annotations
 
@@ -20,12 +21,17 @@ from par.data.encoding import Encoded, Encoder
 from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer
 
-FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}  # all that a data set consists of
-SAMPLE_BYTES = 32 << 20  # of text that SentencePiece is trained on unless told otherwise: it takes about 20 times that in memory
+# all that a data set consists of
+FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}
+# of text that SentencePiece is trained on unless told otherwise: it takes about 20 times that in
+# memory
+SAMPLE_BYTES = 32 << 20
 DEFAULT_VOCAB_SIZE = 4000  # of a unigram or BPE model
-SMALL_BYTES = 1 << 20  # a text below may be too small for any tokenizer, which is seen before one is trained
+# a text below may be too small for any tokenizer, which is seen before one is trained
+SMALL_BYTES = 1 << 20
 
-Progress = Callable[[str, str, int], AbstractContextManager[Callable[[int, str], None]]]  # (what, unit, total) -> called with units made, text
+# (what, unit, total) -> called with units made, text
+Progress = Callable[[str, str, int], AbstractContextManager[Callable[[int, str], None]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,40 +55,57 @@ def read(
     find: Callable[[str], corpus.Found] | None = None,
     timeout: float = download.TIMEOUT,
 ) -> Source:
-    """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer decides, no path of this machine.
+    """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer
+    decides, no path of this machine.
 
-    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded (par/data/named_corpora.py); find: as `corpus.own` takes it; timeout:
-    seconds that each URL is given.
+    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded
+    (par/data/named_corpora.py); find: as `corpus.own` takes it; timeout: seconds that each URL is
+    given.
 
-    Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little for any tokenizer, or no such tokenizer;
+    Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little
+    for any tokenizer, or no such tokenizer;
     ResourceError if the disk has no room for a download.
     """
     text = (
-        named_corpora.named(settings.corpus, mirrors, timeout) if settings.corpus else corpus.own(settings.input_text, settings.split_fractions, find)
+        named_corpora.named(settings.corpus, mirrors, timeout)
+        if settings.corpus
+        else corpus.own(settings.input_text, settings.split_fractions, find)
     )
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
-        raise DataError(f"the train split of {settings.corpus or settings.input_text} {state}: give more text")
+        raise DataError(
+            f"the train split of {settings.corpus or settings.input_text} {state}: give more text"
+        )
     changes = {"symbols": tuple(dict.fromkeys((*text.symbols, *settings.symbols)))}
     if settings.input_text:
         changes["input_text"] = Path(settings.input_text).name or text.name
     if settings.tokenizer_model:
         given = tokenizer.read_model(settings.tokenizer_model)
         model = tokenizer.adopt(given, settings.tokenizer_model)
-        changes |= {"tokenizer_model": f"sha256:{hashlib.sha256(given).hexdigest()}", **tokenizer.properties(model)}
+        changes |= {
+            "tokenizer_model": f"sha256:{hashlib.sha256(given).hexdigest()}",
+            **tokenizer.properties(model),
+        }
         return Source(text, dataclasses.replace(settings, **changes), model, model == given)
     source = Source(text, dataclasses.replace(settings, **changes), None, False)
-    is_small = source.raw_bytes < SMALL_BYTES or min(split.raw_bytes for split in text.texts.values()) < 2
-    if is_small and not settings.lowercase:  # a piece is a byte or longer; a line has a space in front and an end
+    is_small = (
+        source.raw_bytes < SMALL_BYTES or min(split.raw_bytes for split in text.texts.values()) < 2
+    )
+    # a piece is a byte or longer; a line has a space in front and an end
+    if is_small and not settings.lowercase:
         sizes = {name: corpus.measure(split) for name, split in text.texts.items()}
-        records.check_size({name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True)
+        records.check_size(
+            {name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True
+        )
     return source
 
 
 def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) -> bool:
-    """Whether `root` holds a data set of this text and these settings; whether its files are whole is for `records.verify` to say.
+    """Whether `root` holds a data set of this text and these settings; whether its files are whole
+    is for `records.verify` to say.
 
-    Raises: UsageError if it holds another data set, and `overwrite` is not given, or something else, which is never touched.
+    Raises: UsageError if it holds another data set, and `overwrite` is not given, or something
+    else, which is never touched.
     """
     if not root.exists():
         return False
@@ -90,7 +113,10 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
         raise UsageError(f"output_dir {root} is a file: give another --output_dir")
     names = {path.name for path in root.iterdir()}
     if names and (names - FILES or "manifest.json" not in names):
-        raise UsageError(f"output_dir {root} is no data set, as it holds {min(names - FILES or names)}: give another --output_dir")
+        raise UsageError(
+            f"output_dir {root} is no data set, as it holds {min(names - FILES or names)}: give"
+            " another --output_dir"
+        )
     if not names:
         return False
     try:
@@ -98,16 +124,33 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
     except DataError as error:
         if overwrite:
             return False
-        raise UsageError(f"output_dir {root} holds a damaged data set ({error}): give --overwrite to replace it") from None
+        raise UsageError(
+            f"output_dir {root} holds a damaged data set ({error}): give --overwrite to replace it"
+        ) from None
     old, new = there.settings, source.settings.to_json()
-    differences = [f"{name} {old[name]!r} there, {new[name]!r} asked for" for name in new if old[name] != new[name]]
+    differences = [
+        f"{name} {old[name]!r} there, {new[name]!r} asked for"
+        for name in new
+        if old[name] != new[name]
+    ]
     if not differences:
         with progress("comparing the text", "byte", source.raw_bytes) as made:
-            text = corpus.fingerprint({name: corpus.measure(split, made).sha256 for name, split in source.corpus.texts.items()})
+            text = corpus.fingerprint(
+                {
+                    name: corpus.measure(split, made).sha256
+                    for name, split in source.corpus.texts.items()
+                }
+            )
         if (there.corpus.name, there.corpus.sha256) != (source.corpus.name, text):
-            differences = [f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.corpus.name} {text[:12]} asked for"]
+            differences = [
+                f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.corpus.name}"
+                f" {text[:12]} asked for"
+            ]
     if differences and not overwrite:
-        raise UsageError(f"output_dir {root} holds another data set ({'; '.join(differences)}): give --overwrite or another --output_dir")
+        raise UsageError(
+            f"output_dir {root} holds another data set ({'; '.join(differences)}): give"
+            " --overwrite or another --output_dir"
+        )
     return not differences
 
 
@@ -124,22 +167,34 @@ def train(source: Source) -> bytes:
         return tokenizer.train(text.pieces(), vocab_size=settings.vocab_size, **named)
     wanted = settings.tokenizer_sample_lines
     share = wanted / corpus.measure(text).lines if wanted else SAMPLE_BYTES / text.raw_bytes
-    named |= {"vocab_size": settings.vocab_size or DEFAULT_VOCAB_SIZE, "threads": settings.tokenizer_threads}
+    named |= {
+        "vocab_size": settings.vocab_size or DEFAULT_VOCAB_SIZE,
+        "threads": settings.tokenizer_threads,
+    }
     try:
         return tokenizer.train(sample(text.pieces(), share), **named)
     except UsageError as error:
-        of_sample = f" (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)" * (share < 1)
+        of_sample = f" (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)" * (
+            share < 1
+        )
         raise UsageError(f"{error}{of_sample}") from None
 
 
 class Engine(Protocol):
-    """Who does the work of a build on its text and its records; the result is the same bytes whoever does it."""
+    """Who does the work of a build on its text and its records; the result is the same bytes
+    whoever does it."""
 
-    def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
-        """The splits as ids, which wait in `partial`. Raises: DataError for a text that can't be read, ResourceError for what a machine lacks."""
+    def encode(
+        self, partial: Path, source: Source, model: bytes, progress: Progress
+    ) -> dict[str, Encoded]:
+        """The splits as ids, which wait in `partial`. Raises: DataError for a text that can't be
+        read, ResourceError for what a machine lacks."""
 
-    def write_files(self, partial: Path, steps: int, progress: Progress) -> AbstractContextManager[WriteFiles]:
-        """Writes the record files of so many steps in all to `partial`, which then holds nothing else of `encode`. Raises: as `encode`."""
+    def write_files(
+        self, partial: Path, steps: int, progress: Progress
+    ) -> AbstractContextManager[WriteFiles]:
+        """Writes the record files of so many steps in all to `partial`, which then holds nothing
+        else of `encode`. Raises: as `encode`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +203,18 @@ class Local:
 
     workers: int = 0
 
-    def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
+    def encode(
+        self, partial: Path, source: Source, model: bytes, progress: Progress
+    ) -> dict[str, Encoded]:
         """Encodes the splits once, each into one file."""
-        with Encoder(model, source.raw_bytes, self.workers) as encoder, progress("encoding", "byte", source.raw_bytes) as made:
-            return {name: encoder.encode(text, partial / f"{name}.ids", made) for name, text in source.corpus.texts.items()}
+        with (
+            Encoder(model, source.raw_bytes, self.workers) as encoder,
+            progress("encoding", "byte", source.raw_bytes) as made,
+        ):
+            return {
+                name: encoder.encode(text, partial / f"{name}.ids", made)
+                for name, text in source.corpus.texts.items()
+            }
 
     @contextlib.contextmanager
     def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
@@ -162,8 +225,11 @@ class Local:
             ids.unlink()
 
 
-def encode(partial: Path, source: Source, model: bytes, progress: Progress, engine: Engine) -> tuple[Tokenizer, dict[str, Encoded]]:
-    """Encodes the splits once: the ids wait in `partial` until all are counted, and are then called by their rank in the train counts.
+def encode(
+    partial: Path, source: Source, model: bytes, progress: Progress, engine: Engine
+) -> tuple[Tokenizer, dict[str, Encoded]]:
+    """Encodes the splits once: the ids wait in `partial` until all are counted, and are then
+    called by their rank in the train counts.
 
     Raises: DataError if the text has too few tokens; ResourceError if the disk is full.
     """
@@ -172,16 +238,41 @@ def encode(partial: Path, source: Source, model: bytes, progress: Progress, engi
         old_ids = tokenizer.order(encoded["train"].counts)
         model = tokenizer.reorder(model, old_ids)
         encoded = {name: split.renumbered(old_ids) for name, split in encoded.items()}
-    records.check_size({name: len(split.tokens) for name, split in encoded.items()}, source.settings)
+    records.check_size(
+        {name: len(split.tokens) for name, split in encoded.items()}, source.settings
+    )
     return Tokenizer(model), encoded
 
 
-def write(partial: Path, source: Source, model: Tokenizer, encoded: dict[str, Encoded], progress: Progress, engine: Engine) -> None:
-    """Writes the data set to `partial`, and removes the ids. Raises: ResourceError if the disk is full."""
+def write(
+    partial: Path,
+    source: Source,
+    model: Tokenizer,
+    encoded: dict[str, Encoded],
+    progress: Progress,
+    engine: Engine,
+) -> None:
+    """Writes the data set to `partial`, and removes the ids. Raises: ResourceError if the disk is
+    full."""
     settings = source.settings
-    streams = {name: records.Stream(split.tokens, split.lines, split.words, split.characters, split.bytes) for name, split in encoded.items()}
-    steps = [windows.num_steps(len(encoded[name].tokens), settings.batch_size, settings.seq_len, padded=name != "train") for name in encoded]
-    text = records.CorpusId(source.corpus.name, corpus.fingerprint({name: split.sha256 for name, split in encoded.items()}), source.corpus.note)
+    streams = {
+        name: records.Stream(split.tokens, split.lines, split.words, split.characters, split.bytes)
+        for name, split in encoded.items()
+    }
+    steps = [
+        windows.num_steps(
+            len(encoded[name].tokens),
+            settings.batch_size,
+            settings.seq_len,
+            padded=name != "train",
+        )
+        for name in encoded
+    ]
+    text = records.CorpusId(
+        source.corpus.name,
+        corpus.fingerprint({name: split.sha256 for name, split in encoded.items()}),
+        source.corpus.note,
+    )
     cleaned = sum((split.cleaned for split in encoded.values()), Counter())
     with engine.write_files(partial, sum(steps), progress) as write_files:
         records.write(

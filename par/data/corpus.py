@@ -1,7 +1,9 @@
 """Text, cleaned line by line, in three splits. The named corpora are in par/data/named_corpora.py.
 
-A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a file's start, turns CRLF into LF, invalid
-UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in blocks, and never held as a whole; a line may
+A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a
+file's start, turns CRLF into LF, invalid
+UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in
+blocks, and never held as a whole; a line may
 be of any length, but a word or a run of spaces of more than 1 MiB is refused.
 """
 
@@ -22,7 +24,8 @@ from par.core.errors import DataError
 
 SPLITS = ("train", "valid", "test")
 BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
-PIECE_CHARACTERS = 1 << 16  # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
+# SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
+PIECE_CHARACTERS = 1 << 16
 MAX_RUN_BYTES = 1 << 20  # the longest word, or run of spaces: can't be cut
 
 CLEANING = {  # what is counted: how it is said
@@ -36,9 +39,11 @@ CLEANING = {  # what is counted: how it is said
 
 
 class Part(NamedTuple):
-    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole lines.
+    """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole
+    lines.
 
-    A file is a Path, or what has its `open`, `stat` and `str`: a place that is no directory of this machine (par/data/beam/files.py).
+    A file is a Path, or what has its `open`, `stat` and `str`: a place that is no directory of
+    this machine (par/data/beam/files.py).
     """
 
     source: Path | bytes
@@ -60,12 +65,17 @@ class Text:
     @property
     def raw_bytes(self) -> int:
         """Bytes before cleaning."""
-        return sum((size_of(part.source) if part.stop is None else part.stop) - part.start for part in self.parts)
+        return sum(
+            (size_of(part.source) if part.stop is None else part.stop) - part.start
+            for part in self.parts
+        )
 
     def blocks(self, tally: Counter | None = None) -> Iterator[str]:
-        """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that is longer, in front of a space.
+        """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that
+        is longer, in front of a space.
 
-        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or more than 1 MiB in which a line can't be cut.
+        `tally` counts what was cleaned. Raises: DataError if a file can't be read, or more than 1
+        MiB in which a line can't be cut.
         """
         tally = Counter() if tally is None else tally
         for raw in self.raw_blocks():
@@ -83,7 +93,8 @@ class Text:
 
 
 class RawBlock(NamedTuple):
-    """A block of a text before cleaning; whether it is the first of a file, and whether it is the last of its part."""
+    """A block of a text before cleaning; whether it is the first of a file, and whether it is the
+    last of its part."""
 
     data: bytes
     starts_file: bool
@@ -115,7 +126,8 @@ class RawBlock(NamedTuple):
 
 
 def pieces(block: str) -> tuple[list[str], list[int]]:
-    """The lines of a block, long ones cut in front of spaces, and the indices of the pieces after which the line goes on.
+    """The lines of a block, long ones cut in front of spaces, and the indices of the pieces after
+    which the line goes on.
 
     A piece that continues a line begins with its spaces.
     """
@@ -128,7 +140,9 @@ def pieces(block: str) -> tuple[list[str], list[int]]:
     short: list[str] = []
     short_goes_on: list[int] = []
     for i, text in enumerate(texts):
-        while len(text) > PIECE_CHARACTERS and (cut := _before_a_space(text, " ", PIECE_CHARACTERS)):
+        while len(text) > PIECE_CHARACTERS and (
+            cut := _before_a_space(text, " ", PIECE_CHARACTERS)
+        ):
             short_goes_on.append(len(short))
             short.append(text[:cut])
             text = text[cut:]
@@ -139,7 +153,8 @@ def pieces(block: str) -> tuple[list[str], list[int]]:
 
 
 def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
-    """Where a line can be cut: in front of spaces with something else on both sides, the last ones before `limit` or else the next; 0: nowhere."""
+    """Where a line can be cut: in front of spaces with something else on both sides, the last ones
+    before `limit` or else the next; 0: nowhere."""
     body = text.rstrip(space)
     first = len(body) - len(body.lstrip(space))
     found = body.rfind(space, first, limit)
@@ -168,12 +183,19 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
         with opened(source) as file:
             file.seek(start)
             data, at, ready = b"", start, None  # ready: a block that may be the last
-            while chunk := file.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))):
+            while chunk := file.read(
+                BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))
+            ):
                 data += chunk
                 if (run := _long_run(data)) is not None:
-                    size = f"{MAX_RUN_BYTES >> 20} MiB without the end of a word or a line, from byte {at + run:,} on"
+                    size = (
+                        f"{MAX_RUN_BYTES >> 20} MiB without the end of a word or a line, from byte"
+                        f" {at + run:,} on"
+                    )
                     raise DataError(f"text {name} has more than {size}: break it into lines")
-                if cut := data.rfind(b"\n") + 1 or _before_a_space(data.rstrip(b"\r"), b" ", len(data)):
+                if cut := data.rfind(b"\n") + 1 or _before_a_space(
+                    data.rstrip(b"\r"), b" ", len(data)
+                ):
                     if ready is not None:
                         yield ready
                     ready = RawBlock(data[:cut], at == 0, False)
@@ -187,13 +209,16 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
 
 
 def _long_run(data: bytes) -> int | None:
-    """Where more than MAX_RUN_BYTES begin in which a line can't be cut: all spaces, or none, and no line end. None if nowhere.
+    """Where more than MAX_RUN_BYTES begin in which a line can't be cut: all spaces, or none, and
+    no line end. None if nowhere.
 
     Such a run covers one of the windows that are looked at whole.
     """
     step = MAX_RUN_BYTES // 2
     for i in range(0, len(data) - step + 1, step):
-        if data.find(b"\n", i, i + step) < 0 and (data.find(b" ", i, i + step) < 0 or not data[i : i + step].strip(b" ")):
+        if data.find(b"\n", i, i + step) < 0 and (
+            data.find(b" ", i, i + step) < 0 or not data[i : i + step].strip(b" ")
+        ):
             found = re.search(rb"[^ \n]{%d}| {%d}" % (MAX_RUN_BYTES + 1, MAX_RUN_BYTES + 1), data)
             return found.start() if found else None
     return None
@@ -230,7 +255,12 @@ def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
             places.append((i, offset))
     places.append((len(paths) - 1, None))
     return [
-        Text(tuple(Part(paths[k], start if k == i else 0, stop if k == j else None) for k in range(i, j + 1)))
+        Text(
+            tuple(
+                Part(paths[k], start if k == i else 0, stop if k == j else None)
+                for k in range(i, j + 1)
+            )
+        )
         for (i, start), (j, stop) in itertools.pairwise(places)
     ]
 
@@ -246,7 +276,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Three splits of text; `symbols` of the text stay one piece each; `note` tells what the text depends on."""
+    """Three splits of text; `symbols` of the text stay one piece each; `note` tells what the text
+    depends on."""
 
     name: str
     texts: dict[str, Text]
@@ -275,17 +306,25 @@ def measure(text: Text, progress: Callable[[int, str], None] = lambda bytes_, wh
 
 
 def fingerprint(sha256: dict[str, str]) -> str:
-    """One SHA-256 for the three splits: that of the lines `sha256sum train.txt valid.txt test.txt` prints for the cleaned texts."""
-    return hashlib.sha256("".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()).hexdigest()
+    """One SHA-256 for the three splits: that of the lines `sha256sum train.txt valid.txt test.txt`
+    prints for the cleaned texts."""
+    return hashlib.sha256(
+        "".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()
+    ).hexdigest()
 
 
-Found = tuple[str, list[Path] | dict[str, Path]]  # the name of a text, and its files: all in order, or one a split
+# the name of a text, and its files: all in order, or one a split
+Found = tuple[str, list[Path] | dict[str, Path]]
 
 
-def own(input_text: str, fractions: Sequence[float], find: Callable[[str], Found] | None = None) -> Corpus:
-    """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are; else all *.txt of a directory; or a glob.
+def own(
+    input_text: str, fractions: Sequence[float], find: Callable[[str], Found] | None = None
+) -> Corpus:
+    """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are;
+    else all *.txt of a directory; or a glob.
 
-    Without splits, `fractions` of all lines become train, valid and test, in this order, each in one piece.
+    Without splits, `fractions` of all lines become train, valid and test, in this order, each in
+    one piece.
     find: how its name and its files are found, where they are not on this machine.
     Raises: DataError if there is no such text.
     """
@@ -301,12 +340,14 @@ def own(input_text: str, fractions: Sequence[float], find: Callable[[str], Found
 
 
 def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[str, Path]:
-    """The .txt files of a directory, or the three of them that are its splits. Raises: DataError if there are none, or not all three."""
+    """The .txt files of a directory, or the three of them that are its splits. Raises: DataError
+    if there are none, or not all three."""
     splits = {split: path for split in SPLITS for path in found if path.name == f"{split}.txt"}
     if 0 < len(splits) < len(SPLITS):
         missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
         raise DataError(
-            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not {missing}: give all three, or other names"
+            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not"
+            f" {missing}: give all three, or other names"
         )
     if not found:
         raise DataError(f"input_text {input_text} is a directory without a .txt file")
@@ -322,8 +363,12 @@ def _find(input_text: str) -> Found:
         if not path.is_file():
             raise DataError(f"input_text {input_text} is neither a regular file nor a directory")
         return path.stem, [path]
-    found = sorted(Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file())
+    found = sorted(
+        Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()
+    )
     if not found:
-        raise DataError(f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes")
+        raise DataError(
+            f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes"
+        )
     literal = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])
     return Path(*literal).resolve().name or "text", found

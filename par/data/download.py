@@ -1,9 +1,12 @@
-"""A file that is known by its digest, fetched from the first of several URLs that has it, or not at all.
+"""A file that is known by its digest, fetched from the first of several URLs that has it, or not
+at all.
 
-    data/raw/.NAME.partial   what has arrived, held by one process at a time; it outlives a kill, and the next attempt asks for the rest
+    data/raw/.NAME.partial   what has arrived, held by one process at a time; it outlives a kill,
+                             and the next attempt asks for the rest
     data/raw/NAME            appears when the digest is right, and is never replaced
 
-The digest decides what is right, not where the bytes came from: so a download is continued at any mirror, without a validator (If-Range), and
+The digest decides what is right, not where the bytes came from: so a download is continued at any
+mirror, without a validator (If-Range), and
 a partial file that turns out wrong is thrown away and fetched anew.
 """
 
@@ -30,7 +33,8 @@ from par.core import files
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import Progress, announce
 
-USER_AGENT = f"Mozilla/5.0 (compatible; par-transformer-xl/{__version__})"  # wikitext.smerity.com answers 403 to urllib's own
+# wikitext.smerity.com answers 403 to urllib's own
+USER_AGENT = f"Mozilla/5.0 (compatible; par-transformer-xl/{__version__})"
 TIMEOUT = 15.0  # seconds without an answer or a byte
 SLOWEST = 500  # bytes a second: less, over TIMEOUT, and the next mirror is tried
 ATTEMPTS = 5  # at one URL, as long as each is worth another
@@ -50,9 +54,11 @@ ALGORITHMS = {"sha256": "SHA-256", "sha1": "SHA-1"}
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A file known before it is there: name, size in bytes, digest `sha256:HEX` or `sha1:HEX`, and where it lies.
+    """A file known before it is there: name, size in bytes, digest `sha256:HEX` or `sha1:HEX`, and
+    where it lies.
 
-    Without `urls` it is only found in an archive or placed by hand; then the size may be an upper bound.
+    Without `urls` it is only found in an archive or placed by hand; then the size may be an upper
+    bound.
     """
 
     name: str
@@ -72,7 +78,8 @@ class Known:
         return "" if found == value else f"its {ALGORITHMS[algorithm]} is {found}, not {value}"
 
     def misfit(self, path: Path) -> str:
-        """Why the file at a path is not this one: its digest beside the known one, or what keeps it from being read; else an empty text."""
+        """Why the file at a path is not this one: its digest beside the known one, or what keeps
+        it from being read; else an empty text."""
         try:
             with open(path, "rb") as file:
                 return self.differs(file)
@@ -80,9 +87,13 @@ class Known:
             return f"it can't be read ({error.strerror})"
 
     def check(self, path: Path) -> Path:
-        """Returns the path. Raises: DataError, with both digests, if it holds another file or can't be read."""
+        """Returns the path. Raises: DataError, with both digests, if it holds another file or
+        can't be read."""
         if misfit := self.misfit(path):
-            raise DataError(f"{path} is another file than expected: {misfit}; move it away, or see data/README.md for what belongs there")
+            raise DataError(
+                f"{path} is another file than expected: {misfit}; move it away, or see"
+                " data/README.md for what belongs there"
+            )
         return path
 
 
@@ -94,7 +105,8 @@ class _Failed(Exception):
     """One attempt at one URL; `again` if another one there may do better."""
 
     def __init__(self, reason: object, again: bool = False):
-        line = " ".join(str(reason).split())[:200]  # a server may have written it: no control character reaches the terminal
+        # a server may have written it: no control character reaches the terminal
+        line = " ".join(str(reason).split())[:200]
         super().__init__("".join(char if char.isprintable() else "?" for char in line))
         self.again = again
 
@@ -103,18 +115,26 @@ def check_url(url: str) -> None:
     """Raises: UsageError unless it is http://HOST/..., https://HOST/... or file:///PATH."""
     try:
         parts = urlsplit(url)
-        fits = bool(parts.netloc) if parts.scheme in ("http", "https") else parts.scheme == "file" and parts.netloc in ("", "localhost")
+        fits = (
+            bool(parts.netloc)
+            if parts.scheme in ("http", "https")
+            else parts.scheme == "file" and parts.netloc in ("", "localhost")
+        )
         fits = fits and (parts.scheme != "file" or parts.path.startswith("/"))
     except ValueError:
         fits = False
     if not fits:
-        raise UsageError(f"a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is {url!r}")
+        raise UsageError(
+            f"a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is {url!r}"
+        )
 
 
 def fetch(known: Known, urls: Sequence[str], folder: Path, timeout: float = TIMEOUT) -> Path:
-    """The file `folder`/NAME, downloaded unless it is there. Each URL that fails is one line on stderr. `timeout` in seconds.
+    """The file `folder`/NAME, downloaded unless it is there. Each URL that fails is one line on
+    stderr. `timeout` in seconds.
 
-    Raises: Unavailable if no URL has it; DataError if another file is there; ResourceError if the disk takes no more; StoppedError when interrupted.
+    Raises: Unavailable if no URL has it; DataError if another file is there; ResourceError if the
+    disk takes no more; StoppedError when interrupted.
     """
     path = Path(folder) / known.name
     try:
@@ -126,16 +146,27 @@ def fetch(known: Known, urls: Sequence[str], folder: Path, timeout: float = TIME
                     keep(file, path)
                     return path
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped while {known.name} was downloaded: what has arrived is kept, and the same command again continues") from None
-    by_hand = f"place it there by hand ({', '.join([f'{known.size:,} bytes', str(known), *known.urls[:1]])})"
-    raise Unavailable(f"{path} can't be downloaded, for the reasons above: {by_hand}, or name a mirror with --mirror=URL; see data/README.md")
+        raise StoppedError(
+            f"stopped while {known.name} was downloaded: what has arrived is kept, and the same"
+            " command again continues"
+        ) from None
+    by_hand = (
+        "place it there by hand"
+        f" ({', '.join([f'{known.size:,} bytes', str(known), *known.urls[:1]])})"
+    )
+    raise Unavailable(
+        f"{path} can't be downloaded, for the reasons above: {by_hand}, or name a mirror with"
+        " --mirror=URL; see data/README.md"
+    )
 
 
 @contextlib.contextmanager
 def partial(path: Path, size: int) -> Iterator[io.FileIO]:
-    """The open partial file of `path`, for appending, held by this process alone; while another one holds it, waits. Left empty, it is removed.
+    """The open partial file of `path`, for appending, held by this process alone; while another
+    one holds it, waits. Left empty, it is removed.
 
-    Raises: ResourceError, naming the path and the `size` in bytes that it needs, if the disk takes no more.
+    Raises: ResourceError, naming the path and the `size` in bytes that it needs, if the disk takes
+    no more.
     """
     try:
         with _held(path) as file:
@@ -213,14 +244,18 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
             clear(file)
             raise _Failed(difference, again=resumed > 0)
         except _Failed as failure:
-            announce(f"{url}: {failure}{', so what arrived before is thrown away' if resumed and not _size(file) else ''}")
+            announce(
+                f"{url}:"
+                f" {failure}{', so what arrived before is thrown away' if resumed and not _size(file) else ''}"
+            )
             if not failure.again:
                 return False
     return False
 
 
 def _receive(url: str, known: Known, file: io.FileIO, timeout: float) -> None:
-    """Completes the partial file from one URL, without a look at what it holds. Raises: _Failed."""
+    """Completes the partial file from one URL, without a look at what it holds. Raises:
+    _Failed."""
     offset = _size(file)
     announce(f"downloading {url}" + (f" from byte {offset:,} on" if offset else ""))
     with _open(url, offset, file, timeout) as response:
@@ -244,12 +279,17 @@ def _receive(url: str, known: Known, file: io.FileIO, timeout: float) -> None:
 
 def _open(url: str, offset: int, file: io.FileIO, timeout: float) -> Any:
     """The response to a request for all bytes from `offset` on."""
-    if url.startswith("file:") and not os.path.isfile(urllib.request.url2pathname(urlsplit(url).path)):  # a pipe would block
+    # a pipe would block
+    if url.startswith("file:") and not os.path.isfile(
+        urllib.request.url2pathname(urlsplit(url).path)
+    ):
         raise _Failed("no such file")
     opener = urllib.request.OpenerDirector()
     for handler in HANDLERS:
         opener.add_handler(handler())
-    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"} | (
+        {"Range": f"bytes={offset}-"} if offset else {}
+    )
     try:
         with _network(timeout):
             return opener.open(urllib.request.Request(url, headers=headers), timeout=timeout)
@@ -257,11 +297,14 @@ def _open(url: str, offset: int, file: io.FileIO, timeout: float) -> Any:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
                 clear(file)
-            raise _Failed(f"answers {error.code} {error.reason}", again=bool(offset) and not _size(file)) from None
+            raise _Failed(
+                f"answers {error.code} {error.reason}", again=bool(offset) and not _size(file)
+            ) from None
 
 
 def _accept(response: Any, known: Known, file: io.FileIO) -> int:
-    """Where in the file the response begins; the partial file is cut back to it. Raises: _Failed if it is no answer to what was asked."""
+    """Where in the file the response begins; the partial file is cut back to it. Raises: _Failed
+    if it is no answer to what was asked."""
     if response.headers.get_content_type() == "text/html":
         raise _Failed("answers with a web page")
     offset, length = _size(file), response.headers.get("Content-Length", "")
@@ -270,7 +313,9 @@ def _accept(response: Any, known: Known, file: io.FileIO) -> int:
             raise _Failed(f"has {length} bytes, not {known.size}")
         clear(file)
         return 0
-    ranges = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    ranges = re.fullmatch(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+    )
     if ranges and ranges[2] not in ("*", str(known.size)):
         raise _Failed(f"has {ranges[2]} bytes, not {known.size}")
     if not ranges or ranges[1] != str(offset):
@@ -286,7 +331,8 @@ def _read(response: Any, timeout: float, again: bool) -> bytes:
 
 @contextlib.contextmanager
 def _network(timeout: float, again: bool = False) -> Iterator[None]:
-    """Turns what a broken connection or a broken answer raises into _Failed; an HTTP status stays an HTTPError."""
+    """Turns what a broken connection or a broken answer raises into _Failed; an HTTP status stays
+    an HTTPError."""
     try:
         yield
     except urllib.error.HTTPError:
@@ -295,4 +341,6 @@ def _network(timeout: float, again: bool = False) -> Iterator[None]:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise _Failed(f"does not answer within {timeout:g} s", again) from None
-        raise _Failed(getattr(reason, "strerror", None) or reason or type(reason).__name__, again) from None
+        raise _Failed(
+            getattr(reason, "strerror", None) or reason or type(reason).__name__, again
+        ) from None

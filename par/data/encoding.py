@@ -1,6 +1,7 @@
 """Text -> token ids on disk, on all cores, in bounded memory.
 
-This process reads and cleans the text block by block; worker processes turn blocks into ids, and the results are written down in order, so that
+This process reads and cleans the text block by block; worker processes turn blocks into ids, and
+the results are written down in order, so that
 they do not depend on how many there are. At most two blocks a worker are under way at once.
 """
 
@@ -28,7 +29,8 @@ from par.data.corpus import BLOCK_BYTES, RawBlock, Text
 from par.data.shards import ShardedTokens
 from par.data.tokenizer import Tokenizer
 
-_IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])  # U+3000 is the last white space of Unicode
+# U+3000 is the last white space of Unicode
+_IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])
 BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
 
 
@@ -50,7 +52,9 @@ class TokenFile:
     def __getitem__(self, part: slice) -> np.ndarray:
         """Ids [stop - start] int32."""
         start, stop, _ = part.indices(self._length)
-        ids = np.fromfile(self.path, self.dtype, count=max(stop - start, 0), offset=start * self.dtype.itemsize)
+        ids = np.fromfile(
+            self.path, self.dtype, count=max(stop - start, 0), offset=start * self.dtype.itemsize
+        )
         return ids.astype(np.int32) if self.new_ids is None else self.new_ids[ids]
 
     def renumbered(self, new_ids: np.ndarray) -> TokenFile:
@@ -60,7 +64,8 @@ class TokenFile:
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A split as ids: the stream, and how often each id occurs in it [V]; counts of its cleaned text, line ends included, and its SHA-256."""
+    """A split as ids: the stream, and how often each id occurs in it [V]; counts of its cleaned
+    text, line ends included, and its SHA-256."""
 
     tokens: TokenFile | ShardedTokens
     counts: np.ndarray
@@ -74,20 +79,28 @@ class Encoded:
     def renumbered(self, old_ids: np.ndarray) -> Encoded:
         """The same stream with id `old_ids[i]` called i."""
         new_ids = np.argsort(old_ids).astype(np.int32)
-        return dataclasses.replace(self, tokens=self.tokens.renumbered(new_ids), counts=self.counts[old_ids])
+        return dataclasses.replace(
+            self, tokens=self.tokens.renumbered(new_ids), counts=self.counts[old_ids]
+        )
 
 
 class Encoder:
-    """A tokenizer at work in `workers` processes (0: one a core), as far as a text of `size` bytes is worth them. To be used in a `with`."""
+    """A tokenizer at work in `workers` processes (0: one a core), as far as a text of `size` bytes
+    is worth them. To be used in a `with`."""
 
     def __init__(self, model: bytes, size: int, workers: int = 0):
-        wanted = min(workers or len(os.sched_getaffinity(0)), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES)))
+        wanted = min(
+            workers or len(os.sched_getaffinity(0)), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES))
+        )
         self._workers, self._pool, self._tokenizer = max(wanted, 1), None, Tokenizer(model)
         self._dtype = id_type(self._tokenizer.vocab_size)
         if wanted > 1:
             context = multiprocessing.get_context("spawn")
-            self._pool = concurrent.futures.ProcessPoolExecutor(wanted, context, _start_worker, (model,))
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # workers inherit it: to stop is the parent's business
+            self._pool = concurrent.futures.ProcessPoolExecutor(
+                wanted, context, _start_worker, (model,)
+            )
+            # workers inherit it: to stop is the parent's business
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
             self._pool.submit(os.getpid)  # starts the workers
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -98,9 +111,20 @@ class Encoder:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def encode(self, text: Text, path: Path, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Encoded:
-        """Writes the ids of a text to `path`. Raises: ResourceError if the disk is full, or a worker was ended by the system."""
-        digest, counts, totals, cleaned = hashlib.sha256(), np.zeros([self._tokenizer.vocab_size], np.int64), np.zeros([4], np.int64), Counter()
+    def encode(
+        self,
+        text: Text,
+        path: Path,
+        progress: Callable[[int, str], None] = lambda bytes_, what: None,
+    ) -> Encoded:
+        """Writes the ids of a text to `path`. Raises: ResourceError if the disk is full, or a
+        worker was ended by the system."""
+        digest, counts, totals, cleaned = (
+            hashlib.sha256(),
+            np.zeros([self._tokenizer.vocab_size], np.int64),
+            np.zeros([4], np.int64),
+            Counter(),
+        )
         with open(path, "wb", buffering=0) as file:
             for raw, result in self._results(text.raw_blocks()):
                 digest.update(raw if result.cleaned is None else result.cleaned)
@@ -112,9 +136,13 @@ class Encoder:
                     while ids:
                         ids = ids[file.write(ids) :]
                 except OSError as error:
-                    raise files.refused(path, int(counts.sum()) * self._dtype.itemsize, error) from None
+                    raise files.refused(
+                        path, int(counts.sum()) * self._dtype.itemsize, error
+                    ) from None
                 progress(len(raw), "")
-        return Encoded(TokenFile(path, self._dtype), counts, *totals.tolist(), digest.hexdigest(), cleaned)
+        return Encoded(
+            TokenFile(path, self._dtype), counts, *totals.tolist(), digest.hexdigest(), cleaned
+        )
 
     def _results(self, blocks: Iterator[RawBlock]) -> Iterator[tuple[bytes, EncodedBlock]]:
         """The bytes of each block with what `encode_block` makes of it, in order."""
@@ -130,7 +158,10 @@ class Encoder:
                 data, result = under_way.popleft()
                 yield data, result()
         except BrokenProcessPool:
-            raise ResourceError("a worker process was ended by the system, out of memory as a rule: give fewer --workers") from None
+            raise ResourceError(
+                "a worker process was ended by the system, out of memory as a rule: give fewer"
+                " --workers"
+            ) from None
 
     def _submit(self, block: RawBlock, continues: bool) -> Callable[[], EncodedBlock]:
         if self._pool is None:
@@ -139,7 +170,8 @@ class Encoder:
 
 
 class EncodedBlock(NamedTuple):
-    """Ids [N] int32; lines, words, characters and bytes; the cleaned bytes, None if nothing was cleaned; what was."""
+    """Ids [N] int32; lines, words, characters and bytes; the cleaned bytes, None if nothing was
+    cleaned; what was."""
 
     ids: np.ndarray
     sizes: tuple[int, int, int, int]
@@ -171,7 +203,9 @@ def _start_worker(model: bytes) -> None:
     """A worker ends when its parent is gone, even killed."""
     global _of_worker
     parent = multiprocessing.parent_process().sentinel
-    threading.Thread(target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True).start()
+    threading.Thread(
+        target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True
+    ).start()
     _of_worker = Tokenizer(model)
 
 

@@ -32,7 +32,8 @@ class RecordFile:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Counts of the whole text of the split, a line end as a word and as a character; `dropped` of its tokens are in no window (train only)."""
+    """Counts of the whole text of the split, a line end as a word and as a character; `dropped` of
+    its tokens are in no window (train only)."""
 
     steps: int
     tokens: int
@@ -46,7 +47,8 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusId:
-    """Which text it was: name, SHA-256 of the cleaned text (par/data/corpus.py), and a note such as the CPython version."""
+    """Which text it was: name, SHA-256 of the cleaned text (par/data/corpus.py), and a note such
+    as the CPython version."""
 
     name: str
     sha256: str
@@ -55,7 +57,8 @@ class CorpusId:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says. `cleaning` counts what was cleaned (`corpus.CLEANING`); `settings` is the DataConfig with base names for paths."""
+    """What manifest.json says. `cleaning` counts what was cleaned (`corpus.CLEANING`); `settings`
+    is the DataConfig with base names for paths."""
 
     schema: int
     batch_size: int
@@ -78,12 +81,16 @@ class Manifest:
 def load(data_dir: str | Path) -> Manifest:
     """Reads and checks manifest.json; `verify` checks the files against it.
 
-    Raises: DataError if it is missing or damaged, has unknown or missing keys, wrong types, or figures that contradict each other.
+    Raises: DataError if it is missing or damaged, has unknown or missing keys, wrong types, or
+    figures that contradict each other.
     """
     path = Path(data_dir) / "manifest.json"
     value = files.read_json(path, "data manifest", MAX_BYTES)
     if not schema.is_schema(value, SCHEMA):
-        raise DataError(f"data manifest {path} has schema {value.get('schema')!r}, but this program reads {SCHEMA}: {AGAIN}")
+        raise DataError(
+            f"data manifest {path} has schema {value.get('schema')!r}, but this program reads"
+            f" {SCHEMA}: {AGAIN}"
+        )
     try:
         manifest = schema.read(Manifest, value, str(path))
     except UsageError as error:
@@ -101,7 +108,9 @@ def _contradiction(manifest: Manifest) -> str:
         return f"settings: {error}"
     for name in ("batch_size", "seq_len", "lowercase"):
         if getattr(settings, name) != getattr(manifest, name):
-            return f"{name} is {getattr(manifest, name)}, but {getattr(settings, name)} in settings"
+            return (
+                f"{name} is {getattr(manifest, name)}, but {getattr(settings, name)} in settings"
+            )
     if not manifest.vocab_size:
         return "vocab_size is 0, so no token has an id"
     if manifest.vocab_size > (most := settings.vocab_size or MAX_VOCAB_SIZE):
@@ -114,49 +123,87 @@ def _contradiction(manifest: Manifest) -> str:
         return f"cleaning counts {odd[0][:80]!r}, but only {', '.join(CLEANING)} can be cleaned"
     try:
         schema.check_name(manifest.name, "the corpus' name")
-        for where, text in (("tokenizer", manifest.tokenizer_sha256), ("counts", manifest.counts_sha256), ("corpus", manifest.corpus.sha256)):
+        for where, text in (
+            ("tokenizer", manifest.tokenizer_sha256),
+            ("counts", manifest.counts_sha256),
+            ("corpus", manifest.corpus.sha256),
+        ):
             schema.check_sha256(text, f"{where}:")
         for file in (file for split in manifest.splits.values() for file in split.files):
             schema.check_sha256(file.sha256, f"{file.name[:80]}:")
     except UsageError as error:
         return str(error)
-    return next((problem for name, split in manifest.splits.items() if (problem := _odd_split(name, split, settings))), "") or _odd_sizes(manifest)
+    return next(
+        (
+            problem
+            for name, split in manifest.splits.items()
+            if (problem := _odd_split(name, split, settings))
+        ),
+        "",
+    ) or _odd_sizes(manifest)
 
 
 def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
     """What can't be true of a split, or ''."""
     steps, dropped = cut(split.tokens, settings, name)
     if (split.steps, split.dropped) != (steps, dropped) or steps < 1:
-        return f"{name} has {split.tokens} tokens, which make {steps} steps and drop {dropped}, not {split.steps} and {split.dropped}"
+        return (
+            f"{name} has {split.tokens} tokens, which make {steps} steps and drop {dropped}, not"
+            f" {split.steps} and {split.dropped}"
+        )
     if [(file.name, file.steps) for file in split.files] != shares(name, steps, settings.shards):
         return f"{name} has other files than {steps} steps in {settings.shards} shards make"
-    sizes = {"lines": split.lines, "words": split.words, "characters": split.characters, "bytes": split.bytes}
-    rising = list(sizes.values())  # a line end is a word, a word has a character, a character has 1 to 4 bytes
+    sizes = {
+        "lines": split.lines,
+        "words": split.words,
+        "characters": split.characters,
+        "bytes": split.bytes,
+    }
+    # a line end is a word, a word has a character, a character has 1 to 4 bytes
+    rising = list(sizes.values())
     if rising != sorted(rising) or not split.words or split.bytes > 4 * split.characters:
-        return f"{name} can't have {', '.join(f'{count} {what}' for what, count in sizes.items())}: each is at most the next, bytes 4 a character"
+        return (
+            f"{name} can't have {', '.join(f'{count} {what}' for what, count in sizes.items())}:"
+            " each is at most the next, bytes 4 a character"
+        )
     return ""
 
 
 def _odd_sizes(manifest: Manifest) -> str:
-    """What can't be true of the sizes of the record files, or '': a record is as long as any other, and holds more than its window."""
+    """What can't be true of the sizes of the record files, or '': a record is as long as any
+    other, and holds more than its window."""
     window_bytes = 4 * manifest.batch_size * (manifest.seq_len + 1)
     all_files = [file for split in manifest.splits.values() for file in split.files]
     if short := next((file for file in all_files if file.size < file.steps * window_bytes), None):
-        return f"{short.name} has {short.size} bytes, too few for its {short.steps} steps of {window_bytes} bytes each"
+        return (
+            f"{short.name} has {short.size} bytes, too few for its {short.steps} steps of"
+            f" {window_bytes} bytes each"
+        )
     first = all_files[0]
-    if other := next((file for file in all_files if file.size * first.steps != first.size * file.steps), None):
-        return f"{first.name} has {first.size} bytes for {first.steps} steps, but {other.name} {other.size} for {other.steps}"
+    if other := next(
+        (file for file in all_files if file.size * first.steps != first.size * file.steps), None
+    ):
+        return (
+            f"{first.name} has {first.size} bytes for {first.steps} steps, but {other.name}"
+            f" {other.size} for {other.steps}"
+        )
     return ""
 
 
 def cut(tokens: int, settings: DataConfig, split: str) -> tuple[int, int]:
     """Steps of a split of so many tokens, and how many tokens are in none of them."""
-    steps = windows.num_steps(tokens, settings.batch_size, settings.seq_len, padded=split != "train")
+    steps = windows.num_steps(
+        tokens, settings.batch_size, settings.seq_len, padded=split != "train"
+    )
     kept = min(tokens, steps * settings.batch_size * settings.seq_len + 1) if steps else 0
     return steps, tokens - kept
 
 
 def shares(split: str, steps: int, shards: int) -> list[tuple[str, int]]:
-    """Name and number of steps of each file: even shares, the first ones one longer; never a file without a step."""
+    """Name and number of steps of each file: even shares, the first ones one longer; never a file
+    without a step."""
     shards = min(shards, steps)
-    return [(f"{split}/part-{i:05d}-of-{shards:05d}.tfrecord", steps // shards + (i < steps % shards)) for i in range(shards)]
+    return [
+        (f"{split}/part-{i:05d}-of-{shards:05d}.tfrecord", steps // shards + (i < steps % shards))
+        for i in range(shards)
+    ]

@@ -1,6 +1,7 @@
 """The corpora that have a name. Imports nothing of what it reads.
 
-WikiText is looked for where it may have been placed, else downloaded; every file is checked by its digest before it is opened, and another one
+WikiText is looked for where it may have been placed, else downloaded; every file is checked by its
+digest before it is opened, and another one
 of its name is passed over. data/README.md tells where the digests come from.
 """
 
@@ -29,21 +30,27 @@ LICENCES = {  # what is shared of a corpus, or made of it, has to keep them
     "python-docs": "PSF License Agreement (docs.python.org/3/license.html)",
     **dict.fromkeys(
         ("wikitext-2", "wikitext-2-small", "wikitext-103"),
-        "Creative Commons Attribution-ShareAlike 3.0; authors: the contributors of Wikipedia (Merity et al. 2016, arXiv 1609.07843)",
+        "Creative Commons Attribution-ShareAlike 3.0; authors: the contributors of Wikipedia"
+        " (Merity et al. 2016, arXiv 1609.07843)",
     ),
 }
 RAW = DATA / "raw"  # where downloads go; files placed by hand may lie in either
 
 
 def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIMEOUT) -> Corpus:
-    """A corpus of `NAMED`; `mirrors` are URLs that are tried before the known ones: of one of its files, or of a directory with them.
-    timeout: seconds that each URL is given to answer, and then to go on.
+    """A corpus of `NAMED`; `mirrors` are URLs that are tried before the known ones: of one of its
+    files, or of a directory with them. timeout: seconds that each URL is given to answer, and then
+    to go on.
 
-    Raises: UsageError for another name or a mirror that is no URL; DataError if its files can't be had or are not what they should be;
+    Raises: UsageError for another name or a mirror that is no URL; DataError if its files can't be
+    had or are not what they should be;
     ResourceError if the disk is full.
     """
     if name not in NAMED:
-        raise UsageError(f"corpus {name!r} does not exist: choose one of {', '.join(NAMED)}, or give your own text by --input_text")
+        raise UsageError(
+            f"corpus {name!r} does not exist: choose one of {', '.join(NAMED)}, or give your own"
+            " text by --input_text"
+        )
     for mirror in mirrors:
         download.check_url(mirror)
     return NAMED[name](mirrors, timeout)
@@ -53,10 +60,13 @@ def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIME
 
 
 def python_docs(stdlib: Path | None = None) -> Corpus:
-    """The language reference and the docstrings that every CPython carries: about 2 MB of English, without a download.
+    """The language reference and the docstrings that every CPython carries: about 2 MB of English,
+    without a download.
 
-    A document is a topic of pydoc_data, or all docstrings of a module in their order. One in 20 documents is for valid, one in 20 for
-    test, by a hash of its name, so that a document is in the same split in every version of CPython. The hash's key 342 makes the two
+    A document is a topic of pydoc_data, or all docstrings of a module in their order. One in 20
+    documents is for valid, one in 20 for
+    test, by a hash of its name, so that a document is in the same split in every version of
+    CPython. The hash's key 342 makes the two
     splits 5 % of the bytes each, in 3.11 and in 3.13.
     """
     stdlib = Path(stdlib or sysconfig.get_path("stdlib"))
@@ -66,8 +76,15 @@ def python_docs(stdlib: Path | None = None) -> Corpus:
         split = {0: "valid", 1: "test"}.get(share, "train")
         documents[split].append(text.encode("utf-8", "replace"))
     if not all(documents.values()):
-        raise DataError(f"this Python has no sources in {stdlib}: python-docs needs them; give your own text by --input_text")
-    return Corpus("python-docs", {split: Text.of(b"".join(parts)) for split, parts in documents.items()}, note=f"CPython {platform.python_version()}")
+        raise DataError(
+            f"this Python has no sources in {stdlib}: python-docs needs them; give your own text"
+            " by --input_text"
+        )
+    return Corpus(
+        "python-docs",
+        {split: Text.of(b"".join(parts)) for split, parts in documents.items()},
+        note=f"CPython {platform.python_version()}",
+    )
 
 
 def _topics(stdlib: Path) -> Iterator[tuple[str, str]]:
@@ -79,11 +96,23 @@ def _topics(stdlib: Path) -> Iterator[tuple[str, str]]:
                 yield f"topic/{name}", f"{text.strip()}\n\n"
 
 
-SKIPPED = {"test", "tests", "idlelib", "turtledemo", "lib2to3", "site-packages", "dist-packages", "__pycache__", "pydoc_data", "lib-dynload"}
+SKIPPED = {
+    "test",
+    "tests",
+    "idlelib",
+    "turtledemo",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "pydoc_data",
+    "lib-dynload",
+}
 
 
 def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Path and docstrings of each module of the standard library, sorted by path; a docstring that was there before is left out."""
+    """Path and docstrings of each module of the standard library, sorted by path; a docstring that
+    was there before is left out."""
     seen = set()
     modules = sorted(path.relative_to(stdlib).as_posix() for path in stdlib.rglob("*.py"))
     for module in modules:
@@ -100,7 +129,11 @@ def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
 
 def _definitions(tree: ast.Module) -> list[ast.AST]:
     """The module, its classes and functions, wherever they are, in the order of the source."""
-    inner = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    inner = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     return [tree, *sorted(inner, key=lambda node: (node.lineno, node.col_offset))]
 
 
@@ -127,7 +160,9 @@ class Published:
 
 PYTORCH = "https://raw.githubusercontent.com/pytorch/examples/acc295dc7b90714f1bf47f06004fc19a7fe235c4/word_language_model/data/wikitext-2"
 SMERITY = "https://wikitext.smerity.com"
-WAYBACK = "https://web.archive.org/web/2020id_/https://s3.amazonaws.com/research.metamind.io/wikitext"
+WAYBACK = (
+    "https://web.archive.org/web/2020id_/https://s3.amazonaws.com/research.metamind.io/wikitext"
+)
 
 WIKITEXT_2 = Published(
     "wikitext-2",
@@ -168,40 +203,79 @@ WIKITEXT_103 = Published(
         (f"{SMERITY}/wikitext-103-v1.zip", f"{WAYBACK}/wikitext-103-v1.zip"),
     ),
     {  # only their SHA-1 is known, and that they are no larger than this
-        "train": Known("wiki.train.tokens", 600_000_000, "sha1:b7497e2dfe77e72cfef5e3dbc61b7b53712ac211"),
-        "valid": Known("wiki.valid.tokens", 2_000_000, "sha1:c326ac59dc587676d58c422eb8a03e119582f92b"),
-        "test": Known("wiki.test.tokens", 2_000_000, "sha1:8a5befc548865cec54ed4273cf87dbbad60d1e47"),
+        "train": Known(
+            "wiki.train.tokens", 600_000_000, "sha1:b7497e2dfe77e72cfef5e3dbc61b7b53712ac211"
+        ),
+        "valid": Known(
+            "wiki.valid.tokens", 2_000_000, "sha1:c326ac59dc587676d58c422eb8a03e119582f92b"
+        ),
+        "test": Known(
+            "wiki.test.tokens", 2_000_000, "sha1:8a5befc548865cec54ed4273cf87dbbad60d1e47"
+        ),
     },
 )
 
 WIKITEXT_2_SMALL = {  # placed by hand
-    "train": Known("train.txt", 933_062, "sha256:6cd52eb55261e26c2998f8cc34ab92dbacdbfa1c0c53d0814830fb83f75561a7"),
-    "valid": Known("valid.txt", 65_635, "sha256:5c1f5d4c74b69543d5cc8af680e773745159ff08546105674f051511ea562765"),
-    "test": Known("test.txt", 122_984, "sha256:4a296f518623ca0069f272fc45b1c978ce46370c97db9c4c6b0571bdebfb04cb"),
+    "train": Known(
+        "train.txt",
+        933_062,
+        "sha256:6cd52eb55261e26c2998f8cc34ab92dbacdbfa1c0c53d0814830fb83f75561a7",
+    ),
+    "valid": Known(
+        "valid.txt",
+        65_635,
+        "sha256:5c1f5d4c74b69543d5cc8af680e773745159ff08546105674f051511ea562765",
+    ),
+    "test": Known(
+        "test.txt",
+        122_984,
+        "sha256:4a296f518623ca0069f272fc45b1c978ce46370c97db9c4c6b0571bdebfb04cb",
+    ),
 }
 
 
 def wikitext(published: Published, mirrors: Sequence[str], timeout: float) -> Corpus:
     """WikiText with its own splits."""
     paths = _files(published, SPLITS, mirrors, timeout, {})
-    return Corpus(published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",))
+    return Corpus(
+        published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",)
+    )
 
 
 def wikitext_2_small(mirrors: Sequence[str], timeout: float) -> Corpus:
     """WikiText-2's validation split divided by article: 48 / 6 / 6."""
     passed: dict[Path, str] = {}
-    parts = {split: _placed(known, (RAW / "wikitext-2-small",), passed) for split, known in WIKITEXT_2_SMALL.items()}
+    parts = {
+        split: _placed(known, (RAW / "wikitext-2-small",), passed)
+        for split, known in WIKITEXT_2_SMALL.items()
+    }
     if all(parts.values()):
         texts = {split: Text.of(path) for split, path in parts.items()}
     else:
         whole = _files(WIKITEXT_2, ("valid",), mirrors, timeout, passed)["valid"]
-        titles = [i for i, line in enumerate(Text.of(whole).pieces()) if re.fullmatch(r" = [^=].* = ", line)]
-        texts = dict(zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True))  # a blank line comes before each title
-    return Corpus("wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles")
+        titles = [
+            i
+            for i, line in enumerate(Text.of(whole).pieces())
+            if re.fullmatch(r" = [^=].* = ", line)
+        ]
+        # a blank line comes before each title
+        texts = dict(
+            zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True)
+        )
+    return Corpus(
+        "wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles"
+    )
 
 
-def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], timeout: float, passed: dict[Path, str]) -> dict[str, Path]:
-    """The files of the splits: placed, or out of the archive, which was placed or is downloaded; or downloaded one by one.
+def _files(
+    published: Published,
+    splits: Sequence[str],
+    mirrors: Sequence[str],
+    timeout: float,
+    passed: dict[Path, str],
+) -> dict[str, Path]:
+    """The files of the splits: placed, or out of the archive, which was placed or is downloaded;
+    or downloaded one by one.
 
     Raises: DataError if they can't be had; it names what was `passed` over, too.
     """
@@ -212,19 +286,27 @@ def _files(published: Published, splits: Sequence[str], mirrors: Sequence[str], 
     if missing := [known for split, known in wanted.items() if not found[split]]:
         try:
             for known in missing:
-                if (folder / known.name).exists():  # nothing is replaced: so this is told before a download
+                # nothing is replaced: so this is told before a download
+                if (folder / known.name).exists():
                     known.check(folder / known.name)
-            packed = _placed(published.archive, places, passed) or _download(published, missing, folder, mirrors, timeout)
+            packed = _placed(published.archive, places, passed) or _download(
+                published, missing, folder, mirrors, timeout
+            )
             if packed:
                 archive.extract(packed, published.name, missing, folder)
         except DataError as error:
-            others = ", ".join(f"{path} ({misfit})" for path, misfit in passed.items() if not str(error).startswith(f"{path} "))
+            others = ", ".join(
+                f"{path} ({misfit})"
+                for path, misfit in passed.items()
+                if not str(error).startswith(f"{path} ")
+            )
             raise DataError(f"{error}{f'; passed over: {others}' * bool(others)}") from None
     return {split: found[split] or folder / known.name for split, known in wanted.items()}
 
 
 def _placed(known: Known, places: Sequence[Path], passed: dict[Path, str]) -> Path | None:
-    """The file in the first of the places that has it; another one of its name goes to `passed`, with the reason.
+    """The file in the first of the places that has it; another one of its name goes to `passed`,
+    with the reason.
 
     WikiText-2 and WikiText-103 have files of the same names, and both may lie in `RAW` or `DATA`.
     """
@@ -237,16 +319,33 @@ def _placed(known: Known, places: Sequence[Path], passed: dict[Path, str]) -> Pa
     return None
 
 
-def _download(published: Published, members: Sequence[Known], folder: Path, mirrors: Sequence[str], timeout: float) -> Path | None:
-    """The archive; None if it could not be had, but its members could. The mirrors are asked for both before the known URLs are."""
+def _download(
+    published: Published,
+    members: Sequence[Known],
+    folder: Path,
+    mirrors: Sequence[str],
+    timeout: float,
+) -> Path | None:
+    """The archive; None if it could not be had, but its members could. The mirrors are asked for
+    both before the known URLs are."""
     names = {published.archive.name, *(known.name for known in published.members.values())}
     refusals = []
     for is_mirror in (True, False):
         for files, place in (([published.archive], RAW), (members, folder)):
-            urls = [[url for mirror in mirrors if (url := _at(mirror, known, names))] if is_mirror else known.urls for known in files]
-            if all(urls) and all(known.urls for known in files):  # without URLs a size is only a bound
+            urls = [
+                (
+                    [url for mirror in mirrors if (url := _at(mirror, known, names))]
+                    if is_mirror
+                    else known.urls
+                )
+                for known in files
+            ]
+            # without URLs a size is only a bound
+            if all(urls) and all(known.urls for known in files):
                 try:
-                    paths = [download.fetch(known, at, place, timeout) for known, at in zip(files, urls)]
+                    paths = [
+                        download.fetch(known, at, place, timeout) for known, at in zip(files, urls)
+                    ]
                     return paths[0] if place == RAW else None
                 except DataError as refusal:
                     refusals.append(refusal)

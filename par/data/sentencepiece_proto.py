@@ -1,7 +1,9 @@
 """SentencePiece's model file as protobuf messages.
 
-The sentencepiece package has a generated module of the same messages, but its version 0.2.3 refuses every protobuf before 7.36.1, and Apache Beam
-every protobuf from 7 on. Messages made from their fields at run time work with both, and with what TensorFlow takes. A test holds that these are the
+The sentencepiece package has a generated module of the same messages, but its version 0.2.3
+refuses every protobuf before 7.36.1, and Apache Beam
+every protobuf from 7 on. Messages made from their fields at run time work with both, and with what
+TensorFlow takes. A test holds that these are the
 package's fields: the same model gives the same bytes.
 """
 
@@ -12,10 +14,14 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 PACKAGE = "sentencepiece"
 ENUMS = {  # of a message: its enum's values
     "TrainerSpec": ("ModelType", {"UNIGRAM": 1, "BPE": 2, "WORD": 3, "CHAR": 4}),
-    "SentencePiece": ("Type", {"NORMAL": 1, "UNKNOWN": 2, "CONTROL": 3, "USER_DEFINED": 4, "BYTE": 6, "UNUSED": 5}),
+    "SentencePiece": (
+        "Type",
+        {"NORMAL": 1, "UNKNOWN": 2, "CONTROL": 3, "USER_DEFINED": 4, "BYTE": 6, "UNUSED": 5},
+    ),
 }
 FIELDS = {  # number, type (* repeated; a message's or an enum's by its name), name, default
-    "TrainerSpec": """
+    "TrainerSpec": (
+        """
         1 string* input
         7 string input_format
         2 string model_prefix
@@ -62,30 +68,40 @@ FIELDS = {  # number, type (* repeated; a message's or an enum's by its name), n
         49 bool train_extremely_large_corpus false
         50 bool enable_differential_privacy false
         51 float differential_privacy_noise_level 0
-        52 uint64 differential_privacy_clipping_threshold 0""",
-    "NormalizerSpec": """
+        52 uint64 differential_privacy_clipping_threshold 0"""
+    ),
+    "NormalizerSpec": (
+        """
         1 string name
         2 bytes precompiled_charsmap
         3 bool add_dummy_prefix true
         4 bool remove_extra_whitespaces true
         5 bool escape_whitespaces true
-        6 string normalization_rule_tsv""",
-    "SentencePiece": """
+        6 string normalization_rule_tsv"""
+    ),
+    "SentencePiece": (
+        """
         1 string piece
         2 float score
-        3 Type type NORMAL""",
-    "ModelProto": """
+        3 Type type NORMAL"""
+    ),
+    "ModelProto": (
+        """
         1 SentencePiece* pieces
         2 TrainerSpec trainer_spec
         3 NormalizerSpec normalizer_spec
-        5 NormalizerSpec denormalizer_spec""",
+        5 NormalizerSpec denormalizer_spec"""
+    ),
 }
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
 def schema() -> descriptor_pb2.FileDescriptorProto:
-    """The messages as protobuf describes them. All stand side by side: where one is nested in another is no part of a file's bytes."""
-    file = descriptor_pb2.FileDescriptorProto(name="par/sentencepiece_model.proto", package=PACKAGE, syntax="proto2")
+    """The messages as protobuf describes them. All stand side by side: where one is nested in
+    another is no part of a file's bytes."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="par/sentencepiece_model.proto", package=PACKAGE, syntax="proto2"
+    )
     for name, fields in FIELDS.items():
         message = file.message_type.add(name=name)
         message.extension_range.add(start=200, end=1 << 29)
@@ -110,8 +126,10 @@ def schema() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-_pool = descriptor_pool.DescriptorPool()  # of its own: the package's module, where it is imported, has the same names
+# of its own: the package's module, where it is imported, has the same names
+_pool = descriptor_pool.DescriptorPool()
 _pool.Add(schema())
 ModelProto, SentencePiece, TrainerSpec = (
-    message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in ("ModelProto", "SentencePiece", "TrainerSpec")
+    message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    for name in ("ModelProto", "SentencePiece", "TrainerSpec")
 )

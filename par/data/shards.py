@@ -1,8 +1,11 @@
-"""A text in shards that are encoded apart, and their token streams as the one stream again. What it means, not who does the work.
+"""A text in shards that are encoded apart, and their token streams as the one stream again. What
+it means, not who does the work.
 
-text     |---- shard 0 ----|---- shard 1 ----|-- shard 2 --|      cut at line ends, so that no id depends on where
+text     |---- shard 0 ----|---- shard 1 ----|-- shard 2 --|      cut at line ends, so that no id
+         depends on where
 ids       t0 ........ t417  t418 ...... t803  t804 .... t990
-starts    0                 418               804            991  prefix sums of the lengths: where a shard's ids are in the stream
+starts    0                 418               804            991  prefix sums of the lengths: where
+          a shard's ids are in the stream
 """
 
 from __future__ import annotations
@@ -14,14 +17,18 @@ import numpy as np
 from par.core.errors import DataError
 from par.data.corpus import Part, Text, opened, size_of
 
-Read = Callable[[int, int, int], np.ndarray]  # (shard, first, stop) -> its ids [stop - first], as they were written
+# (shard, first, stop) -> its ids [stop - first], as they were written
+Read = Callable[[int, int, int], np.ndarray]
 
 
 def shards(text: Text, size: int) -> list[Part]:
-    """The parts of a text in pieces that end at the first line end from `size` bytes on, or where their part does.
+    """The parts of a text in pieces that end at the first line end from `size` bytes on, or where
+    their part does.
 
-    Encoded one by one they give the ids of the whole. An exception are lines of more than `corpus.BLOCK_BYTES` (2 MiB), which are cut at spaces:
-    where a U+2581, or what case folding makes a space, stands beside such a cut. Raises: DataError if a file can't be read.
+    Encoded one by one they give the ids of the whole. An exception are lines of more than
+    `corpus.BLOCK_BYTES` (2 MiB), which are cut at spaces:
+    where a U+2581, or what case folding makes a space, stands beside such a cut. Raises: DataError
+    if a file can't be read.
     """
     return [piece for part in text.parts for piece in _pieces(part, size)]
 
@@ -34,7 +41,9 @@ def _pieces(part: Part, size: int) -> list[Part]:
             while end - at > size:
                 file.seek(at + size - 1)
                 cut = at + size - 1
-                while (line := file.readline(min(1 << 20, end - cut))) and not line.endswith(b"\n"):
+                while (line := file.readline(min(1 << 20, end - cut))) and not line.endswith(
+                    b"\n"
+                ):
                     cut += len(line)
                 cut += len(line)
                 if cut >= end:
@@ -52,7 +61,8 @@ def starts(lengths: list[int]) -> np.ndarray:
 
 
 def spans(starts: np.ndarray, first: int, stop: int) -> list[tuple[int, int, int]]:
-    """Where the ids `first` to `stop` (exclusive) of the stream are: (shard, first, stop) each, counted within that shard."""
+    """Where the ids `first` to `stop` (exclusive) of the stream are: (shard, first, stop) each,
+    counted within that shard."""
     found = []
     for k in range(int(np.searchsorted(starts, first, side="right")) - 1, len(starts) - 1):
         begin, end = int(starts[k]), int(starts[k + 1])
@@ -64,7 +74,8 @@ def spans(starts: np.ndarray, first: int, stop: int) -> list[tuple[int, int, int
 
 
 class ShardedTokens:
-    """The token stream [N] of shards, read slice by slice; `new_ids` [V] renumbers what is read."""
+    """The token stream [N] of shards, read slice by slice; `new_ids` [V] renumbers what is
+    read."""
 
     def __init__(self, starts: np.ndarray, read: Read, new_ids: np.ndarray | None = None):
         self.starts, self._read, self.new_ids = starts, read, new_ids

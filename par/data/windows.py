@@ -8,30 +8,38 @@ import numpy as np
 
 
 def num_steps(num_tokens: int, batch_size: int, seq_len: int, *, padded: bool) -> int:
-    """Steps n that N tokens make: each has B*T targets, and every token but the first is a target. The end is padded, or dropped."""
+    """Steps n that N tokens make: each has B*T targets, and every token but the first is a target.
+    The end is padded, or dropped."""
     targets = max(num_tokens - 1, 0)
     return -(-targets // (batch_size * seq_len)) if padded else targets // (batch_size * seq_len)
 
 
-def windows(tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | None = None) -> np.ndarray:
-    """Cuts a stream of N tokens into n windows [n, B, T+1] int32: inputs are `[..., :-1]`, targets `[..., 1:]`.
+def windows(
+    tokens: np.ndarray, batch_size: int, seq_len: int, pad_id: int | None = None
+) -> np.ndarray:
+    """Cuts a stream of N tokens into n windows [n, B, T+1] int32: inputs are `[..., :-1]`, targets
+    `[..., 1:]`.
 
-    The stream t0 t1 t2 ... of N = 13 tokens with B = 2, T = 3, hence n = 2 steps of B*T = 6 targets:
+    The stream t0 t1 t2 ... of N = 13 tokens with B = 2, T = 3, hence n = 2 steps of B*T = 6
+    targets:
 
         row 0:  t0 t1 t2 t3 t4 t5 t6              row b is tokens[b*n*T : (b+1)*n*T + 1]
         row 1:                    t6 t7 t8 t9 t10 t11 t12
 
-                 step 0           step 1          the next window of a row begins with the last target of this one
+                 step 0           step 1          the next window of a row begins with the last
+                                  target of this one
         row 0:  t0 t1 t2 t3      t3  t4  t5  t6
         row 1:  t6 t7 t8 t9      t9  t10 t11 t12
 
-    Rows share one token, and so do the windows of a row, so every token but t0 is a target exactly once, and what a row has seen
-    at step j is what its memory needs at step j+1.
+    Rows share one token, and so do the windows of a row, so every token but t0 is a target exactly
+    once, and what a row has seen at step j is what its memory needs at step j+1.
 
     Args:
       tokens: [N] integers.
-      pad_id: None drops the last (N-1) mod B*T tokens (training). An id drops none and fills up with that id (evaluation): those
-        targets must get weight 0, which needs an id that no text holds. The last rows may then hold little else, or nothing else.
+      pad_id: None drops the last (N-1) mod B*T tokens (training). An id drops none and fills up
+      with that id (evaluation): those
+        targets must get weight 0, which needs an id that no text holds. The last rows may then
+        hold little else, or nothing else.
 
     Returns: [n, B, T+1] int32; n is 0 when there are too few tokens.
     """
@@ -48,7 +56,8 @@ def window_chunks(
     start_step: int = 0,
     stop_step: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens, of all steps or those from `start_step` to `stop_step` (exclusive).
+    """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens, of all steps or those
+    from `start_step` to `stop_step` (exclusive).
 
     Of `tokens`, only its length and slices are asked for.
     """
@@ -62,19 +71,23 @@ def window_chunks(
             start = (b * n + first) * seq_len
             found = tokens[start : start + m * seq_len + 1]
             rows[b, : len(found)] = found
-        every_t = np.lib.stride_tricks.sliding_window_view(rows, seq_len + 1, axis=1)[:, ::seq_len]  # [B, m, T+1]
+        # [B, m, T+1]
+        every_t = np.lib.stride_tricks.sliding_window_view(rows, seq_len + 1, axis=1)[:, ::seq_len]
         yield np.ascontiguousarray(every_t.transpose(1, 0, 2))
 
 
 def rejoin(steps: np.ndarray, num_tokens: int) -> np.ndarray:
-    """The one stream [num_tokens] that `windows` cut into steps [n, B, T+1]; padding and dropped ends are beyond `num_tokens`.
+    """The one stream [num_tokens] that `windows` cut into steps [n, B, T+1]; padding and dropped
+    ends are beyond `num_tokens`.
 
     Raises: ValueError if the windows hold fewer tokens than that.
     """
     n, batch_size, width = steps.shape
     held = n * batch_size * (width - 1) + (n > 0)
     if not 0 <= num_tokens <= held:
-        raise ValueError(f"{num_tokens} tokens asked for, but windows of shape {list(steps.shape)} hold {held}")
+        raise ValueError(
+            f"{num_tokens} tokens asked for, but windows of shape {list(steps.shape)} hold {held}"
+        )
     if n == 0:
         return np.zeros([0], np.int32)
     return np.concatenate([steps[0, 0, :1], in_order(steps[:, :, 1:])])[:num_tokens]
@@ -91,13 +104,18 @@ def num_sliding_steps(num_tokens: int, batch_size: int, seq_len: int, stride: in
     return -(-count // batch_size)
 
 
-def sliding_windows(tokens: np.ndarray, batch_size: int, seq_len: int, stride: int, pad_id: int) -> Iterator[np.ndarray]:
-    """Windows of T+1 tokens that begin every `stride` tokens, B of them a step: [B, T+1] int32 each, filled up with `pad_id`.
+def sliding_windows(
+    tokens: np.ndarray, batch_size: int, seq_len: int, stride: int, pad_id: int
+) -> Iterator[np.ndarray]:
+    """Windows of T+1 tokens that begin every `stride` tokens, B of them a step: [B, T+1] int32
+    each, filled up with `pad_id`.
 
-    T = 4, stride = 2, N = 9; a target is scored in the first window that has it (here in brackets), which is where it has the most context:
+    T = 4, stride = 2, N = 9; a target is scored in the first window that has it (here in
+    brackets), which is where it has the most context:
 
         window 0:  t0 [t1 t2 t3 t4]
-        window 1:        t2  t3 t4 [t5 t6]              at least T - stride + 1 = 3 inputs precede what is scored,
+        window 1:        t2  t3 t4 [t5 t6]              at least T - stride + 1 = 3 inputs precede
+                         what is scored,
         window 2:               t4  t5 t6 [t7 t8]       the beginning of the stream apart
 
     At stride = T these are the windows of `windows`, in another order.
@@ -111,7 +129,8 @@ def sliding_windows(tokens: np.ndarray, batch_size: int, seq_len: int, stride: i
 
 
 def sliding_scored(batch_size: int, seq_len: int, stride: int, step: int) -> np.ndarray:
-    """[B, T] bool: which targets of a step of `sliding_windows` are scored there; row by row, they are in the order of the stream."""
+    """[B, T] bool: which targets of a step of `sliding_windows` are scored there; row by row, they
+    are in the order of the stream."""
     scored = np.tile(np.arange(seq_len) >= seq_len - stride, [batch_size, 1])
     scored[0] |= step == 0
     return scored

@@ -1,4 +1,5 @@
-"""Scores of a network on a split: deterministic, at any window length, batch size and memory length."""
+"""Scores of a network on a split: deterministic, at any window length, batch size and memory
+length."""
 
 from __future__ import annotations
 
@@ -24,27 +25,39 @@ AS_TRAINED = Reading()
 
 
 def ways(learner: Learner) -> tuple[str, ...]:
-    """How a network can be evaluated: a SuperNet as its mixture (soft) and as its argmax, a fixed one as it is."""
+    """How a network can be evaluated: a SuperNet as its mixture (soft) and as its argmax, a fixed
+    one as it is."""
     return ("soft", "argmax") if learner.logits else ("fixed",)
 
 
-def split_windows(data_dir: Path, manifest: Manifest, split: str, reading: Reading = AS_TRAINED) -> Iterable[Any]:
-    """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for another B or T or a stride; padding has weight 0.
+def split_windows(
+    data_dir: Path, manifest: Manifest, split: str, reading: Reading = AS_TRAINED
+) -> Iterable[Any]:
+    """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for
+    another B or T or a stride; padding has weight 0.
 
     Of the train split, the tail of fewer than B*T tokens that its records leave out is not scored.
     """
     shape = reading.shape(manifest)
     if reading.stride is not None:
-        return windows.sliding_windows(records.read_stream(data_dir, manifest, split), *shape, reading.stride, pad_id=PAD)
+        return windows.sliding_windows(
+            records.read_stream(data_dir, manifest, split), *shape, reading.stride, pad_id=PAD
+        )
     if shape == (manifest.batch_size, manifest.seq_len):
         return records.dataset(data_dir, manifest, split)
-    return tf.data.Dataset.from_tensor_slices(windows.windows(records.read_stream(data_dir, manifest, split), *shape, pad_id=PAD))
+    return tf.data.Dataset.from_tensor_slices(
+        windows.windows(records.read_stream(data_dir, manifest, split), *shape, pad_id=PAD)
+    )
 
 
 def num_windows(manifest: Manifest, split: str, reading: Reading = AS_TRAINED) -> int:
     """How many windows [B, T+1] that are."""
     tokens, shape = _stream_length(manifest, split), reading.shape(manifest)
-    return windows.num_steps(tokens, *shape, padded=True) if reading.stride is None else windows.num_sliding_steps(tokens, *shape, reading.stride)
+    return (
+        windows.num_steps(tokens, *shape, padded=True)
+        if reading.stride is None
+        else windows.num_sliding_steps(tokens, *shape, reading.stride)
+    )
 
 
 def _stream_length(manifest: Manifest, split: str) -> int:
@@ -60,20 +73,37 @@ def token_nll(
     reading: Reading = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """nll (nats) and weight of every token of a split but the first, each [N - 1], in the order of the text, however it is read."""
-    phase = dataclasses.replace(PHASES[evaluate_as], same_length=reading.same_length, clamp_len=reading.clamp_len)
-    steps = learner.token_nll(split_windows(data_dir, manifest, split, reading), phase, reading.memory(learner.config), progress)
+    """nll (nats) and weight of every token of a split but the first, each [N - 1], in the order of
+    the text, however it is read."""
+    phase = dataclasses.replace(
+        PHASES[evaluate_as], same_length=reading.same_length, clamp_len=reading.clamp_len
+    )
+    steps = learner.token_nll(
+        split_windows(data_dir, manifest, split, reading),
+        phase,
+        reading.memory(learner.config),
+        progress,
+    )
     if reading.stride is None:
         nll, weight = (windows.in_order(np.stack(values)) for values in zip(*steps))
     else:
         shape = reading.shape(manifest)
-        scored = (windows.sliding_scored(*shape, reading.stride, step) for step in itertools.count())
-        nll, weight = (np.concatenate(values) for values in zip(*((nll[mask], weight[mask]) for (nll, weight), mask in zip(steps, scored))))
+        scored = (
+            windows.sliding_scored(*shape, reading.stride, step) for step in itertools.count()
+        )
+        nll, weight = (
+            np.concatenate(values)
+            for values in zip(
+                *((nll[mask], weight[mask]) for (nll, weight), mask in zip(steps, scored))
+            )
+        )
     targets = _stream_length(manifest, split) - 1
     return nll[:targets], weight[:targets]
 
 
-def figures(manifest: Manifest, split: str, nll: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+def figures(
+    manifest: Manifest, split: str, nll: np.ndarray, weight: np.ndarray
+) -> dict[str, float]:
     """The figures of par.core.metrics for a split, from what `token_nll` gives."""
     info = manifest.splits[split]
     sums = np.sum(nll * weight, dtype=np.float64), np.sum(weight, dtype=np.float64)
@@ -90,4 +120,8 @@ def score(
     progress: Callable[[int], None] = lambda made: None,
 ) -> dict[str, float]:
     """The figures of par.core.metrics for a split. evaluate_as: one of `ways`."""
-    return figures(manifest, split, *token_nll(learner, data_dir, manifest, split, evaluate_as, reading, progress))
+    return figures(
+        manifest,
+        split,
+        *token_nll(learner, data_dir, manifest, split, evaluate_as, reading, progress),
+    )

@@ -1,9 +1,11 @@
-"""Text from a trained network, one token at a time: the memory is carried, and no hidden state is computed twice.
+"""Text from a trained network, one token at a time: the memory is carried, and no hidden state is
+computed twice.
 
     prompt   windows of T tokens, the rest one by one  ->  memories, last token
     token    (last token, memories)  ->  the next token, the memories after it
 
-Every query sees itself and exactly M tokens back (`same_length`), so that a text written token by token equals one window with that band mask.
+Every query sees itself and exactly M tokens back (`same_length`), so that a text written token by
+token equals one window with that band mask.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Decoder:
     """A network that reads a prompt and goes on with it. Its graphs are traced once."""
 
     def __init__(self, objective: Any, seq_len: int, mem_len: int, phase: Phase = EVALUATION):
-        """objective: a causal one of par.objectives. seq_len: T of the windows that a prompt is read in. mem_len: M, how far back a query sees."""
+        """objective: a causal one of par.objectives. seq_len: T of the windows that a prompt is
+        read in. mem_len: M, how far back a query sees."""
         self._objective, self._seq_len, self._mem_len = objective, seq_len, mem_len
         self._phase = dataclasses.replace(phase, same_length=True)
         self._writers: dict[SamplingConfig, Any] = {}
@@ -46,12 +49,15 @@ class Decoder:
         return memories
 
     def write(self, prompt: Sequence[int], config: SamplingConfig) -> Iterator[np.ndarray]:
-        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic for a seed.
+        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic
+        for a seed.
 
-        What stands further back in the prompt than blocks can hand on is not read: the work does not grow with the prompt.
+        What stands further back in the prompt than blocks can hand on is not read: the work does
+        not grow with the prompt.
         """
         memories = self._objective.trunk.empty_memories(1, self._mem_len)
-        reach = memories.hidden.shape[0] * self._mem_len  # tokens back that a token hangs on: M in each attending block
+        # tokens back that a token hangs on: M in each attending block
+        reach = memories.hidden.shape[0] * self._mem_len
         memories = self._spread(self.read(prompt[-1 - reach : -1], memories), config.num_samples)
         token = tf.fill([config.num_samples], tf.constant(prompt[-1], tf.int32))
         writer = self._writer(config)
@@ -73,15 +79,22 @@ class Decoder:
         """The graph of one token for these settings."""
         key = dataclasses.replace(config, length=1)
         if key not in self._writers:
-            self._writers[key] = tf.function(lambda token, memories, place: self.next(token, memories, place, config), autograph=False)
+            self._writers[key] = tf.function(
+                lambda token, memories, place: self.next(token, memories, place, config),
+                autograph=False,
+            )
         return self._writers[key]
 
     def log_prob(self, token: tf.Tensor, memories: Memories) -> tuple[tf.Tensor, Memories]:
-        """Log-probabilities [B, V] (nats) of what follows token [B] int32, and the memories after it."""
+        """Log-probabilities [B, V] (nats) of what follows token [B] int32, and the memories after
+        it."""
         return self._objective.log_prob(token[:, None], memories, self._phase)
 
-    def next(self, token: tf.Tensor, memories: Memories, place: tf.Tensor, config: SamplingConfig) -> tuple[tf.Tensor, Memories]:
-        """After token [B] int32: the token drawn [B], the memories. place: scalar, tokens drawn before. Draws no special piece but the line's end."""
+    def next(
+        self, token: tf.Tensor, memories: Memories, place: tf.Tensor, config: SamplingConfig
+    ) -> tuple[tf.Tensor, Memories]:
+        """After token [B] int32: the token drawn [B], the memories. place: scalar, tokens drawn
+        before. Draws no special piece but the line's end."""
         log_prob, memories = self.log_prob(token, memories)
         special = np.arange(log_prob.shape[-1]) < len(SPECIAL_PIECES)
         special[EOS] = False

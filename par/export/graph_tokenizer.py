@@ -1,10 +1,14 @@
-"""The tokenizer as TensorFlow operations: what par.data.tokenizer makes of a text, inside a graph that needs TensorFlow Text and no Python.
+"""The tokenizer as TensorFlow operations: what par.data.tokenizer makes of a text, inside a graph
+that needs TensorFlow Text and no Python.
 
     bytes -> clean -> lines -> pieces of each line -> ids, [EOS] after each line but the last
 
-Two segmentations of a unigram model can be equally likely, such as five spaces and four or four and five. SentencePiece takes the one whose last
-piece begins first; the SentencePiece inside TensorFlow Text seems to compare rounded with exact sums and may not. TensorFlow Text's fast
-tokenizer takes the same as SentencePiece, but has no bytes for unknown characters. So a unigram text is cut by the fast one, and the bytes come
+Two segmentations of a unigram model can be equally likely, such as five spaces and four or four
+and five. SentencePiece takes the one whose last
+piece begins first; the SentencePiece inside TensorFlow Text seems to compare rounded with exact
+sums and may not. TensorFlow Text's fast
+tokenizer takes the same as SentencePiece, but has no bytes for unknown characters. So a unigram
+text is cut by the fast one, and the bytes come
 from the other.
 """
 
@@ -19,58 +23,98 @@ import tensorflow_text as tf_text
 from par.data import sentencepiece_proto
 from par.data.tokenizer import EOS, UNK, Tokenizer, properties
 
-SPACES = "[" + re.escape("".join(chr(code) for code in range(0x3001) if chr(code).isspace())) + "]"  # what Python's split() takes as white space
-HIDDEN = dict(zip("\t\v\f\r", "\ufdd0\ufdd1\ufdd2\ufdd3"))  # the fast tokenizer takes these for spaces: Unicode's characters for internal use
+# what Python's split() takes as white space
+SPACES = "[" + re.escape("".join(chr(code) for code in range(0x3001) if chr(code).isspace())) + "]"
+# the fast tokenizer takes these for spaces: Unicode's characters for internal use
+HIDDEN = dict(zip("\t\v\f\r", "\ufdd0\ufdd1\ufdd2\ufdd3"))
 _Piece = sentencepiece_proto.SentencePiece
 
 
 class GraphTokenizer(tf.Module):
-    """A SentencePiece model of ours as TensorFlow operations. A text is a scalar string of bytes."""
+    """A SentencePiece model of ours as TensorFlow operations. A text is a scalar string of
+    bytes."""
 
     def __init__(self, tokenizer: Tokenizer):
         super().__init__()
-        proto, kind = sentencepiece_proto.ModelProto.FromString(tokenizer.model), properties(tokenizer.model)["model_type"]
-        self._pieces, self._is_word = tf_text.SentencepieceTokenizer(tokenizer.model, out_type=tf.int32), kind == "word"
+        proto, kind = (
+            sentencepiece_proto.ModelProto.FromString(tokenizer.model),
+            properties(tokenizer.model)["model_type"],
+        )
+        self._pieces, self._is_word = (
+            tf_text.SentencepieceTokenizer(tokenizer.model, out_type=tf.int32),
+            kind == "word",
+        )
         self._unknown_text = len(proto.trainer_spec.unk_surface.encode())
         self._control = np.array([piece.type == _Piece.CONTROL for piece in proto.pieces])
-        self._begins_with_space = np.array([piece.piece.startswith("▁") for piece in proto.pieces]) & proto.normalizer_spec.add_dummy_prefix
-        self._unknown = np.array([piece.type in (_Piece.BYTE, _Piece.UNKNOWN) for piece in proto.pieces])
-        hidden = {} if proto.normalizer_spec.precompiled_charsmap else HIDDEN  # a map makes spaces of them itself
-        self._fast = tf_text.FastSentencepieceTokenizer(_renamed(proto, hidden)) if kind == "unigram" else None
+        self._begins_with_space = (
+            np.array([piece.piece.startswith("▁") for piece in proto.pieces])
+            & proto.normalizer_spec.add_dummy_prefix
+        )
+        self._unknown = np.array(
+            [piece.type in (_Piece.BYTE, _Piece.UNKNOWN) for piece in proto.pieces]
+        )
+        # a map makes spaces of them itself
+        hidden = {} if proto.normalizer_spec.precompiled_charsmap else HIDDEN
+        self._fast = (
+            tf_text.FastSentencepieceTokenizer(_renamed(proto, hidden))
+            if kind == "unigram"
+            else None
+        )
         self._hidden = hidden
 
     def clean(self, text: tf.Tensor) -> tf.Tensor:
-        """As par.data.corpus.RawBlock.clean: no byte order mark, LF for CRLF, U+FFFD for NUL and for what is no UTF-8."""
-        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False)
+        """As par.data.corpus.RawBlock.clean: no byte order mark, LF for CRLF, U+FFFD for NUL and
+        for what is no UTF-8."""
+        text = tf.strings.unicode_transcode(
+            text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False
+        )
         return _replaced(text, {r"^\x{feff}": "", r"\r\n": "\n", r"\x00": "\ufffd"})
 
     def words(self, text: tf.Tensor) -> tf.Tensor:
-        """Scalar int32: what stands between white space in a cleaned text, and one more for each line end."""
+        """Scalar int32: what stands between white space in a cleaned text, and one more for each
+        line end."""
         between = tf.size(tf.strings.split(_replaced(text, {SPACES: " "})))
         return between + tf.size(tf.strings.split(text, "\n")) - 1
 
     def encode(self, text: tf.Tensor) -> tf.Tensor:
-        """The ids [N] int32 of a cleaned text, [EOS] at each line end: none at the end of a last line that has none."""
+        """The ids [N] int32 of a cleaned text, [EOS] at each line end: none at the end of a last
+        line that has none."""
         lines = tf.strings.split(text, "\n")
-        if self._is_word:  # one by one, because SentencePiece makes one [UNK] of unknown words that follow one another
+        # one by one, because SentencePiece makes one [UNK] of unknown words that follow one
+        # another
+        if self._is_word:
             words = tf.strings.split(_replaced(lines, {SPACES: " "}))
             return _joined(words.with_values(self._pieces.tokenize(words.values)).merge_dims(1, 2))
         ids = _joined(self._pieces.tokenize(lines))
         if self._fast is None:
             return ids
-        return with_cuts_of(_joined(self._fast.tokenize(_replaced(lines, self._hidden))), ids, self._unknown)
+        return with_cuts_of(
+            _joined(self._fast.tokenize(_replaced(lines, self._hidden))), ids, self._unknown
+        )
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """The text, a scalar, of ids [N]: the inverse of `encode`.
 
-        TensorFlow Text leaves out every single space that begins a line, not only the one that encoding put there. So an [UNK] stands in front.
+        TensorFlow Text leaves out every single space that begins a line, not only the one that
+        encoding put there. So an [UNK] stands in front.
         """
         is_end, shown = ids == EOS, ~tf.gather(self._control, ids)
         line = tf.boolean_mask(tf.cumsum(tf.cast(is_end, tf.int64)), shown)
-        lines = tf.RaggedTensor.from_value_rowids(tf.boolean_mask(ids, shown), line, nrows=tf.math.count_nonzero(is_end) + 1)
-        texts = self._pieces.detokenize(tf.concat([tf.fill([lines.nrows(), 1], UNK), lines], axis=1))
-        added = tf.reduce_any(tf.ragged.map_flat_values(lambda ids: tf.gather(self._begins_with_space, ids), lines[:, :1]), axis=1)
-        texts = tf.strings.substr(texts, self._unknown_text + tf.cast(added, tf.int32), tf.strings.length(texts))
+        lines = tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(ids, shown), line, nrows=tf.math.count_nonzero(is_end) + 1
+        )
+        texts = self._pieces.detokenize(
+            tf.concat([tf.fill([lines.nrows(), 1], UNK), lines], axis=1)
+        )
+        added = tf.reduce_any(
+            tf.ragged.map_flat_values(
+                lambda ids: tf.gather(self._begins_with_space, ids), lines[:, :1]
+            ),
+            axis=1,
+        )
+        texts = tf.strings.substr(
+            texts, self._unknown_text + tf.cast(added, tf.int32), tf.strings.length(texts)
+        )
         return tf.strings.reduce_join(texts, separator="\n")
 
 
@@ -80,19 +124,27 @@ def with_cuts_of(fast: tf.Tensor, slow: tf.Tensor, unknown: np.ndarray) -> tf.Te
         fast   the  [UNK]  cat           ->  the  <0xE2> <0x80>  cat
         slow   the  <0xE2> <0x80>  cat
 
-    unknown: [V] bool, the ids that stand for unknown characters in `slow`. Where the two do not have as many runs of unknown characters, `slow`.
+    unknown: [V] bool, the ids that stand for unknown characters in `slow`. Where the two do not
+    have as many runs of unknown characters, `slow`.
     """
     is_unknown = tf.gather(unknown, slow)
     starts = is_unknown & ~tf.concat([[False], is_unknown[:-1]], axis=0)
-    runs = tf.boolean_mask(tf.cumsum(tf.cast(starts, tf.int32)), is_unknown) - 1  # of each unknown id, the number of its run
+    # of each unknown id, the number of its run
+    runs = tf.boolean_mask(tf.cumsum(tf.cast(starts, tf.int32)), is_unknown) - 1
     is_unk = fast == UNK
 
     def filled() -> tf.Tensor:
-        counts = tf.tensor_scatter_nd_update(tf.ones_like(fast), tf.where(is_unk), tf.math.segment_sum(tf.ones_like(runs), runs))
+        counts = tf.tensor_scatter_nd_update(
+            tf.ones_like(fast), tf.where(is_unk), tf.math.segment_sum(tf.ones_like(runs), runs)
+        )
         places = tf.where(tf.repeat(is_unk, counts))
-        return tf.tensor_scatter_nd_update(tf.repeat(fast, counts), places, tf.boolean_mask(slow, is_unknown))
+        return tf.tensor_scatter_nd_update(
+            tf.repeat(fast, counts), places, tf.boolean_mask(slow, is_unknown)
+        )
 
-    return tf.cond(tf.math.count_nonzero(is_unk) == tf.math.count_nonzero(starts), filled, lambda: slow)
+    return tf.cond(
+        tf.math.count_nonzero(is_unk) == tf.math.count_nonzero(starts), filled, lambda: slow
+    )
 
 
 def _joined(lines: tf.RaggedTensor) -> tf.Tensor:

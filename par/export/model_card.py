@@ -1,4 +1,5 @@
-"""The model card of an exported network: a README in Markdown, written from the run, with Python that runs as it stands."""
+"""The model card of an exported network: a README in Markdown, written from the run, with Python
+that runs as it stands."""
 
 from __future__ import annotations
 
@@ -88,11 +89,13 @@ instructions, and what it writes may be wrong, or a passage of its training text
 
 
 def derived(run_dir: Path, architecture: Architecture) -> Architecture | None:
-    """What the search that a run's blocks came from has in its architecture.json, if it lies beside the run and says these blocks.
+    """What the search that a run's blocks came from has in its architecture.json, if it lies
+    beside the run and says these blocks.
 
     Raises: DataError if it is damaged.
     """
-    for parent in list(Path(run_dir).resolve().parents)[:2] if architecture.search_run else ():  # two: a run may be one of several seeds
+    # two: a run may be one of several seeds
+    for parent in list(Path(run_dir).resolve().parents)[:2] if architecture.search_run else ():
         if (path := parent / architecture.search_run / "architecture.json").is_file():
             found = load_architecture(path)
             return found if found.blocks == architecture.blocks else None
@@ -107,18 +110,34 @@ class Measured:
     step: int
     evaluated_as: str  # soft or argmax, of a SuperNet
     scores: dict[str, dict[str, float]]  # by split, par.core.metrics.figures
-    mismatches: dict[str, tuple[int, int]]  # by split, lines that the tokenizer inside gives other ids, and all lines
+    # by split, lines that the tokenizer inside gives other ids, and all lines
+    mismatches: dict[str, tuple[int, int]]
     pi: Sequence[Sequence[float]]  # [L, O] of the network itself: one-hot where a block is fixed
     memory_shape: Sequence[int]  # [A, 1, M, D] of one row
 
 
-def text(name: str, config: RunConfig, manifest: Manifest, origin: Architecture | None, measured: Measured) -> str:
+def text(
+    name: str,
+    config: RunConfig,
+    manifest: Manifest,
+    origin: Architecture | None,
+    measured: Measured,
+) -> str:
     """The card. name: that of the export's directory. origin: see `derived`."""
     architecture, model = config.architecture, config.model
-    kinds = ", ".join(f"{count} {NAMES[kind]}" for kind in NAMES if (count := architecture.blocks.count(kind)))
-    used = f"; used as their {'mixture' if measured.evaluated_as == 'soft' else 'likeliest kinds'}" if architecture.is_search else ""
+    kinds = ", ".join(
+        f"{count} {NAMES[kind]}" for kind in NAMES if (count := architecture.blocks.count(kind))
+    )
+    used = (
+        f"; used as their {'mixture' if measured.evaluated_as == 'soft' else 'likeliest kinds'}"
+        if architecture.is_search
+        else ""
+    )
     is_word = manifest.settings["model_type"] == "word"
-    figures = [[f"{found[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED] for found in measured.scores.values()]
+    figures = [
+        [f"{found[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED]
+        for found in measured.scores.values()
+    ]
     return CARD.format(
         **model.to_json() | {"cutoffs": ", ".join(map(str, model.cutoffs)) or "none"},
         name=name,
@@ -138,18 +157,31 @@ def text(name: str, config: RunConfig, manifest: Manifest, origin: Architecture 
         seed=config.training.seed,
         latency="\n".join(_latency(origin)),
         pi="\n".join(_pi(architecture, origin, measured.pi)),
-        corpus=" ".join([manifest.corpus.name, f"({manifest.corpus.note})" if manifest.corpus.note else ""]).strip(),
+        corpus=" ".join(
+            [manifest.corpus.name, f"({manifest.corpus.note})" if manifest.corpus.note else ""]
+        ).strip(),
         corpus_sha256=manifest.corpus.sha256,
         splits="\n".join(
-            f"- {split}: {info.tokens:,} tokens, {info.words:,} words with line ends, {info.bytes:,} bytes" for split, info in manifest.splits.items()
+            f"- {split}: {info.tokens:,} tokens, {info.words:,} words with line ends,"
+            f" {info.bytes:,} bytes"
+            for split, info in manifest.splits.items()
         ),
         case="lower-cased (nfkc_cf)" if manifest.lowercase else "not lower-cased",
         licence=named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE),
         model_type=manifest.settings["model_type"],
         tokenizer_sha256=manifest.tokenizer_sha256,
-        unknown="A word that train does not have is [UNK]." if is_word else "A character without a piece becomes bytes: any text can be encoded.",
-        mismatches=", ".join(f"{bad} of {total:,} lines of {split} have other ids" for split, (bad, total) in measured.mismatches.items()),
-        scores="\n".join(f"| {split} | {' | '.join(row)} |" for split, row in zip(measured.scores, figures)),
+        unknown=(
+            "A word that train does not have is [UNK]."
+            if is_word
+            else "A character without a piece becomes bytes: any text can be encoded."
+        ),
+        mismatches=", ".join(
+            f"{bad} of {total:,} lines of {split} have other ids"
+            for split, (bad, total) in measured.mismatches.items()
+        ),
+        scores="\n".join(
+            f"| {split} | {' | '.join(row)} |" for split, row in zip(measured.scores, figures)
+        ),
         train_tokens=manifest.splits["train"].tokens,
     )
 
@@ -162,14 +194,28 @@ def _latency(origin: Architecture | None) -> list[str]:
     return ["Latency, on the device where it was derived:", "", *(f"    {line}" for line in lines)]
 
 
-def _pi(architecture: Architecture, origin: Architecture | None, own: Sequence[Sequence[float]]) -> list[str]:
+def _pi(
+    architecture: Architecture, origin: Architecture | None, own: Sequence[Sequence[float]]
+) -> list[str]:
     """The table of pi, or why there is none."""
     if architecture.is_search:
         title, pi = "The pi of this search:", own
     elif origin is not None and origin.pi:
-        title, pi = f"The pi of the search `{architecture.search_run}`, from which the blocks were taken by the rule {origin.rule}:", origin.pi
+        title, pi = (
+            (
+                f"The pi of the search `{architecture.search_run}`, from which the blocks were"
+                f" taken by the rule {origin.rule}:"
+            ),
+            origin.pi,
+        )
     else:
-        return [f"The pi of the search `{architecture.search_run}` is not beside the run." if architecture.search_run else "The blocks were given."]
+        return [
+            (
+                f"The pi of the search `{architecture.search_run}` is not beside the run."
+                if architecture.search_run
+                else "The blocks were given."
+            )
+        ]
     head = ["block", *(NAMES[kind] for kind in KINDS)]
     rows = [[str(number), *(f"{p:.3f}" for p in row)] for number, row in enumerate(pi, 1)]
     return [title, "", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))]

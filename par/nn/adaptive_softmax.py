@@ -1,12 +1,17 @@
-"""Adaptive softmax: frequent ids in a small head, rare ones in tail clusters of smaller width (Grave et al. 2017, arXiv 1609.04309).
+"""Adaptive softmax: frequent ids in a small head, rare ones in tail clusters of smaller width
+(Grave et al. 2017, arXiv 1609.04309).
 
-    ids      0 ........ c_1 | c_1 ........ c_2 | c_2 .......... V       cutoffs = (c_1, c_2), C = 3 clusters
+    ids      0 ........ c_1 | c_1 ........ c_2 | c_2 .......... V       cutoffs = (c_1, c_2), C = 3
+             clusters
     head     D -> c_1 + (C-1) logits: the frequent ids, and one slot for each tail cluster
-    tail i   D -> d_i -> its ids; P(id) = P(slot i) · P(id | tail i);   d_i = D // proj_factor^i unless proj_dims says otherwise
+    tail i   D -> d_i -> its ids; P(id) = P(slot i) · P(id | tail i);   d_i = D // proj_factor^i
+             unless proj_dims says otherwise
 
-Only what is needed is computed: the head for every token, a tail for its own tokens. No cutoffs: the head holds all ids, plain softmax.
+Only what is needed is computed: the head for every token, a tail for its own tokens. No cutoffs:
+the head holds all ids, plain softmax.
 
-Tied to an embedding E [V, D] (Press & Wolf 2017, arXiv 1608.05859; Dai et al. 2019), the vectors of the ids are E's: of the head as they are, of
+Tied to an embedding E [V, D] (Press & Wolf 2017, arXiv 1608.05859; Dai et al. 2019), the vectors
+of the ids are E's: of the head as they are, of
 tail i as E up_i with a projection up_i [D, d_i] of its own. The slots keep their own vectors.
 """
 
@@ -23,10 +28,13 @@ from par.nn.initial import Initial
 
 @tf.custom_gradient
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """-log softmax(z)_t = log Σ_j e^(z_j) - z_t per row: logits [N, V] float32, targets [N] below V -> [N] nats.
+    """-log softmax(z)_t = log Σ_j e^(z_j) - z_t per row: logits [N, V] float32, targets [N] below
+    V -> [N] nats.
 
-    Its gradient is softmax(z) minus one at t: e^z is kept and scaled. TensorFlow's own, under op determinism, scatters into a table of zeros and
-    takes 1.4 to 1.8 times as long on a CPU, forward and backward, with the products of D = 128 and less.
+    Its gradient is softmax(z) minus one at t: e^z is kept and scaled. TensorFlow's own, under op
+    determinism, scatters into a table of zeros and
+    takes 1.4 to 1.8 times as long on a CPU, forward and backward, with the products of D = 128 and
+    less.
     """
     shifted = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     exponentials = tf.exp(shifted)
@@ -34,29 +42,43 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Cal
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         places = tf.stack([tf.range(tf.size(targets), dtype=targets.dtype), targets], axis=-1)
-        return tf.tensor_scatter_nd_sub(exponentials * (upstream / total)[:, None], places, upstream), None
+        return (
+            tf.tensor_scatter_nd_sub(exponentials * (upstream / total)[:, None], places, upstream),
+            None,
+        )
 
     return tf.math.log(total) - tf.gather(shifted, targets, batch_dims=1), gradient
 
 
 class AdaptiveSoftmax(keras.layers.Layer):
-    """Interface and defaults of `torch.nn.AdaptiveLogSoftmaxWithLoss`, in natural logarithms; `proj_factor` is its div_value.
+    """Interface and defaults of `torch.nn.AdaptiveLogSoftmaxWithLoss`, in natural logarithms;
+    `proj_factor` is its div_value.
 
-    Equal weights give equal values and gradients; the differences: no cutoffs is allowed; a tail is at least 1 wide where torch's rule
-    int(D // div_value^i) gives 0, whose ids torch holds equally likely for ever; proj_dims; no bias of the head; nll has the loss' sign, and
-    its mean is left to the caller; weights are [in, out] instead of [out, in].
+    Equal weights give equal values and gradients; the differences: no cutoffs is allowed; a tail
+    is at least 1 wide where torch's rule int(D // div_value^i) gives 0, whose ids torch holds
+    equally likely for ever; proj_dims; no bias of the head; nll has the loss' sign, and its mean
+    is left to the caller; weights are [in, out] instead of [out, in].
 
-    Hidden states in bfloat16: products in bfloat16, logarithms and sums in float32. With random weights a figure then differs from float32's
-    by less than 2^-6 of the largest logit (8 bits a factor); the gradients of float32 variables are float32.
+    Hidden states in bfloat16: products in bfloat16, logarithms and sums in float32. With random
+    weights a figure then differs from float32's
+    by less than 2^-6 of the largest logit (8 bits a factor); the gradients of float32 variables
+    are float32.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, initial: Initial, embedding: keras.Variable | None = None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        initial: Initial,
+        embedding: keras.Variable | None = None,
+    ):
         super().__init__(autocast=False)  # hidden states choose the type of the products
         config.check_vocabulary(vocab_size)
         self.ends = [*config.cutoffs, vocab_size]
         self.sizes = [high - low for low, high in zip([0, *self.ends], self.ends)]
         self.head_size, slots = self.ends[0], len(config.cutoffs)
-        self._embedding = None if embedding is None else lambda: embedding  # a function: the weight is its owner's, not this layer's as well
+        # a function: the weight is its owner's, not this layer's as well
+        self._embedding = None if embedding is None else lambda: embedding
         own = slots if embedding is not None else self.head_size + slots
         self.head = self._weight("head", (config.d_model, own), initial.normal()) if own else None
         self.tails = []
@@ -65,22 +87,34 @@ class AdaptiveSoftmax(keras.layers.Layer):
             if embedding is None:
                 out = self._weight(f"tail_{i}", (width, size), initial.normal())
             else:  # at this scale E up is as large as E
-                out = self._weight(f"tail_{i}_up", (config.d_model, width), initial.normal(config.d_model**-0.5))
+                out = self._weight(
+                    f"tail_{i}_up", (config.d_model, width), initial.normal(config.d_model**-0.5)
+                )
             self.tails.append((down, out))
         self.built = True
 
-    def _weight(self, name: str, shape: tuple[int, int], initializer: keras.initializers.Initializer) -> keras.Variable:
+    def _weight(
+        self, name: str, shape: tuple[int, int], initializer: keras.initializers.Initializer
+    ) -> keras.Variable:
         weight = self.add_weight(name=name, shape=shape, initializer=initializer)
-        setattr(self, name, weight)  # tf.train.Checkpoint finds a weight by its attribute, not in a list
+        # tf.train.Checkpoint finds a weight by its attribute, not in a list
+        setattr(self, name, weight)
         return weight
 
     def tables(self) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        """What hidden states are multiplied by: the head [D, c_1 + C - 1], and of each tail the factors [D, d_i] and [d_i, its ids]."""
-        own, tails = [] if self.head is None else [tf.convert_to_tensor(self.head)], [tuple(map(tf.convert_to_tensor, tail)) for tail in self.tails]
+        """What hidden states are multiplied by: the head [D, c_1 + C - 1], and of each tail the
+        factors [D, d_i] and [d_i, its ids]."""
+        own, tails = (
+            [] if self.head is None else [tf.convert_to_tensor(self.head)],
+            [tuple(map(tf.convert_to_tensor, tail)) for tail in self.tails],
+        )
         if self._embedding is None:
             return own[0], tails
         vectors, *of_tails = tf.split(tf.convert_to_tensor(self._embedding()), self.sizes)
-        tied = [(down, tf.matmul(up, ids, transpose_a=True, transpose_b=True)) for (down, up), ids in zip(tails, of_tails)]
+        tied = [
+            (down, tf.matmul(up, ids, transpose_a=True, transpose_b=True))
+            for (down, up), ids in zip(tails, of_tails)
+        ]
         return tf.concat([tf.transpose(vectors), *own], axis=-1), tied
 
     def call(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -88,7 +122,8 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return self.nll(hidden, targets)
 
     def nll(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """-log P(target) per token: hidden [N, D], targets [N] int32 below V -> [N] nats, float32. Never builds a table of N x V."""
+        """-log P(target) per token: hidden [N, D], targets [N] int32 below V -> [N] nats, float32.
+        Never builds a table of N x V."""
         slot, rows_of, nll_of = targets, [], []
         table, tails = self.tables()
         for i, tail in enumerate(tails):
@@ -97,25 +132,35 @@ class AdaptiveSoftmax(keras.layers.Layer):
             rows = tf.where(mine)[:, 0]
             slot = tf.where(mine, self.head_size + i, slot)
             rows_of.append(rows)
-            nll_of.append(cross_entropy(_logits(tf.gather(hidden, rows), *tail), tf.gather(targets, rows) - low))
+            nll_of.append(
+                cross_entropy(
+                    _logits(tf.gather(hidden, rows), *tail), tf.gather(targets, rows) - low
+                )
+            )
         nll = cross_entropy(_logits(hidden, table), slot)
         if not tails:
             return nll
-        return nll + tf.scatter_nd(tf.concat(rows_of, 0)[:, None], tf.concat(nll_of, 0), tf.shape(nll, out_type=tf.int64))
+        return nll + tf.scatter_nd(
+            tf.concat(rows_of, 0)[:, None], tf.concat(nll_of, 0), tf.shape(nll, out_type=tf.int64)
+        )
 
     def log_prob(self, hidden: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities of all ids: hidden [N, D] -> [N, V] nats, float32: 1.1 GB for 1,024 rows of 267,735 ids, and as much to build it."""
+        """Log-probabilities of all ids: hidden [N, D] -> [N, V] nats, float32: 1.1 GB for 1,024
+        rows of 267,735 ids, and as much to build it."""
         table, tails = self.tables()
         head = tf.nn.log_softmax(_logits(hidden, table))
         parts = [head[:, : self.head_size]]
         for i, tail in enumerate(tails):
-            parts.append(head[:, self.head_size + i, None] + tf.nn.log_softmax(_logits(hidden, *tail)))
+            parts.append(
+                head[:, self.head_size + i, None] + tf.nn.log_softmax(_logits(hidden, *tail))
+            )
         return tf.concat(parts, axis=-1)
 
     def predict(self, hidden: tf.Tensor) -> tf.Tensor:
         """The likeliest id per row, the lowest of equals: hidden [N, D] -> [N] int32.
 
-        An id of a tail is at most as likely as the tail's slot, so a tail is computed only for rows whose slot beats the best id so far: none
+        An id of a tail is at most as likely as the tail's slot, so a tail is computed only for
+        rows whose slot beats the best id so far: none
         where the head decides.
         """
         table, tails = self.tables()
@@ -126,15 +171,21 @@ class AdaptiveSoftmax(keras.layers.Layer):
             slot = head[:, self.head_size + i]
             rows = tf.where(slot > highest)
             inside = tf.nn.log_softmax(_logits(tf.gather_nd(hidden, rows), *tail))
-            value, known = tf.gather_nd(slot, rows) + tf.reduce_max(inside, axis=-1), tf.gather_nd(highest, rows)
+            value, known = (
+                tf.gather_nd(slot, rows) + tf.reduce_max(inside, axis=-1),
+                tf.gather_nd(highest, rows),
+            )
             found = self.ends[i] + tf.argmax(inside, axis=-1, output_type=tf.int32)
-            best = tf.tensor_scatter_nd_update(best, rows, tf.where(value > known, found, tf.gather_nd(best, rows)))
+            best = tf.tensor_scatter_nd_update(
+                best, rows, tf.where(value > known, found, tf.gather_nd(best, rows))
+            )
             highest = tf.tensor_scatter_nd_update(highest, rows, tf.maximum(value, known))
         return best
 
 
 def _logits(hidden: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
-    """hidden [N, D] through one weight after the other, each in the type of the hidden states -> [N, ids] float32."""
+    """hidden [N, D] through one weight after the other, each in the type of the hidden states ->
+    [N, ids] float32."""
     for weight in weights:
         hidden = hidden @ tf.cast(weight, hidden.dtype)
     return tf.cast(hidden, tf.float32)

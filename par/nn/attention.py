@@ -1,4 +1,5 @@
-"""Multi-head attention with relative positions over memory and window (Dai et al. 2019, section 3.3)."""
+"""Multi-head attention with relative positions over memory and window (Dai et al. 2019, section
+3.3)."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ class Window:
 
 
 class RelativeAttention(keras.layers.Layer):
-    """A_ij = ((q_i + u)·k_j + (q_i + v)·r_(i-j)) / sqrt(K), softmax over the visible j, then the weighted values through W_o.
+    """A_ij = ((q_i + u)·k_j + (q_i + v)·r_(i-j)) / sqrt(K), softmax over the visible j, then the
+    weighted values through W_o.
 
-    Queries come from the window, keys and values from memory and window. No residual, norm or dropout: the block adds them.
+    Queries come from the window, keys and values from memory and window. No residual, norm or
+    dropout: the block adds them.
     Matrix products are made in `precision`, the softmax in float32.
     """
 
@@ -32,35 +35,53 @@ class RelativeAttention(keras.layers.Layer):
         super().__init__()
         self.num_heads, self.d_head, self.type = num_heads, d_model // num_heads, TYPES[precision]
         heads = (num_heads, self.d_head)
-        self.query = self.add_weight(name="query", shape=(d_model, d_model), initializer=initial.normal())
-        self.key_value = self.add_weight(name="key_value", shape=(d_model, 2 * d_model), initializer=initial.normal())
-        self.position = self.add_weight(name="position", shape=(d_model, d_model), initializer=initial.normal())
-        self.content_bias = self.add_weight(name="content_bias", shape=heads, initializer=initial.normal())
-        self.position_bias = self.add_weight(name="position_bias", shape=heads, initializer=initial.normal())
-        self.output_kernel = self.add_weight(name="output", shape=(d_model, d_model), initializer=initial.normal())
+        self.query = self.add_weight(
+            name="query", shape=(d_model, d_model), initializer=initial.normal()
+        )
+        self.key_value = self.add_weight(
+            name="key_value", shape=(d_model, 2 * d_model), initializer=initial.normal()
+        )
+        self.position = self.add_weight(
+            name="position", shape=(d_model, d_model), initializer=initial.normal()
+        )
+        self.content_bias = self.add_weight(
+            name="content_bias", shape=heads, initializer=initial.normal()
+        )
+        self.position_bias = self.add_weight(
+            name="position_bias", shape=heads, initializer=initial.normal()
+        )
+        self.output_kernel = self.add_weight(
+            name="output", shape=(d_model, d_model), initializer=initial.normal()
+        )
         self.built = True
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """x [B, T, D], memory [B, M, D] -> [B, T, D]."""
         probability, value = self._looked_up(x, memory, window)
-        attended = tf.transpose(tf.matmul(tf.cast(probability, self.type), value), [0, 2, 1, 3])  # bhts,bhsk->bthk
+        # bhts,bhsk->bthk
+        attended = tf.transpose(tf.matmul(tf.cast(probability, self.type), value), [0, 2, 1, 3])
         return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
 
     def probabilities(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
-        """softmax_j(A_ij), how much each query takes of each key: x [B, T, D], memory [B, M, D] -> [B, H, T, S] float32.
+        """softmax_j(A_ij), how much each query takes of each key: x [B, T, D], memory [B, M, D] ->
+        [B, H, T, S] float32.
 
         Each row adds up to 1; what is not visible has exactly 0.
         """
         return self._looked_up(x, memory, window)[0]
 
-    def _looked_up(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
+    def _looked_up(
+        self, x: tf.Tensor, memory: tf.Tensor, window: Window
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`probabilities`, and the values [B, H, S, K] that they weigh."""
         x, memory = tf.cast(x, self.type), tf.cast(memory, self.type)
         context = tf.concat([memory, x], axis=1) if memory.shape[1] else x
         scale = self.d_head**-0.5  # of the queries, which are fewer than the logits
         query = linear(x, self.query * scale)
-        biases = [tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias)]
-        ((of_content,), (of_position,)) = (self._heads(add_bias(query, bias), 1) for bias in biases)
+        biases = [
+            tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias)
+        ]
+        (of_content,), (of_position,) = (self._heads(add_bias(query, bias), 1) for bias in biases)
         key, value = self._heads(linear(context, self.key_value), 2)
         (code,) = self._heads(linear(tf.constant(window.codes[None], self.type), self.position), 1)
         content = tf.matmul(of_content, key, transpose_b=True)  # bhtk,bhsk->bhts
@@ -69,6 +90,7 @@ class RelativeAttention(keras.layers.Layer):
         return tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), value
 
     def _heads(self, x: tf.Tensor, parts: int) -> list[tf.Tensor]:
-        """[B, S, parts * D] -> parts of [B, H, S, K]: all in one transposition, and each of them a contiguous piece of it."""
+        """[B, S, parts * D] -> parts of [B, H, S, K]: all in one transposition, and each of them a
+        contiguous piece of it."""
         split = tf.reshape(x, [*x.shape[:2], parts, self.num_heads, self.d_head])
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))

@@ -1,6 +1,8 @@
-"""Letter -> block. All blocks have one call signature, and all are residual on a common footing, so that identity adds exactly nothing.
+"""Letter -> block. All blocks have one call signature, and all are residual on a common footing,
+so that identity adds exactly nothing.
 
-    pre-norm    x + dropout(Σ_o w_o f_o(norm(x)))         f_identity = 0; one norm, shared by the branches
+    pre-norm    x + dropout(Σ_o w_o f_o(norm(x)))         f_identity = 0; one norm, shared by the
+                branches
     post-norm   Σ_{a,d} w_o norm_o(x + dropout(f_o(x))) + w_i x
 
 A fixed block is the case of one branch with weight 1; par.nn.supernet has the mixture.
@@ -29,7 +31,9 @@ class Mixture:
     """How stochastic blocks add up their kinds, in the order of par.search.architecture.KINDS."""
 
     weights: tf.Tensor  # [number of stochastic blocks, O], or [O] for one block
-    needed: tf.Tensor | None  # bool, of the same shape: a kind that is not needed has weight 0 and is not computed; None: all are
+    # bool, of the same shape: a kind that is not needed has weight 0 and is not computed; None:
+    # all are
+    needed: tf.Tensor | None
     single: bool = False  # whether just one kind of a block is ever needed
 
 
@@ -50,21 +54,32 @@ class Norm(keras.layers.Layer):
 
 
 class Dense(keras.layers.Layer):
-    """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3), its products in `precision`."""
+    """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3),
+    its products in `precision`."""
 
     def __init__(self, d_model: int, d_ffn: int, initial: Initial, precision: str = "f32"):
         super().__init__()
         self.type = TYPES[precision]
-        self.inner = self.add_weight(name="inner", shape=(d_model, d_ffn), initializer=initial.normal())
+        self.inner = self.add_weight(
+            name="inner", shape=(d_model, d_ffn), initializer=initial.normal()
+        )
         self.inner_bias = self.add_weight(name="inner_bias", shape=(d_ffn,), initializer="zeros")
-        self.outer = self.add_weight(name="outer", shape=(d_ffn, d_model), initializer=initial.normal())
+        self.outer = self.add_weight(
+            name="outer", shape=(d_ffn, d_model), initializer=initial.normal()
+        )
         self.outer_bias = self.add_weight(name="outer_bias", shape=(d_model,), initializer="zeros")
         self.built = True
 
-    def call(self, x: tf.Tensor, memory: tf.Tensor | None = None, window: Window | None = None) -> tf.Tensor:
+    def call(
+        self, x: tf.Tensor, memory: tf.Tensor | None = None, window: Window | None = None
+    ) -> tf.Tensor:
         """x [B, T, D] -> [B, T, D]; memory and window are not used."""
-        inner = biased_relu(linear(tf.cast(x, self.type), self.inner), tf.convert_to_tensor(self.inner_bias))
-        return add_bias(tf.cast(linear(inner, self.outer), tf.float32), tf.convert_to_tensor(self.outer_bias))
+        inner = biased_relu(
+            linear(tf.cast(x, self.type), self.inner), tf.convert_to_tensor(self.inner_bias)
+        )
+        return add_bias(
+            tf.cast(linear(inner, self.outer), tf.float32), tf.convert_to_tensor(self.outer_bias)
+        )
 
 
 def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
@@ -75,14 +90,21 @@ def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Lay
 
 
 class Block(keras.layers.Layer):
-    """A residual block of the given branches. `place` numbers the block's dropout within the network."""
+    """A residual block of the given branches. `place` numbers the block's dropout within the
+    network."""
 
     def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: int):
         super().__init__()
-        self.kinds, self.place, self.pre, self.dropout_rate = kinds, place, config.norm == "pre", config.dropout_rate
+        self.kinds, self.place, self.pre, self.dropout_rate = (
+            kinds,
+            place,
+            config.norm == "pre",
+            config.dropout_rate,
+        )
         self.branches = [branch(kind, config, initial) for kind in kinds]
         self.norms = [Norm(config.d_model) for _ in (kinds[:1] if self.pre else kinds)]
-        for kind, f in zip(kinds, self.branches):  # tf.train.Checkpoint finds a layer by its attribute, not in a list
+        # tf.train.Checkpoint finds a layer by its attribute, not in a list
+        for kind, f in zip(kinds, self.branches):
             setattr(self, f"branch_{kind}", f)
         for kind, norm in zip(kinds, self.norms):
             setattr(self, f"norm_{kind}", norm)
@@ -94,15 +116,25 @@ class Block(keras.layers.Layer):
         return "a" in self.kinds
 
     def parts(self, kind: str) -> tuple[keras.layers.Layer, Norm]:
-        """The branch of one of the block's kinds, and its norm: in pre-norm the one that all share."""
+        """The branch of one of the block's kinds, and its norm: in pre-norm the one that all
+        share."""
         o = self.kinds.index(kind)
         return self.branches[o], self.norms[0 if self.pre else o]
 
-    def call(self, x: tf.Tensor, memory: tf.Tensor | None, window: Window, mixture: Mixture | None, phase: Phase) -> tf.Tensor:
+    def call(
+        self,
+        x: tf.Tensor,
+        memory: tf.Tensor | None,
+        window: Window,
+        mixture: Mixture | None,
+        phase: Phase,
+    ) -> tf.Tensor:
         """One window through the block.
 
-        x: [B, T, D]; memory: [B, M, D], raw inputs of this block for the M tokens before, None if it does not attend;
-        mixture: weights [O] of a stochastic block, and which kinds are needed; None for a fixed one. Returns [B, T, D].
+        x: [B, T, D]; memory: [B, M, D], raw inputs of this block for the M tokens before, None if
+        it does not attend;
+        mixture: weights [O] of a stochastic block, and which kinds are needed; None for a fixed
+        one. Returns [B, T, D].
         """
         if not self.kinds:
             return x
@@ -114,30 +146,75 @@ class Block(keras.layers.Layer):
         # One graph for every set of kinds that can be needed; the step's own is run.
         branches = range(len(self.kinds))
         if mixture.single:
-            sets, number = [[o] for o in branches] + [[]], tf.argmax(tf.cast(mixture.needed, tf.int32), output_type=tf.int32)
+            sets, number = (
+                [[o] for o in branches] + [[]],
+                tf.argmax(tf.cast(mixture.needed, tf.int32), output_type=tf.int32),
+            )
         else:
-            sets = [[o for o in branches if number >> o & 1] for number in range(2 ** len(branches))]
-            number = tf.reduce_sum(tf.cast(mixture.needed[: len(branches)], tf.int32) * [2**o for o in branches])
-        return tf.switch_case(number, [functools.partial(self._sum, chosen, x, memory, window, weights, phase) for chosen in sets])
+            sets = [
+                [o for o in branches if number >> o & 1] for number in range(2 ** len(branches))
+            ]
+            number = tf.reduce_sum(
+                tf.cast(mixture.needed[: len(branches)], tf.int32) * [2**o for o in branches]
+            )
+        return tf.switch_case(
+            number,
+            [
+                functools.partial(self._sum, chosen, x, memory, window, weights, phase)
+                for chosen in sets
+            ],
+        )
 
     def attention(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
-        """The probabilities [B, H, T, S] with which the block's attention, if it has one, looks at memory and window; x and memory as for a call."""
+        """The probabilities [B, H, T, S] with which the block's attention, if it has one, looks at
+        memory and window; x and memory as for a call."""
         return self.parts("a")[0].probabilities(*self._read(x, memory), window)
 
     def _read(self, x: tf.Tensor, memory: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """What the branches read of x and memory: in pre-norm both normalised, in post-norm as they are."""
+        """What the branches read of x and memory: in pre-norm both normalised, in post-norm as
+        they are."""
         if not self.pre:
             return x, memory
         return self.norms[0](x), None if memory is None else self.norms[0](memory)
 
-    def _sum(self, chosen: Sequence[int], x: tf.Tensor, memory: tf.Tensor | None, window: Window, weights: list | None, phase: Phase) -> tf.Tensor:
-        """The block of its `chosen` branches, by number: the others have weight 0. weights: one scalar a kind, None for one branch alone."""
+    def _sum(
+        self,
+        chosen: Sequence[int],
+        x: tf.Tensor,
+        memory: tf.Tensor | None,
+        window: Window,
+        weights: list | None,
+        phase: Phase,
+    ) -> tf.Tensor:
+        """The block of its `chosen` branches, by number: the others have weight 0. weights: one
+        scalar a kind, None for one branch alone."""
         if self.pre:
             if not chosen:
                 return tf.identity(x)
             normed, past = self._read(x, memory if 0 in chosen and self.attends else None)
             outputs = [self.branches[o](normed, past, window=window) for o in chosen]
-            mixed = outputs[0] if weights is None else tf.add_n([weights[o] * out for o, out in zip(chosen, outputs)])
+            mixed = (
+                outputs[0]
+                if weights is None
+                else tf.add_n([weights[o] * out for o, out in zip(chosen, outputs)])
+            )
             return x + dropout(mixed, self.dropout_rate, phase, self.place)
-        outputs = [self.norms[o](x + dropout(self.branches[o](x, memory, window=window), self.dropout_rate, phase, self.place)) for o in chosen]
-        return outputs[0] if weights is None else tf.add_n([*(weights[o] * out for o, out in zip(chosen, outputs)), weights[-1] * x])
+        outputs = [
+            self.norms[o](
+                x
+                + dropout(
+                    self.branches[o](x, memory, window=window),
+                    self.dropout_rate,
+                    phase,
+                    self.place,
+                )
+            )
+            for o in chosen
+        ]
+        return (
+            outputs[0]
+            if weights is None
+            else tf.add_n(
+                [*(weights[o] * out for o, out in zip(chosen, outputs)), weights[-1] * x]
+            )
+        )

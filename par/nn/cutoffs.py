@@ -1,12 +1,18 @@
-"""The best cutoffs of an adaptive softmax for given counts, exactly, under a cost a cluster (Grave et al. 2017, section 4).
+"""The best cutoffs of an adaptive softmax for given counts, exactly, under a cost a cluster (Grave
+et al. 2017, section 4).
 
     ids      0 ........ c_1 | c_1 ........ c_2 | c_2 .......... V       K = 3 clusters: two cutoffs
-    cost     head(c_1 + 2)  +  tail_1(k, p)    +  tail_2(k, p)          k ids of a cluster, p their share of the tokens
+    cost     head(c_1 + 2)  +  tail_1(k, p)    +  tail_2(k, p)          k ids of a cluster, p their
+             share of the tokens
 
-With F the prefix sums of the shares, w(i, j) = (j - i) (F[j] - F[i]) satisfies the quadrangle inequality w(a,c) + w(b,d) <= w(a,d) + w(b,c) for
-a <= b <= c <= d whenever F does not fall, so for counts in any order. So do w plus terms linear in j - i and in F[j] - F[i], and every convex
-nondecreasing function of that. The best start of a cluster then never moves left when its end moves right, and a layer of the dynamic programme
-takes O(V log V): ends at a wide stride are solved first, and each end between two solved ones looks only between their starts.
+With F the prefix sums of the shares, w(i, j) = (j - i) (F[j] - F[i]) satisfies the quadrangle
+inequality w(a,c) + w(b,d) <= w(a,d) + w(b,c) for
+a <= b <= c <= d whenever F does not fall, so for counts in any order. So do w plus terms linear in
+j - i and in F[j] - F[i], and every convex
+nondecreasing function of that. The best start of a cluster then never moves left when its end
+moves right, and a layer of the dynamic programme
+takes O(V log V): ends at a wide stride are solved first, and each end between two solved ones
+looks only between their starts.
 """
 
 from __future__ import annotations
@@ -25,7 +31,8 @@ from par.core.errors import DataError, UsageError
 MAX_BYTES = 32 * MAX_VOCAB_SIZE
 TURNS = 4  # of a fit
 MOST_CLUSTERS = 5
-LEAST_WIDTH = 8  # of a tail: the time alone would take ever narrower ones, which hardly tell their ids apart
+# of a tail: the time alone would take ever narrower ones, which hardly tell their ids apart
+LEAST_WIDTH = 8
 
 Cost = Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
 """cost(i, K, k, p) of cluster i (0 is the head) of K, with k [...] ids that have a share p [...] of the tokens."""
@@ -33,7 +40,8 @@ Cost = Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Cutoffs (the exclusive end of every cluster but the last; none: plain softmax) and what they cost."""
+    """Cutoffs (the exclusive end of every cluster but the last; none: plain softmax) and what they
+    cost."""
 
     cutoffs: tuple[int, ...]
     cost: float
@@ -50,10 +58,13 @@ class Cuts:
 
 
 def optimal(counts: np.ndarray, clusters: int, cost: Cost) -> Cuts:
-    """The cheapest cut of the ids 0 to V-1, in this order, into K = `clusters` of at least one id each: O(K V log V) evaluations of `cost`.
+    """The cheapest cut of the ids 0 to V-1, in this order, into K = `clusters` of at least one id
+    each: O(K V log V) evaluations of `cost`.
 
-    counts: [V] counts or probabilities, in any order. cost: of a tail a convex nondecreasing function of λ k p + μ k + ν p with λ, μ, ν >= 0,
-    of the head any function of k. Of equally cheap cuts the one whose last cutoff is smallest, then the one before it, and so on.
+    counts: [V] counts or probabilities, in any order. cost: of a tail a convex nondecreasing
+    function of λ k p + μ k + ν p with λ, μ, ν >= 0,
+    of the head any function of k. Of equally cheap cuts the one whose last cutoff is smallest,
+    then the one before it, and so on.
     Raises: UsageError unless 1 <= clusters <= V.
     """
     v = len(counts)
@@ -77,7 +88,8 @@ def optimal(counts: np.ndarray, clusters: int, cost: Cost) -> Cuts:
 
 
 def most_clusters(d_model: int, proj_factor: float, v: int) -> int:
-    """The largest K worth trying for V ids: at most MOST_CLUSTERS, each with an id, and no tail narrower than LEAST_WIDTH."""
+    """The largest K worth trying for V ids: at most MOST_CLUSTERS, each with an id, and no tail
+    narrower than LEAST_WIDTH."""
     wide = sum(d_model // proj_factor**i >= LEAST_WIDTH for i in range(1, MOST_CLUSTERS))
     return min(1 + wide, v)
 
@@ -88,14 +100,19 @@ def cheapest(cuts: Sequence[Cuts]) -> Cuts:
 
 
 def prefix_shares(counts: np.ndarray) -> np.ndarray:
-    """[V] counts -> [V+1] F, the share of all tokens that have a smaller id: from 0 to 1, never falling."""
-    exponent = np.frexp(np.max(counts))[1]  # a power of two takes nothing from whole numbers, and the sum can't overflow
+    """[V] counts -> [V+1] F, the share of all tokens that have a smaller id: from 0 to 1, never
+    falling."""
+    # a power of two takes nothing from whole numbers, and the sum can't overflow
+    exponent = np.frexp(np.max(counts))[1]
     sums = np.concatenate([[0.0], np.cumsum(np.ldexp(np.asarray(counts, np.float64), -exponent))])
     return sums / sums[-1]
 
 
-def _add_cluster(before: np.ndarray, first: int, cost: Callable, last: bool) -> tuple[np.ndarray, np.ndarray]:
-    """after[end] = min over first <= start < end of before[start] + cost(start, end), with the smallest such start, for all ends: both [V+1].
+def _add_cluster(
+    before: np.ndarray, first: int, cost: Callable, last: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """after[end] = min over first <= start < end of before[start] + cost(start, end), with the
+    smallest such start, for all ends: both [V+1].
 
     last: only the end V is wanted.
     """
@@ -121,15 +138,18 @@ def _add_cluster(before: np.ndarray, first: int, cost: Callable, last: bool) -> 
 
 
 def area(i: int, clusters: int, k: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Logits a token, the expected number: (k_0 + K - 1) + sum of k_i p_i. The head is evaluated for every token and has a slot for each tail."""
+    """Logits a token, the expected number: (k_0 + K - 1) + sum of k_i p_i. The head is evaluated
+    for every token and has a slot for each tail."""
     return k + (clusters - 1.0) if i == 0 else k * p
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Milliseconds of a cluster that works at one width: max(c + λ k0 B0, c + λ k B + μ k + ν B) for k ids and B rows (Grave et al. 2017, section 4).
+    """Milliseconds of a cluster that works at one width: max(c + λ k0 B0, c + λ k B + μ k + ν B)
+    for k ids and B rows (Grave et al. 2017, section 4).
 
-    λ k B: the output product, the softmax and their gradients. μ k: reading the weights and writing their gradient, however few the rows are.
+    λ k B: the output product, the softmax and their gradients. μ k: reading the weights and
+    writing their gradient, however few the rows are.
     ν B: the products of the projection. Whatever is small costs the same, floor = c + λ k0 B0.
     """
 
@@ -150,23 +170,37 @@ class Fit:
 
     def __call__(self, k: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Milliseconds for k [...] ids and B = rows [...]."""
-        return np.maximum(self.floor, self.c + self.rate * k * rows + self.per_id * k + self.per_row * rows)
+        return np.maximum(
+            self.floor, self.c + self.rate * k * rows + self.per_id * k + self.per_row * rows
+        )
 
     def to_json(self) -> dict[str, float]:
         """All figures, k0 B0 too."""
         return dataclasses.asdict(self) | {"k0b0": self.k0b0}
 
     def __str__(self) -> str:
-        terms = "".join(f" + {value:.2e} {what}" for value, what in ((self.rate, "k B"), (self.per_id, "k"), (self.per_row, "B")) if value)
-        error = f"error {self.median_error:.0%} (median), {self.worst_error:.0%} (worst) of {self.timings} timings"
+        terms = "".join(
+            f" + {value:.2e} {what}"
+            for value, what in ((self.rate, "k B"), (self.per_id, "k"), (self.per_row, "B"))
+            if value
+        )
+        error = (
+            f"error {self.median_error:.0%} (median), {self.worst_error:.0%} (worst) of"
+            f" {self.timings} timings"
+        )
         return f"max({self.floor:.3f}, {self.c:.3f}{terms}) ms; k0 B0 = {self.k0b0:,.0f}; {error}"
 
 
-def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, beside: float = 0.0) -> Fit:
-    """The model of a width that agrees best with timings [n] of k [n] ids and B = rows [n]: least squares of the relative error, no term negative.
+def fit(
+    width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, beside: float = 0.0
+) -> Fit:
+    """The model of a width that agrees best with timings [n] of k [n] ids and B = rows [n]: least
+    squares of the relative error, no term negative.
 
-    beside: milliseconds of a step that were taken off the timings; an error is relative to both together.
-    Which timings lie on the floor and which on the line is found by turns, from every number of them on the floor (those with the fewest logits).
+    beside: milliseconds of a step that were taken off the timings; an error is relative to both
+    together.
+    Which timings lie on the floor and which on the line is found by turns, from every number of
+    them on the floor (those with the fewest logits).
     """
     k, rows, times = (np.asarray(values, np.float64) for values in (k, rows, milliseconds))
     terms = np.stack([np.ones(len(k)), k * rows, k, rows], 1)
@@ -177,7 +211,9 @@ def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, b
         flat = rank < start
         for _ in range(TURNS):
             x = least_squares(terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat])
-            floor = max(np.average(times[flat], weights=weights[flat] ** 2) if flat.any() else 0.0, x[0])
+            floor = max(
+                np.average(times[flat], weights=weights[flat] ** 2) if flat.any() else 0.0, x[0]
+            )
             error = weights * np.abs(np.maximum(floor, terms @ x) - times)
             if np.sum(error**2) < best - 1e-9:  # of equals the one with the fewest on the floor
                 best, found = np.sum(error**2), (floor, *x, np.median(error), np.max(error))
@@ -187,12 +223,16 @@ def fit(width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, b
 
 
 def least_squares(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """x >= 0 of least |terms x - values|^2: terms [n, m], values [n] -> [m]. Tries every set of terms, few first: one that adds nothing stays 0."""
+    """x >= 0 of least |terms x - values|^2: terms [n, m], values [n] -> [m]. Tries every set of
+    terms, few first: one that adds nothing stays 0."""
     scale = np.linalg.norm(terms, axis=0)
     best, found = np.inf, np.zeros(len(scale))
     for size in range(1, len(scale) + 1):
         for chosen in map(list, itertools.combinations(np.flatnonzero(scale), size)):
-            x = np.linalg.lstsq(terms[:, chosen] / scale[chosen], values, rcond=None)[0] / scale[chosen]
+            x = (
+                np.linalg.lstsq(terms[:, chosen] / scale[chosen], values, rcond=None)[0]
+                / scale[chosen]
+            )
             error = np.sum((terms[:, chosen] @ x - values) ** 2)
             if x.min() >= 0 and error < best - 1e-9:
                 best, found = error, np.zeros(len(scale))
@@ -212,23 +252,39 @@ def device(fits: Sequence[Fit], rows: int) -> Cost:
 def read_counts(path: str | Path) -> np.ndarray:
     """[V] float64, the counts or probabilities of a file, one a line.
 
-    Raises: DataError if the file can't be read, is too large, or holds anything but at least two finite numbers >= 0, not all 0.
+    Raises: DataError if the file can't be read, is too large, or holds anything but at least two
+    finite numbers >= 0, not all 0.
     """
-    lines = files.read_bytes(Path(path), "counts", MAX_BYTES).decode("utf-8", "replace").removesuffix("\n").split("\n")
+    lines = (
+        files.read_bytes(Path(path), "counts", MAX_BYTES)
+        .decode("utf-8", "replace")
+        .removesuffix("\n")
+        .split("\n")
+    )
     if len(lines) > MAX_VOCAB_SIZE:
-        raise DataError(f"counts {path} must hold at most {MAX_VOCAB_SIZE:,} lines of 32 bytes, one for each id of a vocabulary")
+        raise DataError(
+            f"counts {path} must hold at most {MAX_VOCAB_SIZE:,} lines of 32 bytes, one for each"
+            " id of a vocabulary"
+        )
     counts = np.array([_number(line) for line in lines])
     wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))
     if len(wrong):
         line = lines[wrong[0]].strip()[:40]
-        raise DataError(f"counts {path} must hold one count or probability a line, finite and not negative, but line {wrong[0] + 1} is {line!r}")
+        raise DataError(
+            f"counts {path} must hold one count or probability a line, finite and not negative,"
+            f" but line {wrong[0] + 1} is {line!r}"
+        )
     if len(counts) < 2 or not counts.any():
-        raise DataError(f"counts {path} must hold at least two counts, not all 0, but holds {len(counts)} with the largest {counts.max():g}")
+        raise DataError(
+            f"counts {path} must hold at least two counts, not all 0, but holds {len(counts)} with"
+            f" the largest {counts.max():g}"
+        )
     return counts
 
 
 def _number(line: str) -> float:
-    """A number in decimal digits, else NaN. Python's own reading knows 1_0 and the digits of other scripts too."""
+    """A number in decimal digits, else NaN. Python's own reading knows 1_0 and the digits of other
+    scripts too."""
     try:
         return float(line) if line.isascii() and "_" not in line else np.nan
     except ValueError:

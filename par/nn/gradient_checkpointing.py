@@ -1,10 +1,13 @@
-"""A block that is computed again in the backward pass, instead of keeping what it computed in the forward pass (Chen et al. 2016, arXiv 1604.06174).
+"""A block that is computed again in the backward pass, instead of keeping what it computed in the
+forward pass (Chen et al. 2016, arXiv 1604.06174).
 
     forward    x ----------------------------> block(x)        kept: x, memory, mixture weights
     backward   x, gradient of block(x) ------> block(x) once more, then its gradients
 
-A step takes one more forward pass of its blocks and holds the activations of one block instead of all. Dropout is a function of (seed, step,
-place), so the second pass is the first again and gradients are the same numbers; in a graph they differ in their last digits, as TensorFlow fuses
+A step takes one more forward pass of its blocks and holds the activations of one block instead of
+all. Dropout is a function of (seed, step,
+place), so the second pass is the first again and gradients are the same numbers; in a graph they
+differ in their last digits, as TensorFlow fuses
 operations of the first pass that nothing else reads.
 """
 
@@ -20,38 +23,64 @@ from par.nn.blocks import Block, Mixture
 from par.nn.forward_mode import Phase
 
 
-def recomputed(block: Block, x: tf.Tensor, memory: tf.Tensor | None, window: Window, mixture: Mixture | None, phase: Phase) -> tf.Tensor:
-    """What `block` returns for these arguments, [B, T, D]. Gradients reach x, the mixture weights and the block's own weights; none the memory."""
+def recomputed(
+    block: Block,
+    x: tf.Tensor,
+    memory: tf.Tensor | None,
+    window: Window,
+    mixture: Mixture | None,
+    phase: Phase,
+) -> tf.Tensor:
+    """What `block` returns for these arguments, [B, T, D]. Gradients reach x, the mixture weights
+    and the block's own weights; none the memory."""
     variables = block.trainable_variables
     weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
     learnt = {"x": x, "weights": weights}
-    given = {"memory": memory, "needed": needed, "mask": window.mask, "step": tf.convert_to_tensor(phase.step, tf.int64)}
+    given = {
+        "memory": memory,
+        "needed": needed,
+        "mask": window.mask,
+        "step": tf.convert_to_tensor(phase.step, tf.int64),
+    }
     given["first_row"] = phase.first_row if tf.is_tensor(phase.first_row) else None
-    learnt, given = ({name: tensor for name, tensor in part.items() if tensor is not None} for part in (learnt, given))
+    learnt, given = (
+        {name: tensor for name, tensor in part.items() if tensor is not None}
+        for part in (learnt, given)
+    )
     count = len(given)
 
     def forward(tensors: list[tf.Tensor]) -> tf.Tensor:
         named = dict(zip([*given, *learnt], tensors))
-        with keras.StatelessScope(state_mapping=list(zip(variables, tensors[count + len(learnt) :]))):
+        with keras.StatelessScope(
+            state_mapping=list(zip(variables, tensors[count + len(learnt) :]))
+        ):
             return block(
                 named["x"],
                 named.get("memory"),
                 window=dataclasses.replace(window, mask=named["mask"]),
-                mixture=mixture and dataclasses.replace(mixture, weights=named["weights"], needed=named.get("needed")),
-                phase=dataclasses.replace(phase, step=named["step"], first_row=named.get("first_row", phase.first_row)),
+                mixture=mixture
+                and dataclasses.replace(
+                    mixture, weights=named["weights"], needed=named.get("needed")
+                ),
+                phase=dataclasses.replace(
+                    phase, step=named["step"], first_row=named.get("first_row", phase.first_row)
+                ),
             )
 
-    # Every tensor that the block uses is an argument: custom_gradient takes what it finds behind any other for a variable to be trained.
+    # Every tensor that the block uses is an argument: custom_gradient takes what it finds behind
+    # any other for a variable to be trained.
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tf.Tensor:
         def backward(upstream: tf.Tensor) -> list[tf.Tensor | None]:
-            with tf.control_dependencies([upstream]):  # else the second pass is found to equal the first, and is merged with it
+            # else the second pass is found to equal the first, and is merged with it
+            with tf.control_dependencies([upstream]):
                 again = [tf.identity(tensor) for tensor in tensors]
             with tf.GradientTape() as tape:
                 tape.watch(again[count:])
                 out = forward(again)
             return [None] * count + tape.gradient(out, again[count:], upstream)
 
-        return forward([tf.stop_gradient(tensor) for tensor in tensors]), backward  # an outer tape has nothing to record in there
+        # an outer tape has nothing to record in there
+        return forward([tf.stop_gradient(tensor) for tensor in tensors]), backward
 
     return run(*given.values(), *learnt.values(), *map(tf.convert_to_tensor, variables))

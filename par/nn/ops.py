@@ -1,4 +1,5 @@
-"""Matrix products and biases in float32 or bfloat16. Whatever the type of the factors, the gradient of a bias is summed in float32."""
+"""Matrix products and biases in float32 or bfloat16. Whatever the type of the factors, the
+gradient of a bias is summed in float32."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-TYPES = {"f32": tf.float32, "bf16": tf.bfloat16}  # of ModelConfig.precision: the factors of matrix products
+# of ModelConfig.precision: the factors of matrix products
+TYPES = {"f32": tf.float32, "bf16": tf.bfloat16}
 
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:
@@ -16,8 +18,12 @@ def column_sums(x: tf.Tensor) -> tf.Tensor:
 
 
 def linear(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """x [..., D] times kernel [D, E] -> [..., E] as one product of two matrices, faster than einsum or a batched product. In the type of x."""
-    return tf.reshape(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), tf.cast(kernel, x.dtype)), [*x.shape[:-1], kernel.shape[1]])
+    """x [..., D] times kernel [D, E] -> [..., E] as one product of two matrices, faster than
+    einsum or a batched product. In the type of x."""
+    return tf.reshape(
+        tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), tf.cast(kernel, x.dtype)),
+        [*x.shape[:-1], kernel.shape[1]],
+    )
 
 
 @tf.custom_gradient

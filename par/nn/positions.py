@@ -1,7 +1,10 @@
-"""Where tokens stand to each other: sinusoid codes of distances, the relative shift, and who may see whom.
+"""Where tokens stand to each other: sinusoid codes of distances, the relative shift, and who may
+see whom.
 
-Distance d of a query to a key is query position - key position: 0 is the token itself, positive is the past. The code of d is the
-code of d whatever the memory length. Keys are M memory positions followed by the T positions of the window: S = M + T.
+Distance d of a query to a key is query position - key position: 0 is the token itself, positive is
+the past. The code of d is the
+code of d whatever the memory length. Keys are M memory positions followed by the T positions of
+the window: S = M + T.
 """
 
 from __future__ import annotations
@@ -9,11 +12,15 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-MASKED = -1e9  # added to the logits of positions that are not visible; finite, so that no row can become NaN
+# added to the logits of positions that are not visible; finite, so that no row can become NaN
+MASKED = -1e9
 
 
-def distances(seq_len: int, mem_len: int, visibility: str, clamp_len: int | None = None) -> np.ndarray:
-    """[P] the distances that occur, descending: S-1 ... 0 when causal (P = S), S-1 ... -(T-1) when bidirectional (P = S + T - 1).
+def distances(
+    seq_len: int, mem_len: int, visibility: str, clamp_len: int | None = None
+) -> np.ndarray:
+    """[P] the distances that occur, descending: S-1 ... 0 when causal (P = S), S-1 ... -(T-1) when
+    bidirectional (P = S + T - 1).
 
     clamp_len: the largest that is told from larger ones, in either direction; None tells all.
     """
@@ -23,29 +30,41 @@ def distances(seq_len: int, mem_len: int, visibility: str, clamp_len: int | None
 
 
 def sinusoids(distance: np.ndarray, d_model: int) -> np.ndarray:
-    """[P, D] float32 codes of signed distances: sines in the first half, cosines in the second (Dai et al. 2019, section 3.3)."""
+    """[P, D] float32 codes of signed distances: sines in the first half, cosines in the second
+    (Dai et al. 2019, section 3.3)."""
     frequency = 10_000.0 ** (-np.arange(0, d_model, 2) / d_model)
     angle = distance[:, None] * frequency[None, :]
     return np.concatenate([np.sin(angle), np.cos(angle)], axis=-1).astype(np.float32)
 
 
 def relative_shift(x: tf.Tensor, key_len: int) -> tf.Tensor:
-    """[..., T, P] logits by distance (as ordered by `distances`) -> [..., T, S] logits by key (Dai et al. 2019, appendix B).
+    """[..., T, P] logits by distance (as ordered by `distances`) -> [..., T, S] logits by key (Dai
+    et al. 2019, appendix B).
 
-    Query i sees key j at column T-1-i+j. Padding each row by one column and reading the rows as one line makes that a fixed stride:
+    Query i sees key j at column T-1-i+j. Padding each row by one column and reading the rows as
+    one line makes that a fixed stride:
 
-        T=2, S=3, rows    a b c .        line  a b c . d e f .       from T-1, rows of P    b c .   <- query 0: the last is not causal
-        padded by one     d e f .                                    cut to S columns       d e f   <- query 1
+        T=2, S=3, rows    a b c .        line  a b c . d e f .       from T-1, rows of P    b c .
+                          <- query 0: the last is not causal
+        padded by one     d e f .                                    cut to S columns       d e f
+                          <- query 1
     """
     *outer, seq_len, width = x.shape
-    flat = tf.reshape(tf.pad(x, [[0, 0]] * (len(outer) + 1) + [[0, 1]]), [*outer, seq_len * (width + 1)])
+    flat = tf.reshape(
+        tf.pad(x, [[0, 0]] * (len(outer) + 1) + [[0, 1]]), [*outer, seq_len * (width + 1)]
+    )
     flat = tf.slice(flat, [0] * len(outer) + [seq_len - 1], [*outer, seq_len * width])
     shifted = tf.reshape(flat, [*outer, seq_len, width])
-    return shifted if width == key_len else tf.slice(shifted, [0] * (len(outer) + 2), [*outer, seq_len, key_len])
+    return (
+        shifted
+        if width == key_len
+        else tf.slice(shifted, [0] * (len(outer) + 2), [*outer, seq_len, key_len])
+    )
 
 
 def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = False) -> np.ndarray:
-    """[T, S] bool: which keys a query may see. `same_length` is the band in which every query sees itself and M tokens before it."""
+    """[T, S] bool: which keys a query may see. `same_length` is the band in which every query sees
+    itself and M tokens before it."""
     if visibility not in ("causal", "bidirectional"):
         raise ValueError(f"visibility must be causal or bidirectional, but is {visibility!r}")
     distance = mem_len + np.arange(seq_len)[:, None] - np.arange(mem_len + seq_len)[None, :]
@@ -56,9 +75,11 @@ def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = Fal
 def attention_mask(seen: np.ndarray, valid: tf.Tensor) -> tf.Tensor:
     """[B, 1, T, S] float32 to add to attention logits: 0 where visible, MASKED elsewhere.
 
-    seen: [T, S] from `visible`; valid: [B] int32, how many of the M memory positions (the newest) hold tokens.
+    seen: [T, S] from `visible`; valid: [B] int32, how many of the M memory positions (the newest)
+    hold tokens.
     """
     seq_len, key_len = seen.shape
     mem_len = key_len - seq_len
-    filled = tf.range(key_len)[None, :] >= mem_len - valid[:, None]  # [B, S]; always true for the window
+    # [B, S]; always true for the window
+    filled = tf.range(key_len)[None, :] >= mem_len - valid[:, None]
     return tf.where(tf.constant(seen)[None, None] & filled[:, None, None, :], 0.0, MASKED)

@@ -1,4 +1,5 @@
-"""The stochastic block and its mixture weights; weights and architecture logits told apart (Mandava et al. 2020, section 3)."""
+"""The stochastic block and its mixture weights; weights and architecture logits told apart
+(Mandava et al. 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -11,13 +12,16 @@ from par.nn.initial import Initial
 from par.search import gumbel
 from par.search.architecture import KINDS
 
-NOISE_PLACE = 0  # place 0 of the random numbers is the Gumbel noise; dropout has 1 (embedding) and up (blocks)
-PATH_PLACES = 32_768  # the noise of further paths of a step, beyond every block's place and below the objective's
+# place 0 of the random numbers is the Gumbel noise; dropout has 1 (embedding) and up (blocks)
+NOISE_PLACE = 0
+# the noise of further paths of a step, beyond every block's place and below the objective's
+PATH_PLACES = 32_768
 PRUNED = -1e4  # logit of a kind that is out of the search: its probability is exactly 0
 
 
 class StochasticBlock(Block):
-    """A block that holds every kind; its call takes the mixture weights [O]. Identity has no branch: it adds nothing."""
+    """A block that holds every kind; its call takes the mixture weights [O]. Identity has no
+    branch: it adds nothing."""
 
     def __init__(self, config: ModelConfig, initial: Initial, place: int):
         super().__init__(KINDS.replace("i", ""), config, initial, place)
@@ -26,9 +30,12 @@ class StochasticBlock(Block):
 def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
     """Mixture of all stochastic blocks for one pass.
 
-    alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block, step and path: `soft` relaxes it with the
-    temperature tau, `straight_through` makes it one-hot forward, `single_path` also backward. Evaluation draws nothing: softmax(alpha), or its
-    argmax. With several paths a step, the gradient of alpha is `gumbel.leave_one_out`'s instead of the one through these weights.
+    alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block,
+    step and path: `soft` relaxes it with the
+    temperature tau, `straight_through` makes it one-hot forward, `single_path` also backward.
+    Evaluation draws nothing: softmax(alpha), or its
+    argmax. With several paths a step, the gradient of alpha is `gumbel.leave_one_out`'s instead of
+    the one through these weights.
     """
     weights = _weights(alpha, search, phase)
     if phase.argmax or (phase.training and search.sampling == "single_path"):
@@ -38,23 +45,33 @@ def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
 
 def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
     if phase.training:
-        noise = gumbel.gumbel_noise(phase.seed_of(PATH_PLACES + phase.path if phase.path else NOISE_PLACE), alpha.shape)
+        noise = gumbel.gumbel_noise(
+            phase.seed_of(PATH_PLACES + phase.path if phase.path else NOISE_PLACE), alpha.shape
+        )
         weight = gumbel.relaxed_one_hot(alpha, noise, phase.tau)
-        sample = {"soft": tf.identity, "straight_through": gumbel.straight_through, "single_path": gumbel.single_path}
+        sample = {
+            "soft": tf.identity,
+            "straight_through": gumbel.straight_through,
+            "single_path": gumbel.single_path,
+        }
         return sample[search.sampling](weight)
     return gumbel.one_hot(alpha) if phase.argmax else tf.nn.softmax(alpha)
 
 
 def prune(alpha: tf.Tensor, below: tf.Tensor, search: SearchConfig) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes kinds out of the search for good (anneal and prune; Noy et al. 2019, arXiv 1904.04123).
+    """Takes kinds out of the search for good (anneal and prune; Noy et al. 2019, arXiv
+    1904.04123).
 
-    alpha: [number of stochastic blocks, O] logits after a step; below: [same] int32, for how many steps in a row the probability has been below
-    prune_below. Returns both after this step; the logit of a kind that is out is PRUNED. The likeliest kind of a block always stays.
+    alpha: [number of stochastic blocks, O] logits after a step; below: [same] int32, for how many
+    steps in a row the probability has been below
+    prune_below. Returns both after this step; the logit of a kind that is out is PRUNED. The
+    likeliest kind of a block always stays.
     """
     below = tf.where(tf.nn.softmax(alpha) < search.prune_below, below + 1, 0)
     return tf.where(below >= search.prune_patience, PRUNED, alpha), below
 
 
 def entropy(alpha: tf.Tensor) -> tf.Tensor:
-    """Scalar, nats: the entropies of pi = softmax(alpha), summed over the blocks. alpha: [number of stochastic blocks, O] logits."""
+    """Scalar, nats: the entropies of pi = softmax(alpha), summed over the blocks. alpha: [number
+    of stochastic blocks, O] logits."""
     return -tf.reduce_sum(tf.nn.softmax(alpha) * tf.nn.log_softmax(alpha))

@@ -1,6 +1,7 @@
 """The trunk: tokens and memories in, hidden states and next memories out. No head, no loss.
 
-Any string of the block alphabet (par.search.architecture) becomes a network here; search and final training differ only in the string.
+Any string of the block alphabet (par.search.architecture) becomes a network here; search and final
+training differ only in the string.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ EMBEDDING_PLACE = 1
 
 
 class Memories(NamedTuple):
-    """What attention blocks remember of the windows before; the caller keeps it from window to window."""
+    """What attention blocks remember of the windows before; the caller keeps it from window to
+    window."""
 
     hidden: tf.Tensor  # [number of attending blocks, B, M, D] raw block inputs, oldest first
     valid: tf.Tensor  # [B] int32, how many of the M positions (the newest) hold tokens
@@ -36,20 +38,33 @@ class Transformer(keras.layers.Layer):
     """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020)."""
 
     def __init__(
-        self, architecture: Architecture, config: ModelConfig, search: SearchConfig, vocab_size: int, seed: int, gradient_checkpointing: bool = False
+        self,
+        architecture: Architecture,
+        config: ModelConfig,
+        search: SearchConfig,
+        vocab_size: int,
+        seed: int,
+        gradient_checkpointing: bool = False,
     ):
         super().__init__()
         self.architecture, self.config, self.search = architecture, config, search
         self.gradient_checkpointing = gradient_checkpointing
         initial = Initial(seed, config.init_std)
-        self.embedding = self.add_weight(name="embedding", shape=(vocab_size, config.d_model), initializer=initial.normal())
+        self.embedding = self.add_weight(
+            name="embedding", shape=(vocab_size, config.d_model), initializer=initial.normal()
+        )
         self.blocks = []
         for index, kind in enumerate(architecture.blocks):
             place = EMBEDDING_PLACE + 1 + index
             stochastic = kind == "s"
-            block = supernet.StochasticBlock(config, initial, place) if stochastic else Block(kind.replace("i", ""), config, initial, place)
+            block = (
+                supernet.StochasticBlock(config, initial, place)
+                if stochastic
+                else Block(kind.replace("i", ""), config, initial, place)
+            )
             self.blocks.append(block)
-            setattr(self, f"block_{index}", block)  # tf.train.Checkpoint finds a layer by its attribute, not in a list
+            # tf.train.Checkpoint finds a layer by its attribute, not in a list
+            setattr(self, f"block_{index}", block)
         self.final_norm = Norm(config.d_model) if config.norm == "pre" else None
         self.alpha = None
         if architecture.is_search:
@@ -64,40 +79,66 @@ class Transformer(keras.layers.Layer):
 
     @property
     def pi(self) -> np.ndarray:
-        """[L, O] float64 probabilities of the kinds, softmax(alpha); one-hot where the block is fixed."""
-        alpha = np.zeros((0, len(KINDS))) if self.alpha is None else np.asarray(self.alpha.numpy(), np.float64)
+        """[L, O] float64 probabilities of the kinds, softmax(alpha); one-hot where the block is
+        fixed."""
+        alpha = (
+            np.zeros((0, len(KINDS)))
+            if self.alpha is None
+            else np.asarray(self.alpha.numpy(), np.float64)
+        )
         odds = np.exp(alpha - alpha.max(axis=-1, keepdims=True))
         return pi_table(self.architecture.blocks, odds / odds.sum(axis=-1, keepdims=True))
 
     def sample(self, phase: Phase) -> Mixture:
-        """How the stochastic blocks add up their kinds in a pass of this phase; always the same for the same phase."""
+        """How the stochastic blocks add up their kinds in a pass of this phase; always the same
+        for the same phase."""
         return supernet.mixture(tf.convert_to_tensor(self.alpha), self.search, phase)
 
     def empty_memories(self, batch_size: int, mem_len: int | None = None) -> Memories:
-        """Memories that hold no token yet, for B = batch_size rows. mem_len may differ from training's."""
+        """Memories that hold no token yet, for B = batch_size rows. mem_len may differ from
+        training's."""
         attending = sum(block.attends for block in self.blocks)
         mem_len = self.config.mem_len if mem_len is None else mem_len
-        return Memories(tf.zeros([attending, batch_size, mem_len, self.config.d_model]), tf.zeros([batch_size], tf.int32))
+        return Memories(
+            tf.zeros([attending, batch_size, mem_len, self.config.d_model]),
+            tf.zeros([batch_size], tf.int32),
+        )
 
-    def call(self, tokens: tf.Tensor, memories: Memories, visibility: str = "causal", phase: Phase = EVALUATION) -> tuple[tf.Tensor, Memories]:
-        """One window: tokens [B, T] int32 and memories -> hidden [B, T, D] and the memories after it.
+    def call(
+        self,
+        tokens: tf.Tensor,
+        memories: Memories,
+        visibility: str = "causal",
+        phase: Phase = EVALUATION,
+    ) -> tuple[tf.Tensor, Memories]:
+        """One window: tokens [B, T] int32 and memories -> hidden [B, T, D] and the memories after
+        it.
 
         visibility: causal or bidirectional within the window; the memory is always visible.
         """
         return self._read(tokens, memories, visibility, phase)[:2]
 
     def attention(
-        self, tokens: tf.Tensor, memories: Memories, block: int, visibility: str = "causal", phase: Phase = EVALUATION
+        self,
+        tokens: tf.Tensor,
+        memories: Memories,
+        block: int,
+        visibility: str = "causal",
+        phase: Phase = EVALUATION,
     ) -> tuple[tf.Tensor, Memories]:
-        """A window as in a call -> how much its tokens take of each position, [B, H, T, S], in a block that attends; the memories after it.
+        """A window as in a call -> how much its tokens take of each position, [B, H, T, S], in a
+        block that attends; the memories after it.
 
         block: its number, from 0.
         """
         _, after, inputs, window = self._read(tokens, memories, visibility, phase)
         return self.blocks[block].attention(*inputs[block], window), after
 
-    def _read(self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase) -> tuple[tf.Tensor, Memories, list, Window]:
-        """What a call returns; of each block its input [B, T, D] and its memory [B, M, D], None if it has none; and what all of them share."""
+    def _read(
+        self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase
+    ) -> tuple[tf.Tensor, Memories, list, Window]:
+        """What a call returns; of each block its input [B, T, D] and its memory [B, M, D], None if
+        it has none; and what all of them share."""
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
         window = self._window(seq_len, mem_len, visibility, phase, memories.valid)
         mixtures = iter(self._mixtures(phase))
@@ -109,8 +150,18 @@ class Transformer(keras.layers.Layer):
             if block.attends:
                 kept.append(tf.stop_gradient(_newest(past, x, mem_len)))
             inputs.append((x, past))
-            call = functools.partial(recomputed, block) if self.gradient_checkpointing and phase.training and block.kinds else block
-            x = call(x, past, window=window, mixture=next(mixtures) if kind == "s" else None, phase=phase)
+            call = (
+                functools.partial(recomputed, block)
+                if self.gradient_checkpointing and phase.training and block.kinds
+                else block
+            )
+            x = call(
+                x,
+                past,
+                window=window,
+                mixture=next(mixtures) if kind == "s" else None,
+                phase=phase,
+            )
         hidden = tf.stack(kept) if kept else memories.hidden
         after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
         return (x if self.final_norm is None else self.final_norm(x)), after, inputs, window
@@ -120,13 +171,27 @@ class Transformer(keras.layers.Layer):
         if self.alpha is None:
             return []
         sample = self.sample(phase)
-        needed = [None] * sample.weights.shape[0] if sample.needed is None else tf.unstack(sample.needed)
-        return [dataclasses.replace(sample, weights=weights, needed=of_block) for weights, of_block in zip(tf.unstack(sample.weights), needed)]
+        needed = (
+            [None] * sample.weights.shape[0]
+            if sample.needed is None
+            else tf.unstack(sample.needed)
+        )
+        return [
+            dataclasses.replace(sample, weights=weights, needed=of_block)
+            for weights, of_block in zip(tf.unstack(sample.weights), needed)
+        ]
 
-    def _window(self, seq_len: int, mem_len: int, visibility: str, phase: Phase, valid: tf.Tensor) -> Window:
+    def _window(
+        self, seq_len: int, mem_len: int, visibility: str, phase: Phase, valid: tf.Tensor
+    ) -> Window:
         distances = positions.distances(seq_len, mem_len, visibility, phase.clamp_len)
         codes = positions.sinusoids(distances, self.config.d_model)
-        return Window(codes, positions.attention_mask(positions.visible(seq_len, mem_len, visibility, phase.same_length), valid))
+        return Window(
+            codes,
+            positions.attention_mask(
+                positions.visible(seq_len, mem_len, visibility, phase.same_length), valid
+            ),
+        )
 
 
 def _newest(memory: tf.Tensor, x: tf.Tensor, mem_len: int) -> tf.Tensor:

@@ -28,7 +28,12 @@ class CausalLanguageModel:
         """Makes the layers: one trunk, one head."""
         self.trunk = make_trunk()
         embedding = self.trunk.embedding if self._config.tie_embeddings else None
-        self.head = AdaptiveSoftmax(self._config, self._vocab_size, Initial(self._seed + 1, self._config.init_std), embedding)
+        self.head = AdaptiveSoftmax(
+            self._config,
+            self._vocab_size,
+            Initial(self._seed + 1, self._config.init_std),
+            embedding,
+        )
 
     @property
     def layers(self) -> dict[str, keras.layers.Layer]:
@@ -37,23 +42,39 @@ class CausalLanguageModel:
 
     @staticmethod
     def prepare(window: tf.Tensor, seed: int | tf.Tensor = 0) -> dict[str, tf.Tensor]:
-        """[B, T+1] -> tokens [B, T], targets [B, T], weights [B, T] float32: 0 where the target is padding. `seed` is not used."""
+        """[B, T+1] -> tokens [B, T], targets [B, T], weights [B, T] float32: 0 where the target is
+        padding. `seed` is not used."""
         tokens, targets = window[:, :-1], window[:, 1:]
-        return {"tokens": tokens, "targets": targets, "weights": tf.cast(targets != PAD, tf.float32)}
+        return {
+            "tokens": tokens,
+            "targets": targets,
+            "weights": tf.cast(targets != PAD, tf.float32),
+        }
 
-    def log_prob(self, tokens: tf.Tensor, memories: Memories, phase: Phase) -> tuple[tf.Tensor, Memories]:
-        """Log-probabilities [B, V] (nats) of the token that follows tokens [B, T], and the memories after these."""
+    def log_prob(
+        self, tokens: tf.Tensor, memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, Memories]:
+        """Log-probabilities [B, V] (nats) of the token that follows tokens [B, T], and the
+        memories after these."""
         hidden, memories = self.trunk(tokens, memories, visibility=self.visibility, phase=phase)
         return self.head.log_prob(tf.cast(hidden[:, -1], TYPES[self._config.precision])), memories
 
-    def token_nll(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, Memories]:
-        """Of each target of the window, [B, T]: nll in nats, and its weight; the memories after it."""
-        hidden, memories = self.trunk(batch["tokens"], memories, visibility=self.visibility, phase=phase)
+    def token_nll(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, tf.Tensor, Memories]:
+        """Of each target of the window, [B, T]: nll in nats, and its weight; the memories after
+        it."""
+        hidden, memories = self.trunk(
+            batch["tokens"], memories, visibility=self.visibility, phase=phase
+        )
         flat = tf.cast(tf.reshape(hidden, [-1, hidden.shape[-1]]), TYPES[self._config.precision])
         nll = self.head.nll(flat, tf.reshape(batch["targets"], [-1]))
         return tf.reshape(nll, batch["targets"].shape), batch["weights"], memories
 
-    def loss(self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
-        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories after it."""
+    def loss(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
+        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories
+        after it."""
         nll, weight, memories = self.token_nll(batch, memories, phase)
         return tf.reduce_sum(nll * weight), tf.reduce_sum(weight), {}, memories

@@ -1,4 +1,5 @@
-"""Where attention looks: a heat map of its probabilities for each head, the tokens that ask downwards, those they look at from left to right.
+"""Where attention looks: a heat map of its probabilities for each head, the tokens that ask
+downwards, those they look at from left to right.
 
           memory | window
      the cat sat | on  the mat
@@ -26,7 +27,8 @@ from par.report import heat_map, style
 
 CELL = 0.17  # inches: a label of FONT points has room beside the next
 FONT = 7.0
-LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 1.1, 0.9, 0.3, 1.0, 0.45  # inches: labels of queries, legend, title, labels of keys, from map to map
+# inches: labels of queries, legend, title, labels of keys, from map to map
+LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 1.1, 0.9, 0.3, 1.0, 0.45
 NAME = 1.5  # inches: what stands above a map
 NARROW = 36  # positions up to which two maps stand side by side
 MOST = 512  # positions: of more, no label could be read
@@ -34,23 +36,37 @@ LONGEST = 12  # characters of a label
 TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the legend
 
 
-def attention(path: Path | str, probability: np.ndarray, keys: Sequence[str], title: str = "", head: int | None = None) -> None:
+def attention(
+    path: Path | str,
+    probability: np.ndarray,
+    keys: Sequence[str],
+    title: str = "",
+    head: int | None = None,
+) -> None:
     """Writes `attention_figure` as PNG."""
     style.save(attention_figure(probability, keys, title, head), Path(path))
 
 
-def attention_figure(probability: np.ndarray, keys: Sequence[str], title: str = "", head: int | None = None) -> Figure:
-    """The picture of probabilities [H, T, S], as par.evaluate.trained_model.Model.attention gives them: the map of one head, counted from 1, or of all.
+def attention_figure(
+    probability: np.ndarray, keys: Sequence[str], title: str = "", head: int | None = None
+) -> Figure:
+    """The picture of probabilities [H, T, S], as par.evaluate.trained_model.Model.attention gives
+    them: the map of one head, counted from 1, or of all.
 
-    keys: the pieces of the S positions; the last T are the window's, whose tokens ask. Darkness goes with the square root of the probability, as
-    attention that is spread over many positions would be too faint. Axes of head h have the label `head-h`.
+    keys: the pieces of the S positions; the last T are the window's, whose tokens ask. Darkness
+    goes with the square root of the probability, as
+    attention that is spread over many positions would be too faint. Axes of head h have the label
+    `head-h`.
     Raises: UsageError for a head that is not there, or more positions than can be read.
     """
     heads, seq_len, key_len = probability.shape
     if head is not None and not (type(head) is int and 1 <= head <= heads):
         raise UsageError(f"head must be from 1 to {heads}, or None for all, but is {head!r}")
     if key_len > MOST:
-        raise UsageError(f"at most {MOST} positions can be drawn, but there are {key_len:,}: give a smaller seq_len or mem_len")
+        raise UsageError(
+            f"at most {MOST} positions can be drawn, but there are {key_len:,}: give a smaller"
+            " seq_len or mem_len"
+        )
     shown = list(range(heads)) if head is None else [head - 1]
     columns = min(len(shown), 2 if key_len <= NARROW else 1)
     rows = math.ceil(len(shown) / columns)
@@ -65,31 +81,69 @@ def attention_figure(probability: np.ndarray, keys: Sequence[str], title: str = 
         for place, number in enumerate(shown):
             row, column = divmod(place, columns)
             left, top = LEFT + column * (LEFT + across), TOP + BETWEEN + row * (down + BETWEEN)
-            box = (left / figure_width, 1 - (top + down) / height, across / figure_width, down / height)
+            box = (
+                left / figure_width,
+                1 - (top + down) / height,
+                across / figure_width,
+                down / height,
+            )
             axes = figure.add_axes(box, label=f"head-{number + 1}")
             is_lowest = place + columns >= len(shown)
             _map(axes, probability[number], labels, colours, f"head {number + 1}", is_lowest)
         tall = min(1.6, max(rows * (down + BETWEEN) - BETWEEN, 0.6))
-        legend = ((width - RIGHT + 0.15) / figure_width, 1 - (TOP + BETWEEN + tall) / height, 0.13 / figure_width, tall / height)
+        legend = (
+            (width - RIGHT + 0.15) / figure_width,
+            1 - (TOP + BETWEEN + tall) / height,
+            0.13 / figure_width,
+            tall / height,
+        )
         _legend(figure, legend, colours)
-        figure.text(0.12 / figure_width, 1 - 0.16 / height, title, va="top", weight="bold", parse_math=False)
+        figure.text(
+            0.12 / figure_width,
+            1 - 0.16 / height,
+            title,
+            va="top",
+            weight="bold",
+            parse_math=False,
+        )
     return figure
 
 
-def _map(axes: Axes, probability: np.ndarray, labels: Sequence[str], colours: Colormap, name: str, named: bool) -> None:
+def _map(
+    axes: Axes,
+    probability: np.ndarray,
+    labels: Sequence[str],
+    colours: Colormap,
+    name: str,
+    named: bool,
+) -> None:
     """One head, [T, S]. named: whether the positions have their tokens below."""
     seq_len, key_len = probability.shape
     memory = key_len - seq_len
     seen = np.ma.masked_equal(probability, 0.0)
-    axes.pcolormesh(_darkness(seen), cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=0.5)
+    axes.pcolormesh(
+        _darkness(seen), cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=0.5
+    )
     axes.set(xlim=(0, key_len), ylim=(seq_len, 0))
     axes.set_yticks(np.arange(seq_len) + 0.5, labels[memory:], fontsize=FONT, parse_math=False)
-    axes.set_xticks(np.arange(key_len) + 0.5, labels if named else [""] * key_len, fontsize=FONT, rotation=90, parse_math=False)
+    axes.set_xticks(
+        np.arange(key_len) + 0.5,
+        labels if named else [""] * key_len,
+        fontsize=FONT,
+        rotation=90,
+        parse_math=False,
+    )
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
     if memory:
         axes.axvline(memory, color=style.COLOURS["a"], linewidth=1.2)
-    axes.text(0, -0.35, f"{name}:  memory | window" if memory else f"{name}:  window", va="bottom", fontsize=8)
+    axes.text(
+        0,
+        -0.35,
+        f"{name}:  memory | window" if memory else f"{name}:  window",
+        va="bottom",
+        fontsize=8,
+    )
 
 
 def _darkness(probability: np.ndarray) -> np.ndarray:
@@ -99,7 +153,14 @@ def _darkness(probability: np.ndarray) -> np.ndarray:
 
 def _legend(figure: Figure, box: tuple[float, float, float, float], colours: Colormap) -> None:
     axes = figure.add_axes(box, label="legend")
-    axes.imshow(heat_map.cell_index(np.linspace(1, 0, 128))[:, None], cmap=colours, vmin=0, vmax=255, aspect="auto", extent=(0, 1, 0, 1))
+    axes.imshow(
+        heat_map.cell_index(np.linspace(1, 0, 128))[:, None],
+        cmap=colours,
+        vmin=0,
+        vmax=255,
+        aspect="auto",
+        extent=(0, 1, 0, 1),
+    )
     axes.set_xticks([])
     axes.set_yticks(np.sqrt(TICKS), [f"{tick:g}" for tick in TICKS], fontsize=FONT)
     axes.set_ylabel("probability", fontsize=FONT + 1)
@@ -112,7 +173,9 @@ def _legend(figure: Figure, box: tuple[float, float, float, float], colours: Col
 def _label(piece: str) -> str:
     """A piece in the characters that the font has; others are boxes. A long one is cut."""
     known = _characters()
-    shown = "".join(char if ord(char) in known and char.isprintable() else "\u25a1" for char in piece)
+    shown = "".join(
+        char if ord(char) in known and char.isprintable() else "\u25a1" for char in piece
+    )
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}\u2026"
 
 

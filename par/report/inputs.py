@@ -1,4 +1,5 @@
-"""What there is to report of a run, or of several seeds of one setting: every artefact that lies in its directory, read strictly."""
+"""What there is to report of a run, or of several seeds of one setting: every artefact that lies
+in its directory, read strictly."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ Command = Callable[..., str]  # the line of another command: its name, and its f
 
 
 class Latencies(NamedTuple):
-    """Costs of blocks, of which case they are, and the table that they are from; None: the search itself was given them."""
+    """Costs of blocks, of which case they are, and the table that they are from; None: the search
+    itself was given them."""
 
     of: str
     costs: latency_table.Costs
@@ -42,7 +44,8 @@ class Artefacts:
     """What a report is made from; None and '' for what is not there."""
 
     directory: Path  # as it was named
-    first: Path  # the run whose settings are told: the directory itself, or the first of several seeds
+    # the run whose settings are told: the directory itself, or the first of several seeds
+    first: Path
     run: history.Run
     config: run_config.RunConfig
     data_dir: Path
@@ -78,12 +81,16 @@ def read(directory: Path) -> Artefacts:
     Raises: DataError if there is no run, or anything that belongs to it is damaged.
     """
     directory = Path(directory)
-    if directory.name in ("", ".."):  # what lies beside it is found, and the commands are told, by its name
+    # what lies beside it is found, and the commands are told, by its name
+    if directory.name in ("", ".."):
         directory = directory.resolve()
     several = {} if (directory / "config.json").is_file() else seeds.found(directory)
-    finished = all(map(run_config.finished, several.values() or [directory]))  # asked first: a live run may end while its history is read
+    # asked first: a live run may end while its history is read
+    finished = all(map(run_config.finished, several.values() or [directory]))
     group = seeds.read(directory) if several else {}
-    read_runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {directory: history.read_run(directory)}
+    read_runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {
+        directory: history.read_run(directory)
+    }
     first, run = next(iter(read_runs.items()))
     if finished:
         for place, each in read_runs.items():
@@ -113,8 +120,15 @@ def _check_whole(place: Path, run: history.Run) -> None:
     """Raises: DataError if the history of a run that has ended does not go to its end."""
     step = last_step(run)
     if step < run.last_step:
-        said = f"ends at step {step:,}, but the run ended at step {run.last_step:,}" if step else f"has no step of the {run.last_step:,} of the run"
-        raise DataError(f"history {place / 'history.jsonl'} {said}: rows were lost; put a whole copy in its place")
+        said = (
+            f"ends at step {step:,}, but the run ended at step {run.last_step:,}"
+            if step
+            else f"has no step of the {run.last_step:,} of the run"
+        )
+        raise DataError(
+            f"history {place / 'history.jsonl'} {said}: rows were lost; put a whole copy in its"
+            " place"
+        )
 
 
 def last_step(run: history.Run) -> int:
@@ -129,7 +143,10 @@ def _read_if_there(path: Path) -> dict[str, Any]:
 def _parameters(summary: dict[str, Any], first: Path) -> int | None:
     count = summary.get("parameters")
     if summary and not (type(count) is int and 0 < count < MAX_PARAMETERS):
-        raise DataError(f"summary {first / 'summary.json'} must have parameters above 0, but has {str(count)[:60]!r}")
+        raise DataError(
+            f"summary {first / 'summary.json'} must have parameters above 0, but has"
+            f" {str(count)[:60]!r}"
+        )
     return count
 
 
@@ -140,8 +157,11 @@ def _manifest(data_dir: Path, config: run_config.RunConfig) -> Manifest | None:
     return found if run_config.DataIdentity.of(found) == config.data else None
 
 
-def _latencies(places: Sequence[Path], config: run_config.RunConfig, chosen: Architecture | None) -> Latencies | None:
-    """By the table beside the run, if it fits its shape, else by what the search itself was given."""
+def _latencies(
+    places: Sequence[Path], config: run_config.RunConfig, chosen: Architecture | None
+) -> Latencies | None:
+    """By the table beside the run, if it fits its shape, else by what the search itself was
+    given."""
     data = config.data
     for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:
         table = latency_table.load(path)

@@ -1,4 +1,5 @@
-"""Plots of lines and points: learning curves, counts and cutoffs, the front of a search, growth, memory lengths. Without TensorFlow."""
+"""Plots of lines and points: learning curves, counts and cutoffs, the front of a search, growth,
+memory lengths. Without TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +14,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from par.bench.cost_fit import LETTERS, Fit
 from par.nn.cutoffs import prefix_shares
-from par.report.style import COLOURS, MARKERS, SERIES, Target, dots, from_zero, save, step_axis, style
+from par.report.style import (
+    COLOURS,
+    MARKERS,
+    SERIES,
+    Target,
+    dots,
+    from_zero,
+    save,
+    step_axis,
+    style,
+)
 from par.search import diagnostics
 from par.search.architecture import KINDS, Architecture, argmax
 from par.search.latency_table import Costs
@@ -22,19 +33,40 @@ from par.train.history import Run
 
 
 def curves(path: Target, run: Run) -> None:
-    """Writes train and valid nll with perplexity on the right, the learning rate, and tau if there is a stochastic block; needs a train row."""
+    """Writes train and valid nll with perplexity on the right, the learning rate, and tau if there
+    is a stochastic block; needs a train row."""
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
     with style():
         figure = Figure((7.2, 5.6 if search else 4.6), dpi=120, layout="constrained")
-        loss, *small = figure.subplots(3 if search else 2, 1, sharex=True, height_ratios=[3, 1, 1][: 3 if search else 2])
-        loss.plot(steps, [row["nll_per_token"] for row in train], color="#888888", lw=1.2, label="train", marker=dots(steps))
-        for kind, colour, marker in (("fixed", "#0072b2", "o"), ("soft", "#0072b2", "o"), ("argmax", "#d55e00", "^")):
+        loss, *small = figure.subplots(
+            3 if search else 2, 1, sharex=True, height_ratios=[3, 1, 1][: 3 if search else 2]
+        )
+        loss.plot(
+            steps,
+            [row["nll_per_token"] for row in train],
+            color="#888888",
+            lw=1.2,
+            label="train",
+            marker=dots(steps),
+        )
+        for kind, colour, marker in (
+            ("fixed", "#0072b2", "o"),
+            ("soft", "#0072b2", "o"),
+            ("argmax", "#d55e00", "^"),
+        ):
             rows = [row for row in valid if row["evaluate_as"] == kind]
             if rows:
                 label = "valid" if kind == "fixed" else f"valid, {kind}"
-                loss.plot([r["step"] for r in rows], [r["nll_per_token"] for r in rows], color=colour, marker=marker, ms=5, label=label)
+                loss.plot(
+                    [r["step"] for r in rows],
+                    [r["nll_per_token"] for r in rows],
+                    color=colour,
+                    marker=marker,
+                    ms=5,
+                    label=label,
+                )
         loss.set_ylabel("nll per token (nats)")
         loss.legend()
         _perplexity_axis(loss)
@@ -50,10 +82,18 @@ def curves(path: Target, run: Run) -> None:
 
 def _perplexity_axis(loss: Axes) -> None:
     low, high = loss.get_ylim()
-    ticks = [(math.log(digit) + power * math.log(10), digit * 10**power) for power in range(10) for digit in (1, 2, 5)]
+    ticks = [
+        (math.log(digit) + power * math.log(10), digit * 10**power)
+        for power in range(10)
+        for digit in (1, 2, 5)
+    ]
     shown = [(nll, value) for nll, value in ticks if low <= nll <= high]
     if len(shown) < 2:
-        shown = [(nll, round(math.exp(min(nll, 700)), 1)) for nll in loss.get_yticks() if low <= nll <= high]
+        shown = [
+            (nll, round(math.exp(min(nll, 700)), 1))
+            for nll in loss.get_yticks()
+            if low <= nll <= high
+        ]
     right = loss.twinx()
     right.set(ylim=(low, high), ylabel="perplexity per token")
     right.set_yticks([nll for nll, _ in shown], [f"{value:,}" for _, value in shown])
@@ -61,19 +101,35 @@ def _perplexity_axis(loss: Axes) -> None:
 
 
 def decision(path: Target, run: Run, costs: Costs | None) -> None:
-    """Writes how undecided a search was: the mean entropy of its stochastic blocks; with `costs`, the latency expected under pi and of its argmax."""
+    """Writes how undecided a search was: the mean entropy of its stochastic blocks; with `costs`,
+    the latency expected under pi and of its argmax."""
     train, pi = run.rows["train"], run.pi()
     steps = [row["step"] for row in train]
     with style():
         figure = Figure((7.2, 3.6 if costs else 2.2), dpi=120, layout="constrained")
         entropy, *more = np.atleast_1d(figure.subplots(2 if costs else 1, 1, sharex=True))
-        entropy.plot(steps, [diagnostics.figures(state, run.blocks)["entropy/mean"] for state in pi], color="black", marker=dots(steps))
+        entropy.plot(
+            steps,
+            [diagnostics.figures(state, run.blocks)["entropy/mean"] for state in pi],
+            color="black",
+            marker=dots(steps),
+        )
         entropy.axhline(math.log(len(KINDS)), color="#888888", ls=":", lw=1.0)
         entropy.set(ylim=(0, 1.05 * math.log(len(KINDS))), ylabel="entropy of pi (nats)")
         for axes in more:
             outlooks = [costs.outlook(state, argmax(state)) for state in pi]
-            for name, colour, dashes in (("expected", "#0072b2", "-"), ("argmax", "#d55e00", "--")):
-                axes.plot(steps, [outlook[f"{name}_ms"] for outlook in outlooks], dashes, color=colour, label=name, marker=dots(steps))
+            for name, colour, dashes in (
+                ("expected", "#0072b2", "-"),
+                ("argmax", "#d55e00", "--"),
+            ):
+                axes.plot(
+                    steps,
+                    [outlook[f"{name}_ms"] for outlook in outlooks],
+                    dashes,
+                    color=colour,
+                    label=name,
+                    marker=dots(steps),
+                )
             axes.set(ylabel="latency (ms)")
             from_zero(axes)
             axes.legend(ncols=2)
@@ -84,82 +140,170 @@ def decision(path: Target, run: Run, costs: Costs | None) -> None:
 
 
 def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
-    """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters of the adaptive softmax end."""
+    """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters
+    of the adaptive softmax end."""
     ids = np.flatnonzero(counts)
     shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
     with style():
         figure = Figure((7.2, 3.6), dpi=120, layout="constrained")
-        axes = figure.add_subplot(xlabel="id + 1", ylabel="count", xscale="log", yscale="log", xlim=(0.9, 1.1 * len(counts)))
+        axes = figure.add_subplot(
+            xlabel="id + 1",
+            ylabel="count",
+            xscale="log",
+            yscale="log",
+            xlim=(0.9, 1.1 * len(counts)),
+        )
         axes.plot(ids + 1, counts[ids], color=COLOURS["d"], marker=".", ms=3, lw=0.8)
         edges = [0.9, *(end + 0.5 for end in ends), 1.1 * len(counts)]
         for edge in edges[1:-1]:
             axes.axvline(edge, color=COLOURS["a"], ls="--", lw=1.2)
-        for i, (low, high, share, k) in enumerate(zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))):
+        for i, (low, high, share, k) in enumerate(
+            zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))
+        ):
             text = f"{f'tail {i}' if i else 'head'}\n{k:,} ids\n{share:.1%}"
-            axes.text(math.sqrt(low * high), 1.02, text, ha="center", va="bottom", fontsize=8, transform=axes.get_xaxis_transform())
+            axes.text(
+                math.sqrt(low * high),
+                1.02,
+                text,
+                ha="center",
+                va="bottom",
+                fontsize=8,
+                transform=axes.get_xaxis_transform(),
+            )
         save(figure, path)
 
 
-def pareto(path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str) -> None:
-    """Writes the front of a search: log pi over latency, the share of the interleaved network's above; `marked` names some blocks' points."""
+def pareto(
+    path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str
+) -> None:
+    """Writes the front of a search: log pi over latency, the share of the interleaved network's
+    above; `marked` names some blocks' points."""
     with style():
         figure = Figure((6.4, 4.4), dpi=120, layout="constrained")
         axes = figure.add_subplot(xlabel=x_label, ylabel="log pi: sum over the blocks (nats)")
-        x, y = np.array([choice.milliseconds for choice in front]), np.array([choice.log_pi for choice in front])
+        x, y = (
+            np.array([choice.milliseconds for choice in front]),
+            np.array([choice.log_pi for choice in front]),
+        )
         axes.plot(
-            x, y, drawstyle="steps-post", color="#999999", lw=1.0, marker="." if len(front) < 200 else "", mfc=COLOURS["d"], mec=COLOURS["d"], ms=5
+            x,
+            y,
+            drawstyle="steps-post",
+            color="#999999",
+            lw=1.0,
+            marker="." if len(front) < 200 else "",
+            mfc=COLOURS["d"],
+            mec=COLOURS["d"],
+            ms=5,
         )
         for (name, blocks), colour, marker in zip(marked.items(), SERIES[1:], MARKERS[1:]):
-            log_pi = next((choice.log_pi for choice in front if choice.blocks == blocks), front[-1].log_pi)
+            log_pi = next(
+                (choice.log_pi for choice in front if choice.blocks == blocks), front[-1].log_pi
+            )
             label = f"{name}: {Architecture(blocks).short[:40]}"
-            axes.plot(costs.of(blocks), log_pi, marker, color=colour, ms=9, mec="white", ls="", label=label, zorder=3)
+            axes.plot(
+                costs.of(blocks),
+                log_pi,
+                marker,
+                color=colour,
+                ms=9,
+                mec="white",
+                ls="",
+                label=label,
+                zorder=3,
+            )
         reference = costs.interleaved(len(front[0].blocks))
-        axes.secondary_xaxis("top", functions=(lambda ms: ms / reference, lambda share: share * reference)).set_xlabel(
-            "share of the interleaved network"
-        )
+        axes.secondary_xaxis(
+            "top", functions=(lambda ms: ms / reference, lambda share: share * reference)
+        ).set_xlabel("share of the interleaved network")
         figure.legend(loc="outside upper center", ncols=2)
         save(figure, path)
 
 
-def growth(path: Path, varied: Sequence[str], measured: Mapping[str, Sequence[float]], fits: Mapping[str, Fit]) -> None:
-    """Writes what was measured [n] against what was fitted, a panel for each key of `measured`, which is the label of its axes.
+def growth(
+    path: Path,
+    varied: Sequence[str],
+    measured: Mapping[str, Sequence[float]],
+    fits: Mapping[str, Fit],
+) -> None:
+    """Writes what was measured [n] against what was fitted, a panel for each key of `measured`,
+    which is the label of its axes.
 
     varied: [n] the letter that a shape varies, "" for the middle of the sweep.
     """
     letters = ["", *LETTERS]
     with style():
         figure = Figure((3.9 * len(measured), 3.9), dpi=120, layout="constrained")
-        for axes, (label, values) in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured.items()):
+        for axes, (label, values) in zip(
+            np.atleast_1d(figure.subplots(1, len(measured))), measured.items()
+        ):
             fitted = fits[label].fitted
             ends = 0.85 * min(*values, *fitted), 1.18 * max(*values, *fitted)
             axes.plot(ends, ends, color="#888888", lw=1.0)
             for letter, marker, colour in zip(letters, MARKERS, SERIES):
                 chosen = [i for i, other in enumerate(varied) if other == letter]
-                axes.plot([fitted[i] for i in chosen], [values[i] for i in chosen], marker, color=colour, ms=5, label=letter or "middle")
-            axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{label}, fitted", ylabel=f"{label}, measured")
-            for axis in (axes.xaxis, axes.yaxis):  # plain numbers, and none between those: few powers of ten lie in so short a range
+                axes.plot(
+                    [fitted[i] for i in chosen],
+                    [values[i] for i in chosen],
+                    marker,
+                    color=colour,
+                    ms=5,
+                    label=letter or "middle",
+                )
+            axes.set(
+                xscale="log",
+                yscale="log",
+                xlim=ends,
+                ylim=ends,
+                xlabel=f"{label}, fitted",
+                ylabel=f"{label}, measured",
+            )
+            # plain numbers, and none between those: few powers of ten lie in so short a range
+            for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
                 axis.set_minor_formatter(NullFormatter())
             axes.set_title(f"R² {fits[label].r_squared:.3f}", loc="left")
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(letters))
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(),
+            loc="outside upper center",
+            ncols=len(letters),
+        )
         save(figure, path)
 
 
-def memory_lengths(path: Path, lengths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Writes perplexity per word by memory length [C] (tokens), a panel a split and a line a network: {split: {network: [C]}}.
+def memory_lengths(
+    path: Path, lengths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]]
+) -> None:
+    """Writes perplexity per word by memory length [C] (tokens), a panel a split and a line a
+    network: {split: {network: [C]}}.
 
     The axis is logarithmic from the shortest memory on, and linear from there to none.
     """
     with style():
         figure = Figure((4.2 * len(panels) + 0.6, 3.9), dpi=120, layout="constrained")
-        for axes, (split, networks) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items()):
+        for axes, (split, networks) in zip(
+            np.atleast_1d(figure.subplots(1, len(panels))), panels.items()
+        ):
             for i, (label, perplexities) in enumerate(networks.items()):
-                axes.plot(lengths, perplexities, MARKERS[i % len(MARKERS)] + "-", color=SERIES[i % len(SERIES)], ms=5, label=label)
-            axes.set_xscale("symlog", base=2, linthresh=min(length for length in lengths if length))
+                axes.plot(
+                    lengths,
+                    perplexities,
+                    MARKERS[i % len(MARKERS)] + "-",
+                    color=SERIES[i % len(SERIES)],
+                    ms=5,
+                    label=label,
+                )
+            axes.set_xscale(
+                "symlog", base=2, linthresh=min(length for length in lengths if length)
+            )
             axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
             axes.minorticks_off()
             axes.set(xlabel="memory length (tokens)", ylabel="perplexity per word")
             axes.set_title(split, loc="left")
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(panels) * 2, len(figure.axes[0].lines)))
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(),
+            loc="outside upper center",
+            ncols=min(len(panels) * 2, len(figure.axes[0].lines)),
+        )
         save(figure, path)

@@ -1,4 +1,5 @@
-"""HTML in which nothing is markup but what this program makes: all other text is escaped where it is put in."""
+"""HTML in which nothing is markup but what this program makes: all other text is escaped where it
+is put in."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ from PIL import Image
 CSS_DOTS = 96  # to the inch
 VOID = {"meta", "img", "input"}
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
-OVERRIDES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # would write what follows backwards
-FIGURE = re.compile(r"[-+]?\d[\d,.]*(?![\w:])|\d+(:\d\d)+$|-$")  # how a cell begins that stands flush right
+# would write what follows backwards
+OVERRIDES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+# how a cell begins that stands flush right
+FIGURE = re.compile(r"[-+]?\d[\d,.]*(?![\w:])|\d+(:\d\d)+$|-$")
 
 
 class Html(str):
@@ -26,7 +29,8 @@ class Html(str):
 
 
 def escaped(text: str) -> Html:
-    """Text as HTML. What has no sign, or turns the writing around, is shown by its code: `\\x1b`, half characters too."""
+    """Text as HTML. What has no sign, or turns the writing around, is shown by its code: `\\x1b`,
+    half characters too."""
     if isinstance(text, Html):
         return text
     signs = text if text.isascii() and text.isprintable() else "".join(map(_sign, text))
@@ -34,18 +38,36 @@ def escaped(text: str) -> Html:
 
 
 def _sign(char: str) -> str:
-    hidden = unicodedata.category(char) in ("Cc", "Cs", "Cn") or unicodedata.bidirectional(char) in OVERRIDES
+    hidden = (
+        unicodedata.category(char) in ("Cc", "Cs", "Cn")
+        or unicodedata.bidirectional(char) in OVERRIDES
+    )
     return char.encode("unicode_escape").decode() if hidden and char not in "\n\t" else char
 
 
 def element(name: str, /, *children: str, **attributes: Any) -> Html:
     """`<name key="value">children</name>`; children that are no Html are text.
 
-    An attribute of None or False is left out, of True stands alone. `class_` is class, `aria_label` is aria-label.
+    An attribute of None or False is left out, of True stands alone. `class_` is class,
+    `aria_label` is aria-label.
     """
-    shown = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None and value is not False}
-    start = "".join([name, *(f" {key}" if value is True else f' {key}="{escaped(str(value))}"' for key, value in shown.items())])
-    return Html(f"<{start}>" if name in VOID else f"<{start}>{''.join(map(escaped, children))}</{name}>")
+    shown = {
+        key.rstrip("_").replace("_", "-"): value
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    }
+    start = "".join(
+        [
+            name,
+            *(
+                f" {key}" if value is True else f' {key}="{escaped(str(value))}"'
+                for key, value in shown.items()
+            ),
+        ]
+    )
+    return Html(
+        f"<{start}>" if name in VOID else f"<{start}>{''.join(map(escaped, children))}</{name}>"
+    )
 
 
 def joined(parts: Sequence[str], separator: str = "") -> Html:
@@ -59,9 +81,16 @@ def paragraph(*children: str, **attributes: Any) -> Html:
 
 
 def code(text: str) -> Html:
-    """A word of a computer's, or a command, in a line. Each flag stands whole: a browser would end the line behind its `--`."""
+    """A word of a computer's, or a command, in a line. Each flag stands whole: a browser would end
+    the line behind its `--`."""
     parts = re.split(r"(\s+)(?=--)", text)
-    return element("code", *(element("span", part, class_="flag") if part.startswith("--") else part for part in parts))
+    return element(
+        "code",
+        *(
+            element("span", part, class_="flag") if part.startswith("--") else part
+            for part in parts
+        ),
+    )
 
 
 def several(count: int, what: str) -> str:
@@ -74,11 +103,20 @@ def listing(text: str, label: str) -> Html:
     return element("pre", element("code", text), tabindex=0, role="region", aria_label=label)
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()) -> Html:
-    """A table whose first column names the rows. A wide one scrolls by itself; figures stand flush right; `marked` rows stand out."""
+def table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()
+) -> Html:
+    """A table whose first column names the rows. A wide one scrolls by itself; figures stand flush
+    right; `marked` rows stand out."""
     columns = [[row[column] for row in rows if row[column]] for column in range(len(heads))]
     right = [bool(cells) and all(map(FIGURE.match, cells)) for cells in columns]
-    head = element("tr", *(element("th", text, scope="col", class_="n" if n else None) for text, n in zip(heads, right)))
+    head = element(
+        "tr",
+        *(
+            element("th", text, scope="col", class_="n" if n else None)
+            for text, n in zip(heads, right)
+        ),
+    )
     body = []
     for number, (first, *cells) in enumerate(rows):
         made = [
@@ -86,7 +124,9 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], mar
             *(element("td", text, class_="n" if n else None) for text, n in zip(cells, right[1:])),
         ]
         body.append(element("tr", *made, class_="marked" if number in marked else None))
-    inner = element("table", element("caption", caption), element("thead", head), element("tbody", *body))
+    inner = element(
+        "table", element("caption", caption), element("thead", head), element("tbody", *body)
+    )
     return scrolling(caption, inner)
 
 
@@ -97,13 +137,20 @@ def scrolling(label: str, inner: Html) -> Html:
 
 def facts(pairs: Sequence[tuple[str, str]]) -> Html:
     """Terms and what is said of each."""
-    return element("dl", *(element("div", element("dt", term), element("dd", said)) for term, said in pairs), class_="facts")
+    return element(
+        "dl",
+        *(element("div", element("dt", term), element("dd", said)) for term, said in pairs),
+        class_="facts",
+    )
 
 
 def picture(content: bytes, suffix: str, alt: str, caption: str) -> Html:
-    """A picture inside the page, as large as its inches say, whatever its dots to the inch. alt: its figures in words."""
+    """A picture inside the page, as large as its inches say, whatever its dots to the inch. alt:
+    its figures in words."""
     source, width = f"data:{MIME[suffix]};base64,{base64.b64encode(content).decode()}", None
     if suffix == ".png":
         with Image.open(io.BytesIO(content)) as image:
             width = round(image.width * CSS_DOTS / image.info["dpi"][0])
-    return element("figure", element("img", src=source, alt=alt, width=width), element("figcaption", caption))
+    return element(
+        "figure", element("img", src=source, alt=alt, width=width), element("figcaption", caption)
+    )

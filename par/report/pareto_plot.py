@@ -1,4 +1,5 @@
-"""The networks of a comparison as a picture: what they score over what they cost, and their front. Without TensorFlow."""
+"""The networks of a comparison as a picture: what they score over what they cost, and their front.
+Without TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from matplotlib.transforms import Bbox
 from par.evaluate.compare.tables import Point
 from par.report import style
 
-NETWORKS = {"derived": ("#d55e00", "*", 13), "named": ("#0072b2", "s", 6), "random": ("#6e6e6e", "o", 5)}  # colour, marker, size
+# colour, marker, size
+NETWORKS = {
+    "derived": ("#d55e00", "*", 13),
+    "named": ("#0072b2", "s", 6),
+    "random": ("#6e6e6e", "o", 5),
+}
 OFF_SCALE = 1.3
 Place = tuple[float, float]
 
@@ -27,30 +33,59 @@ def scatter(path: style.Target, points: Sequence[Point], x_label: str) -> None:
 
 
 def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
-    """The networks of a comparison, perplexity per word over what they cost, each with its intervals and its name, and their front.
+    """The networks of a comparison, perplexity per word over what they cost, each with its
+    intervals and its name, and their front.
 
-    A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper edge, the figure beside its name. Intervals are cut
+    A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper
+    edge, the figure beside its name. Intervals are cut
     there, and as far below the best.
     """
     best = min(point.y[0] for point in points)
     limit = OFF_SCALE * best
-    edge = min(limit, 1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y))
+    edge = min(
+        limit,
+        1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y),
+    )
     with style.style():
         figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        axes = figure.add_subplot(xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval")
+        axes = figure.add_subplot(
+            xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval"
+        )
         labels = {kind: kind for kind in NETWORKS}  # each once
         places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
         for point, (x, y) in zip(points, places):
             colour, marker, size = NETWORKS[point.kind]
             off = point.y[0] > limit
             line_style = {"color": colour, "zorder": 4 if point.kind == "derived" else 3}
-            axes.errorbar(x, y, xerr=_errors(point.x), yerr=None if off else _errors(point.y), fmt="none", lw=0.8, alpha=0.5, capsize=2, **line_style)
+            axes.errorbar(
+                x,
+                y,
+                xerr=_errors(point.x),
+                yerr=None if off else _errors(point.y),
+                fmt="none",
+                lw=0.8,
+                alpha=0.5,
+                capsize=2,
+                **line_style,
+            )
             axes.plot(
-                x, y, "^" if off else marker, ms=size, mec="white", mew=0.6, ls="", label=None if off else labels.pop(point.kind, None), **line_style
+                x,
+                y,
+                "^" if off else marker,
+                ms=size,
+                mec="white",
+                mew=0.6,
+                ls="",
+                label=None if off else labels.pop(point.kind, None),
+                **line_style,
             )
         values = [(point.x[0], point.y[0]) for point in points]
-        front = sorted(place for place, own in zip(places, values) if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values))
+        front = sorted(
+            place
+            for place, own in zip(places, values)
+            if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values)
+        )
         steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
         axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
         axes.margins(0.12, 0.08)
@@ -58,9 +93,14 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
         figure.legend(loc="outside upper center", ncols=4)
         canvas.draw()  # fixes where everything is
-        names = [point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})" for point in points]
+        names = [
+            point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})"
+            for point in points
+        ]
         lines = [line for place, point in zip(places, points) for line in _bars(place, point)]
-        _name_points(axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines)
+        _name_points(
+            axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines
+        )
     return figure
 
 
@@ -81,22 +121,48 @@ def _bars(place: Place, point: Point) -> list[tuple[Place, Place]]:
 
 
 def _name_points(
-    axes: Axes, canvas: FigureCanvasAgg, places: list[Place], names: list[str], colours: list[str], lines: list[tuple[Place, Place]]
+    axes: Axes,
+    canvas: FigureCanvasAgg,
+    places: list[Place],
+    names: list[str],
+    colours: list[str],
+    lines: list[tuple[Place, Place]],
 ) -> None:
-    """Writes each name near its point, where it hides least of the points, the lines and the names before it; a thin line leads to a distant one."""
+    """Writes each name near its point, where it hides least of the points, the lines and the names
+    before it; a thin line leads to a distant one."""
     pixels, back = axes.transData.transform(places), axes.transData.inverted()
     scale = canvas.figure.dpi / 72
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
     taken += [Bbox(axes.transData.transform(ends)).padded(1) for ends in lines]
-    ways = [(radius, math.radians(angle)) for radius in (9, 16, 26, 38, 52) for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)]
+    ways = [
+        (radius, math.radians(angle))
+        for radius in (9, 16, 26, 38, 52)
+        for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
+    ]
     for place, (x, y), name, colour in zip(places, pixels, names, colours):
-        text = axes.text(*place, name, fontsize=8, color=colour, va="center_baseline", path_effects=[withStroke(linewidth=2, foreground="white")])
+        text = axes.text(
+            *place,
+            name,
+            fontsize=8,
+            color=colour,
+            va="center_baseline",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )
         size = text.get_window_extent(canvas.get_renderer())
         tried = []
         for radius, angle in ways:
             left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
-            box = Bbox.from_bounds(left, y + radius * scale * math.sin(angle) - size.height / 2, size.width, size.height)
-            hidden = sum(_overlap(box, other) for other in taken) + size.width * size.height - _overlap(box, axes.bbox)
+            box = Bbox.from_bounds(
+                left,
+                y + radius * scale * math.sin(angle) - size.height / 2,
+                size.width,
+                size.height,
+            )
+            hidden = (
+                sum(_overlap(box, other) for other in taken)
+                + size.width * size.height
+                - _overlap(box, axes.bbox)
+            )
             tried.append((round(hidden), radius, box))
         hidden, radius, box = min(tried, key=lambda attempt: attempt[:2])
         taken.append(box)
@@ -104,10 +170,21 @@ def _name_points(
         text.set_in_layout(False)
         if radius > 16:
             end = back.transform((np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)))
-            axes.plot(*zip(place, end), color=colour, lw=0.5, alpha=0.6, zorder=2, scalex=False, scaley=False)
+            axes.plot(
+                *zip(place, end),
+                color=colour,
+                lw=0.5,
+                alpha=0.6,
+                zorder=2,
+                scalex=False,
+                scaley=False,
+            )
 
 
 def _overlap(one: Bbox, other: Bbox) -> float:
     """Area that two boxes share, in pixels."""
-    width, height = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+    width, height = (
+        min(one.x1, other.x1) - max(one.x0, other.x0),
+        min(one.y1, other.y1) - max(one.y0, other.y0),
+    )
     return max(0.0, width) * max(0.0, height)

@@ -1,6 +1,8 @@
-"""pi over a search as a GIF, its last state, and its lines over the steps, from the history alone; several searches beside each other, too.
+"""pi over a search as a GIF, its last state, and its lines over the steps, from the history alone;
+several searches beside each other, too.
 
-Searches of different lengths are shown at equal shares of their training, as tau and the learning rate hang on that share; each tells its own step.
+Searches of different lengths are shown at equal shares of their training, as tau and the learning
+rate hang on that share; each tells its own step.
 """
 
 from __future__ import annotations
@@ -17,7 +19,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from par.report.heat_map import CLEAR, PAGE_WIDTH, HeatMap, State, ramp
-from par.report.style import COLOURS, DASHES, Target, dots, from_zero, save, step_axis, style, written
+from par.report.style import (
+    COLOURS,
+    DASHES,
+    Target,
+    dots,
+    from_zero,
+    save,
+    step_axis,
+    style,
+    written,
+)
 from par.search.architecture import KINDS, NAMES
 from par.train.history import Run
 
@@ -29,21 +41,33 @@ MAX_BYTES = 2_000_000  # of a GIF: what a page loads without being noticed
 def course(runs: Sequence[Run]) -> list[tuple[int, ...]]:
     """Which row of each run is shown beside which of the others, in order; of one run, each row.
 
-    A picture is one share of training, for each at which any run recorded a row. There every run shows the last row that it had by then: before its
+    A picture is one share of training, for each at which any run recorded a row. There every run
+    shows the last row that it had by then: before its
     first row that one, and its newest one where it has not come so far.
     """
     recorded = [[row["step"] / run.last_step for row in run.rows["train"]] for run in runs]
-    return sorted({tuple(max(0, bisect.bisect_right(own, share) - 1) for own in recorded) for share in itertools.chain(*recorded)})
+    return sorted(
+        {
+            tuple(max(0, bisect.bisect_right(own, share) - 1) for own in recorded)
+            for share in itertools.chain(*recorded)
+        }
+    )
 
 
 def frame_rows(rows: int, seconds: float, pixels: int) -> list[int]:
-    """Which rows become frames: all, or evenly spaced ones, first and last included, where 2 centiseconds a frame or MAX_PIXELS allow no more."""
+    """Which rows become frames: all, or evenly spaced ones, first and last included, where 2
+    centiseconds a frame or MAX_PIXELS allow no more."""
     return thinned(rows, max(2, min(int(seconds * 50), MAX_PIXELS // pixels)))
 
 
 def thinned(rows: int, most: int) -> list[int]:
-    """At most `most` (2 or more) of the numbers below `rows`, evenly spaced, first and last included."""
-    return list(range(rows)) if rows <= most else [round(i * (rows - 1) / (most - 1)) for i in range(most)]
+    """At most `most` (2 or more) of the numbers below `rows`, evenly spaced, first and last
+    included."""
+    return (
+        list(range(rows))
+        if rows <= most
+        else [round(i * (rows - 1) / (most - 1)) for i in range(most)]
+    )
 
 
 def frame_times(frames: int, seconds: float) -> list[int]:
@@ -54,12 +78,16 @@ def frame_times(frames: int, seconds: float) -> list[int]:
 
 
 def pi_gif(path: Path, runs: Sequence[Run], seconds: float = 10.0) -> int:
-    """Writes pi over the runs as a GIF that loops for ever, `seconds` long, then HOLD; returns the number of frames, one a step of `course`.
+    """Writes pi over the runs as a GIF that loops for ever, `seconds` long, then HOLD; returns the
+    number of frames, one a step of `course`.
 
-    A README shows two of its pixels in one. Where all frames would take more than MAX_BYTES, fewer are drawn, evenly spaced, but two at least.
+    A README shows two of its pixels in one. Where all frames would take more than MAX_BYTES, fewer
+    are drawn, evenly spaced, but two at least.
     """
     heat_map, rows = _heat_map(runs, scale=2), course(runs)
-    if heat_map.size[0] > 2 * PAGE_WIDTH:  # of 26 blocks and more: sharp enough as it is, and twice as large it would lose half of its frames
+    # of 26 blocks and more: sharp enough as it is, and twice as large it would lose half of its
+    # frames
+    if heat_map.size[0] > 2 * PAGE_WIDTH:
         heat_map = _heat_map(runs, scale=1)
     chosen = frame_rows(len(rows), seconds, heat_map.size[0] * heat_map.size[1])
     content = _encoded(heat_map, runs, [rows[i] for i in chosen], seconds)
@@ -71,31 +99,50 @@ def pi_gif(path: Path, runs: Sequence[Run], seconds: float = 10.0) -> int:
     return len(chosen)
 
 
-def _encoded(heat_map: HeatMap, runs: Sequence[Run], rows: Sequence[tuple[int, ...]], seconds: float) -> bytes:
-    # Pillow would merge equal frames that follow each other; an iteration above a map makes every frame another one.
+def _encoded(
+    heat_map: HeatMap, runs: Sequence[Run], rows: Sequence[tuple[int, ...]], seconds: float
+) -> bytes:
+    # Pillow would merge equal frames that follow each other; an iteration above a map makes every
+    # frame another one.
     images = _changes(heat_map.draw(_states(runs, row)) for row in rows)
     milliseconds = [10 * time for time in frame_times(len(rows), seconds)]
-    settings = {"loop": 0, "disposal": 1, "transparency": CLEAR, "optimize": False, "palette": ramp().tobytes()}
+    settings = {
+        "loop": 0,
+        "disposal": 1,
+        "transparency": CLEAR,
+        "optimize": False,
+        "palette": ramp().tobytes(),
+    }
     file = io.BytesIO()
-    next(images).save(file, format="GIF", save_all=True, append_images=images, duration=milliseconds, **settings)
+    next(images).save(
+        file, format="GIF", save_all=True, append_images=images, duration=milliseconds, **settings
+    )
     return file.getvalue()
 
 
 def _changes(images: Iterator[Image.Image]) -> Iterator[Image.Image]:
-    """The first image, then of each image what changed since the one before, the rest being CLEAR: long runs of one index, which GIF packs well."""
+    """The first image, then of each image what changed since the one before, the rest being CLEAR:
+    long runs of one index, which GIF packs well."""
     before = None
     for image in images:
         pixels = np.asarray(image)
-        changed = image if before is None else Image.fromarray(np.where(pixels == before, np.uint8(CLEAR), pixels))
+        changed = (
+            image
+            if before is None
+            else Image.fromarray(np.where(pixels == before, np.uint8(CLEAR), pixels))
+        )
         changed.putpalette(image.getpalette())
         before = pixels
         yield changed
 
 
 def pi_png(path: Path, runs: Sequence[Run]) -> None:
-    """Writes the last recorded pi of each run, so large that a README shows two of its pixels in one."""
+    """Writes the last recorded pi of each run, so large that a README shows two of its pixels in
+    one."""
     with written(path) as file:
-        _heat_map(runs, scale=2).draw(_states(runs, course(runs)[-1])).save(file, format="PNG", optimize=True)
+        _heat_map(runs, scale=2).draw(_states(runs, course(runs)[-1])).save(
+            file, format="PNG", optimize=True
+        )
 
 
 def _states(runs: Sequence[Run], rows: tuple[int, ...]) -> list[State]:
@@ -114,18 +161,33 @@ def pi_over_time(path: Target, run: Run) -> None:
     columns = min(count, max(3, math.ceil(math.sqrt(1.5 * count))))
     lines = math.ceil(count / columns)
     with style():
-        figure = Figure((max(4.2, 2.1 * columns + 0.6), 1.45 * lines + 1.9), dpi=120, layout="constrained")
+        figure = Figure(
+            (max(4.2, 2.1 * columns + 0.6), 1.45 * lines + 1.9), dpi=120, layout="constrained"
+        )
         panels = figure.add_gridspec(lines + 1, columns)
         for block in range(count):
-            axes = figure.add_subplot(panels[block // columns, block % columns], ylim=(-0.03, 1.03), yticks=[0, 0.5, 1])
+            axes = figure.add_subplot(
+                panels[block // columns, block % columns], ylim=(-0.03, 1.03), yticks=[0, 0.5, 1]
+            )
             axes.set_title(f"block {block + 1}", loc="left")
             for option, kind in enumerate(KINDS):
-                axes.plot(steps, pi[:, block, option], DASHES[kind], color=COLOURS[kind], label=NAMES[kind], marker=dots(steps))
+                axes.plot(
+                    steps,
+                    pi[:, block, option],
+                    DASHES[kind],
+                    color=COLOURS[kind],
+                    label=NAMES[kind],
+                    marker=dots(steps),
+                )
             axes.tick_params(labelbottom=block + columns >= count, labelleft=block % columns == 0)
             step_axis(axes, steps)
         axes = figure.add_subplot(panels[lines, :], ylabel="tau", xlabel="iteration")
         axes.plot(steps, [row["tau"] for row in train], color="black", marker=dots(steps))
         from_zero(axes)
         step_axis(axes, steps)
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(KINDS))
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(),
+            loc="outside upper center",
+            ncols=len(KINDS),
+        )
         save(figure, path)

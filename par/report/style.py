@@ -1,4 +1,5 @@
-"""What every picture of this program shares: style, colours that everyone can tell apart, the axis of steps, and writing a file whole."""
+"""What every picture of this program shares: style, colours that everyone can tell apart, the axis
+of steps, and writing a file whole."""
 
 from __future__ import annotations
 
@@ -17,24 +18,38 @@ from PIL import Image
 
 from par.core import files
 
-COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}  # Okabe and Ito's, told apart by colour-blind readers
-ON_COLOUR = {"a": "black", "d": "white", "i": "white"}  # text on them: on the orange, white would be too faint
+# Okabe and Ito's, told apart by colour-blind readers
+COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}
+# text on them: on the orange, white would be too faint
+ON_COLOUR = {"a": "black", "d": "white", "i": "white"}
 DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
-SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, too
+# Okabe and Ito's, too
+SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
-Target = Path | io.BytesIO  # where a picture goes: into a file, or into memory, from where it goes into a page
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.frameon": False, "lines.linewidth": 1.6}
+# where a picture goes: into a file, or into memory, from where it goes into a page
+Target = Path | io.BytesIO
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
 
 
 def style(settings: Mapping[str, Any] | None = None) -> Any:
-    """The context in which a picture is made: matplotlib's defaults, whatever a user's matplotlibrc says, STYLE, and further settings."""
+    """The context in which a picture is made: matplotlib's defaults, whatever a user's
+    matplotlibrc says, STYLE, and further settings."""
     return matplotlib.style.context(["default", STYLE | dict(settings or {})])
 
 
 def step_axis(axes: Axes, steps: list[int]) -> None:
     axes.set_xlim(0, 1.02 * steps[-1] or 1)  # a history may consist of step 0 alone
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")
+    )
 
 
 def dots(steps: list[int]) -> str:
@@ -42,7 +57,8 @@ def dots(steps: list[int]) -> str:
 
 
 def from_zero(axes: Axes) -> None:
-    """The axis of what is drawn, and is never negative, begins at 0; the room above hangs on the height, not on how little the values differ."""
+    """The axis of what is drawn, and is never negative, begins at 0; the room above hangs on the
+    height, not on how little the values differ."""
     axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
 
 
@@ -53,7 +69,8 @@ def save(figure: Figure, path: Target) -> None:
 
 @contextlib.contextmanager
 def written(path: Target) -> Iterator[io.BytesIO]:
-    """A picture is made in memory and then written: Pillow loses the system's reason where a file can't take it."""
+    """A picture is made in memory and then written: Pillow loses the system's reason where a file
+    can't take it."""
     picture = io.BytesIO()
     yield picture
     if isinstance(path, io.BytesIO):

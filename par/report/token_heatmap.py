@@ -1,9 +1,12 @@
-"""A text whose tokens are coloured by how much they surprised a network: HTML for a notebook or a page, without scripts.
+"""A text whose tokens are coloured by how much they surprised a network: HTML for a notebook or a
+page, without scripts.
 
-    The  cat  sat  on  the  mat        darker: the network gave the token less probability; the numbers are in each token's title
+    The  cat  sat  on  the  mat        darker: the network gave the token less probability; the
+         numbers are in each token's title
     ...  ###  ##   .   .    ###        (shown when the mouse rests on it)
 
-Whatever the text holds is escaped, and what can't be printed is shown by its code, so that it can neither be markup nor turn the reading direction.
+Whatever the text holds is escaped, and what can't be printed is shown by its code, so that it can
+neither be markup nor turn the reading direction.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from par.core.errors import UsageError
 from par.report import heat_map
 from par.report.markup import Html, element, joined
 
-MOST_TOKENS = 2_000  # of a longer text the beginning is shown: a page of that many spans is still quick
+# of a longer text the beginning is shown: a page of that many spans is still quick
+MOST_TOKENS = 2_000
 LEGEND = 6  # steps of the scale below the text
 
 
 class Span(NamedTuple):
-    """A part of a text that is seen as one: of a token, or of several that make one character together."""
+    """A part of a text that is seen as one: of a token, or of several that make one character
+    together."""
 
     text: str
     pieces: list[str]
@@ -29,7 +34,8 @@ class Span(NamedTuple):
 
 
 def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> Iterator[Span]:
-    """Tokens as parts that can be seen: those without a text of their own, as the first bytes of a character, go with the next one that has one."""
+    """Tokens as parts that can be seen: those without a text of their own, as the first bytes of a
+    character, go with the next one that has one."""
     open_pieces: list[str] = []
     total = 0.0
     for piece, text, of_token in zip(pieces, texts, nll, strict=True):
@@ -42,21 +48,42 @@ def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> 
         yield Span("".join(open_pieces), open_pieces, total)
 
 
-def coloured(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float) -> Html:
-    """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the scale below it.
+def coloured(
+    pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float
+) -> Html:
+    """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the
+    scale below it.
 
-    pieces, texts, nll: of each of the N tokens, as par.evaluate.trained_model.Model.token_scores gives them. Raises: UsageError if `most` is not above 0.
+    pieces, texts, nll: of each of the N tokens, as par.evaluate.trained_model.Model.token_scores
+    gives them. Raises: UsageError if `most` is not above 0.
     """
     if not 0 < most < math.inf:
         raise UsageError(f"most must be a number of nats above 0, but is {most!r}")
     count = len(pieces)
     seen = spans(pieces[:MOST_TOKENS], texts[:MOST_TOKENS], nll[:MOST_TOKENS])
     shown = joined([_span(_printable(span.text), _title(span), span.nll / most) for span in seen])
-    more = f" ... and {count - MOST_TOKENS:,} more tokens" if count > MOST_TOKENS else "" if count else "(no text)"
+    more = (
+        f" ... and {count - MOST_TOKENS:,} more tokens"
+        if count > MOST_TOKENS
+        else ""
+        if count
+        else "(no text)"
+    )
     steps = (most * i / (LEGEND - 1) for i in range(LEGEND))
-    scale = joined([_span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most) for step in steps])
+    scale = joined(
+        [
+            _span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most)
+            for step in steps
+        ]
+    )
     look = "background:#fff;color:#000;padding:0.6em;font-family:monospace;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
-    return element("div", shown, more, element("div", "nats of a token: ", scale, " and more", style="margin-top:0.8em"), style=look)
+    return element(
+        "div",
+        shown,
+        more,
+        element("div", "nats of a token: ", scale, " and more", style="margin-top:0.8em"),
+        style=look,
+    )
 
 
 def _span(text: str, title: str, share: float) -> Html:
@@ -66,7 +93,10 @@ def _span(text: str, title: str, share: float) -> Html:
 
 def _title(span: Span) -> str:
     pieces = " ".join(_printable(piece) for piece in span.pieces)
-    return f"{pieces}: {span.nll:.2f} nats, probability {_percent(span.nll)}{', together' * (len(span.pieces) > 1)}"
+    return (
+        f"{pieces}: {span.nll:.2f} nats, probability"
+        f" {_percent(span.nll)}{', together' * (len(span.pieces) > 1)}"
+    )
 
 
 def _percent(nll: float) -> str:
@@ -76,4 +106,13 @@ def _percent(nll: float) -> str:
 
 def _printable(text: str) -> str:
     """Text with a sign at line ends, and what can't be printed by its code."""
-    return "".join("\u21b5\n" if char == "\n" else char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(
+        (
+            "\u21b5\n"
+            if char == "\n"
+            else char
+            if char.isprintable()
+            else char.encode("unicode_escape").decode()
+        )
+        for char in text
+    )

@@ -1,4 +1,5 @@
-"""A network is a string: `a` relative attention, `d` dense, `i` identity, `s` stochastic (learn which of a, d, i).
+"""A network is a string: `a` relative attention, `d` dense, `i` identity, `s` stochastic (learn
+which of a, d, i).
 
 `Architecture` is all that passes between search, training and plots.
 """
@@ -22,7 +23,8 @@ KINDS = "adi"  # what a stochastic block chooses among, in the order of the colu
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
 MAX_BLOCKS = 1024  # refuses `999999999s` before anything is allocated
 SCHEMA = 2
-HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)  # rules: a person's; by pi; by pi and latency; by depth
+# rules: a person's; by pi; by pi and latency; by depth
+HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +34,23 @@ class Architecture:
     blocks: str
     rule: str = HAND  # hand, or the rule of tools/derive.py that chose the blocks
     search_run: str = ""  # name of the run that the blocks were derived from
-    pi: tuple[tuple[float, ...], ...] = ()  # [L, O], rows in the order of KINDS; empty unless derived
+    # [L, O], rows in the order of KINDS; empty unless derived
+    pi: tuple[tuple[float, ...], ...] = ()
     seeds: tuple[int, ...] = ()
     latency: Promise | None = None  # what it should take and takes, where that is known
 
     def __post_init__(self) -> None:
         if len(self.blocks) > MAX_BLOCKS or set(self.blocks) - set(NAMES):
-            raise UsageError(f"blocks must be at most {MAX_BLOCKS} letters of {''.join(NAMES)}, but are {self.blocks[:40]!r}")
-        if self.pi and (len(self.pi) != len(self.blocks) or any(len(row) != len(KINDS) for row in self.pi)):
-            raise UsageError(f"pi must have a row of {len(KINDS)} for each of the {len(self.blocks)} blocks")
+            raise UsageError(
+                f"blocks must be at most {MAX_BLOCKS} letters of {''.join(NAMES)}, but are"
+                f" {self.blocks[:40]!r}"
+            )
+        if self.pi and (
+            len(self.pi) != len(self.blocks) or any(len(row) != len(KINDS) for row in self.pi)
+        ):
+            raise UsageError(
+                f"pi must have a row of {len(KINDS)} for each of the {len(self.blocks)} blocks"
+            )
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -52,15 +62,24 @@ class Architecture:
 
     @property
     def short(self) -> str:
-        """The blocks, with repeated letters counted where that halves them: `ssssss` is `6s`, `aaadad` stays."""
+        """The blocks, with repeated letters counted where that halves them: `ssssss` is `6s`,
+        `aaadad` stays."""
         runs = ((letter, len(list(group))) for letter, group in itertools.groupby(self.blocks))
         counted = "".join(f"{count if count > 1 else ''}{letter}" for letter, count in runs)
         return counted if 2 * len(counted) <= len(self.blocks) else self.blocks
 
     def to_json(self) -> dict[str, Any]:
         """The content of architecture.json."""
-        return {"schema": SCHEMA, "blocks": self.blocks, "rule": self.rule, "search_run": self.search_run, "kinds": KINDS,
-                "pi": [list(row) for row in self.pi], "seeds": list(self.seeds), "latency": self.latency and self.latency.to_json()}  # fmt: skip
+        return {
+            "schema": SCHEMA,
+            "blocks": self.blocks,
+            "rule": self.rule,
+            "search_run": self.search_run,
+            "kinds": KINDS,
+            "pi": [list(row) for row in self.pi],
+            "seeds": list(self.seeds),
+            "latency": self.latency and self.latency.to_json(),
+        }
 
     def save(self, path: Path) -> None:
         """Writes architecture.json."""
@@ -68,18 +87,21 @@ class Architecture:
 
 
 def argmax(pi: Any) -> str:
-    """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before dense before attention."""
+    """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before
+    dense before attention."""
     pi = np.asarray(pi)
     return "".join(KINDS[len(KINDS) - 1 - int(column)] for column in pi[:, ::-1].argmax(axis=1))
 
 
 def interleaved(num_blocks: int) -> str:
-    """The blocks of the interleaved Transformer-XL: attention and dense in turn, attention first."""
+    """The blocks of the interleaved Transformer-XL: attention and dense in turn, attention
+    first."""
     return ("ad" * num_blocks)[:num_blocks]
 
 
 def parse(text: str) -> Architecture:
-    """An architecture from `aaddid`, from multiples such as `6s`, `4a2d`, `3(ad)`, or from a path to an architecture.json.
+    """An architecture from `aaddid`, from multiples such as `6s`, `4a2d`, `3(ad)`, or from a path
+    to an architecture.json.
 
     Raises: UsageError for a bad string, DataError for a bad file.
     """
@@ -94,13 +116,15 @@ def parse(text: str) -> Architecture:
 
 def _bad(text: str) -> UsageError:
     return UsageError(
-        f"architecture must be letters of {''.join(NAMES)} with multiples, such as 6s, 4a2d or 3(ad), at most {MAX_BLOCKS} blocks, "
-        f"or the path of an architecture.json, but is {text[:60]!r}"
+        f"architecture must be letters of {''.join(NAMES)} with multiples, such as 6s, 4a2d or"
+        f" 3(ad), at most {MAX_BLOCKS} blocks, or the path of an architecture.json, but is"
+        f" {text[:60]!r}"
     )
 
 
 def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
-    """Expands multiples from position `at` to the end or to an unmatched closing bracket; returns the blocks and where it stopped."""
+    """Expands multiples from position `at` to the end or to an unmatched closing bracket; returns
+    the blocks and where it stopped."""
     out = ""
     while at < len(text) and text[at] != ")":
         digits = re.compile(r"[0-9]{0,9}").match(text, at).group()
@@ -122,22 +146,44 @@ def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
 
 
 def load(path: Path) -> Architecture:
-    """Reads architecture.json. Raises: DataError unless every field has the right type, the blocks are valid and fit the rule, pi and latency."""
+    """Reads architecture.json. Raises: DataError unless every field has the right type, the blocks
+    are valid and fit the rule, pi and latency."""
     value = files.read_json(path, "architecture")
-    if schema.is_schema(value, 1) and "latency" not in value:  # an earlier version's, which knew of none
+    # an earlier version's, which knew of none
+    if schema.is_schema(value, 1) and "latency" not in value:
         value |= {"schema": SCHEMA, "latency": None}
     expected = set(Architecture("a").to_json())
     if set(value) != expected or not schema.is_schema(value, SCHEMA):
-        raise DataError(f"architecture {path} must have schema {SCHEMA} and the keys {', '.join(sorted(expected))}; got {sorted(value)}")
-    ok = all(isinstance(value[key], str) for key in ("blocks", "rule", "search_run")) and value["blocks"] and value["kinds"] == KINDS
-    ok = ok and isinstance(value["pi"], list) and all(isinstance(row, list) and _is_distribution(row) for row in value["pi"])
-    ok = ok and isinstance(value["seeds"], list) and all(type(seed) is int and 0 <= seed < 1 << 31 for seed in value["seeds"])
+        raise DataError(
+            f"architecture {path} must have schema {SCHEMA} and the keys"
+            f" {', '.join(sorted(expected))}; got {sorted(value)}"
+        )
+    ok = (
+        all(isinstance(value[key], str) for key in ("blocks", "rule", "search_run"))
+        and value["blocks"]
+        and value["kinds"] == KINDS
+    )
+    ok = (
+        ok
+        and isinstance(value["pi"], list)
+        and all(isinstance(row, list) and _is_distribution(row) for row in value["pi"])
+    )
+    ok = (
+        ok
+        and isinstance(value["seeds"], list)
+        and all(type(seed) is int and 0 <= seed < 1 << 31 for seed in value["seeds"])
+    )
     if not ok:
-        raise DataError(f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no distribution")
+        raise DataError(
+            f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no"
+            " distribution"
+        )
     try:
         pi = tuple(tuple(map(float, row)) for row in value["pi"])
         latency = None if value["latency"] is None else Promise.from_json(value["latency"])
-        made = Architecture(value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency)
+        made = Architecture(
+            value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency
+        )
     except UsageError as error:
         raise DataError(f"architecture {path} is not valid: {error}") from None
     if problem := _contradiction(made):
@@ -147,12 +193,22 @@ def load(path: Path) -> Architecture:
 
 def _contradiction(made: Architecture) -> str:
     """What the rule by which the blocks were chosen can't have left, or ''."""
-    of_pi, budget = made.rule in (*LIKELIEST, BUDGET), made.latency.budget_ms if made.latency else None
+    of_pi, budget = (
+        made.rule in (*LIKELIEST, BUDGET),
+        (made.latency.budget_ms if made.latency else None),
+    )
     if made.rule not in (HAND, *LIKELIEST, BUDGET, *PATTERNS):
-        return f"rule is {made.rule[:40]!r}, not one of {', '.join((HAND, *LIKELIEST, BUDGET, *PATTERNS))}"
+        return (
+            f"rule is {made.rule[:40]!r}, not one of"
+            f" {', '.join((HAND, *LIKELIEST, BUDGET, *PATTERNS))}"
+        )
     if bool(made.pi) != of_pi or bool(made.seeds) != of_pi or (made.search_run and not of_pi):
-        return (f"rule {made.rule} {'chooses by the pi of a search' if of_pi else 'knows of no search'}, but there are {len(made.pi)} rows of pi, "
-                f"{len(made.seeds)} seeds, and search_run is {made.search_run[:80]!r}")  # fmt: skip
+        return (
+            f"rule {made.rule}"
+            f" {'chooses by the pi of a search' if of_pi else 'knows of no search'}, but there are"
+            f" {len(made.pi)} rows of pi, {len(made.seeds)} seeds, and search_run is"
+            f" {made.search_run[:80]!r}"
+        )
     if of_pi and made.is_search:
         return f"rule {made.rule} leaves no block stochastic, but blocks are {made.blocks[:80]}"
     if made.rule in LIKELIEST and (likeliest := argmax(made.pi)) != made.blocks:
@@ -174,9 +230,14 @@ def _is_distribution(row: list[Any]) -> bool:
 
 
 def pi_table(blocks: str, stochastic_pi: Sequence[Sequence[float]]) -> np.ndarray:
-    """pi of every block: [L, O], the rows of `stochastic_pi` [number of s, O] where the block is stochastic, one-hot elsewhere."""
+    """pi of every block: [L, O], the rows of `stochastic_pi` [number of s, O] where the block is
+    stochastic, one-hot elsewhere."""
     if len(stochastic_pi) != blocks.count("s"):
-        raise ValueError(f"stochastic_pi must have a row for each s of {blocks!r}, but has {len(stochastic_pi)}")
+        raise ValueError(
+            f"stochastic_pi must have a row for each s of {blocks!r}, but has {len(stochastic_pi)}"
+        )
     rows = iter(stochastic_pi)
-    table = [next(rows) if kind == "s" else np.eye(len(KINDS))[KINDS.index(kind)] for kind in blocks]
+    table = [
+        next(rows) if kind == "s" else np.eye(len(KINDS))[KINDS.index(kind)] for kind in blocks
+    ]
     return np.array(table, np.float64).reshape(len(blocks), len(KINDS))

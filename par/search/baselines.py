@@ -1,7 +1,10 @@
-"""Whom a derived network is compared with: networks that are known without a search, and strings drawn at random among those of equal cost.
+"""Whom a derived network is compared with: networks that are known without a search, and strings
+drawn at random among those of equal cost.
 
-A cost is linear: a constant, and a sum over the blocks. So whether a string fits hangs on how many of its blocks are a, d and i alone: the strings
-that fit are counted by those numbers, ranked, and drawn by rank, each with exactly the same probability.
+A cost is linear: a constant, and a sum over the blocks. So whether a string fits hangs on how many
+of its blocks are a, d and i alone: the strings
+that fit are counted by those numbers, ranked, and drawn by rank, each with exactly the same
+probability.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ Counts = tuple[int, ...]  # how many blocks are of each kind, in the order of KI
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a network costs by its string: constant + a sum over its blocks. what: `latency` (milliseconds) or `parameters` (of the blocks)."""
+    """What a network costs by its string: constant + a sum over its blocks. what: `latency`
+    (milliseconds) or `parameters` (of the blocks)."""
 
     what: str
     constant: float
@@ -46,7 +50,8 @@ class Cost:
         return self.of_counts(counted(blocks))
 
     def more(self, blocks: str, than: str) -> float:
-        """How much more a string costs than another, as a share of the other: -0.1 is a tenth less. Infinite over a cost of 0."""
+        """How much more a string costs than another, as a share of the other: -0.1 is a tenth
+        less. Infinite over a cost of 0."""
         cost, base = self.of(blocks), self.of(than)
         return cost / base - 1 if base else math.inf if cost else 0.0
 
@@ -59,12 +64,17 @@ def counted(blocks: str) -> Counts:
 def references(derived: str) -> dict[str, str]:
     """The derived network, and those of its depth that are known without a search, by name."""
     depth = len(derived)
-    known = {INTERLEAVED: derive.interleaved(depth), "sandwich": derive.sandwich(depth), "paper's rule": derive.paper(depth)}
+    known = {
+        INTERLEAVED: derive.interleaved(depth),
+        "sandwich": derive.sandwich(depth),
+        "paper's rule": derive.paper(depth),
+    }
     return {DERIVED: derived, **known, "all attention": "a" * depth, "all dense": "d" * depth}
 
 
 def fitting(derived: str, cost: Cost, tolerance: float | None) -> list[Counts]:
-    """The numbers of a, d and i of all strings as deep as `derived` whose cost lies within a share `tolerance` of its own; None: any cost."""
+    """The numbers of a, d and i of all strings as deep as `derived` whose cost lies within a share
+    `tolerance` of its own; None: any cost."""
     depth, target = len(derived), cost.of(derived)
     all_counts = ((a, d, depth - a - d) for a in range(depth + 1) for d in range(depth + 1 - a))
     most = math.inf if tolerance is None else tolerance * target + SLACK * abs(target)
@@ -82,11 +92,13 @@ def arrangements(counts: Counts) -> int:
 
 
 def unrank(counts: Counts, rank: int) -> str:
-    """String number `rank`, from 0, of those with so many blocks of each kind, in the order of KINDS."""
+    """String number `rank`, from 0, of those with so many blocks of each kind, in the order of
+    KINDS."""
     blocks, left, remaining = "", list(counts), arrangements(counts)
     for depth in range(sum(counts), 0, -1):
         for option, kind in enumerate(KINDS):
-            first = remaining * left[option] // depth  # of the strings that remain, those that go on with this kind
+            # of the strings that remain, those that go on with this kind
+            first = remaining * left[option] // depth
             if rank < first:
                 blocks, remaining = blocks + kind, first
                 left[option] -= 1
@@ -102,7 +114,8 @@ def free_strings(fits: Sequence[Counts], taken: Iterable[str]) -> int:
 
 
 def draw(number: int, fits: Sequence[Counts], taken: Iterable[str], seed: int) -> list[str]:
-    """`number` distinct strings, or all there are: every one exactly uniform among those that fit and are neither taken nor drawn before.
+    """`number` distinct strings, or all there are: every one exactly uniform among those that fit
+    and are neither taken nor drawn before.
 
     Equal seeds draw equal strings, and a larger number begins with those of a smaller one.
     """

@@ -14,28 +14,36 @@ DECIDED = 0.5  # below it, the other kinds together are likelier than the chosen
 
 
 def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What several searches say together, from the pi of each, pis [R, L, O]: the arithmetic mean [L, O], and agreement [L].
+    """What several searches say together, from the pi of each, pis [R, L, O]: the arithmetic mean
+    [L, O], and agreement [L].
 
     agreement[l] counts the searches whose own likeliest kind of block l is that of the mean.
     Raises: UsageError unless pis has three axes and one search at least.
     """
     pis = np.asarray(pis, np.float64)
     if pis.ndim != 3 or not len(pis):
-        raise UsageError(f"pis must have shape [searches, blocks, {len(KINDS)}], with one search at least, but has {pis.shape}")
+        raise UsageError(
+            f"pis must have shape [searches, blocks, {len(KINDS)}], with one search at least, but"
+            f" has {pis.shape}"
+        )
     mean = pis.mean(axis=0)
     return mean, agreement(pis, argmax(mean))
 
 
 def agreement(pis: np.ndarray, chosen: str) -> np.ndarray:
-    """[L] how many of several searches, by the pi of each, pis [R, L, O], have the chosen kind of a block as their likeliest."""
+    """[L] how many of several searches, by the pi of each, pis [R, L, O], have the chosen kind of
+    a block as their likeliest."""
     return np.sum([[own == kind for own, kind in zip(argmax(pi), chosen)] for pi in pis], axis=0)
 
 
 def paper(num_blocks: int) -> str:
-    """The heuristic of the PAR paper (Mandava et al. 2020): one attention block in five, evenly spaced over the first two thirds, dense elsewhere.
+    """The heuristic of the PAR paper (Mandava et al. 2020): one attention block in five, evenly
+    spaced over the first two thirds, dense elsewhere.
 
-    The n = max(1, round(L/5)) attention blocks lie at floor(k * (2L/3) / n), k = 0 .. n-1. L = 32 gives n = 6 where the interleaved network has 16:
-    62.5 % fewer, and the paper's abstract says 63 %. The rounding and the places are this program's.
+    The n = max(1, round(L/5)) attention blocks lie at floor(k * (2L/3) / n), k = 0 .. n-1. L = 32
+    gives n = 6 where the interleaved network has 16:
+    62.5 % fewer, and the paper's abstract says 63 %. The rounding and the places are this
+    program's.
     Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS.
     """
     _check_count(num_blocks)
@@ -45,21 +53,27 @@ def paper(num_blocks: int) -> str:
 
 
 def interleaved(num_blocks: int) -> str:
-    """Transformer-XL's order: attention and dense in turn, attention first. Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS."""
+    """Transformer-XL's order: attention and dense in turn, attention first. Raises: UsageError
+    unless num_blocks is 1 to MAX_BLOCKS."""
     _check_count(num_blocks)
     return architecture.interleaved(num_blocks)
 
 
 def sandwich(num_blocks: int, coefficient: int | None = None) -> str:
-    """The sandwich of Press et al. 2020 (arXiv 1911.03864): k attention blocks, an interleaved middle, k dense ones; the counts of `interleaved`.
+    """The sandwich of Press et al. 2020 (arXiv 1911.03864): k attention blocks, an interleaved
+    middle, k dense ones; the counts of `interleaved`.
 
-    coefficient: k, 0 (interleaved) to L // 2 (all attention first); by default 3L/16 rounded, the share of the paper's best on WikiText-103
+    coefficient: k, 0 (interleaved) to L // 2 (all attention first); by default 3L/16 rounded, the
+    share of the paper's best on WikiText-103
     (k = 6 of 16 pairs). Raises: UsageError for another num_blocks or coefficient.
     """
     _check_count(num_blocks)
     k = (3 * num_blocks + 8) // 16 if coefficient is None else coefficient
     if not 0 <= k <= num_blocks // 2:
-        raise UsageError(f"coefficient must be from 0 to {num_blocks // 2}, half of the {num_blocks} blocks, but is {k}")
+        raise UsageError(
+            f"coefficient must be from 0 to {num_blocks // 2}, half of the {num_blocks} blocks,"
+            f" but is {k}"
+        )
     return "a" * k + ("ad" * num_blocks)[: num_blocks - 2 * k] + "d" * k
 
 
@@ -68,40 +82,72 @@ def _check_count(num_blocks: int) -> None:
         raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}")
 
 
-RULES: dict[str, Callable[[np.ndarray], str]] = dict.fromkeys(LIKELIEST, argmax)  # from pi [L, O]: of one search, or the mean of several
+# from pi [L, O]: of one search, or the mean of several
+RULES: dict[str, Callable[[np.ndarray], str]] = dict.fromkeys(LIKELIEST, argmax)
 PATTERNS: dict[str, Callable[[int], str]] = {"paper": paper}  # from the number of blocks alone
 
 
-def derive(pi: np.ndarray, blocks: str, rule: str = "argmax", search_run: str = "", seeds: tuple[int, ...] = ()) -> Architecture:
-    """The architecture that `rule` chooses from pi [L, O] for the stochastic blocks of `blocks`; the others keep their kind.
+def derive(
+    pi: np.ndarray,
+    blocks: str,
+    rule: str = "argmax",
+    search_run: str = "",
+    seeds: tuple[int, ...] = (),
+) -> Architecture:
+    """The architecture that `rule` chooses from pi [L, O] for the stochastic blocks of `blocks`;
+    the others keep their kind.
 
-    Raises: UsageError if the rule is unknown, no block is stochastic, or pi does not have a row of O probabilities for every block.
+    Raises: UsageError if the rule is unknown, no block is stochastic, or pi does not have a row of
+    O probabilities for every block.
     """
     pi = np.asarray(pi, np.float64)
     if rule not in RULES:
         raise UsageError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}")
     if "s" not in blocks:
-        raise UsageError(f"blocks must have a stochastic one (s) to derive from, but are {blocks!r}")
+        raise UsageError(
+            f"blocks must have a stochastic one (s) to derive from, but are {blocks!r}"
+        )
     if pi.shape != (len(blocks), len(KINDS)):
-        raise UsageError(f"pi must have shape {(len(blocks), len(KINDS))} for the blocks {blocks!r}, but has {pi.shape}")
+        raise UsageError(
+            f"pi must have shape {(len(blocks), len(KINDS))} for the blocks {blocks!r}, but has"
+            f" {pi.shape}"
+        )
     chosen = "".join(new if kind == "s" else kind for kind, new in zip(blocks, RULES[rule](pi)))
     return Architecture(chosen, rule, search_run, tuple(map(tuple, pi.tolist())), seeds)
 
 
 def disagreement(agreement: Sequence[int], num_searches: int) -> list[str]:
-    """A line that names the blocks whose kind fewer than half of the searches chose. agreement: [L], see `consensus`."""
+    """A line that names the blocks whose kind fewer than half of the searches chose. agreement:
+    [L], see `consensus`."""
     blocks = [str(block) for block, count in enumerate(agreement, 1) if 2 * count < num_searches]
-    return [f"fewer than half of the {num_searches} seeds chose the kind of block {', '.join(blocks)}"] if blocks else []
+    return (
+        [
+            f"fewer than half of the {num_searches} seeds chose the kind of block"
+            f" {', '.join(blocks)}"
+        ]
+        if blocks
+        else []
+    )
 
 
-def doubts(chosen: Architecture, blocks: str, step: int, last_step: int, who: str = "the search") -> list[str]:
-    """Why the architecture derived from the search `blocks` at `step`, where `last_step` ends it, may not be what one wants, a line each."""
+def doubts(
+    chosen: Architecture, blocks: str, step: int, last_step: int, who: str = "the search"
+) -> list[str]:
+    """Why the architecture derived from the search `blocks` at `step`, where `last_step` ends it,
+    may not be what one wants, a line each."""
     lines = []
     if step < last_step:
         lines.append(f"{who} has not ended: step {step:,} of {last_step:,}")
-    open_blocks = [str(b) for b, (kind, row) in enumerate(zip(blocks, chosen.pi), 1) if kind == "s" and max(row) < DECIDED]
+    open_blocks = [
+        str(b)
+        for b, (kind, row) in enumerate(zip(blocks, chosen.pi), 1)
+        if kind == "s" and max(row) < DECIDED
+    ]
     if open_blocks:
-        lines.append(f"not decided: the likeliest kind has a probability below {DECIDED} in block {', '.join(open_blocks)}")
+        lines.append(
+            f"not decided: the likeliest kind has a probability below {DECIDED} in block"
+            f" {', '.join(open_blocks)}"
+        )
     if set(chosen.blocks) == {"i"}:
         lines.append("every block is identity: a prediction knows the last token alone")
     elif "a" not in chosen.blocks:
@@ -110,10 +156,22 @@ def doubts(chosen: Architecture, blocks: str, step: int, last_step: int, who: st
 
 
 def pi_lines(chosen: Architecture, blocks: str, agreement: Sequence[int] = ()) -> list[str]:
-    """pi as a table, one line a block: the chosen kind marked with a star, fixed blocks named; of a consensus, how many seeds chose that kind."""
+    """pi as a table, one line a block: the chosen kind marked with a star, fixed blocks named; of
+    a consensus, how many seeds chose that kind."""
     counts = [f"{count} of {len(chosen.seeds)}" for count in agreement] or [""] * len(blocks)
-    lines = ["block  " + ("".join(f"{NAMES[kind]:<11}" for kind in KINDS) + ("agree" if agreement else "")).rstrip()]
-    for number, (kind, letter, row, count) in enumerate(zip(blocks, chosen.blocks, chosen.pi, counts), 1):
-        cells = "".join(f"{f'{p:.3f}' + ('*' if KINDS[o] == letter else ''):<11}" for o, p in enumerate(row))
-        lines.append(f"{number:>5}  {(cells + count).rstrip()}{'' if kind == 's' else '  (fixed)'}")
+    lines = [
+        "block  "
+        + (
+            "".join(f"{NAMES[kind]:<11}" for kind in KINDS) + ("agree" if agreement else "")
+        ).rstrip()
+    ]
+    for number, (kind, letter, row, count) in enumerate(
+        zip(blocks, chosen.blocks, chosen.pi, counts), 1
+    ):
+        cells = "".join(
+            f"{f'{p:.3f}' + ('*' if KINDS[o] == letter else ''):<11}" for o, p in enumerate(row)
+        )
+        lines.append(
+            f"{number:>5}  {(cells + count).rstrip()}{'' if kind == 's' else '  (fixed)'}"
+        )
     return lines

@@ -1,7 +1,9 @@
 """What a network costs: FLOPs of its matrix products, and weights, as pure functions of the shape.
 
-Multiplications and additions count as one FLOP each. A training step counts three forward passes: the backward pass has two products
-for each one of the forward pass. A stochastic block computes all its branches, unless single paths are drawn.
+Multiplications and additions count as one FLOP each. A training step counts three forward passes:
+the backward pass has two products
+for each one of the forward pass. A stochastic block computes all its branches, unless single paths
+are drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ _SOFT = SearchConfig()
 
 
 def attention_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
-    """Forward FLOPs of an attention block for one window: projections, logits by content and by distance, values, output."""
+    """Forward FLOPs of an attention block for one window: projections, logits by content and by
+    distance, values, output."""
     b, t, s, d = batch_size, seq_len, model.mem_len + seq_len, model.d_model
     projections = b * t * d * d + 2 * b * s * d * d + s * d * d + b * t * d * d
     return 2.0 * (projections + 3 * b * t * s * d)
@@ -28,8 +31,11 @@ def dense_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
     return 4.0 * batch_size * seq_len * model.d_model * model.d_ffn
 
 
-def softmax_flops(model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]) -> float:
-    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V] says: the tails work on their own tokens.
+def softmax_flops(
+    model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]
+) -> float:
+    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V]
+    says: the tails work on their own tokens.
 
     A tail whose vectors are tied to the embedding makes them once a window.
     """
@@ -43,28 +49,58 @@ def softmax_flops(model: ModelConfig, batch_size: int, seq_len: int, counts: Seq
     return 2.0 * (batch_size * seq_len * flops + tied)
 
 
-def forward_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float], computed: float = 1.0) -> float:
-    """Forward FLOPs of a network of any block string for one window; `computed`: share of a stochastic block's kinds that are."""
-    attention, dense = attention_flops(model, batch_size, seq_len), dense_flops(model, batch_size, seq_len)
+def forward_flops(
+    blocks: str,
+    model: ModelConfig,
+    batch_size: int,
+    seq_len: int,
+    counts: Sequence[float],
+    computed: float = 1.0,
+) -> float:
+    """Forward FLOPs of a network of any block string for one window; `computed`: share of a
+    stochastic block's kinds that are."""
+    attention, dense = (
+        attention_flops(model, batch_size, seq_len),
+        dense_flops(model, batch_size, seq_len),
+    )
     of_kind = {"a": attention, "d": dense, "i": 0.0, "s": computed * (attention + dense)}
-    return sum(of_kind[kind] for kind in blocks) + softmax_flops(model, batch_size, seq_len, counts)
+    return sum(of_kind[kind] for kind in blocks) + softmax_flops(
+        model, batch_size, seq_len, counts
+    )
 
 
-def training_flops(blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float], search: SearchConfig = _SOFT) -> float:
-    """FLOPs of one training step. Of single paths, what is expected at uniform pi; every further path is a forward pass more."""
+def training_flops(
+    blocks: str,
+    model: ModelConfig,
+    batch_size: int,
+    seq_len: int,
+    counts: Sequence[float],
+    search: SearchConfig = _SOFT,
+) -> float:
+    """FLOPs of one training step. Of single paths, what is expected at uniform pi; every further
+    path is a forward pass more."""
     if search.sampling != "single_path" or "s" not in blocks:
         return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
-    return (2.0 + search.paths) * forward_flops(blocks, model, batch_size, seq_len, counts, computed=1 / len(KINDS))
+    return (2.0 + search.paths) * forward_flops(
+        blocks, model, batch_size, seq_len, counts, computed=1 / len(KINDS)
+    )
 
 
 def block_parameters(blocks: str, model: ModelConfig) -> int:
-    """Weights of the blocks of any string, their norms included; embedding, softmax and final norm are the same for all strings and left out."""
+    """Weights of the blocks of any string, their norms included; embedding, softmax and final norm
+    are the same for all strings and left out."""
     d, f, norm = model.d_model, model.d_ffn, 2 * model.d_model
     attention, dense = 5 * d * d + 2 * d + norm, 2 * d * f + f + d + norm
-    of_kind = {"a": attention, "d": dense, "i": 0, "s": attention + dense - (norm if model.norm == "pre" else 0)}
+    of_kind = {
+        "a": attention,
+        "d": dense,
+        "i": 0,
+        "s": attention + dense - (norm if model.norm == "pre" else 0),
+    }
     return sum(of_kind[kind] for kind in blocks)
 
 
 def zipf_counts(vocab_size: int) -> np.ndarray:
-    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953): synthetic text for measurements."""
+    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953): synthetic
+    text for measurements."""
     return 1.0 / (np.arange(vocab_size) + 2.7)

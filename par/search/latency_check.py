@@ -1,6 +1,8 @@
-"""What a network was promised to take and what it took: predicted and measured latency side by side, as architecture.json keeps them.
+"""What a network was promised to take and what it took: predicted and measured latency side by
+side, as architecture.json keeps them.
 
-The network and the interleaved one of its depth are timed in turn, so that a share of the two hangs less on the minute than milliseconds do.
+The network and the interleaved one of its depth are timed in turn, so that a share of the two
+hangs less on the minute than milliseconds do.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ MEASURED = ("network", "interleaved", "share")
 
 
 class Quartiles(NamedTuple):
-    """What pairs of measurements say: median and quartiles, milliseconds, or the network's share of the interleaved one's."""
+    """What pairs of measurements say: median and quartiles, milliseconds, or the network's share
+    of the interleaved one's."""
 
     median: float
     low: float
@@ -50,7 +53,8 @@ class Measured(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Latency of a network and of the interleaved one of its depth in one case (CASES), milliseconds."""
+    """Latency of a network and of the interleaved one of its depth in one case (CASES),
+    milliseconds."""
 
     what: str
     network_ms: float  # predicted
@@ -73,8 +77,15 @@ class Case(NamedTuple):
         return self.what.replace("_", " ")
 
     def beside(self, times: np.ndarray) -> Case:
-        """The same with what was measured: times [pairs, 2] of the network and of the interleaved one, milliseconds."""
-        return self._replace(measured=Measured(Quartiles.of(times[:, 0]), Quartiles.of(times[:, 1]), Quartiles.of(times[:, 0] / times[:, 1])))
+        """The same with what was measured: times [pairs, 2] of the network and of the interleaved
+        one, milliseconds."""
+        return self._replace(
+            measured=Measured(
+                Quartiles.of(times[:, 0]),
+                Quartiles.of(times[:, 1]),
+                Quartiles.of(times[:, 0] / times[:, 1]),
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,26 +95,57 @@ class Promise:
     of: str  # the case that the network was chosen by
     cases: tuple[Case, ...]
     budget_ms: float | None = None
-    budget_ratio: float | None = None  # of the interleaved network's latency, where the budget was given so
+    # of the interleaved network's latency, where the budget was given so
+    budget_ratio: float | None = None
     pairs: int = 0  # of measurements; 0: not measured
 
     def __post_init__(self) -> None:
         figures = [ms for case in self.cases for ms in (case.network_ms, case.interleaved_ms)]
         figures += [budget for budget in (self.budget_ms, self.budget_ratio) if budget is not None]
-        figures += [figure for case in self.cases if case.measured for spread in case.measured for figure in spread]
-        if not all(type(figure) in (int, float) and 0 < figure <= MAX_MILLISECONDS for figure in figures):
-            raise UsageError(f"latencies and budgets must be above 0 and at most {MAX_MILLISECONDS:.0e}")
-        if not all(spread.low <= spread.median <= spread.high for case in self.cases if case.measured for spread in case.measured):
+        figures += [
+            figure
+            for case in self.cases
+            if case.measured
+            for spread in case.measured
+            for figure in spread
+        ]
+        if not all(
+            type(figure) in (int, float) and 0 < figure <= MAX_MILLISECONDS for figure in figures
+        ):
+            raise UsageError(
+                f"latencies and budgets must be above 0 and at most {MAX_MILLISECONDS:.0e}"
+            )
+        if not all(
+            spread.low <= spread.median <= spread.high
+            for case in self.cases
+            if case.measured
+            for spread in case.measured
+        ):
             raise UsageError("measured latencies must be low <= median <= high")
         names = [case.what for case in self.cases]
         if len(set(names)) < len(names) or not {self.of} <= set(names) <= set(CASES):
-            raise UsageError(f"latencies must be of different cases of {', '.join(CASES)}, among them the one chosen by, but are of {names}")
-        if type(self.pairs) is not int or not 0 <= self.pairs <= MAX_PAIRS or any(bool(case.measured) != bool(self.pairs) for case in self.cases):
-            raise UsageError(f"pairs must be from 0 to {MAX_PAIRS}, and 0 where nothing was measured, but are {str(self.pairs)[:60]!r}")
+            raise UsageError(
+                f"latencies must be of different cases of {', '.join(CASES)}, among them the one"
+                f" chosen by, but are of {names}"
+            )
+        if (
+            type(self.pairs) is not int
+            or not 0 <= self.pairs <= MAX_PAIRS
+            or any(bool(case.measured) != bool(self.pairs) for case in self.cases)
+        ):
+            raise UsageError(
+                f"pairs must be from 0 to {MAX_PAIRS}, and 0 where nothing was measured, but are"
+                f" {str(self.pairs)[:60]!r}"
+            )
 
     def measured(self, times: Mapping[str, np.ndarray]) -> Promise:
-        """The same beside times [pairs, 2] of each case: of the network and of the interleaved one, milliseconds."""
-        return dataclasses.replace(self, cases=tuple(case.beside(times[case.what]) for case in self.cases), pairs=len(times[self.of]))
+        """The same beside times [pairs, 2] of each case: of the network and of the interleaved
+        one, milliseconds."""
+        return dataclasses.replace(
+            self,
+            cases=tuple(case.beside(times[case.what]) for case in self.cases),
+            pairs=len(times[self.of]),
+        )
 
     @property
     def corrections(self) -> dict[str, float]:
@@ -114,11 +156,26 @@ class Promise:
         """The section `latency` of architecture.json."""
         cases = {}
         for case in self.cases:
-            measured = case.measured and {name: spread._asdict() for name, spread in zip(MEASURED, case.measured)}
-            cases[case.what] = {"predicted": {"network": case.network_ms, "interleaved": case.interleaved_ms, "share": case.share}} | {
-                "measured": measured, "error": case.error if case.measured else None,
-            }  # fmt: skip
-        return {"of": self.of, "budget_ms": self.budget_ms, "budget_ratio": self.budget_ratio, "pairs": self.pairs, "cases": cases}
+            measured = case.measured and {
+                name: spread._asdict() for name, spread in zip(MEASURED, case.measured)
+            }
+            cases[case.what] = {
+                "predicted": {
+                    "network": case.network_ms,
+                    "interleaved": case.interleaved_ms,
+                    "share": case.share,
+                }
+            } | {
+                "measured": measured,
+                "error": case.error if case.measured else None,
+            }
+        return {
+            "of": self.of,
+            "budget_ms": self.budget_ms,
+            "budget_ratio": self.budget_ratio,
+            "pairs": self.pairs,
+            "cases": cases,
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> Promise:
@@ -127,9 +184,26 @@ class Promise:
             cases = []
             for what, case in value["cases"].items():
                 found = case["measured"]
-                measured = None if found is None else Measured(*(Quartiles(**found[name]) for name in MEASURED))
-                cases.append(Case(what, case["predicted"]["network"], case["predicted"]["interleaved"], measured))
-            made = cls(value["of"], tuple(cases), value["budget_ms"], value["budget_ratio"], value["pairs"])
+                measured = (
+                    None
+                    if found is None
+                    else Measured(*(Quartiles(**found[name]) for name in MEASURED))
+                )
+                cases.append(
+                    Case(
+                        what,
+                        case["predicted"]["network"],
+                        case["predicted"]["interleaved"],
+                        measured,
+                    )
+                )
+            made = cls(
+                value["of"],
+                tuple(cases),
+                value["budget_ms"],
+                value["budget_ratio"],
+                value["pairs"],
+            )
             same = made.to_json() == value
         except (LookupError, TypeError, AttributeError, ArithmeticError):
             same = False
@@ -140,7 +214,10 @@ class Promise:
     def lines(self, network: str, interleaved: str) -> list[str]:
         """Predicted beside measured, for people; of the two networks by their names."""
         width = max(len("network"), len(network), len(interleaved))
-        lines = [f"{'network':<{width}}  {'':<14}{'predicted ms':>12}" + (f"{'measured ms':>13}{'quartiles':>20}{'error':>8}" if self.pairs else "")]
+        lines = [
+            f"{'network':<{width}}  {'':<14}{'predicted ms':>12}"
+            + (f"{'measured ms':>13}{'quartiles':>20}{'error':>8}" if self.pairs else "")
+        ]
         for case in self.cases:
             rows = [(network, case.network_ms), (interleaved, case.interleaved_ms)]
             for (name, ms), spread in zip(rows, case.measured or (None, None)):
@@ -157,16 +234,42 @@ class Promise:
         for case in self.cases if self.pairs else ():
             measured = case.measured
             if abs(case.error) > MOST_ERROR:
-                spread = f", whose quartiles lie {measured.network.width:.1%} apart" if measured.network.width > MOST_ERROR else ""
-                lines.append(f"the prediction misses the {case.name} of {network} by {case.error:+.1%}{spread}: measure again, or use --calibrate")
-            if case.what == self.of and self.budget_ratio is not None and measured.share.median > self.budget_ratio:
-                lines.append(
-                    f"the {case.name} of {network} takes {measured.share.median:.1%} of the interleaved network's, above {self.budget_ratio:.1%}"
+                spread = (
+                    f", whose quartiles lie {measured.network.width:.1%} apart"
+                    if measured.network.width > MOST_ERROR
+                    else ""
                 )
-            elif case.what == self.of and self.budget_ratio is None and measured.network.median > (self.budget_ms or math.inf):
-                lines.append(f"the {case.name} of {network} takes {measured.network.median:.3f} ms, above the budget of {self.budget_ms:.3f} ms")
+                lines.append(
+                    f"the prediction misses the {case.name} of {network} by"
+                    f" {case.error:+.1%}{spread}: measure again, or use --calibrate"
+                )
+            if (
+                case.what == self.of
+                and self.budget_ratio is not None
+                and measured.share.median > self.budget_ratio
+            ):
+                lines.append(
+                    f"the {case.name} of {network} takes {measured.share.median:.1%} of the"
+                    f" interleaved network's, above {self.budget_ratio:.1%}"
+                )
+            elif (
+                case.what == self.of
+                and self.budget_ratio is None
+                and measured.network.median > (self.budget_ms or math.inf)
+            ):
+                lines.append(
+                    f"the {case.name} of {network} takes {measured.network.median:.3f} ms, above"
+                    f" the budget of {self.budget_ms:.3f} ms"
+                )
         return lines
 
 
 def _share(measured: Measured | None) -> str:
-    return "" if measured is None else f" (measured {measured.share.median:.1%}, {measured.share.low:.1%} to {measured.share.high:.1%})"
+    return (
+        ""
+        if measured is None
+        else (
+            f" (measured {measured.share.median:.1%}, {measured.share.low:.1%} to"
+            f" {measured.share.high:.1%})"
+        )
+    )

@@ -1,4 +1,5 @@
-"""What latency above the target costs a search: a term of the loss that only the architecture logits feel."""
+"""What latency above the target costs a search: a term of the loss that only the architecture
+logits feel."""
 
 from __future__ import annotations
 
@@ -12,22 +13,37 @@ from par.search.architecture import KINDS
 
 
 def expected_share(alpha: tf.Tensor, fixed: str, costs: latency_table.Costs) -> tf.Tensor:
-    """Expected latency under pi = softmax(alpha) as a share of the interleaved network's of the same depth; deterministic, without tau.
+    """Expected latency under pi = softmax(alpha) as a share of the interleaved network's of the
+    same depth; deterministic, without tau.
 
-    alpha: [number of stochastic blocks, O] logits; fixed: the blocks that are not stochastic, which take what their kind takes.
+    alpha: [number of stochastic blocks, O] logits; fixed: the blocks that are not stochastic,
+    which take what their kind takes.
     """
-    milliseconds = costs.of(fixed) + tf.reduce_sum(tf.linalg.matvec(tf.nn.softmax(alpha), tf.constant(costs.block_ms, alpha.dtype)))
+    milliseconds = costs.of(fixed) + tf.reduce_sum(
+        tf.linalg.matvec(tf.nn.softmax(alpha), tf.constant(costs.block_ms, alpha.dtype))
+    )
     return milliseconds / costs.interleaved(len(fixed) + alpha.shape[0])
 
 
 def penalty(share: tf.Tensor, target: float, weight: float) -> tf.Tensor:
-    """weight · max(0, share / target - 1), nats a token: a term that vanishes below the target (after Latifi et al. 2022, arXiv 2208.14580)."""
+    """weight · max(0, share / target - 1), nats a token: a term that vanishes below the target
+    (after Latifi et al. 2022, arXiv 2208.14580)."""
     return weight * tf.nn.relu(share / target - 1.0)
 
 
-def of_search(blocks: str, search: SearchConfig) -> Callable[[Sequence[tf.Variable]], tf.Tensor] | None:
-    """The term of a run's loss, a function of its architecture logits [alpha]; None for a fixed network, and without a target."""
-    costs, fixed = latency_table.costs_of(search.latency_ms), "".join(kind for kind in blocks if kind in KINDS)
+def of_search(
+    blocks: str, search: SearchConfig
+) -> Callable[[Sequence[tf.Variable]], tf.Tensor] | None:
+    """The term of a run's loss, a function of its architecture logits [alpha]; None for a fixed
+    network, and without a target."""
+    costs, fixed = (
+        latency_table.costs_of(search.latency_ms),
+        "".join(kind for kind in blocks if kind in KINDS),
+    )
     if costs is None or not search.target_latency or fixed == blocks:
         return None
-    return lambda logits: penalty(expected_share(tf.convert_to_tensor(logits[0]), fixed, costs), search.target_latency, search.latency_weight)
+    return lambda logits: penalty(
+        expected_share(tf.convert_to_tensor(logits[0]), fixed, costs),
+        search.target_latency,
+        search.latency_weight,
+    )

@@ -1,9 +1,13 @@
 """The whole training state, saved whole or not at all, restored or refused.
 
-`tf.train.Checkpoint` checks every tensor against its checksum on reading; the newest `keep` and the best by validation nll are kept.
-Beside the tensors a checkpoint holds one JSON text, the note: what the loop remembers, how long each log file was when the state was saved, and
-the settings that the run was made with. Numbers of the state are read by their names; nothing is unpickled.
-Which checkpoints there are is read from their files, never from TensorFlow's pointer file, which may be stale or empty.
+`tf.train.Checkpoint` checks every tensor against its checksum on reading; the newest `keep` and
+the best by validation nll are kept.
+Beside the tensors a checkpoint holds one JSON text, the note: what the loop remembers, how long
+each log file was when the state was saved, and
+the settings that the run was made with. Numbers of the state are read by their names; nothing is
+unpickled.
+Which checkpoints there are is read from their files, never from TensorFlow's pointer file, which
+may be stale or empty.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from par.search import diagnostics
 from par.train import run_config
 from par.train.run_config import RunConfig
 
-# What TensorFlow raises for a flipped byte, a cut file, a missing index, a graph that can't be parsed, or another network's state.
+# What TensorFlow raises for a flipped byte, a cut file, a missing index, a graph that can't be
+# parsed, or another network's state.
 DAMAGED = (tf.errors.OpError, ValueError, LookupError, AssertionError, DecodeError)
 NOTE = "note/.ATTRIBUTES/VARIABLE_VALUE"  # the note's name in TensorFlow's files
 MAX_NOTE_BYTES = 1 << 20
@@ -37,7 +42,9 @@ class Checkpoints:
         self._note = tf.Variable("{}", dtype=tf.string, trainable=False)
         self._checkpoint = tf.train.Checkpoint(**state, note=self._note)
         self._state = state
-        self._directories = {which: run_config.checkpoint_dir(directory, which) for which in ("last", "best")}
+        self._directories = {
+            which: run_config.checkpoint_dir(directory, which) for which in ("last", "best")
+        }
         self._keep = {"last": keep, "best": 1}
         self._managers: dict[str, tf.train.CheckpointManager] = {}
         self._damaged: list[Path] = []
@@ -48,14 +55,18 @@ class Checkpoints:
         return list(_variables(self._state))
 
     def save(self, step: int, note: dict[str, Any], which: str = "last") -> None:
-        """Writes the state after `step` updates. Raises: ResourceError if it can't be written; earlier checkpoints stay, and nothing half-written."""
+        """Writes the state after `step` updates. Raises: ResourceError if it can't be written;
+        earlier checkpoints stay, and nothing half-written."""
         self._note.assign(json.dumps(note))
         path = self._directories[which] / f"ckpt-{step}"
         before = set(path.parent.glob(f"{path.name}.*"))
         try:
             self._manager(which).save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            _remove(path.parent, set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before)
+            _remove(
+                path.parent,
+                set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before,
+            )
             size = sum(variable.numpy().nbytes for variable in self.variables)
             raise files.refused(path, size, error, kept=self._whole()) from None
 
@@ -63,10 +74,14 @@ class Checkpoints:
         """The files of a checkpoint."""
         return run_config.checkpoint_files(self._directories["last"])[step]
 
-    def restore(self, which: str = "last", warn: Callable[[str], None] = print) -> dict[str, Any] | None:
-        """Loads the newest checkpoint that is whole and returns its note; None if there is none at all.
+    def restore(
+        self, which: str = "last", warn: Callable[[str], None] = print
+    ) -> dict[str, Any] | None:
+        """Loads the newest checkpoint that is whole and returns its note; None if there is none at
+        all.
 
-        A damaged one is named through `warn` and the one before is tried; the next `save` sets it aside.
+        A damaged one is named through `warn` and the one before is tried; the next `save` sets it
+        aside.
         Raises: DataError if there are checkpoints but none can be loaded.
         """
         paths = _paths(self._directories[which])
@@ -78,17 +93,29 @@ class Checkpoints:
                 return checked_note(self._note.numpy())
             except DAMAGED as error:
                 self._damaged.append(path)
-                warn(f"checkpoint {path} can't be used ({str(error).splitlines()[0][:160]}); trying the one before")
+                warn(
+                    f"checkpoint {path} can't be used ({str(error).splitlines()[0][:160]}); trying"
+                    " the one before"
+                )
         if paths:
-            raise DataError(f"none of the {len(paths)} checkpoints beside {paths[0]} can be loaded: give another --run, or remove it to start over")
+            raise DataError(
+                f"none of the {len(paths)} checkpoints beside {paths[0]} can be loaded: give"
+                " another --run, or remove it to start over"
+            )
         return None
 
     def _whole(self) -> str:
-        whole = [path.name for which in ("last", "best") for path in _paths(self._directories[which]) if path not in self._damaged]
+        whole = [
+            path.name
+            for which in ("last", "best")
+            for path in _paths(self._directories[which])
+            if path not in self._damaged
+        ]
         return f"; checkpoint {whole[0]} is whole" if whole else "; there is no checkpoint yet"
 
     def _manager(self, which: str) -> tf.train.CheckpointManager:
-        """TensorFlow's manager, told what is on disk; damaged checkpoints are renamed to *.damaged so that they don't push out whole ones."""
+        """TensorFlow's manager, told what is on disk; damaged checkpoints are renamed to *.damaged
+        so that they don't push out whole ones."""
         if which not in self._managers:
             directory = self._directories[which]
             for path in self._damaged:
@@ -97,17 +124,24 @@ class Checkpoints:
             self._damaged.clear()
             _remove(directory, set(run_config.unfinished_files(directory)))
             if names := [path.name for path in reversed(_paths(directory))]:
-                lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-                lines += ["all_model_checkpoint_timestamps: 1.0"] * len(names)  # without one, or with 0, a checkpoint would never be removed
+                lines = [
+                    f'model_checkpoint_path: "{names[-1]}"',
+                    *(f'all_model_checkpoint_paths: "{name}"' for name in names),
+                ]
+                # without one, or with 0, a checkpoint would never be removed
+                lines += ["all_model_checkpoint_timestamps: 1.0"] * len(names)
                 files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")
             else:
                 (directory / "checkpoint").unlink(missing_ok=True)
-            self._managers[which] = tf.train.CheckpointManager(self._checkpoint, str(directory), max_to_keep=self._keep[which])
+            self._managers[which] = tf.train.CheckpointManager(
+                self._checkpoint, str(directory), max_to_keep=self._keep[which]
+            )
         return self._managers[which]
 
 
 def check_settings(directory: Path, config: RunConfig, which: str = "last") -> None:
-    """Compares a run's settings with those that its newest readable checkpoint was made with, before a network of these settings is allocated.
+    """Compares a run's settings with those that its newest readable checkpoint was made with,
+    before a network of these settings is allocated.
 
     Raises: DataError with the differences, `name: in config.json -> in the checkpoint`.
     """
@@ -117,9 +151,16 @@ def check_settings(directory: Path, config: RunConfig, which: str = "last") -> N
         except DAMAGED:  # `Checkpoints.restore` names it
             continue
         asked = json.loads(json.dumps(config.identity()))
-        differences = [f"{key}: {asked.get(key)} -> {made.get(key)}" for key in sorted(asked | made) if asked.get(key) != made.get(key)]
+        differences = [
+            f"{key}: {asked.get(key)} -> {made.get(key)}"
+            for key in sorted(asked | made)
+            if asked.get(key) != made.get(key)
+        ]
         if differences:
-            raise DataError(f"the settings are not those of checkpoint {path} ({'; '.join(differences)}): put the run's own config.json back")
+            raise DataError(
+                f"the settings are not those of checkpoint {path} ({'; '.join(differences)}): put"
+                " the run's own config.json back"
+            )
         return
 
 
@@ -130,12 +171,26 @@ def checked_note(text: bytes) -> dict[str, Any]:
     try:
         note = files.parse_json(text)
         best = {"step": 0, "nll_per_token": 0.0} if note["best"] is None else note["best"]
-        numbers = [note["seconds"], best["nll_per_token"], *(number for sums in note["sums"].values() for number in sums)]
+        numbers = [
+            note["seconds"],
+            best["nll_per_token"],
+            *(number for sums in note["sums"].values() for number in sums),
+        ]
         lengths = [best["step"], *note["files"].values()]
         diagnostics.Watch.from_json(note["watch"])
-        ok = set(note) == {"sums", "seconds", "best", "files", "run", "watch"} and set(note["sums"]) == {"log", "record", "evaluation"}
-        ok = ok and set(best) == {"step", "nll_per_token"} and isinstance(note["run"], dict) and all(len(sums) == 2 for sums in note["sums"].values())
-        ok = ok and all(type(number) in (int, float) and 0 <= number <= sys.float_info.max for number in numbers)
+        ok = set(note) == {"sums", "seconds", "best", "files", "run", "watch"} and set(
+            note["sums"]
+        ) == {"log", "record", "evaluation"}
+        ok = (
+            ok
+            and set(best) == {"step", "nll_per_token"}
+            and isinstance(note["run"], dict)
+            and all(len(sums) == 2 for sums in note["sums"].values())
+        )
+        ok = ok and all(
+            type(number) in (int, float) and 0 <= number <= sys.float_info.max
+            for number in numbers
+        )
         ok = ok and all(type(length) is int and 0 <= length < 1 << 53 for length in lengths)
     except (LookupError, TypeError, AttributeError, ValueError):
         ok = False
@@ -158,7 +213,8 @@ def _is_readable(path: Path) -> bool:
 
 
 def _remove(directory: Path, partial: set[Path]) -> None:
-    """Removes half-written files: `partial`, and what TensorFlow leaves of a save that failed or was killed."""
+    """Removes half-written files: `partial`, and what TensorFlow leaves of a save that failed or
+    was killed."""
     for path in partial:
         path.unlink(missing_ok=True)
     for path in directory.glob("ckpt-*_temp"):

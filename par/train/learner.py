@@ -1,4 +1,5 @@
-"""One train step and one evaluation step over an objective; carries the memories; every step is made on all replicas."""
+"""One train step and one evaluation step over an objective; carries the memories; every step is
+made on all replicas."""
 
 from __future__ import annotations
 
@@ -25,31 +26,70 @@ ROW_AXES = Memories(hidden=1, valid=0)  # which axis of the memories counts the 
 
 
 class Learner:
-    """The network of a run with its two optimizers: one for the weights, one for the architecture logits."""
+    """The network of a run with its two optimizers: one for the weights, one for the architecture
+    logits."""
 
     def __init__(self, config: RunConfig, replicas: Replicas | None = None):
         self.config, self.replicas = config, replicas or Replicas()
         training, search = config.training, config.search
         with self.replicas.strategy.scope():
-            self.objective = OBJECTIVES[config.objective](config.model, config.data.vocab_size, training.seed)
+            self.objective = OBJECTIVES[config.objective](
+                config.model, config.data.vocab_size, training.seed
+            )
             self.objective.build(
                 lambda: Transformer(
-                    config.architecture, config.model, search, config.data.vocab_size, training.seed, training.gradient_checkpointing
+                    config.architecture,
+                    config.model,
+                    search,
+                    config.data.vocab_size,
+                    training.seed,
+                    training.gradient_checkpointing,
                 ),
             )
             self.logits = self.objective.trunk.logits
-            self.weights = [v for layer in self.objective.layers.values() for v in layer.trainable_variables if all(v is not a for a in self.logits)]
+            self.weights = [
+                v
+                for layer in self.objective.layers.values()
+                for v in layer.trainable_variables
+                if all(v is not a for a in self.logits)
+            ]
             self._latency_penalty = latency_penalty.of_search(config.architecture.blocks, search)
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-            # By the run's step and not by an optimizer's own count, which leaves out the steps that are not its turn.
+            # By the run's step and not by an optimizer's own count, which leaves out the steps
+            # that are not its turn.
             self.weight_optimizer = _optimizer(
-                training.optimizer, lambda: training.max_lr * self._shares(self.step)[0], training.weight_decay, self.weights
+                training.optimizer,
+                lambda: training.max_lr * self._shares(self.step)[0],
+                training.weight_decay,
+                self.weights,
             )
-            self.logits_optimizer = _optimizer("adamw", lambda: search.arch_lr * self._shares(self.step)[1], search.arch_weight_decay, self.logits)
+            self.logits_optimizer = _optimizer(
+                "adamw",
+                lambda: search.arch_lr * self._shares(self.step)[1],
+                search.arch_weight_decay,
+                self.logits,
+            )
             pruning = self.logits and search.prune_below
-            self._below = tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False) if pruning else None  # see supernet.prune
-            self._memories = Memories(*map(own_variable, self.objective.trunk.empty_memories(self.replicas.rows_each(config.data.batch_size))))
-        self._kept_memories = Memories(*(tf.Variable(v, trainable=False) for v in self.objective.trunk.empty_memories(config.data.batch_size)))
+            # see supernet.prune
+            self._below = (
+                tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False)
+                if pruning
+                else None
+            )
+            self._memories = Memories(
+                *map(
+                    own_variable,
+                    self.objective.trunk.empty_memories(
+                        self.replicas.rows_each(config.data.batch_size)
+                    ),
+                )
+            )
+        self._kept_memories = Memories(
+            *(
+                tf.Variable(v, trainable=False)
+                for v in self.objective.trunk.empty_memories(config.data.batch_size)
+            )
+        )
         self._evaluation_graphs: dict[tuple, Any] = {}
 
     @property
@@ -59,7 +99,12 @@ class Learner:
         `keep_memories` comes before a save, `take_memories` after a restore.
         """
         kept = self._kept_memories
-        own = {"weight_optimizer": self.weight_optimizer, "step": self.step, "memory": kept.hidden, "memory_valid": kept.valid}
+        own = {
+            "weight_optimizer": self.weight_optimizer,
+            "step": self.step,
+            "memory": kept.hidden,
+            "memory_valid": kept.valid,
+        }
         own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
         own |= {} if self._below is None else {"below": self._below}
         return {**self.objective.layers, **own}
@@ -77,18 +122,26 @@ class Learner:
     def tau(self, step: Any) -> tf.Tensor:
         """Temperature at a step."""
         search = self.config.search
-        return schedules.tau(step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule)
+        return schedules.tau(
+            step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule
+        )
 
     def _shares(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The share of their peak that the rates of the weights and of the logits have at a step."""
+        """The share of their peak that the rates of the weights and of the logits have at a
+        step."""
         search = self.config.search
-        shape = schedules.warmup_cosine(step, self.config.total_steps, 1.0, self.config.training.warmup_steps)
-        return shape, tf.where(step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0)
+        shape = schedules.warmup_cosine(
+            step, self.config.total_steps, 1.0, self.config.training.warmup_steps
+        )
+        return shape, tf.where(
+            step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0
+        )
 
     def tau_at(self, step: int) -> float:
         """The temperature at a step, as a number.
 
-        TensorFlow keeps a tensor of every Python number that it is given, 740 to 860 bytes each, for as long as the process lives, but none of
+        TensorFlow keeps a tensor of every Python number that it is given, 740 to 860 bytes each,
+        for as long as the process lives, but none of
         NumPy's: so the step is made one of those.
         """
         return float(self.tau(np.int64(step)))
@@ -96,7 +149,9 @@ class Learner:
     def rates(self, step: int) -> tuple[float, float]:
         """Learning rates of the weights and of the logits at a step; 0 for logits that rest."""
         of_weights, of_logits = self._shares(np.int64(step))
-        return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(of_logits)
+        return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(
+            of_logits
+        )
 
     def empty_memories(self) -> None:
         """Forgets: at the start of an epoch."""
@@ -105,7 +160,8 @@ class Learner:
         self.take_memories()
 
     def keep_memories(self) -> None:
-        """Brings the replicas' memories together in the state, in the order of the batch's rows: whatever number of replicas goes on with them."""
+        """Brings the replicas' memories together in the state, in the order of the batch's rows:
+        whatever number of replicas goes on with them."""
         for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
             kept.assign(self.replicas.all_rows(self.replicas.run(own.read_value), axis))
 
@@ -120,23 +176,32 @@ class Learner:
 
     @tf.function(reduce_retracing=True)
     def train(self, windows: Any, count: tf.Tensor) -> tf.Tensor:
-        """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll sum (nats), tokens, gradient norm.
+        """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll
+        sum (nats), tokens, gradient norm.
 
-        nll and tokens are those of the step's window, whoever learns from it. The norm is that of the weights' gradient; where they do not learn
+        nll and tokens are those of the step's window, whoever learns from it. The norm is that of
+        the weights' gradient; where they do not learn
         (par.search.bilevel), of the logits'; 0 where nothing does.
         """
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[3])
         for i in tf.range(count):
-            window = tf.ensure_shape(next(windows), [self.config.data.batch_size, self.config.data.seq_len + 1])
+            window = tf.ensure_shape(
+                next(windows), [self.config.data.batch_size, self.config.data.seq_len + 1]
+            )
             rows = rows.write(i, self._take_turn(window))
         return rows.stack()
 
     def _take_turn(self, window: tf.Tensor) -> tf.Tensor:
-        """One step for those whose turn it is; each kind of turn has a graph of its own, which computes no gradient but theirs."""
+        """One step for those whose turn it is; each kind of turn has a graph of its own, which
+        computes no gradient but theirs."""
         search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
         turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
         steps = [functools.partial(self._train_all, window, turn) for turn in turns]
-        return tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps) if len(steps) > 1 else steps[0]()
+        return (
+            tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps)
+            if len(steps) > 1
+            else steps[0]()
+        )
 
     def _train_all(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
         """The step on every replica, and what is done once for all."""
@@ -148,8 +213,16 @@ class Learner:
 
     def _train_step(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
         step, first = self.step.read_value(), self.replicas.first_row(self.config.data.batch_size)
-        phase = Phase(training=True, seed=self.config.training.seed, step=step, tau=self.tau(step), first_row=first)
-        batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE)))
+        phase = Phase(
+            training=True,
+            seed=self.config.training.seed,
+            step=step,
+            tau=self.tau(step),
+            first_row=first,
+        )
+        batch = self.replicas.own_rows(
+            self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
+        )
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
         nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
         norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
@@ -162,17 +235,21 @@ class Learner:
         return tf.stack([nll, weight, norm])
 
     def update_weights(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Clips the gradients of all weights and applies them; returns their global norm before clipping."""
+        """Clips the gradients of all weights and applies them; returns their global norm before
+        clipping."""
         norm = tf.linalg.global_norm(gradients)
         if self.config.training.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.config.training.clip_norm, use_norm=norm)
+            gradients, _ = tf.clip_by_global_norm(
+                gradients, self.config.training.clip_norm, use_norm=norm
+            )
         self.weight_optimizer.apply_gradients(zip(gradients, self.weights))
         return norm
 
     def gradients(
         self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
     ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
-        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the weights', the logits'; [] for whom it is no turn.
+        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the
+        weights', the logits'; [] for whom it is no turn.
 
         batch and memories are of this replica's rows; sums, mean and gradients are of all rows.
         """
@@ -185,14 +262,19 @@ class Learner:
             nll, weight, _, after = self.objective.loss(batch, memories, phase)
         weight = self.replicas.total(weight)
         scale = 1.0 / tf.maximum(weight, 1.0)
-        # Dense at once: the norm of sparse slices would leave out that rows of the embedding repeat.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)]
+        # Dense at once: the norm of sparse slices would leave out that rows of the embedding
+        # repeat.
+        gradients = [
+            tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)
+        ]
         if by_losses:
             gradients.append(self._paths_gradient(batch, memories, phase, nll) * scale)
         nll, gradients = self.replicas.total((nll, gradients))
         of_logits = gradients[len(weights) :]
         if of_logits and self._has_terms:
-            of_logits = [g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))]
+            of_logits = [
+                g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))
+            ]
         return nll, weight, after, gradients[: len(weights)], of_logits
 
     @property
@@ -200,7 +282,8 @@ class Learner:
         return self._latency_penalty is not None or self.config.search.entropy_weight > 0
 
     def _terms_gradient(self, step: tf.Tensor) -> list[tf.Tensor]:
-        """Gradient of the terms of the loss that the logits alone feel: latency above the target costs, entropy spares, less and less."""
+        """Gradient of the terms of the loss that the logits alone feel: latency above the target
+        costs, entropy spares, less and less."""
         search, values = self.config.search, [v.value for v in self.logits]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
@@ -216,10 +299,14 @@ class Learner:
             self.logits[0].assign(alpha)
             self._below.assign(below)
 
-    def _paths_gradient(self, batch: Any, memories: Memories, phase: Phase, nll: tf.Tensor) -> tf.Tensor:
-        """Gradient of the logits [number of stochastic blocks, O] from the nll sums of further paths on the same window; `nll` is the first's.
+    def _paths_gradient(
+        self, batch: Any, memories: Memories, phase: Phase, nll: tf.Tensor
+    ) -> tf.Tensor:
+        """Gradient of the logits [number of stochastic blocks, O] from the nll sums of further
+        paths on the same window; `nll` is the first's.
 
-        A path that is the first one again is not computed: where the search has decided, a step costs no more than one path.
+        A path that is the first one again is not computed: where the search has decided, a step
+        costs no more than one path.
         """
         samples, sums = [self.objective.trunk.sample(phase).weights], [nll]
         for path in range(1, self.config.search.paths):
@@ -253,15 +340,23 @@ class Learner:
         mem_len: int | None = None,
         progress: Callable[[int], None] = lambda made: None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each window [B, T+1] in turn, for its targets [B, T]: nll (nats) and weight. Memories are empty before the first. Deterministic.
+        """Of each window [B, T+1] in turn, for its targets [B, T]: nll (nats) and weight. Memories
+        are empty before the first. Deterministic.
 
-        B, T and M (mem_len, default the run's) may differ from training's. progress is called with the windows just scored.
+        B, T and M (mem_len, default the run's) may differ from training's. progress is called with
+        the windows just scored.
         """
         memories = None
         for window in windows:
             if memories is None:
-                memories = self.replicas.run(self.objective.trunk.empty_memories, self.replicas.rows_each(window.shape[0]), mem_len)
-                graph = self._evaluation_graph(phase, window.shape, self.replicas.one(memories.hidden).shape)
+                memories = self.replicas.run(
+                    self.objective.trunk.empty_memories,
+                    self.replicas.rows_each(window.shape[0]),
+                    mem_len,
+                )
+                graph = self._evaluation_graph(
+                    phase, window.shape, self.replicas.one(memories.hidden).shape
+                )
             nll, weight, memories = graph(tf.convert_to_tensor(window), memories)
             yield nll.numpy(), weight.numpy()
             progress(1)
@@ -283,9 +378,16 @@ class Learner:
         return self._evaluation_graphs[key]
 
 
-def _optimizer(name: str, rate: Any, decay: float, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
-    """Adam or AdamW over its variables; `rate` is a function that gives the present one. Gains and biases do not decay."""
-    optimizer = optimization.AdamW(rate, weight_decay=decay) if name == "adamw" else optimization.Adam(rate)
+def _optimizer(
+    name: str, rate: Any, decay: float, variables: list[keras.Variable]
+) -> keras.optimizers.Optimizer:
+    """Adam or AdamW over its variables; `rate` is a function that gives the present one. Gains and
+    biases do not decay."""
+    optimizer = (
+        optimization.AdamW(rate, weight_decay=decay)
+        if name == "adamw"
+        else optimization.Adam(rate)
+    )
     exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
     if name == "adamw" and exempt:
         optimizer.exclude_from_weight_decay(var_list=exempt)

@@ -11,10 +11,17 @@ from par.train.learner import Learner
 from par.train.run_config import RunConfig
 
 
-def learner_of(run_dir: Path | str, config: RunConfig, which: str = "last", warn: Callable[[str], None] = lambda line: None) -> Learner:
-    """The network of a run with its `last` or `best` checkpoint; an older one, with a warning, where the newest is damaged.
+def learner_of(
+    run_dir: Path | str,
+    config: RunConfig,
+    which: str = "last",
+    warn: Callable[[str], None] = lambda line: None,
+) -> Learner:
+    """The network of a run with its `last` or `best` checkpoint; an older one, with a warning,
+    where the newest is damaged.
 
-    Raises: DataError if there is none yet, none is whole, or it was made with other settings than `config`.
+    Raises: DataError if there is none yet, none is whole, or it was made with other settings than
+    `config`.
     """
     directory = Path(run_dir) / "checkpoints"
     check_settings(directory, config, which)

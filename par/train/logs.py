@@ -1,4 +1,5 @@
-"""What a run writes while it trains: history.jsonl, training_log.log, texts, TensorBoard events; and how they are cut back on a resume."""
+"""What a run writes while it trains: history.jsonl, training_log.log, texts, TensorBoard events;
+and how they are cut back on a resume."""
 
 from __future__ import annotations
 
@@ -23,12 +24,14 @@ from par.train.run_config import RunConfig
 
 EVENT_BYTES = 100  # about, of one figure for TensorBoard
 PICTURE_BYTES = 30_000  # about, of one picture
-WRITERS = ("train", "valid", "hparams")  # of TensorBoard's runs; those of a page of hyperparameters need one of their own
+# of TensorBoard's runs; those of a page of hyperparameters need one of their own
+WRITERS = ("train", "valid", "hparams")
 SAMPLES = "samples/training.txt"
 
 
 class RunLogs:
-    """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that is continued was written."""
+    """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that
+    is continued was written."""
 
     def __init__(self, run_dir: Path, kept: dict[str, int]):
         self.run_dir = run_dir
@@ -36,26 +39,49 @@ class RunLogs:
         self._history = history.History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
         with self._events("", EVENT_BYTES):
-            self._writers = {name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name)) for name in WRITERS}
+            self._writers = {
+                name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name))
+                for name in WRITERS
+            }
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
         """The head of the log: what is trained on what, parameters by part, settings."""
         data = config.data
-        self.text(f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks) on {data.name}, {data.vocab_size} pieces")
         self.text(
-            f"{config.total_steps} steps = {config.training.epochs} epochs of {data.steps_per_epoch}, windows {data.batch_size} x {data.seq_len}"
+            f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks)"
+            f" on {data.name}, {data.vocab_size} pieces"
+        )
+        self.text(
+            f"{config.total_steps} steps = {config.training.epochs} epochs of"
+            f" {data.steps_per_epoch}, windows {data.batch_size} x {data.seq_len}"
         )
         for name, layer in learner.objective.layers.items():
             count = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
             self.text(f"parameters {name}: {count:,}")
-        self.text(f"parameters in all: {learner.parameters:,} and {sum(int(np.prod(v.shape)) for v in learner.logits)} architecture logits")
+        self.text(
+            f"parameters in all: {learner.parameters:,} and"
+            f" {sum(int(np.prod(v.shape)) for v in learner.logits)} architecture logits"
+        )
         if init := config.init:
-            self.text(f"weights: those of {init.run}, {init.checkpoint} checkpoint, step {init.step}, SHA-256 {init.sha256}")
+            self.text(
+                f"weights: those of {init.run}, {init.checkpoint} checkpoint, step {init.step},"
+                f" SHA-256 {init.sha256}"
+            )
         for group in ("model", "search", "training"):
-            self.text(f"{group}: " + " ".join(f"{key}={value}" for key, value in getattr(config, group).to_json().items()))
+            self.text(
+                f"{group}: "
+                + " ".join(
+                    f"{key}={value}" for key, value in getattr(config, group).to_json().items()
+                )
+            )
         self._raw("train", tensorboard.layout(config))
-        self._raw("hparams", tensorboard.settings(config, run_config.name_of(self.run_dir), learner.parameters))
-        self._markdown("architecture", 0, f"`{config.architecture.blocks}`, {learner.parameters:,} parameters")
+        self._raw(
+            "hparams",
+            tensorboard.settings(config, run_config.name_of(self.run_dir), learner.parameters),
+        )
+        self._markdown(
+            "architecture", 0, f"`{config.architecture.blocks}`, {learner.parameters:,} parameters"
+        )
 
     def end(self) -> None:
         """The final scores, beside the settings in TensorBoard."""
@@ -66,68 +92,142 @@ class RunLogs:
         """Appends a line to training_log.log."""
         files.append_text(self._log_path, line + "\n")
 
-    def line(self, position: dict[str, Any], total: int, nll: float, tokens_per_second: float, likeliest: str, seen: str) -> None:
-        """The line of every log interval; the rate is the mean of the run so far. seen: what there is to say of a search."""
+    def line(
+        self,
+        position: dict[str, Any],
+        total: int,
+        nll: float,
+        tokens_per_second: float,
+        likeliest: str,
+        seen: str,
+    ) -> None:
+        """The line of every log interval; the rate is the mean of the run so far. seen: what there
+        is to say of a search."""
         self.text(
-            f"step {position['step']}/{total} epoch {position['epoch']} lr {position['learning_rate']:.3e} tau {position['tau']:.3f} "
-            f"nll {nll:.4f} ppl {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}".rstrip()
+            f"step {position['step']}/{total} epoch {position['epoch']} lr"
+            f" {position['learning_rate']:.3e} tau {position['tau']:.3f} nll {nll:.4f} ppl"
+            f" {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}".rstrip()
         )
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
 
-    def epoch_line(self, step: int, epoch: int, figures: dict[str, float], stable_share: float) -> None:
-        """What the guard saw at the end of an epoch; stable_share: of the blocks whose likeliest kind has not changed since the epoch before."""
-        self.text(f"step {step} end of epoch {epoch}: {diagnostics.text(figures)} stable {stable_share:.0%}")
+    def epoch_line(
+        self, step: int, epoch: int, figures: dict[str, float], stable_share: float
+    ) -> None:
+        """What the guard saw at the end of an epoch; stable_share: of the blocks whose likeliest
+        kind has not changed since the epoch before."""
+        self.text(
+            f"step {step} end of epoch {epoch}: {diagnostics.text(figures)} stable"
+            f" {stable_share:.0%}"
+        )
         self._scalars("train", step, {"argmax/stable_share": stable_share})
 
     def gap_line(self, step: int, gap: dict[str, float]) -> None:
         """What discretisation costs (par.core.metrics.gap)."""
-        self.text("step {} gap (argmax - soft) nll {:+.4f} perplexity per word x {:.4f}".format(step, *gap.values()))
-        self._scalars("valid", step, {f"gap/{name}": value for name, value in metrics.finite(gap).items() if value is not None})
+        self.text(
+            "step {} gap (argmax - soft) nll {:+.4f} perplexity per word x {:.4f}".format(
+                step, *gap.values()
+            )
+        )
+        self._scalars(
+            "valid",
+            step,
+            {
+                f"gap/{name}": value
+                for name, value in metrics.finite(gap).items()
+                if value is not None
+            },
+        )
 
     def train_row(self, row: dict[str, Any], figures: dict[str, float]) -> None:
-        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy (nats) by block; and `figures` by tag."""
+        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy
+        (nats) by block; and `figures` by tag."""
         self._history.append("train", **row)
         pi = np.asarray(row["pi"])
-        values = figures | {f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")}
+        values = figures | {
+            f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")
+        }
         values["loss/nll_per_token"] = row["nll_per_token"]
         values["perplexity/per_token"] = np.exp(min(row["nll_per_token"], 700))
         for block, probabilities in enumerate(pi, 1):
             if probabilities.max() < 1.0:
-                values |= {f"pi_block_{block:02d}/{NAMES[kind]}": probability for kind, probability in zip(KINDS, probabilities)}
+                values |= {
+                    f"pi_block_{block:02d}/{NAMES[kind]}": probability
+                    for kind, probability in zip(KINDS, probabilities)
+                }
                 values[f"entropy/block_{block:02d}"] = diagnostics.entropy(probabilities)
         self._scalars("train", row["step"], values)
 
-    def valid_row(self, position: dict[str, Any], evaluate_as: str, scores: dict[str, float], **training: float) -> None:
-        """A row of the history and a line of the log for one evaluation of the valid split; `training` is what the row says of training so far."""
+    def valid_row(
+        self,
+        position: dict[str, Any],
+        evaluate_as: str,
+        scores: dict[str, float],
+        **training: float,
+    ) -> None:
+        """A row of the history and a line of the log for one evaluation of the valid split;
+        `training` is what the row says of training so far."""
         names = ("nll_per_token", *metrics.COMPARED)
         finite = metrics.finite({name: scores[name] for name in names})
-        self._history.append("valid", step=position["step"], epoch=position["epoch"], split="valid", evaluate_as=evaluate_as, **finite, **training)
+        self._history.append(
+            "valid",
+            step=position["step"],
+            epoch=position["epoch"],
+            split="valid",
+            evaluate_as=evaluate_as,
+            **finite,
+            **training,
+        )
         figures = (scores[name] for name in names)
-        text = "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per character {:.4f} per byte {:.4f}"
+        text = (
+            "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per"
+            " character {:.4f} per byte {:.4f}"
+        )
         self.text(text.format(position["step"], evaluate_as, *figures))
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
-        values = {f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name] for name in names[1:] if finite[name] is not None}
-        self._scalars("valid", position["step"], {f"loss/nll_per_token{suffix}": scores["nll_per_token"]} | values)
+        values = {
+            f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name]
+            for name in names[1:]
+            if finite[name] is not None
+        }
+        self._scalars(
+            "valid",
+            position["step"],
+            {f"loss/nll_per_token{suffix}": scores["nll_per_token"]} | values,
+        )
 
     def pi_picture(self, step: int, image: np.ndarray) -> None:
         """pi as a picture [1, height, width, 3] for TensorBoard."""
-        with self._events("train", PICTURE_BYTES), self._writers["train"].as_default(step=np.int64(step)):
+        with (
+            self._events("train", PICTURE_BYTES),
+            self._writers["train"].as_default(step=np.int64(step)),
+        ):
             tf.summary.image("pi", image)
 
     def architecture(self, step: int, likeliest: str, settling: str) -> None:
-        """The architecture so far, for TensorBoard; settling: the same with ? where a block is not decided (par.train.status_line)."""
+        """The architecture so far, for TensorBoard; settling: the same with ? where a block is not
+        decided (par.train.status_line)."""
         undecided = settling.count("?")
-        self._markdown("architecture", step, f"`{settling}`, argmax `{likeliest}`" if undecided else f"`{likeliest}`")
+        self._markdown(
+            "architecture",
+            step,
+            f"`{settling}`, argmax `{likeliest}`" if undecided else f"`{likeliest}`",
+        )
 
     def sample(self, step: int, epoch: int, text: str) -> None:
         """A text by the network as it stands."""
         path = self.run_dir / SAMPLES
         path.parent.mkdir(exist_ok=True)
         files.append_text(path, f"step {step}, end of epoch {epoch}:\n{text.strip()}\n\n")
-        self._markdown("sample", step, "\n".join(f"    {line}" for line in text.strip().splitlines()))  # indented: as it is, whatever it holds
+        # indented: as it is, whatever it holds
+        self._markdown(
+            "sample", step, "\n".join(f"    {line}" for line in text.strip().splitlines())
+        )
 
     def _markdown(self, tag: str, step: int, text: str) -> None:
-        with self._events("train", EVENT_BYTES + len(text.encode())), self._writers["train"].as_default(step=np.int64(step)):
+        with (
+            self._events("train", EVENT_BYTES + len(text.encode())),
+            self._writers["train"].as_default(step=np.int64(step)),
+        ):
             tf.summary.text(tag, text)
 
     def _raw(self, name: str, summary: bytes) -> None:
@@ -136,13 +236,17 @@ class RunLogs:
 
     def _scalars(self, name: str, step: int, values: dict[str, float]) -> None:
         """Figures by tag for TensorBoard, handed to the system at once."""
-        with self._events(name, EVENT_BYTES * len(values)), self._writers[name].as_default(step=np.int64(step)):
+        with (
+            self._events(name, EVENT_BYTES * len(values)),
+            self._writers[name].as_default(step=np.int64(step)),
+        ):
             for tag, value in values.items():
                 tf.summary.scalar(tag, np.float32(value))  # see Learner.tau_at
 
     @contextlib.contextmanager
     def _events(self, name: str, size: int) -> Iterator[None]:
-        """TensorFlow's writer tells the next flush what its thread could not write. Raises: ResourceError, with the directory of the files."""
+        """TensorFlow's writer tells the next flush what its thread could not write. Raises:
+        ResourceError, with the directory of the files."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -153,16 +257,25 @@ class RunLogs:
         for name, writer in self._writers.items():
             with self._events(name, EVENT_BYTES):
                 writer.flush()
-        return {str(path.relative_to(self.run_dir)): path.stat().st_size for path in _log_files(self.run_dir)}
+        return {
+            str(path.relative_to(self.run_dir)): path.stat().st_size
+            for path in _log_files(self.run_dir)
+        }
 
 
 def _log_files(run_dir: Path) -> list[Path]:
-    paths = [run_dir / "history.jsonl", run_dir / "training_log.log", run_dir / SAMPLES, *sorted(run_dir.glob("tensorboard/*/events.*"))]
+    paths = [
+        run_dir / "history.jsonl",
+        run_dir / "training_log.log",
+        run_dir / SAMPLES,
+        *sorted(run_dir.glob("tensorboard/*/events.*")),
+    ]
     return [path for path in paths if path.is_file()]
 
 
 def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
-    """Cuts every log file to its kept length and removes those that are not kept, so that no row stands twice after a resume."""
+    """Cuts every log file to its kept length and removes those that are not kept, so that no row
+    stands twice after a resume."""
     for path in _log_files(run_dir):
         length = kept.get(str(path.relative_to(run_dir)))
         if length is None:
@@ -173,7 +286,10 @@ def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
 
 def write_environment(run_dir: Path, replicas: int = 1) -> None:
     """environment.json: versions and devices that the figures hang on; no host name."""
-    devices = [tf.config.experimental.get_device_details(d).get("device_name", d.device_type) for d in tf.config.list_physical_devices()]
+    devices = [
+        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
+        for d in tf.config.list_physical_devices()
+    ]
     value = {
         "par": __version__,
         "python": platform.python_version(),

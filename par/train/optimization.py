@@ -1,4 +1,5 @@
-"""Keras' Adam and AdamW with TensorFlow's fused update: one pass over a variable and its moments instead of ten small ops."""
+"""Keras' Adam and AdamW with TensorFlow's fused update: one pass over a variable and its moments
+instead of ten small ops."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ import tensorflow as tf
 
 
 class _FusedUpdate:
-    """Replaces the update of one variable; everything else (schedules, decay, distribution, saving) stays Keras'."""
+    """Replaces the update of one variable; everything else (schedules, decay, distribution,
+    saving) stays Keras'."""
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
         """Kingma & Ba 2015, algorithm 1, in its efficient order; Keras' own figures to 1e-5."""
         step = tf.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
@@ -29,7 +33,8 @@ class _FusedUpdate:
         )
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        """Gradients come as sums over all replicas (par.train.learner clips them as such): Keras would add them up once more."""
+        """Gradients come as sums over all replicas (par.train.learner clips them as such): Keras
+        would add them up once more."""
         return grads_and_vars
 
 

@@ -1,6 +1,7 @@
 """A run's directory: what it was configured with, what its name says, and who works in it.
 
-logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history.jsonl  checkpoints/  tensorboard/{train,valid}
+logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history.jsonl
+             checkpoints/  tensorboard/{train,valid}
              summary.json (when finished)  architecture.json (by derive)  plots/  samples/
 """
 
@@ -19,7 +20,14 @@ from typing import Any
 
 from par import __version__
 from par.core import files, schema
-from par.core.config import NONE, DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
+from par.core.config import (
+    NONE,
+    DataConfig,
+    LoggingConfig,
+    ModelConfig,
+    SearchConfig,
+    TrainingConfig,
+)
 from par.core.errors import DataError, UsageError
 from par.data import manifest
 from par.data.manifest import Manifest
@@ -29,7 +37,19 @@ SCHEMA = 1
 LOCK_BYTES = 200
 CHECKPOINTS = ("last", "best")
 OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
-KEYS = {"schema", "version", "architecture", "search_run", "objective", "recipe", "model", "search", "training", "data", "total_steps"}
+KEYS = {
+    "schema",
+    "version",
+    "architecture",
+    "search_run",
+    "objective",
+    "recipe",
+    "model",
+    "search",
+    "training",
+    "data",
+    "total_steps",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +75,8 @@ class DataIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Whose weights a run begins with: a checkpoint of another run (par.train.warm_start finds it)."""
+    """Whose weights a run begins with: a checkpoint of another run (par.train.warm_start finds
+    it)."""
 
     run: str  # its name
     checkpoint: str  # last or best
@@ -78,11 +99,19 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}")
+            raise UsageError(
+                f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}"
+            )
         if self.architecture.is_search and self.search.arch_warmup >= self.total_steps:
-            raise UsageError(f"arch_warmup must be below the run's {self.total_steps} steps, or no logit learns, but is {self.search.arch_warmup}")
+            raise UsageError(
+                f"arch_warmup must be below the run's {self.total_steps} steps, or no logit"
+                f" learns, but is {self.search.arch_warmup}"
+            )
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
-            raise UsageError(f"bilevel needs 2 steps an epoch, one for the weights and one for the logits, but there is {self.data.steps_per_epoch}")
+            raise UsageError(
+                "bilevel needs 2 steps an epoch, one for the weights and one for the logits, but"
+                f" there is {self.data.steps_per_epoch}"
+            )
 
     @property
     def total_steps(self) -> int:
@@ -95,13 +124,15 @@ class RunConfig:
         if (warmup := self.training.warmup_steps) < self.total_steps:
             return ""
         return (
-            f"the warm-up of {warmup:,} steps does not end within the {self.total_steps:,} steps of training, so that the learning rate never "
-            "falls: lower --warmup_steps, raise --epochs, or build the data with a smaller --batch_size"
+            f"the warm-up of {warmup:,} steps does not end within the {self.total_steps:,} steps"
+            " of training, so that the learning rate never falls: lower --warmup_steps, raise"
+            " --epochs, or build the data with a smaller --batch_size"
         )
 
     @property
     def reach(self) -> int:
-        """Tokens back that the last position of a window saw in training, M + T - 1: how far back a network looks that writes texts."""
+        """Tokens back that the last position of a window saw in training, M + T - 1: how far back
+        a network looks that writes texts."""
         return self.model.mem_len + self.data.seq_len - 1
 
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
@@ -113,19 +144,30 @@ class RunConfig:
         return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
 
     def identity(self) -> dict[str, Any]:
-        """The part that may not change when a run is continued, as flat `group.name: value` pairs."""
-        groups = {"model": self.model.to_json(), "training": self.training.to_json(), "data": dataclasses.asdict(self.data)}
+        """The part that may not change when a run is continued, as flat `group.name: value`
+        pairs."""
+        groups = {
+            "model": self.model.to_json(),
+            "training": self.training.to_json(),
+            "data": dataclasses.asdict(self.data),
+        }
         if self.architecture.is_search:
             groups["search"] = self.search.to_json()
         if self.init:
             groups["init"] = dataclasses.asdict(self.init)
-        flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+        flat = {
+            f"{group}.{name}": value
+            for group, values in groups.items()
+            for name, value in values.items()
+        }
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
 
     def default_name(self, all_seeds: bool = False, **settled: str) -> str:
-        """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds, the one name for whatever seeds.
+        """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds,
+        the one name for whatever seeds.
 
-        settled: model settings that were typed as a word, which names the run whatever numbers the word comes to. So does the name of the run that
+        settled: model settings that were typed as a word, which names the run whatever numbers the
+        word comes to. So does the name of the run that
         the weights are from, whatever they are: the run is found again when those are gone.
         """
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
@@ -135,7 +177,8 @@ class RunConfig:
         return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
-        """Writes config.json. The data's path is kept relative to the run, so that both can be moved together."""
+        """Writes config.json. The data's path is kept relative to the run, so that both can be
+        moved together."""
         value = {
             "schema": SCHEMA,
             "version": __version__,
@@ -151,9 +194,16 @@ class RunConfig:
         } | ({"init": dataclasses.asdict(self.init)} if self.init else {})
         files.write_json(run_dir / "config.json", value)
 
-    def write_flags(self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None) -> None:
-        """Writes flags.txt: a flagfile that repeats the run from the directory where it was started. source: the run that the weights are from."""
-        lines = [f"--data={data_dir}", f"--architecture={self.architecture.blocks}", f"--run={run_dir}"]
+    def write_flags(
+        self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None
+    ) -> None:
+        """Writes flags.txt: a flagfile that repeats the run from the directory where it was
+        started. source: the run that the weights are from."""
+        lines = [
+            f"--data={data_dir}",
+            f"--architecture={self.architecture.blocks}",
+            f"--run={run_dir}",
+        ]
         if self.init:
             lines += [f"--init_from={source}", f"--init_checkpoint={self.init.checkpoint}"]
         for group in (self.model, self.search, self.training, logging):
@@ -174,25 +224,45 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     value = files.read_json(path, "run configuration")
     try:
         if set(value) - {"init"} != KEYS or not schema.is_schema(value, SCHEMA):
-            raise UsageError(f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may have init")
+            raise UsageError(
+                f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may"
+                " have init"
+            )
         for name in ("architecture", "search_run", "objective", "recipe", "version"):
             schema.read(str, value[name], name)
         total_steps, data = schema.read(int, value["total_steps"], "total_steps"), value["data"]
-        if not isinstance(data, dict) or not isinstance(data.get("path"), str) or "\0" in data["path"]:
+        if (
+            not isinstance(data, dict)
+            or not isinstance(data.get("path"), str)
+            or "\0" in data["path"]
+        ):
             raise UsageError(f"data must have a path, but is {repr(data)[:80]}")
         config = RunConfig(
             Architecture(value["architecture"], search_run=value["search_run"]),
             ModelConfig.from_json(value["model"]),
             SearchConfig.from_json(value["search"]),
             TrainingConfig.from_json(value["training"]),
-            _checked_data(schema.read(DataIdentity, {name: item for name, item in data.items() if name != "path"}, "data")),
+            _checked_data(
+                schema.read(
+                    DataIdentity,
+                    {name: item for name, item in data.items() if name != "path"},
+                    "data",
+                )
+            ),
             value["objective"],
             value["recipe"],
-            _checked_origin(schema.read(Origin, value["init"], "init")) if "init" in value else None,
+            (
+                _checked_origin(schema.read(Origin, value["init"], "init"))
+                if "init" in value
+                else None
+            ),
         )
         schema.check_name(config.recipe, "recipe")
         if total_steps != config.total_steps or not config.architecture.blocks:
-            raise UsageError(f"total_steps is {total_steps}, but epochs and steps_per_epoch make {config.total_steps}; or there is no block")
+            raise UsageError(
+                f"total_steps is {total_steps}, but epochs and steps_per_epoch make"
+                f" {config.total_steps}; or there is no block"
+            )
         config.model.check_vocabulary(config.data.vocab_size)
     except UsageError as error:
         raise DataError(f"run configuration {path} is not valid: {error}") from None
@@ -200,16 +270,19 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
 
 
 def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
-    """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged, or of another tokenizer or vocabulary."""
+    """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged,
+    or of another tokenizer or vocabulary."""
     found = manifest.load(data_dir)
     if found.tokenizer_sha256 != config.data.tokenizer_sha256:
         raise DataError(
-            f"the data in {data_dir} was made with another tokenizer (SHA-256 {found.tokenizer_sha256}) than run {run_dir} "
-            f"({config.data.tokenizer_sha256}): build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
+            f"the data in {data_dir} was made with another tokenizer (SHA-256"
+            f" {found.tokenizer_sha256}) than run {run_dir} ({config.data.tokenizer_sha256}):"
+            " build it with --tokenizer_model=DATA_OF_THE_RUN/tokenizer.model"
         )
     if found.vocab_size != config.data.vocab_size:
         raise DataError(
-            f"the data in {data_dir} has {found.vocab_size} pieces, but {run_dir}/config.json says {config.data.vocab_size}: it is damaged"
+            f"the data in {data_dir} has {found.vocab_size} pieces, but {run_dir}/config.json says"
+            f" {config.data.vocab_size}: it is damaged"
         )
     return found
 
@@ -219,7 +292,10 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
     for name in ("vocab_size", "batch_size", "seq_len", "steps_per_epoch"):
         most = schema.MAX_INTEGER if name == "steps_per_epoch" else DataConfig.maximum(name)
         if not 1 <= (value := getattr(data, name)) <= most:
-            raise UsageError(f"{name} must be {'at least 1' if value < 1 else f'at most {most}'}, but is {value}")
+            raise UsageError(
+                f"{name} must be {'at least 1' if value < 1 else f'at most {most}'}, but is"
+                f" {value}"
+            )
     schema.check_name(data.name, "name of the data")
     schema.check_sha256(data.tokenizer_sha256, "tokenizer_sha256")
     schema.check_sha256(data.train_sha256, "train_sha256")
@@ -230,7 +306,8 @@ def _checked_origin(init: Origin) -> Origin:
     """Raises: UsageError unless it names a checkpoint."""
     if init.checkpoint not in CHECKPOINTS or init.step < 1:
         raise UsageError(
-            f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is {init.checkpoint[:80]!r} of step {init.step}"
+            f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is"
+            f" {init.checkpoint[:80]!r} of step {init.step}"
         )
     schema.check_sha256(init.sha256, "init: sha256")
     return init
@@ -239,28 +316,43 @@ def _checked_origin(init: Origin) -> Origin:
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What must not have changed but has, one `name: old -> new` each."""
     before, after = old.identity(), new.identity()
-    return [f"{key}: {before.get(key)} -> {after.get(key)}" for key in sorted(before | after) if before.get(key) != after.get(key)]
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before | after)
+        if before.get(key) != after.get(key)
+    ]
 
 
 def name_of(run_dir: Path) -> str:
-    """A run's name: its directory's, and before it the group's where it is one of several seeds."""
+    """A run's name: its directory's, and before it the group's where it is one of several
+    seeds."""
     path = Path(run_dir).resolve()
     return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
 
 
 def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
-    """The files of each checkpoint in a directory, by step, newest first; those that were set aside or are still being written are left out."""
-    return {step: paths for step, paths in _by_step(directory).items() if not unfinished(directory, step).is_dir()}
+    """The files of each checkpoint in a directory, by step, newest first; those that were set
+    aside or are still being written are left out."""
+    return {
+        step: paths
+        for step, paths in _by_step(directory).items()
+        if not unfinished(directory, step).is_dir()
+    }
 
 
 def unfinished_files(directory: Path) -> list[Path]:
     """What a save that was killed left in a directory."""
-    left = {step: paths for step, paths in _by_step(directory).items() if unfinished(directory, step).is_dir()}
+    left = {
+        step: paths
+        for step, paths in _by_step(directory).items()
+        if unfinished(directory, step).is_dir()
+    }
     return [path for paths in left.values() for path in paths]
 
 
 def unfinished(directory: Path, step: int) -> Path:
-    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are whole: the index is not written at once."""
+    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are
+    whole: the index is not written at once."""
     return Path(directory) / f"ckpt-{step}_temp"
 
 
@@ -283,11 +375,15 @@ def finished(run_dir: Path) -> bool:
 
 
 def last_step(run_dir: Path, config: RunConfig) -> int:
-    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises: DataError if summary.json is damaged."""
+    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises:
+    DataError if summary.json is damaged."""
     path = Path(run_dir) / "summary.json"
     step = files.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
     if type(step) is not int or not 0 < step <= config.total_steps:
-        raise DataError(f"summary {path} must have a step from 1 to {config.total_steps}, but has {str(step)[:60]!r}")
+        raise DataError(
+            f"summary {path} must have a step from 1 to {config.total_steps}, but has"
+            f" {str(step)[:60]!r}"
+        )
     return step
 
 
@@ -295,9 +391,12 @@ def last_step(run_dir: Path, config: RunConfig) -> int:
 def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
     """Holds the run for this process. The lock ends with its owner, however that dies.
 
-    Its file names the owner while it works, and is empty when that ends by itself, with an error or without. A name of one that is gone tells that it
-    was killed, by a user, by the system for want of memory, or with the machine: that is announced, in one line.
-    Raises: UsageError naming host and process if another live process holds it or the directory can't be written; ResourceError if the disk is full.
+    Its file names the owner while it works, and is empty when that ends by itself, with an error
+    or without. A name of one that is gone tells that it
+    was killed, by a user, by the system for want of memory, or with the machine: that is
+    announced, in one line.
+    Raises: UsageError naming host and process if another live process holds it or the directory
+    can't be written; ResourceError if the disk is full.
     """
     path = Path(run_dir) / "lock"
     try:
@@ -306,18 +405,26 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
     except OSError as error:
         if error.errno in files.FULL:
             raise files.refused(path, LOCK_BYTES, error) from None
-        raise UsageError(f"run directory {run_dir} can't be written ({error.strerror}): give another with --run=DIR") from None
+        raise UsageError(
+            f"run directory {run_dir} can't be written ({error.strerror}): give another with"
+            " --run=DIR"
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
             owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
-            raise UsageError(f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR") from None
+            raise UsageError(
+                f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR"
+            ) from None
         try:
             file.seek(0)
             if killed := file.read(LOCK_BYTES).decode(errors="replace").strip():
-                why = "as the system does when memory runs out: it ended without saving, and what came after its last checkpoint is done again"
+                why = (
+                    "as the system does when memory runs out: it ended without saving, and what"
+                    " came after its last checkpoint is done again"
+                )
                 announce(f"the last process in {run_dir} ({killed}) was killed, {why}")
             file.truncate(0)
             file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
@@ -326,5 +433,6 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # a disk that turned read-only: the error under way says so
+            # a disk that turned read-only: the error under way says so
+            with contextlib.suppress(OSError):
                 file.truncate(0)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 
 def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int) -> tf.Tensor:
-    """Learning rate at the step number `step` (0-based), float32: linear to max_lr over the warm-up, then a cosine that reaches 0 at total_steps.
+    """Learning rate at the step number `step` (0-based), float32: linear to max_lr over the
+    warm-up, then a cosine that reaches 0 at total_steps.
 
     A warm-up as long as the run or longer only rises.
     """
@@ -21,7 +22,8 @@ def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int)
 
 
 def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) -> tf.Tensor:
-    """Temperature at the step number `step` (0-based), float32: `start` at the first, exactly `end` at the last."""
+    """Temperature at the step number `step` (0-based), float32: `start` at the first, exactly
+    `end` at the last."""
     share = tf.cast(step, tf.float32) / max(total_steps - 1, 1)
     if schedule == "exponential":
         value = start * tf.pow(end / start, share)

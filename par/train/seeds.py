@@ -1,6 +1,8 @@
-"""Several seeds of one setting: a directory of runs that differ in nothing but the seed, and what they come to together.
+"""Several seeds of one setting: a directory of runs that differ in nothing but the seed, and what
+they come to together.
 
-logs/<group>/  seed0/  seed1/  ...  (each a run)  architecture.json  plots/consensus.png  (by derive --rule=consensus)
+logs/<group>/  seed0/  seed1/  ...  (each a run)  architecture.json  plots/consensus.png  (by
+               derive --rule=consensus)
 """
 
 from __future__ import annotations
@@ -30,69 +32,124 @@ def found(group: Path) -> dict[int, Path]:
     """The runs of a group by seed, in ascending order; {} if the directory is none."""
     group = Path(group)
     names = [path.name for path in group.iterdir()] if group.is_dir() else []
-    seeds = sorted(int(match[1]) for match in (re.fullmatch(r"seed([0-9]{1,10})", name) for name in names) if match)
-    return {seed: directory(group, seed) for seed in seeds if (directory(group, seed) / "config.json").is_file()}
+    seeds = sorted(
+        int(match[1])
+        for match in (re.fullmatch(r"seed([0-9]{1,10})", name) for name in names)
+        if match
+    )
+    return {
+        seed: directory(group, seed)
+        for seed in seeds
+        if (directory(group, seed) / "config.json").is_file()
+    }
 
 
-def planned(group: Path, config: run_config.RunConfig, count: int) -> dict[Path, run_config.RunConfig]:
+def planned(
+    group: Path, config: run_config.RunConfig, count: int
+) -> dict[Path, run_config.RunConfig]:
     """The runs of `count` seeds, config's own and those above it.
 
-    Raises: UsageError if count or a seed is out of its bounds, if `group` is a run or holds other files, or was made with other settings.
+    Raises: UsageError if count or a seed is out of its bounds, if `group` is a run or holds other
+    files, or was made with other settings.
     """
     if not 1 <= count <= MAX_SEEDS:
         raise UsageError(f"num_seeds must be from 1 to {MAX_SEEDS}, but is {count}")
-    made = {seed: config.with_seed(seed) for seed in range(config.training.seed, config.training.seed + count)}
+    made = {
+        seed: config.with_seed(seed)
+        for seed in range(config.training.seed, config.training.seed + count)
+    }
     group = Path(group)
     if (group / "config.json").is_file():
-        raise UsageError(f"--run={group} is a single run: give another --run=DIR for several seeds, or leave --num_seeds out")
+        raise UsageError(
+            f"--run={group} is a single run: give another --run=DIR for several seeds, or leave"
+            " --num_seeds out"
+        )
     others = found(group)
-    if not others and group.is_dir() and any(not re.fullmatch(r"seed\d+|\..*", path.name) for path in group.iterdir()):
+    if (
+        not others
+        and group.is_dir()
+        and any(not re.fullmatch(r"seed\d+|\..*", path.name) for path in group.iterdir())
+    ):
         raise UsageError(f"--run={group} holds files but no seeds: give an empty or new directory")
     for seed, path in others.items():
         if changed := run_config.differences(run_config.load(path)[0], config.with_seed(seed)):
-            raise UsageError(f"run {path} was made with other settings ({'; '.join(changed)}): repeat them, or give another --run=DIR")
+            raise UsageError(
+                f"run {path} was made with other settings ({'; '.join(changed)}): repeat them, or"
+                " give another --run=DIR"
+            )
     return {directory(group, seed): own for seed, own in made.items()}
 
 
 def read(group: Path) -> dict[int, history.Run]:
-    """The runs of a group by seed that have recorded a step. Raises: DataError if there is none, one is damaged, or their settings differ."""
+    """The runs of a group by seed that have recorded a step. Raises: DataError if there is none,
+    one is damaged, or their settings differ."""
     paths = found(group)
     if not paths:
-        raise DataError(f"{group} holds no seeds: give a directory that tools/train.py --num_seeds=N made")
+        raise DataError(
+            f"{group} holds no seeds: give a directory that tools/train.py --num_seeds=N made"
+        )
     configs = {seed: run_config.load(path)[0] for seed, path in paths.items()}
     first, config = next(iter(configs.items()))
     for seed, own in configs.items():
         if changed := run_config.differences(config.with_seed(seed), own):
-            raise DataError(f"{paths[seed]} does not belong beside {paths[first]} ({'; '.join(changed)}): move it elsewhere")
-    made = {seed: history.read_run(path) for seed, path in paths.items() if (path / "history.jsonl").is_file()}
+            raise DataError(
+                f"{paths[seed]} does not belong beside {paths[first]} ({'; '.join(changed)}): move"
+                " it elsewhere"
+            )
+    made = {
+        seed: history.read_run(path)
+        for seed, path in paths.items()
+        if (path / "history.jsonl").is_file()
+    }
     made = {seed: run for seed, run in made.items() if run.rows["train"]}
     if not made:
-        raise DataError(f"no seed of {group} has recorded a step yet: let tools/train.py go on, then try again")
+        raise DataError(
+            f"no seed of {group} has recorded a step yet: let tools/train.py go on, then try again"
+        )
     return made
 
 
 def result(run: history.Run) -> dict[str, Any]:
-    """What one seed came to: seed, steps, seconds of training, the last scores on the valid split by way of evaluation, the likeliest blocks, and the
-    probability of the least decided one (None where no block is stochastic).
+    """What one seed came to: seed, steps, seconds of training, the last scores on the valid split
+    by way of evaluation, the likeliest blocks, and the probability of the least decided one (None
+    where no block is stochastic).
 
     Raises: DataError if the run has not been evaluated.
     """
     valid = [row for row in run.rows["valid"] if row["split"] == "valid"]
     if not run.rows["train"] or not valid:
-        raise DataError(f"run {run.name} is marked as finished but its history.jsonl is empty: remove the run to start over")
+        raise DataError(
+            f"run {run.name} is marked as finished but its history.jsonl is empty: remove the run"
+            " to start over"
+        )
     last, pi = run.rows["train"][-1], run.pi()[-1]
     decided = [float(row.max()) for kind, row in zip(run.blocks, pi) if kind == "s"]
-    scores = {row["evaluate_as"]: {name: row[name] for name in FIGURES} for row in valid if row["step"] == valid[-1]["step"]}
-    figures = {"seed": run.seed, "steps": last["step"], "seconds": last["seconds"], "valid": scores}
+    scores = {
+        row["evaluate_as"]: {name: row[name] for name in FIGURES}
+        for row in valid
+        if row["step"] == valid[-1]["step"]
+    }
+    figures = {
+        "seed": run.seed,
+        "steps": last["step"],
+        "seconds": last["seconds"],
+        "valid": scores,
+    }
     return figures | {"blocks": derive.argmax(pi), "least_decided": min(decided, default=None)}
 
 
 def together(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """{"mean": ..., "spread": ...} of the figures of `result`: arithmetic mean, and standard deviation with n - 1; None where one has no figure."""
+    """{"mean": ..., "spread": ...} of the figures of `result`: arithmetic mean, and standard
+    deviation with n - 1; None where one has no figure."""
     out = {}
     for name, of in (("mean", _mean), ("spread", _spread)):
-        ways = {way: {figure: of([row["valid"][way][figure] for row in results]) for figure in FIGURES} for way in results[0]["valid"]}
-        out[name] = {"valid": ways} | {figure: of([row[figure] for row in results]) for figure in ("least_decided", "seconds")}
+        ways = {
+            way: {figure: of([row["valid"][way][figure] for row in results]) for figure in FIGURES}
+            for way in results[0]["valid"]
+        }
+        out[name] = {"valid": ways} | {
+            figure: of([row[figure] for row in results]) for figure in ("least_decided", "seconds")
+        }
     return out
 
 
@@ -108,20 +165,32 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
     """`cells` as lines of text."""
     lines = cells(results)
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
+    return [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip()
+        for line in lines
+    ]
 
 
 def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """The heads, and the cells of each seed: the likeliest blocks, valid perplexity per word by way of evaluation, the least decided block's
-    probability, seconds of training; then mean and spread. A network without stochastic blocks has one perplexity, and nothing to decide."""
+    """The heads, and the cells of each seed: the likeliest blocks, valid perplexity per word by
+    way of evaluation, the least decided block's probability, seconds of training; then mean and
+    spread. A network without stochastic blocks has one perplexity, and nothing to decide."""
     ways = [way for way in history.EVALUATED_AS if way in results[0]["valid"]]
-    heads = ["seed", "blocks", *(f"perplexity per word{'' if way == 'fixed' else f' ({way})'}" for way in ways), "least decided", "seconds"]
+    heads = [
+        "seed",
+        "blocks",
+        *(f"perplexity per word{'' if way == 'fixed' else f' ({way})'}" for way in ways),
+        "least decided",
+        "seconds",
+    ]
     all_rows = [(str(row["seed"]), row["blocks"], row) for row in results]
     all_rows += [(name, "", figures) for name, figures in together(results).items()]
     lines = [heads]
     for label, blocks, row in all_rows:
         scores = [_cell(row["valid"][way]["perplexity_per_word"], 2) for way in ways]
-        lines.append([label, blocks, *scores, _cell(row["least_decided"], 3), _cell(row["seconds"], 1)])
+        lines.append(
+            [label, blocks, *scores, _cell(row["least_decided"], 3), _cell(row["seconds"], 1)]
+        )
     if "soft" not in ways:
         lines = [[*line[:-2], line[-1]] for line in lines]
     return lines

@@ -1,8 +1,10 @@
-"""The line that a training run shows while it works: drawn again and again on a terminal, a new one every ten seconds elsewhere.
+"""The line that a training run shows while it works: drawn again and again on a terminal, a new
+one every ten seconds elsewhere.
 
     6s  12,300/20,240  1.9k tok/s  3:10 left  loss 4.31  ppl/word 912  tau 0.42  a?d?ii
 
-It goes to stderr, as results go to stdout. Where a terminal is too narrow for all of it, the fields that say least are left out.
+It goes to stderr, as results go to stdout. Where a terminal is too narrow for all of it, the
+fields that say least are left out.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from par.core.progress import REPORT_EVERY
 from par.search.architecture import KINDS
 
 GAP = "  "  # between two fields
-ORDER = ("name", "step", "speed", "left", "loss", "perplexity", "tau", "blocks")  # as they are read
-NEEDED = ("step", "left", "blocks", "loss", "perplexity", "speed", "tau", "name")  # as they are kept where there is little room
+# as they are read
+ORDER = ("name", "step", "speed", "left", "loss", "perplexity", "tau", "blocks")
+# as they are kept where there is little room
+NEEDED = ("step", "left", "blocks", "loss", "perplexity", "speed", "tau", "name")
 HORIZON = 100  # steps after which a loss counts 1/e in the running mean
 SETTLED = 0.5  # a kind at least so probable is shown, as no other can be ahead of it
 
@@ -34,20 +38,37 @@ class Chunk(NamedTuple):
     nll: float  # sum in nats
     tokens: float
     seconds: float
-    look: Callable[[], tuple[float, np.ndarray] | None]  # tau and pi [L, O] of a search, else None; called only when a line is shown
+    # tau and pi [L, O] of a search, else None; called only when a line is shown
+    look: Callable[[], tuple[float, np.ndarray] | None]
 
 
 class LiveLine:
     """How a run stands, on stderr. Called with the steps just made and what they have come to."""
 
-    def __init__(self, name: str, total: int, done: int, tokens_per_word: float, quiet: bool = False):
+    def __init__(
+        self, name: str, total: int, done: int, tokens_per_word: float, quiet: bool = False
+    ):
         """total, done: steps. tokens_per_word: of the train split. quiet: nothing is shown."""
-        self._name, self._total, self._done, self._tokens_per_word, self._quiet = name, total, done, tokens_per_word, quiet
-        self._nll = self._tokens = self._timed = self._seconds = 0.0  # running sums; the first chunk is not timed: its graph was still to be traced
+        self._name, self._total, self._done, self._tokens_per_word, self._quiet = (
+            name,
+            total,
+            done,
+            tokens_per_word,
+            quiet,
+        )
+        # running sums; the first chunk is not timed: its graph was still to be traced
+        self._nll = self._tokens = self._timed = self._seconds = 0.0
         self._begun: tuple[int, float] | None = None  # step and time after the first chunk
         self._look: Callable[[], tuple[float, np.ndarray] | None] = lambda: None
         self._last = time.monotonic()
-        self._bar = _Drawn(self, total=total, initial=done, miniters=1, leave=False, disable=True if quiet else None)
+        self._bar = _Drawn(
+            self,
+            total=total,
+            initial=done,
+            miniters=1,
+            leave=False,
+            disable=True if quiet else None,
+        )
 
     def __call__(self, made: int, chunk: Chunk) -> None:
         """`made` more steps are done."""
@@ -56,7 +77,10 @@ class LiveLine:
         kept = math.exp(-made / HORIZON)
         self._nll, self._tokens = kept * self._nll + chunk.nll, kept * self._tokens + chunk.tokens
         if self._begun:
-            self._timed, self._seconds = kept * self._timed + chunk.tokens, kept * self._seconds + chunk.seconds
+            self._timed, self._seconds = (
+                kept * self._timed + chunk.tokens,
+                kept * self._seconds + chunk.seconds,
+            )
         self._begun = self._begun or (self._done, time.monotonic())
         self._bar.update(made)
         if self._bar.disable and not self._quiet and time.monotonic() - self._last >= REPORT_EVERY:
@@ -69,11 +93,17 @@ class LiveLine:
         if self._seconds:
             found["speed"] = f"{_short(self._timed / self._seconds)} tok/s"
         if self._begun and self._done > self._begun[0]:
-            pace = (time.monotonic() - self._begun[1]) / (self._done - self._begun[0])  # evaluations and saving included
-            found["left"] = f"{tqdm.format_interval(pace * (self._total - self._done)).removeprefix('0')} left"
+            # evaluations and saving included
+            pace = (time.monotonic() - self._begun[1]) / (self._done - self._begun[0])
+            found["left"] = (
+                f"{tqdm.format_interval(pace * (self._total - self._done)).removeprefix('0')} left"
+            )
         if self._tokens:
             mean = self._nll / self._tokens
-            found |= {"loss": f"loss {mean:.2f}", "perplexity": f"ppl/word {_rounded(mean * self._tokens_per_word)}"}
+            found |= {
+                "loss": f"loss {mean:.2f}",
+                "perplexity": f"ppl/word {_rounded(mean * self._tokens_per_word)}",
+            }
         if search := self._look():
             found |= {"tau": f"tau {search[0]:.2f}", "blocks": settling(search[1])}
         return fitted(found, columns)
@@ -95,7 +125,8 @@ class _Drawn(tqdm):
         super().__init__(**settings)
 
     def __str__(self) -> str:
-        return self._line.line(columns() - 1)  # a full last column makes some terminals go on to the next line
+        # a full last column makes some terminals go on to the next line
+        return self._line.line(columns() - 1)
 
 
 def settling(pi: np.ndarray) -> str:
@@ -104,7 +135,8 @@ def settling(pi: np.ndarray) -> str:
 
 
 def fitted(fields: dict[str, str], columns: int | None = None) -> str:
-    """The fields in their order; of those that do not fit side by side into `columns`, the less needed ones are left out."""
+    """The fields in their order; of those that do not fit side by side into `columns`, the less
+    needed ones are left out."""
     kept, room = set(), math.inf if columns is None else columns + len(GAP)
     for name in NEEDED:
         if name in fields and len(fields[name]) + len(GAP) <= room:
@@ -114,7 +146,8 @@ def fitted(fields: dict[str, str], columns: int | None = None) -> str:
 
 
 def columns() -> int:
-    """Columns of the terminal that stderr is, now: it may have been resized. 80 where it does not say."""
+    """Columns of the terminal that stderr is, now: it may have been resized. 80 where it does not
+    say."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):

@@ -1,4 +1,5 @@
-"""What TensorBoard shows of a run beside single figures: a page of charts by subject, settings beside final scores, pi as a picture."""
+"""What TensorBoard shows of a run beside single figures: a page of charts by subject, settings
+beside final scores, pi as a picture."""
 
 from __future__ import annotations
 
@@ -18,31 +19,52 @@ FINAL = ("nll_per_token", *metrics.COMPARED)
 
 
 def is_shown(epoch: int, epochs: int) -> bool:
-    """Whether an epoch's picture is kept: every one of a short run, evenly spaced ones of a long run, the last always."""
+    """Whether an epoch's picture is kept: every one of a short run, evenly spaced ones of a long
+    run, the last always."""
     return epoch % math.ceil(epochs / SHOWN) == 0 or epoch == epochs
 
 
 def layout(config: RunConfig) -> bytes:
-    """The summary that makes the page of custom scalars: a chart shows all tags that one of its patterns finds."""
+    """The summary that makes the page of custom scalars: a chart shows all tags that one of its
+    patterns finds."""
     charts = {
-        "Perplexity": {f"per {unit}": [f"^perplexity/per_{unit}"] for unit in ("word", "token")} | {"bits per byte": ["^perplexity/bits_per_byte"]},
+        "Perplexity": (
+            {f"per {unit}": [f"^perplexity/per_{unit}"] for unit in ("word", "token")}
+            | {"bits per byte": ["^perplexity/bits_per_byte"]}
+        ),
         "Loss": {"nats per token": ["^loss/nll_per_token"]},
     }
     schedule = {"learning rate of the weights": ["^schedule/learning_rate$"]}
     if config.architecture.is_search:
-        stochastic = [block for block, kind in enumerate(config.architecture.blocks, 1) if kind == "s"]
+        stochastic = [
+            block for block, kind in enumerate(config.architecture.blocks, 1) if kind == "s"
+        ]
         charts["Loss"] |= {"argmax - soft": ["^gap/nll_per_token$"]}
-        charts["pi by block"] = {f"block {block}": [f"^pi_block_{block:02d}/"] for block in stochastic}
-        charts["Entropy"] = {"mean (nats)": ["^entropy/mean$"], "by block (nats)": ["^entropy/block_"]}
-        charts["Argmax"] = {"blocks of each kind": ["^argmax/(Attention|Dense|Identity)$"], "share of stable blocks": ["^argmax/stable_share$"]}
+        charts["pi by block"] = {
+            f"block {block}": [f"^pi_block_{block:02d}/"] for block in stochastic
+        }
+        charts["Entropy"] = {
+            "mean (nats)": ["^entropy/mean$"],
+            "by block (nats)": ["^entropy/block_"],
+        }
+        charts["Argmax"] = {
+            "blocks of each kind": ["^argmax/(Attention|Dense|Identity)$"],
+            "share of stable blocks": ["^argmax/stable_share$"],
+        }
         if config.search.latency_ms:
             charts["Latency"] = {"of pi and of its argmax": ["^latency/"]}
-        schedule |= {"tau": ["^schedule/tau$"], "learning rate of the logits": ["^schedule/arch_lr$"]}
+        schedule |= {
+            "tau": ["^schedule/tau$"],
+            "learning rate of the logits": ["^schedule/arch_lr$"],
+        }
     charts |= {"Schedule": schedule, "Speed": {"tokens a second": ["^speed/tokens_per_second$"]}}
     categories = [
         layout_pb2.Category(
             title=title,
-            chart=[layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags)) for name, tags in content.items()],
+            chart=[
+                layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags))
+                for name, tags in content.items()
+            ],
         )
         for title, content in charts.items()
     ]
@@ -50,18 +72,34 @@ def layout(config: RunConfig) -> bytes:
 
 
 def settings(config: RunConfig, name: str, parameters: int) -> bytes:
-    """The summary that makes a run a row of the page of hyperparameters. name: the run's; parameters: number of weights."""
-    values: dict[str, Any] = {"architecture": config.architecture.short, "data": config.data.name, "parameters": parameters}
-    for group in (config.model, config.training, *([config.search] if config.architecture.is_search else [])):
+    """The summary that makes a run a row of the page of hyperparameters. name: the run's;
+    parameters: number of weights."""
+    values: dict[str, Any] = {
+        "architecture": config.architecture.short,
+        "data": config.data.name,
+        "parameters": parameters,
+    }
+    for group in (
+        config.model,
+        config.training,
+        *([config.search] if config.architecture.is_search else []),
+    ):
         values |= {key: _plain(value) for key, value in group.to_json().items()}
     return hparams.hparams_pb(values, trial_id=name).SerializeToString()
 
 
 def final(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The final scores of a run by tag, from the last rows of its evaluations: one, or of a search `soft` and `argmax`."""
+    """The final scores of a run by tag, from the last rows of its evaluations: one, or of a search
+    `soft` and `argmax`."""
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
-    named = {f"final/{name}{'_argmax' if row['evaluate_as'] == 'argmax' else ''}": row[name] for row in last for name in FINAL}
-    return {tag: value for tag, value in named.items() if value is not None} | {"final/seconds": rows[-1]["seconds"]}
+    named = {
+        f"final/{name}{'_argmax' if row['evaluate_as'] == 'argmax' else ''}": row[name]
+        for row in last
+        for name in FINAL
+    }
+    return {tag: value for tag, value in named.items() if value is not None} | {
+        "final/seconds": rows[-1]["seconds"]
+    }
 
 
 class PiPicture:
@@ -82,4 +120,10 @@ class PiPicture:
 
 def _plain(value: Any) -> bool | int | float | str:
     """A setting as TensorBoard takes it."""
-    return value if isinstance(value, (bool, int, float, str)) else "none" if not value else " ".join(map(str, value))
+    return (
+        value
+        if isinstance(value, (bool, int, float, str))
+        else "none"
+        if not value
+        else " ".join(map(str, value))
+    )

@@ -1,9 +1,12 @@
 """The training loop: search and fixed networks alike.
 
-    restore -> [ chunk of steps -> rows of history, lines of the log -> checkpoint -> at an epoch's end: evaluation ] -> summary
+    restore -> [ chunk of steps -> rows of history, lines of the log -> checkpoint -> at an epoch's
+    end: evaluation ] -> summary
 
-A run that was stopped and continued equals one that was not: the position in the data is the step, random numbers hang on
-(seed, step), partial sums are saved, and the log files are cut back to what they were when the checkpoint was written.
+A run that was stopped and continued equals one that was not: the position in the data is the step,
+random numbers hang on
+(seed, step), partial sums are saved, and the log files are cut back to what they were when the
+checkpoint was written.
 """
 
 from __future__ import annotations
@@ -52,17 +55,31 @@ class Trainer:
         team: Workers | None = None,
     ):
         self.team = team or Workers()
-        self.config, self.data_dir, self.logging, self.announce = config, data_dir, logging, announce
+        self.config, self.data_dir, self.logging, self.announce = (
+            config,
+            data_dir,
+            logging,
+            announce,
+        )
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
         self.record_every = logging.record_every or max(1, self.total // 100)
         self.team.from_chief(lambda: check_settings(run_dir / "checkpoints", config))
         self.learner = Learner(config, self.team.replicas)
-        self.costs = latency_table.costs_of(config.search.latency_ms) if self.learner.logits else None
+        self.costs = (
+            latency_table.costs_of(config.search.latency_ms) if self.learner.logits else None
+        )
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.run_dir = run_dir
         sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
-        empty = {"sums": sums, "seconds": 0.0, "best": None, "files": {}, "run": config.identity(), "watch": diagnostics.Watch().to_json()}
+        empty = {
+            "sums": sums,
+            "seconds": 0.0,
+            "best": None,
+            "files": {},
+            "run": config.identity(),
+            "watch": diagnostics.Watch().to_json(),
+        }
 
         def begin() -> dict[str, Any]:
             restored = self.checkpoints.restore(warn=announce)
@@ -79,21 +96,30 @@ class Trainer:
         self._saved_at = time.monotonic()
         self.sampler = Sampler(self.learner, data_dir, logging.sample_length)
         self.picture = tensorboard.PiPicture(config.architecture.blocks)
-        self.received: list[int] = []  # signals while it ran: one in the last steps does not stop this run, but whoever has more to do
+        # signals while it ran: one in the last steps does not stop this run, but whoever has more
+        # to do
+        self.received: list[int] = []
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to train: all steps are made, or the search has settled (--stop_when_stable)."""
+        """Whether there is nothing left to train: all steps are made, or the search has settled
+        (--stop_when_stable)."""
         search = self.config.search
-        return self.step == self.total or self.watch.has_settled(search.stop_when_stable, search.stable_share)
+        return self.step == self.total or self.watch.has_settled(
+            search.stop_when_stable, search.stable_share
+        )
 
     def run(
-        self, progress: Callable[[int, Chunk], None] = lambda steps, chunk: None, should_stop: Callable[[int], bool] = lambda step: False
+        self,
+        progress: Callable[[int, Chunk], None] = lambda steps, chunk: None,
+        should_stop: Callable[[int], bool] = lambda step: False,
     ) -> None:
         """Trains to the end of the run.
 
-        progress is called with the steps just made and what they came to; should_stop with the step after every chunk (where a test stops a run).
-        Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or gradient that is not finite.
+        progress is called with the steps just made and what they came to; should_stop with the
+        step after every chunk (where a test stops a run).
+        Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or
+        gradient that is not finite.
         """
         self._saved_at = time.monotonic()
         with _signals() as received:
@@ -103,7 +129,14 @@ class Trainer:
                 if self.config.doubt:
                     self._say(f"warning: {self.config.doubt}")
             while not self.ended:
-                windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=self.step % self.per_epoch))
+                windows = iter(
+                    records.dataset(
+                        self.data_dir,
+                        self.manifest,
+                        "train",
+                        start_step=self.step % self.per_epoch,
+                    )
+                )
                 if self.step % self.per_epoch == 0:
                     self.learner.empty_memories()
                 end = self.step - self.step % self.per_epoch + self.per_epoch
@@ -112,20 +145,39 @@ class Trainer:
                     if self.step == end:
                         self._evaluate()
                         self.team.from_chief(self._show)
-                    stop, due = self.team.any([bool(received) or should_stop(self.step), self._save_is_due()])
+                    stop, due = self.team.any(
+                        [bool(received) or should_stop(self.step), self._save_is_due()]
+                    )
                     if stop or due or self.step == end:
                         self._save()
                     if stop and not self.ended:
-                        reason = signal.Signals(received[0]).name if received else "request" + " of another worker" * (self.team.count > 1)
-                        raise StoppedError(f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the same command continues")
+                        reason = (
+                            signal.Signals(received[0]).name
+                            if received
+                            else "request" + " of another worker" * (self.team.count > 1)
+                        )
+                        raise StoppedError(
+                            f"stopped by {reason} at step {self.step} of {self.total}; the state"
+                            " is saved: the same command continues"
+                        )
             self.team.from_chief(self._finish)
 
     def _next_boundary(self) -> int:
         """The next step at which something is due, at most CHUNK steps away."""
-        due = [self.step - self.step % every + every for every in (CHUNK, self.logging.log_every, self.record_every, self.logging.save_every)]
+        due = [
+            self.step - self.step % every + every
+            for every in (
+                CHUNK,
+                self.logging.log_every,
+                self.record_every,
+                self.logging.save_every,
+            )
+        ]
         return min(due)
 
-    def _chunk(self, windows: Iterator, count: int, progress: Callable[[int, Chunk], None]) -> None:
+    def _chunk(
+        self, windows: Iterator, count: int, progress: Callable[[int, Chunk], None]
+    ) -> None:
         start = time.perf_counter()
         rows = self.learner.train(windows, tf.constant(count)).numpy().astype(np.float64)
         seconds = time.perf_counter() - start
@@ -156,23 +208,36 @@ class Trainer:
 
     def _look_at_search(self) -> tuple[float, np.ndarray] | None:
         """tau of the last update and pi; None without a search."""
-        return (self.learner.tau_at(self.step - 1), self.learner.pi) if self.learner.logits else None
+        return (
+            (self.learner.tau_at(self.step - 1), self.learner.pi) if self.learner.logits else None
+        )
 
     def _look(self) -> None:
-        """The guard at the end of an epoch: whether the search has settled, collapsed, or never moved."""
-        search, epoch, blocks, pi = self.config.search, self.step // self.per_epoch, self.config.architecture.blocks, self.learner.pi
+        """The guard at the end of an epoch: whether the search has settled, collapsed, or never
+        moved."""
+        search, epoch, blocks, pi = (
+            self.config.search,
+            self.step // self.per_epoch,
+            self.config.architecture.blocks,
+            self.learner.pi,
+        )
         if self.step > search.arch_warmup:
             self.watch = self.watch.after_epoch(derive.argmax(diagnostics.stochastic(pi, blocks)))
         self.logs.epoch_line(self.step, epoch, self._figures(), self.watch.share())
-        found = diagnostics.warnings(pi, blocks, (self.step - search.arch_warmup) / (self.total - search.arch_warmup))
+        found = diagnostics.warnings(
+            pi, blocks, (self.step - search.arch_warmup) / (self.total - search.arch_warmup)
+        )
         for name in sorted(found.keys() - set(self.watch.warned)):
             self._say(f"warning: epoch {epoch}: {found[name]}")
             self.watch = dataclasses.replace(self.watch, warned=(*self.watch.warned, name))
         self.note["watch"] = self.watch.to_json()
         if self.ended and self.step < self.total:
             share, epochs = self.watch.share(search.stop_when_stable), search.stop_when_stable
-            self._say(f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind has not changed for {epochs} "
-                      f"epoch{'s' * (epochs > 1)} in {share:.0%} of the stochastic blocks (--stop_when_stable={epochs})")  # fmt: skip
+            self._say(
+                f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind"
+                f" has not changed for {epochs} epoch{'s' * (epochs > 1)} in {share:.0%} of the"
+                f" stochastic blocks (--stop_when_stable={epochs})"
+            )
 
     def _say(self, line: str) -> None:
         self.logs.text(line)
@@ -198,31 +263,55 @@ class Trainer:
         }
 
     def _record(self, nll: float) -> None:
-        row = self._position() | {"nll_per_token": nll, "pi": self.learner.pi.tolist(), "seconds": round(self.note["seconds"], 3)}
-        self.logs.train_row(row, self._figures() | {f"latency/{name}": value for name, value in self._latency().items()})
+        row = self._position() | {
+            "nll_per_token": nll,
+            "pi": self.learner.pi.tolist(),
+            "seconds": round(self.note["seconds"], 3),
+        }
+        self.logs.train_row(
+            row,
+            self._figures()
+            | {f"latency/{name}": value for name, value in self._latency().items()},
+        )
 
     def _log_line(self, nll: float) -> None:
-        rate = self.step * self.config.data.batch_size * self.config.data.seq_len / max(self.note["seconds"], 1e-9)
+        rate = (
+            self.step
+            * self.config.data.batch_size
+            * self.config.data.seq_len
+            / max(self.note["seconds"], 1e-9)
+        )
         seen = [diagnostics.text(self._figures())] if self.learner.logits else []
         seen += [latency_table.text(self._latency())] if self.costs else []
         self.logs.line(self._position(), self.total, nll, rate, self._likeliest(), " ".join(seen))
 
     def _evaluate(self) -> None:
-        so_far = {"train_nll_per_token": self._take("evaluation"), "seconds": round(self.note["seconds"], 3)}
+        so_far = {
+            "train_nll_per_token": self._take("evaluation"),
+            "seconds": round(self.note["seconds"], 3),
+        }
         by_way = {}
         for way in evaluation.ways(self.learner):
-            scores = by_way[way] = evaluation.score(self.learner, self.data_dir, self.manifest, "valid", way)
+            scores = by_way[way] = evaluation.score(
+                self.learner, self.data_dir, self.manifest, "valid", way
+            )
             self.logs.valid_row(self._position(), way, scores, **so_far)
-            if way != "argmax" and (self.note["best"] is None or scores["nll_per_token"] < self.note["best"]["nll_per_token"]):
+            if way != "argmax" and (
+                self.note["best"] is None
+                or scores["nll_per_token"] < self.note["best"]["nll_per_token"]
+            ):
                 self.note["best"] = {"step": self.step, "nll_per_token": scores["nll_per_token"]}
                 self._save("best")
         if len(by_way) > 1:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
     def _show(self) -> None:
-        """For a reader, at the end of an epoch: pi as a picture, the architecture so far, a text."""
+        """For a reader, at the end of an epoch: pi as a picture, the architecture so far, a
+        text."""
         epoch, every = self.step // self.per_epoch, self.logging.sample_every
-        if (search := self._look_at_search()) and (self.ended or tensorboard.is_shown(epoch, self.config.training.epochs)):
+        if (search := self._look_at_search()) and (
+            self.ended or tensorboard.is_shown(epoch, self.config.training.epochs)
+        ):
             tau, pi = search
             self.logs.pi_picture(self.step, self.picture.draw(pi, self.step, tau))
             self.logs.architecture(self.step, derive.argmax(pi), settling(pi))
@@ -232,7 +321,10 @@ class Trainer:
     def _save_is_due(self) -> bool:
         """By steps, or by the clock, which is looked at between two chunks and so changes none."""
         seconds = self.logging.save_every_seconds
-        return self.step % self.logging.save_every == 0 or 0 < seconds <= time.monotonic() - self._saved_at
+        return (
+            self.step % self.logging.save_every == 0
+            or 0 < seconds <= time.monotonic() - self._saved_at
+        )
 
     def _save(self, which: str = "last") -> None:
         self.learner.keep_memories()
@@ -249,16 +341,25 @@ class Trainer:
         at = self.step + bad
         nll, weight, norm = rows[bad]
         message = (
-            f"diverged at step {at + 1}: loss {nll / weight:.4g}, gradient norm {norm:.4g}, learning rate {self.learner.rates(at)[0]:.3g}; "
-            "the last checkpoint is finite: start a run with a lower --max_lr or a smaller --clip_norm"
+            f"diverged at step {at + 1}: loss {nll / weight:.4g}, gradient norm {norm:.4g},"
+            f" learning rate {self.learner.rates(at)[0]:.3g}; the last checkpoint is finite: start"
+            " a run with a lower --max_lr or a smaller --clip_norm"
         )
         self.logs.text(message)
         return DivergedError(message)
 
     def _finish(self) -> None:
         self.logs.end()
-        summary = {"step": self.step, "seconds": self.note["seconds"], "best": self.note["best"], "parameters": self.learner.parameters}
-        files.write_json(self.run_dir / "summary.json", summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()})
+        summary = {
+            "step": self.step,
+            "seconds": self.note["seconds"],
+            "best": self.note["best"],
+            "parameters": self.learner.parameters,
+        }
+        files.write_json(
+            self.run_dir / "summary.json",
+            summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()},
+        )
 
 
 def _silent(line: str) -> None:
@@ -276,10 +377,13 @@ def train(
     team: Workers | None = None,
     quiet: bool = False,
 ) -> Trainer:
-    """Trains the run in a directory that is locked to its end, from the beginning or from where it stands. Raises: what `Trainer.run` raises.
+    """Trains the run in a directory that is locked to its end, from the beginning or from where it
+    stands. Raises: what `Trainer.run` raises.
 
-    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint of its own yet. team: the workers that train it
-    together; none but the chief writes to the run's directory. quiet: only warnings are announced, and no progress is shown.
+    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint
+    of its own yet. team: the workers that train it
+    together; none but the chief writes to the run's directory. quiet: only warnings are announced,
+    and no progress is shown.
     """
     team = team or Workers()
     with contextlib.ExitStack() as held:
@@ -295,11 +399,24 @@ def train(
         team.from_chief(configure)
         trainer = Trainer(run_dir, config, data_dir, logging, announce, source, team)
         verb = "continuing" if trainer.step else "training"
-        begun = f", begun with the weights of {config.init.run} at step {config.init.step}" if config.init else ""
+        begun = (
+            f", begun with the weights of {config.init.run} at step {config.init.step}"
+            if config.init
+            else ""
+        )
         if not quiet:
-            announce(f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of {trainer.total}")
+            announce(
+                f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of"
+                f" {trainer.total}"
+            )
         split, hidden = trainer.manifest.splits["train"], quiet or not team.is_chief
-        with LiveLine(config.architecture.short, trainer.total, trainer.step, split.tokens / split.words, hidden) as progress:
+        with LiveLine(
+            config.architecture.short,
+            trainer.total,
+            trainer.step,
+            split.tokens / split.words,
+            hidden,
+        ) as progress:
             trainer.run(progress, should_stop)
     return trainer
 

@@ -1,6 +1,8 @@
-"""Whose weights a run begins with, and what the two runs must have in common. Read from their files without TensorFlow; par.train.weight_transfer copies.
+"""Whose weights a run begins with, and what the two runs must have in common. Read from their
+files without TensorFlow; par.train.weight_transfer copies.
 
-A block can take what its place in the source holds: `s` holds attention and dense, `a` and `d` themselves, and identity has no weights.
+A block can take what its place in the source holds: `s` holds attention and dense, `a` and `d`
+themselves, and identity has no weights.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from par.train import run_config
 from par.train.run_config import Origin, RunConfig
 
 HOLDS = {"a": "a", "d": "d", "i": "", "s": KINDS.replace("i", "")}
-FREE = ("mem_len", "dropout_rate", "precision", "init_std")  # of a network's settings: neither a shape nor the function of the weights hangs on them
+# of a network's settings: neither a shape nor the function of the weights hangs on them
+FREE = ("mem_len", "dropout_rate", "precision", "init_std")
 
 
 def of(source: Path, which: str) -> Origin:
@@ -36,9 +39,11 @@ def asked(source: Path, which: str) -> Origin:
 
 
 def begun(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
-    """A run that begins with the weights of another, as `asked`. made: the run if it exists; then the source is no longer needed, and may be gone.
+    """A run that begins with the weights of another, as `asked`. made: the run if it exists; then
+    the source is no longer needed, and may be gone.
 
-    Raises: UsageError if the weights do not fit; DataError if the source is missing, damaged, or has no checkpoint.
+    Raises: UsageError if the weights do not fit; DataError if the source is missing, damaged, or
+    has no checkpoint.
     """
     if made and not (source / "config.json").is_file():
         kept = run_config.load(made)[0].init
@@ -49,25 +54,43 @@ def begun(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
 
 
 def check(config: RunConfig, source: RunConfig, name: str) -> None:
-    """Raises: UsageError, with both values, if the weights of a run called `name` can't be those of another."""
+    """Raises: UsageError, with both values, if the weights of a run called `name` can't be those
+    of another."""
     theirs, own = _shared(source), _shared(config)
-    if changed := [f"{key}: {theirs[key]} -> {own[key]}" for key in own if theirs[key] != own[key]]:
-        raise UsageError(f"the weights of run {name} do not fit ({'; '.join(changed)}): repeat its settings; only {', '.join(FREE)} may differ")
+    if changed := [
+        f"{key}: {theirs[key]} -> {own[key]}" for key in own if theirs[key] != own[key]
+    ]:
+        raise UsageError(
+            f"the weights of run {name} do not fit ({'; '.join(changed)}): repeat its settings;"
+            f" only {', '.join(FREE)} may differ"
+        )
     check_blocks(config.architecture.blocks, source.architecture.blocks, name)
 
 
 def check_blocks(blocks: str, source: str, name: str) -> None:
-    """Raises: UsageError, with both strings, if a block of `blocks` has a kind that its place in `source`, the run called `name`, does not hold."""
-    reason = f"there are {len(blocks)} blocks and {len(source)}" if len(blocks) != len(source) else ""
+    """Raises: UsageError, with both strings, if a block of `blocks` has a kind that its place in
+    `source`, the run called `name`, does not hold."""
+    reason = (
+        f"there are {len(blocks)} blocks and {len(source)}" if len(blocks) != len(source) else ""
+    )
     for number, (own, theirs) in enumerate(zip(blocks, source), 1):
         if not reason and set(HOLDS[own]) - set(HOLDS[theirs]):
             reason = f"block {number} is {own}, and {theirs} does not hold that"
     if reason:
-        raise UsageError(f"blocks {blocks} can't take the weights of run {name}, whose blocks are {source}: {reason}")
+        raise UsageError(
+            f"blocks {blocks} can't take the weights of run {name}, whose blocks are {source}:"
+            f" {reason}"
+        )
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:
     """What both must have: all that gives the weights a shape or a meaning."""
-    model = {f"model.{name}": value for name, value in config.model.to_json().items() if name not in FREE}
-    data = {f"data.{name}": getattr(config.data, name) for name in ("vocab_size", "tokenizer_sha256")}
+    model = {
+        f"model.{name}": value
+        for name, value in config.model.to_json().items()
+        if name not in FREE
+    }
+    data = {
+        f"data.{name}": getattr(config.data, name) for name in ("vocab_size", "tokenizer_sha256")
+    }
     return {"objective": config.objective, **data, **model}

@@ -1,9 +1,13 @@
-"""Weights of one network for another, copied by place: embedding, softmax, final norm, and of each block the branches of its kinds with their norms.
+"""Weights of one network for another, copied by place: embedding, softmax, final norm, and of each
+block the branches of its kinds with their norms.
 
-    SuperNet  block 3: norm, attention, dense  ->  derived  block 3, d: norm, dense      pre-norm: one norm a block
-    SuperNet  block 3: norm_a, attention, norm_d, dense  ->  block 3, d: norm_d, dense   post-norm: one a branch
+    SuperNet  block 3: norm, attention, dense  ->  derived  block 3, d: norm, dense      pre-norm:
+              one norm a block
+    SuperNet  block 3: norm_a, attention, norm_d, dense  ->  block 3, d: norm_d, dense   post-norm:
+              one a branch
 
-So a derived network with its SuperNet's weights computes what the SuperNet's argmax does. Architecture logits are no weights.
+So a derived network with its SuperNet's weights computes what the SuperNet's argmax does.
+Architecture logits are no weights.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ from par.train.learner import Learner
 
 
 def places(layers: dict[str, keras.layers.Layer]) -> dict[tuple[Any, ...], list[keras.Variable]]:
-    """The weights of an objective's layers by place; a norm that branches share is at each of their places."""
+    """The weights of an objective's layers by place; a norm that branches share is at each of
+    their places."""
     found: dict[tuple[Any, ...], list[keras.Variable]] = {}
     for name, layer in layers.items():
         if not isinstance(layer, Transformer):
@@ -32,12 +37,16 @@ def places(layers: dict[str, keras.layers.Layer]) -> dict[tuple[Any, ...], list[
         found[name, "embedding"] = [layer.embedding]
         found[name, "final norm"] = [] if layer.final_norm is None else layer.final_norm.variables
         for index, block in enumerate(layer.blocks):
-            found |= {(name, index, kind): [v for part in block.parts(kind) for v in part.variables] for kind in block.kinds}
+            found |= {
+                (name, index, kind): [v for part in block.parts(kind) for v in part.variables]
+                for kind in block.kinds
+            }
     return found
 
 
 def copy(learner: Learner, source: Learner) -> None:
-    """Gives a network the weights that another holds at its places; optimizers and step stay. Whether they fit, par.train.warm_start has checked."""
+    """Gives a network the weights that another holds at its places; optimizers and step stay.
+    Whether they fit, par.train.warm_start has checked."""
     theirs = places(source.objective.layers)
     for place, variables in places(learner.objective.layers).items():
         for variable, value in zip(variables, theirs[place], strict=True):
@@ -45,22 +54,36 @@ def copy(learner: Learner, source: Learner) -> None:
 
 
 def opened(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -> Learner:
-    """The run at `source` with the checkpoint that `init` names. Raises: DataError if that is damaged, or no longer there."""
+    """The run at `source` with the checkpoint that `init` names. Raises: DataError if that is
+    damaged, or no longer there."""
     learner = loading.learner_of(source, run_config.load(source)[0], init.checkpoint, warn)
-    found = dataclasses.replace(warm_start.of(source, init.checkpoint), step=int(learner.step.numpy()))  # of the one that was whole
+    # of the one that was whole
+    found = dataclasses.replace(
+        warm_start.of(source, init.checkpoint), step=int(learner.step.numpy())
+    )
     if found != init:
-        changed = [f"{name}: {value} -> {getattr(found, name)}" for name, value in dataclasses.asdict(init).items() if value != getattr(found, name)]
-        raise DataError(f"the weights of run {source} are not those that were asked for ({'; '.join(changed)}): put those back")
+        changed = [
+            f"{name}: {value} -> {getattr(found, name)}"
+            for name, value in dataclasses.asdict(init).items()
+            if value != getattr(found, name)
+        ]
+        raise DataError(
+            f"the weights of run {source} are not those that were asked for"
+            f" ({'; '.join(changed)}): put those back"
+        )
     return learner
 
 
 def begin(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
-    """Gives the fresh network of a run the weights that its settings name as `init`, of the run at `source`. Raises: DataError as `opened` does."""
+    """Gives the fresh network of a run the weights that its settings name as `init`, of the run at
+    `source`. Raises: DataError as `opened` does."""
     copy(learner, opened(source, learner.config.init, warn))
 
 
 def derived(supernet: Learner, blocks: str) -> Learner:
     """The network of other blocks with the weights that a network holds for them, untrained."""
-    learner = Learner(dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None))
+    learner = Learner(
+        dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None)
+    )
     copy(learner, supernet)
     return learner

@@ -1,4 +1,5 @@
-"""What a training on many devices costs, by formula (par.bench.scaling_model), and `benchmark scaling` and `benchmark sharing`."""
+"""What a training on many devices costs, by formula (par.bench.scaling_model), and `benchmark
+scaling` and `benchmark sharing`."""
 
 from __future__ import annotations
 
@@ -19,29 +20,54 @@ COUNTS = flops.zipf_counts(40)
 
 
 def estimate(devices, blocks="sad", batch_size=8, **machines):
-    return scaling_model.estimate(blocks, MODEL, SearchConfig(), batch_size, 7, COUNTS, scaling_model.Machines(devices, **machines))
+    return scaling_model.estimate(
+        blocks,
+        MODEL,
+        SearchConfig(),
+        batch_size,
+        7,
+        COUNTS,
+        scaling_model.Machines(devices, **machines),
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"cutoffs": (10, 20)}, {"cutoffs": (10, 20), "tie_embeddings": True}, {"norm": "post"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"cutoffs": (10, 20)}, {"cutoffs": (10, 20), "tie_embeddings": True}, {"norm": "post"}],
+    ids=str,
+)
 @pytest.mark.parametrize("blocks", ["ssid", "ad"])
 def test_parameters_are_those_of_the_network(tmp_path, blocks, settings):
     from par.train.learner import Learner
 
     config = small_config(small_data(tmp_path / "copies"), blocks, **settings)
-    assert scaling_model.parameters(blocks, config.model, config.data.vocab_size) == Learner(config).parameters
+    assert (
+        scaling_model.parameters(blocks, config.model, config.data.vocab_size)
+        == Learner(config).parameters
+    )
 
 
 def test_devices_share_the_compute_and_every_one_sends_almost_twice_the_gradients():
     one, four = estimate(1, device_flops=1e9), estimate(4, device_flops=1e9, link_bytes=1e6)
-    assert one.communication == 0 and one.compute == pytest.approx(flops.training_flops("sad", MODEL, 8, 7, COUNTS) / 1e9)
+    assert one.communication == 0 and one.compute == pytest.approx(
+        flops.training_flops("sad", MODEL, 8, 7, COUNTS) / 1e9
+    )
     assert four.compute == pytest.approx(one.compute / 4)
-    assert four.communication == pytest.approx(1.5 * 4 * scaling_model.parameters("sad", MODEL, 40) / 1e6)
-    assert estimate(4, link_bytes=1e6, overhead=0.25).seconds == pytest.approx(four.communication + 0.25 + estimate(4).compute)
+    assert four.communication == pytest.approx(
+        1.5 * 4 * scaling_model.parameters("sad", MODEL, 40) / 1e6
+    )
+    assert estimate(4, link_bytes=1e6, overhead=0.25).seconds == pytest.approx(
+        four.communication + 0.25 + estimate(4).compute
+    )
 
 
 def test_every_device_holds_the_state_and_its_rows_activations_and_every_machine_reads_all():
     one, four = estimate(1), estimate(4)
-    assert one.state_bytes == four.state_bytes == scaling_model.STATE_BYTES * scaling_model.parameters("sad", MODEL, 40)
+    assert (
+        one.state_bytes
+        == four.state_bytes
+        == scaling_model.STATE_BYTES * scaling_model.parameters("sad", MODEL, 40)
+    )
     assert four.activation_bytes == pytest.approx(one.activation_bytes / 4)
     assert one.read_bytes == four.read_bytes == 4 * 8 * 8
 
@@ -52,19 +78,37 @@ def test_memory_is_that_of_the_fit_of_the_soft_supernet_in_docs_speed():
     parameters = scaling_model.parameters("ss", MODEL, 40)
     shape = cost_fit.Shape(num_blocks=2, batch_size=8, seq_len=7, mem_len=5, d_model=16, d_ffn=24)
     terms = cost_fit.memory_terms(shape, MODEL.num_heads, parameters)
-    expected = sum(factor * term for factor, term in zip(coefficients, terms[1:], strict=True)) * scaling_model.MEGABYTE
+    expected = (
+        sum(factor * term for factor, term in zip(coefficients, terms[1:], strict=True))
+        * scaling_model.MEGABYTE
+    )
     found = estimate(1, blocks="ss")
-    assert found.state_bytes + found.activation_bytes - 2 * 4 * 8 * 7 * 40 == pytest.approx(expected)
+    assert found.state_bytes + found.activation_bytes - 2 * 4 * 8 * 7 * 40 == pytest.approx(
+        expected
+    )
 
 
 def test_a_fixed_block_keeps_its_part_of_a_stochastic_one():
     head = scaling_model.activation_bytes("i", MODEL, 8, 7, 40)
-    of = {blocks: scaling_model.activation_bytes(blocks, MODEL, 8, 7, 40) - head for blocks in ("a", "d", "s", "i")}
-    assert of["a"] + of["d"] == pytest.approx(of["s"]) and of["i"] == 0 and min(of["a"], of["d"]) > 0
+    of = {
+        blocks: scaling_model.activation_bytes(blocks, MODEL, 8, 7, 40) - head
+        for blocks in ("a", "d", "s", "i")
+    }
+    assert (
+        of["a"] + of["d"] == pytest.approx(of["s"]) and of["i"] == 0 and min(of["a"], of["d"]) > 0
+    )
 
 
-def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_of_devices(run_tool):
-    flags = ("--num_devices=1", "--num_devices=4", "--gigatokens=0.001", "--d_model=64", "--overhead_ms=0")
+def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_of_devices(
+    run_tool,
+):
+    flags = (
+        "--num_devices=1",
+        "--num_devices=4",
+        "--gigatokens=0.001",
+        "--d_model=64",
+        "--overhead_ms=0",
+    )
     shown = run_tool("benchmark", "scaling", *flags)
     assert shown.code == 0 and shown.out.count("\n") == 5 and shown.err == ""
     printed = json.loads(run_tool("benchmark", "scaling", *flags, "--json").out)
@@ -79,7 +123,11 @@ def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_
 @pytest.mark.parametrize(
     ("subject", "flag", "said"),
     [
-        ("scaling", "--num_devices=5", "batch_size must be divisible by num_devices, 5, but is 32"),
+        (
+            "scaling",
+            "--num_devices=5",
+            "batch_size must be divisible by num_devices, 5, but is 32",
+        ),
         ("scaling", "--tflops=0", "tflops must be above 0, but is 0.0"),
         ("scaling", "--num_devices=0", "num_devices must be at least 1"),
         ("sharing", "--workers=1", "workers at least 2"),
@@ -93,12 +141,25 @@ def test_what_can_not_be_is_refused_in_one_line(run_tool, subject, flag, said):
 
 @pytest.mark.slow
 def test_benchmark_sharing_measures_every_layout(run_tool):
-    flags = ("--architecture=ad", "--vocab_size=3000", "--batch_size=4", "--seq_len=8", "--steps=3", "--repeats=1", "--json")
+    flags = (
+        "--architecture=ad",
+        "--vocab_size=3000",
+        "--batch_size=4",
+        "--seq_len=8",
+        "--steps=3",
+        "--repeats=1",
+        "--json",
+    )
     done = run_tool("benchmark", "sharing", *flags, seconds=600)
     assert done.code == 0, done.err
     documented.check("benchmark sharing --json", json.loads(done.out))
     rows = json.loads(done.out)["sharing"]
-    assert [row["cores"] for row in rows] == [1, 1, 2, 2, 2] and all(row["steps_per_second"] > 0 for row in rows)
+    assert [row["cores"] for row in rows] == [1, 1, 2, 2, 2] and all(
+        row["steps_per_second"] > 0 for row in rows
+    )
     alone, part, *shared = rows
     assert alone["efficiency"] == 1.0 and part["efficiency"] is None
-    assert all(row["efficiency"] == pytest.approx(row["steps_per_second"] / alone["steps_per_second"] / 2) for row in shared)
+    assert all(
+        row["efficiency"] == pytest.approx(row["steps_per_second"] / alone["steps_per_second"] / 2)
+        for row in shared
+    )

@@ -1,4 +1,5 @@
-"""Every setting has a reason and a check, whether it comes from a flag, from code or from a run's config.json."""
+"""Every setting has a reason and a check, whether it comes from a flag, from code or from a run's
+config.json."""
 
 from __future__ import annotations
 
@@ -14,9 +15,13 @@ from par.core.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig
 from par.core.errors import UsageError
 
 NEEDED = {DataConfig: {"corpus": "python-docs"}}  # what a group can't do without
-SETTINGS = [(group, field, kind) for group in config.GROUPS for field, kind in config.fields(group)]
+SETTINGS = [
+    (group, field, kind) for group in config.GROUPS for field, kind in config.fields(group)
+]
 each_group = pytest.mark.parametrize("group", config.GROUPS, ids=lambda group: group.__name__)
-each_setting = pytest.mark.parametrize(("group", "field", "kind"), SETTINGS, ids=[f"{g.__name__}.{f.name}" for g, f, _ in SETTINGS])
+each_setting = pytest.mark.parametrize(
+    ("group", "field", "kind"), SETTINGS, ids=[f"{g.__name__}.{f.name}" for g, f, _ in SETTINGS]
+)
 
 
 def with_value(group: type, name: str, value: object) -> config.Group:
@@ -37,7 +42,9 @@ def test_every_setting_has_a_reason_a_known_type_and_a_default_that_passes(group
     assert item_kind(kind) in (str, int, float, bool)
     defaults = field.default if isinstance(field.default, tuple) else (field.default,)
     for value in defaults:
-        assert type(value) is item_kind(kind) and (not field.metadata["choices"] or value in field.metadata["choices"])
+        assert type(value) is item_kind(kind) and (
+            not field.metadata["choices"] or value in field.metadata["choices"]
+        )
 
 
 def test_a_setting_belongs_to_one_group_alone():
@@ -63,7 +70,13 @@ def test_lists_come_back_from_json_as_tuples():
 def test_a_key_too_many_or_too_few_is_named(group):
     value = group(**NEEDED.get(group, {})).to_json()
     first = next(iter(value))
-    with pytest.raises(UsageError, match=rf"{group.__name__} must have exactly the keys .*{first}.*; unknown: \['colour'\], missing: \[\]"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            rf"{group.__name__} must have exactly the keys .*{first}.*; unknown: \['colour'\],"
+            r" missing: \[\]"
+        ),
+    ):
         group.from_json(value | {"colour": 1})
     with pytest.raises(UsageError, match=rf"unknown: \[\], missing: \['{first}'\]"):
         group.from_json({key: value[key] for key in value if key != first})
@@ -73,9 +86,20 @@ def test_a_key_too_many_or_too_few_is_named(group):
 
 @each_setting
 def test_a_value_of_another_type_is_refused(group, field, kind):
-    wrong = {str: [3, None], int: ["3", 3.0, True, None], float: ["3", True, None], bool: [1, "true", None]}[item_kind(kind)]
+    wrong = {
+        str: [3, None],
+        int: ["3", 3.0, True, None],
+        float: ["3", True, None],
+        bool: [1, "true", None],
+    }[item_kind(kind)]
     for item in wrong:
-        with pytest.raises(UsageError, match=f"{field.name} must be of type {item_kind(kind).__name__}, but is {re.escape(repr(item))}"):
+        with pytest.raises(
+            UsageError,
+            match=(
+                f"{field.name} must be of type {item_kind(kind).__name__}, but is"
+                f" {re.escape(repr(item))}"
+            ),
+        ):
             with_value(group, field.name, as_kind(kind, item))
     if typing.get_origin(kind) is tuple:
         for value in ("abc", 3, None):
@@ -94,36 +118,100 @@ def test_a_value_out_of_range_is_refused_with_the_bound(group, field, kind):
     if rules["choices"]:
         beyond.append(("none of them", f"one of {', '.join(rules['choices'])}"))
     if item_kind(kind) is float:
-        beyond += [(float("nan"), "finite"), (float("inf"), "finite"), (-float("inf"), "finite"), (10**400, "finite")]
+        beyond += [
+            (float("nan"), "finite"),
+            (float("inf"), "finite"),
+            (-float("inf"), "finite"),
+            (10**400, "finite"),
+        ]
     for item, rule in beyond:
-        with pytest.raises(UsageError, match=f"{field.name} must be {re.escape(rule)}, but is {re.escape(repr(item))}"):
+        with pytest.raises(
+            UsageError,
+            match=f"{field.name} must be {re.escape(rule)}, but is {re.escape(repr(item))}",
+        ):
             with_value(group, field.name, as_kind(kind, item))
     assert beyond or item_kind(kind) in (str, bool)
 
 
 def test_equal_numbers_are_equal_settings():
-    assert TrainingConfig(max_lr=1).to_json()["max_lr"] == 1.0 and type(TrainingConfig(max_lr=1).max_lr) is float
-    assert json.dumps(DataConfig(corpus="x", split_fractions=[0.5, 0.25, 0.25]).to_json()["split_fractions"]) == "[0.5, 0.25, 0.25]"
+    assert (
+        TrainingConfig(max_lr=1).to_json()["max_lr"] == 1.0
+        and type(TrainingConfig(max_lr=1).max_lr) is float
+    )
+    assert (
+        json.dumps(
+            DataConfig(corpus="x", split_fractions=[0.5, 0.25, 0.25]).to_json()["split_fractions"]
+        )
+        == "[0.5, 0.25, 0.25]"
+    )
 
 
 @pytest.mark.parametrize(
     ("group", "values", "said"),
     [
-        (DataConfig, {}, "give either --corpus or --input_text, but corpus is '' and input_text ''"),
-        (DataConfig, {"corpus": "python-docs", "input_text": "a.txt"}, "give either --corpus or --input_text"),
-        (DataConfig, {"corpus": "x", "split_fractions": (0.5, 0.5)}, "three positive shares that add up to 1"),
-        (DataConfig, {"corpus": "x", "split_fractions": (0.5, 0.5, 0.0)}, "three positive shares that add up to 1"),
-        (DataConfig, {"corpus": "x", "split_fractions": (0.5, 0.3, 0.3)}, "three positive shares that add up to 1"),
-        (ModelConfig, {"d_model": 130}, "d_model must be even and a multiple of num_heads, but d_model is 130 and num_heads 4"),
+        (
+            DataConfig,
+            {},
+            "give either --corpus or --input_text, but corpus is '' and input_text ''",
+        ),
+        (
+            DataConfig,
+            {"corpus": "python-docs", "input_text": "a.txt"},
+            "give either --corpus or --input_text",
+        ),
+        (
+            DataConfig,
+            {"corpus": "x", "split_fractions": (0.5, 0.5)},
+            "three positive shares that add up to 1",
+        ),
+        (
+            DataConfig,
+            {"corpus": "x", "split_fractions": (0.5, 0.5, 0.0)},
+            "three positive shares that add up to 1",
+        ),
+        (
+            DataConfig,
+            {"corpus": "x", "split_fractions": (0.5, 0.3, 0.3)},
+            "three positive shares that add up to 1",
+        ),
+        (
+            ModelConfig,
+            {"d_model": 130},
+            "d_model must be even and a multiple of num_heads, but d_model is 130 and num_heads 4",
+        ),
         (ModelConfig, {"d_model": 7, "num_heads": 1}, "d_model must be even"),
-        (ModelConfig, {"cutoffs": (20, 10)}, r"cutoffs must increase strictly, but are \[20, 10\]"),
+        (
+            ModelConfig,
+            {"cutoffs": (20, 10)},
+            r"cutoffs must increase strictly, but are \[20, 10\]",
+        ),
         (ModelConfig, {"cutoffs": (10, 10)}, "cutoffs must increase strictly"),
-        (ModelConfig, {"cutoffs": (10, 20), "proj_dims": (8,)}, "one width per tail cluster: 2 cutoffs, 1 widths"),
+        (
+            ModelConfig,
+            {"cutoffs": (10, 20), "proj_dims": (8,)},
+            "one width per tail cluster: 2 cutoffs, 1 widths",
+        ),
         (ModelConfig, {"proj_dims": (8,)}, "one width per tail cluster: 0 cutoffs, 1 widths"),
-        (SearchConfig, {"target_latency": 0.65}, "target_latency 0.65 needs --latency_table=FILE, which tools/measure_latency.py makes"),
-        (SearchConfig, {"latency_ms": (2.0, 1.0, 0.0)}, r"latency_ms must be four numbers, .* but are \[2.0, 1.0, 0.0\]"),
-        (SearchConfig, {"latency_ms": (2.0, 1.0, 0.0, 0.0)}, "latency_ms must be four numbers, attention, dense, identity, the rest .above 0."),
-        (TrainingConfig, {"weight_decay": 0.1}, "weight_decay needs --optimizer=adamw, but optimizer is adam"),
+        (
+            SearchConfig,
+            {"target_latency": 0.65},
+            "target_latency 0.65 needs --latency_table=FILE, which tools/measure_latency.py makes",
+        ),
+        (
+            SearchConfig,
+            {"latency_ms": (2.0, 1.0, 0.0)},
+            r"latency_ms must be four numbers, .* but are \[2.0, 1.0, 0.0\]",
+        ),
+        (
+            SearchConfig,
+            {"latency_ms": (2.0, 1.0, 0.0, 0.0)},
+            "latency_ms must be four numbers, attention, dense, identity, the rest .above 0.",
+        ),
+        (
+            TrainingConfig,
+            {"weight_decay": 0.1},
+            "weight_decay needs --optimizer=adamw, but optimizer is adam",
+        ),
     ],
     ids=str,
 )
@@ -135,7 +223,9 @@ def test_settings_that_do_not_fit_each_other_are_refused(group, values, said):
 def test_cutoffs_lie_inside_the_vocabulary():
     ModelConfig(cutoffs=(10, 99)).check_vocabulary(100)
     ModelConfig().check_vocabulary(1)
-    with pytest.raises(UsageError, match=r"cutoffs must lie below the vocabulary size 99, but are \[10, 99\]"):
+    with pytest.raises(
+        UsageError, match=r"cutoffs must lie below the vocabulary size 99, but are \[10, 99\]"
+    ):
         ModelConfig(cutoffs=(10, 99)).check_vocabulary(99)
 
 

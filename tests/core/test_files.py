@@ -1,4 +1,5 @@
-"""A directory takes another's place whole or not at all, and only where that is wanted; what is read has bounds."""
+"""A directory takes another's place whole or not at all, and only where that is wanted; what is
+read has bounds."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ def test_a_directory_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken"), OSError(errno.ENOSPC, "full")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), ValueError("broken"), OSError(errno.ENOSPC, "full")], ids=repr
+)
 def test_what_was_there_stays_when_the_work_fails(tmp_path, error):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
     with pytest.raises(type(error)), files.building(tmp_path / "out", "mark", "output") as partial:
         (partial / "mark").write_text("half")
         raise error
-    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (
+        tmp_path / "out" / "old"
+    ).read_text() == "old"
 
 
 def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_path, monkeypatch):
@@ -43,9 +48,14 @@ def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_p
         return rename(source, target)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="refused"), files.building(tmp_path / "out", "mark", "output") as partial:
+    with (
+        pytest.raises(OSError, match="refused"),
+        files.building(tmp_path / "out", "mark", "output") as partial,
+    ):
         (partial / "mark").touch()
-    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "old").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (
+        tmp_path / "out" / "old"
+    ).read_text() == "old"
 
 
 def test_only_a_directory_of_the_kind_may_be_overwritten(tmp_path):
@@ -57,7 +67,11 @@ def test_only_a_directory_of_the_kind_may_be_overwritten(tmp_path):
     for name in ("missing", "empty", "deep/er/missing"):
         files.check_replaceable(tmp_path / name, "mark", overwrite=False)
     files.check_replaceable(tmp_path / "kind", "mark", overwrite=True)
-    for name, overwrite, words in (("kind", False, "--overwrite"), ("foreign", True, "no mark"), ("file", True, "no mark")):
+    for name, overwrite, words in (
+        ("kind", False, "--overwrite"),
+        ("foreign", True, "no mark"),
+        ("file", True, "no mark"),
+    ):
         with pytest.raises(UsageError, match=words):
             files.check_replaceable(tmp_path / name, "mark", overwrite)
 
@@ -89,8 +103,14 @@ def test_what_json_allows_and_no_artefact_holds_is_refused(content, said):
 
 
 def test_what_an_artefact_may_hold_is_read():
-    content = '{"a": [1.7e308, -1e-320, 123456789012345678901234567890, null, true, "é\\ud83d\\ude00"], "": {}}'
-    assert files.parse_json(content.encode()) == {"a": [1.7e308, -1e-320, 123456789012345678901234567890, None, True, "é😀"], "": {}}
+    content = (
+        '{"a": [1.7e308, -1e-320, 123456789012345678901234567890, null, true, "é\\ud83d\\ude00"],'
+        ' "": {}}'
+    )
+    assert files.parse_json(content.encode()) == {
+        "a": [1.7e308, -1e-320, 123456789012345678901234567890, None, True, "é😀"],
+        "": {},
+    }
     assert files.parse_json(b"[" * 17 + b"]" * 17)
 
 
@@ -119,4 +139,6 @@ def test_an_error_is_one_printable_line_of_bounded_length():
         for kind in (DataError, ResourceError):
             said = str(kind(text))
             assert said.isprintable() and len(said) < 4_100
-    assert str(DataError("a\n b\tc")) == "a b c" and str(DataError("\x1bé\udce9")) == "\\x1bé\\udce9"
+    assert (
+        str(DataError("a\n b\tc")) == "a b c" and str(DataError("\x1bé\udce9")) == "\\x1bé\\udce9"
+    )

@@ -1,4 +1,5 @@
-"""Work in a process of its own: its exit code, and what signals and deaths on either side come to."""
+"""Work in a process of its own: its exit code, and what signals and deaths on either side come
+to."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def when_up(path, *numbers):
 
 
 @pytest.mark.parametrize("code", [0, 4])
-def test_the_exit_code_is_that_of_the_work_which_runs_elsewhere_and_is_not_asked_to_stop(tmp_path, code):
+def test_the_exit_code_is_that_of_the_work_which_runs_elsewhere_and_is_not_asked_to_stop(
+    tmp_path, code
+):
     assert processes.run(note_process, str(tmp_path / "note"), code) == code
     pid, asked = (tmp_path / "note").read_text().split()
     assert int(pid) != os.getpid() and asked == "False"
@@ -71,12 +74,17 @@ def test_a_signal_asks_the_work_to_stop_and_its_code_is_returned(tmp_path, numbe
     handlers = [signal.getsignal(one) for one in processes.SIGNALS]
     when_up(tmp_path / "up", number)
     assert processes.run(until_asked, str(tmp_path / "up"), 5) == 5
-    assert (tmp_path / "up.asked").exists() and [signal.getsignal(one) for one in processes.SIGNALS] == handlers
+    assert (tmp_path / "up.asked").exists() and [
+        signal.getsignal(one) for one in processes.SIGNALS
+    ] == handlers
 
 
 def test_a_signal_stops_even_if_the_work_came_to_its_end(tmp_path):
     when_up(tmp_path / "up", signal.SIGTERM)
-    with pytest.raises(StoppedError, match="stopped by SIGTERM; what was trained is saved: the same command continues"):
+    with pytest.raises(
+        StoppedError,
+        match="stopped by SIGTERM; what was trained is saved: the same command continues",
+    ):
         processes.run(until_asked, str(tmp_path / "up"), 0)
 
 
@@ -87,7 +95,13 @@ def test_a_second_signal_ends_work_that_does_not_listen(tmp_path):
 
 
 def test_work_that_the_system_kills_is_out_of_memory_and_any_other_end_is_named():
-    with pytest.raises(ResourceError, match="killed the training process, as it does when memory runs out; the last checkpoint is whole"):
+    with pytest.raises(
+        ResourceError,
+        match=(
+            "killed the training process, as it does when memory runs out; the last checkpoint is"
+            " whole"
+        ),
+    ):
         processes.run(end_by, signal.SIGKILL)
     with pytest.raises(ParError, match="was ended by SIGTERM") as caught:
         processes.run(end_by, signal.SIGTERM)

@@ -1,4 +1,5 @@
-"""Student's quantiles are those of the tables, and an interval holds the mean as often as it says."""
+"""Student's quantiles are those of the tables, and an interval holds the mean as often as it
+says."""
 
 from __future__ import annotations
 
@@ -12,38 +13,61 @@ from par.core.stats import interval, t_factor, t_probability
 
 @pytest.mark.parametrize(
     ("degrees", "t"),
-    [(1, 12.7062047364), (2, 4.3026527297), (3, 3.1824463053), (4, 2.7764451052), (5, 2.5705818356), (7, 2.3646242516), (9, 2.2621571628),
-     (10, 2.2281388520), (29, 2.0452296421), (30, 2.0422724563), (100, 1.9839715185)],
-)  # fmt: skip
+    [
+        (1, 12.7062047364),
+        (2, 4.3026527297),
+        (3, 3.1824463053),
+        (4, 2.7764451052),
+        (5, 2.5705818356),
+        (7, 2.3646242516),
+        (9, 2.2621571628),
+        (10, 2.2281388520),
+        (29, 2.0452296421),
+        (30, 2.0422724563),
+        (100, 1.9839715185),
+    ],
+)
 def test_quantiles_are_those_of_the_tables(degrees, t):
     assert t_factor(degrees) == pytest.approx(t, rel=1e-9)
 
 
 @pytest.mark.parametrize("confidence", [0.01, 0.5, 0.9, 0.95, 0.999])
 def test_quantiles_have_their_closed_forms_of_one_two_and_four_degrees(confidence):
-    assert t_factor(1, confidence) == pytest.approx(math.tan(math.pi * confidence / 2), rel=1e-9)  # Cauchy's
-    assert t_factor(2, confidence) == pytest.approx(confidence * math.sqrt(2 / (1 - confidence**2)), rel=1e-9)
+    # Cauchy's
+    assert t_factor(1, confidence) == pytest.approx(math.tan(math.pi * confidence / 2), rel=1e-9)
+    assert t_factor(2, confidence) == pytest.approx(
+        confidence * math.sqrt(2 / (1 - confidence**2)), rel=1e-9
+    )
     root = math.sqrt(1 - confidence**2)
-    assert t_factor(4, confidence) == pytest.approx(2 * math.sqrt(math.cos(math.acos(root) / 3) / root - 1), rel=1e-7)
+    assert t_factor(4, confidence) == pytest.approx(
+        2 * math.sqrt(math.cos(math.acos(root) / 3) / root - 1), rel=1e-7
+    )
 
 
 def test_with_many_degrees_it_is_the_normal_distribution():
     assert t_factor(200_000) == pytest.approx(1.959963985, rel=2e-5)
-    assert t_factor(200_001) == pytest.approx(t_factor(200_000), rel=1e-6)  # odd and even are two formulas
+    # odd and even are two formulas
+    assert t_factor(200_001) == pytest.approx(t_factor(200_000), rel=1e-6)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 8, 9])
 def test_the_probability_is_the_integral_of_student_s_density(degrees):
     t = np.linspace(0, 1.7, 20_001)
-    constant = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
+    constant = math.gamma((degrees + 1) / 2) / (
+        math.sqrt(degrees * math.pi) * math.gamma(degrees / 2)
+    )
     density = constant * (1 + t * t / degrees) ** (-(degrees + 1) / 2)
-    assert t_probability(math.atan(1.7 / math.sqrt(degrees)), degrees) == pytest.approx(2 * np.trapezoid(density, t), rel=1e-7)
+    assert t_probability(math.atan(1.7 / math.sqrt(degrees)), degrees) == pytest.approx(
+        2 * np.trapezoid(density, t), rel=1e-7
+    )
 
 
 def test_an_interval_by_hand():
     """1, 2, 6: mean 3, variance 7; 4.3026527 sqrt(7/3)."""
     mean, low, high = interval([1.0, 2.0, 6.0])
-    assert (mean, high - 3, 3 - low) == pytest.approx((3, 4.3026527297 * math.sqrt(7 / 3), 4.3026527297 * math.sqrt(7 / 3)))
+    assert (mean, high - 3, 3 - low) == pytest.approx(
+        (3, 4.3026527297 * math.sqrt(7 / 3), 4.3026527297 * math.sqrt(7 / 3))
+    )
 
 
 def test_one_value_has_a_mean_and_no_interval():
@@ -63,4 +87,6 @@ def test_it_holds_the_mean_in_95_of_100_samples(count):
 
 
 def test_what_json_can_not_hold_is_null():
-    assert interval([0.0, 2000.0]).map(lambda x: math.exp(x) if x < 700 else math.inf).to_json() == {"mean": None, "low": 0.0, "high": None}
+    assert interval([0.0, 2000.0]).map(
+        lambda x: math.exp(x) if x < 700 else math.inf
+    ).to_json() == {"mean": None, "low": 0.0, "high": None}

@@ -18,7 +18,10 @@ from par.data import archive, download
 from par.data.download import Known
 
 TEXTS = {"a.txt": b" = A = \n" * 1009, "b.txt": random.Random(3).randbytes(5003)}
-MEMBERS = [Known(name, len(text), f"sha256:{hashlib.sha256(text).hexdigest()}") for name, text in TEXTS.items()]
+MEMBERS = [
+    Known(name, len(text), f"sha256:{hashlib.sha256(text).hexdigest()}")
+    for name, text in TEXTS.items()
+]
 
 
 def info(name: str, mode: int = 0o644 | stat.S_IFREG) -> zipfile.ZipInfo:
@@ -50,8 +53,21 @@ def everything(folder: Path) -> set[str]:
 
 def test_the_expected_members_are_unpacked_byte_for_byte_and_nothing_else(tmp_path, place):
     outside = tmp_path / "outside.txt"
-    more = ["../up.txt", "corpus/../../up.txt", str(outside), "C:\\x.txt", "a.txt", "other/a.txt", "corpus/c.txt", "corpus/b.txt/"]
-    packed = pack(tmp_path / "x.zip", *((info(name), b"evil") for name in more), (info("corpus/link", 0o777 | stat.S_IFLNK), b"/etc/passwd"))
+    more = [
+        "../up.txt",
+        "corpus/../../up.txt",
+        str(outside),
+        "C:\\x.txt",
+        "a.txt",
+        "other/a.txt",
+        "corpus/c.txt",
+        "corpus/b.txt/",
+    ]
+    packed = pack(
+        tmp_path / "x.zip",
+        *((info(name), b"evil") for name in more),
+        (info("corpus/link", 0o777 | stat.S_IFLNK), b"/etc/passwd"),
+    )
     archive.extract(packed, "corpus", MEMBERS, place)
     assert {name: (place / name).read_bytes() for name in TEXTS} == TEXTS
     assert everything(tmp_path) == {"x.zip", "out/corpus/a.txt", "out/corpus/b.txt"}
@@ -69,7 +85,13 @@ def wrong(path: Path, kind: str) -> Path:
     if kind == "missing":
         return pack(path, **out)
     if kind == "under another path":
-        return pack(path, (info("b.txt"), right), (info("corpus/../corpus/b.txt"), right), (info("/corpus/b.txt"), right), **out)
+        return pack(
+            path,
+            (info("b.txt"), right),
+            (info("corpus/../corpus/b.txt"), right),
+            (info("/corpus/b.txt"), right),
+            **out,
+        )
     if kind == "twice":
         with pytest.warns(UserWarning, match="Duplicate name"):
             return pack(path, (info("corpus/b.txt"), right))
@@ -96,7 +118,11 @@ def wrong(path: Path, kind: str) -> Path:
     if kind == "empty":
         path.write_bytes(b"")
         return path
-    pack(path, (info("corpus/b.txt"), bytes(100 << 20) if kind == "a bomb that lies" else right), **out)
+    pack(
+        path,
+        (info("corpus/b.txt"), bytes(100 << 20) if kind == "a bomb that lies" else right),
+        **out,
+    )
     data = bytearray(path.read_bytes())
     entry = data.rindex(b"PK\x01\x02")
     if kind == "cut off":
@@ -142,7 +168,9 @@ def test_a_wrong_archive_is_refused_and_nothing_of_the_wrong_member_is_left(tmp_
     before = packed.read_bytes()
     with pytest.raises(DataError) as refusal:
         archive.extract(packed, "corpus", MEMBERS, place)
-    assert str(refusal.value).startswith(f"archive {packed} ") and WRONG[kind] in str(refusal.value)
+    assert str(refusal.value).startswith(f"archive {packed} ") and WRONG[kind] in str(
+        refusal.value
+    )
     assert packed.read_bytes() == before and everything(tmp_path) <= {"x.zip", "out/corpus/a.txt"}
 
 
@@ -150,14 +178,20 @@ def test_a_bomb_is_not_unpacked_further_than_its_member_may_be_long(tmp_path, pl
     written = []
     monkeypatch.setattr(download, "write", lambda file, piece: written.append(len(piece)))
     with pytest.raises(DataError):
-        archive.extract(wrong(tmp_path / "x.zip", "a bomb that lies"), "corpus", MEMBERS[1:], place)
+        archive.extract(
+            wrong(tmp_path / "x.zip", "a bomb that lies"), "corpus", MEMBERS[1:], place
+        )
     assert sum(written) <= MEMBERS[1].size
 
 
 def test_any_flipped_byte_gives_the_right_members_or_a_refusal(tmp_path):
     """Damage at 400 places: in headers, names, sizes, packed data and the directory at the end."""
     data, draw = pack(tmp_path / "x.zip").read_bytes(), random.Random(5)
-    ends = [*range(80), *range(len(data) - 180, len(data)), *(draw.randrange(len(data)) for _ in range(140))]
+    ends = [
+        *range(80),
+        *range(len(data) - 180, len(data)),
+        *(draw.randrange(len(data)) for _ in range(140)),
+    ]
     refused = 0
     for i, where in enumerate(ends):
         broken = bytearray(data)
@@ -188,24 +222,35 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path, place):
     place.mkdir(parents=True)
     (place / ".a.txt.partial").write_bytes(b"left" * 9999)
     archive.extract(pack(tmp_path / "x.zip"), "corpus", MEMBERS, place)
-    assert everything(place) == {"a.txt", "b.txt"} and (place / "a.txt").read_bytes() == TEXTS["a.txt"]
+    assert (
+        everything(place) == {"a.txt", "b.txt"}
+        and (place / "a.txt").read_bytes() == TEXTS["a.txt"]
+    )
 
 
 def test_two_processes_that_unpack_at_once_get_the_same_files(tmp_path, place):
     packed = pack(tmp_path / "x.zip")
     with download.partial(place / "a.txt", 1):  # held, so that both wait at the same place
-        threads = [threading.Thread(target=archive.extract, args=(packed, "corpus", MEMBERS, place)) for _ in range(2)]
+        threads = [
+            threading.Thread(target=archive.extract, args=(packed, "corpus", MEMBERS, place))
+            for _ in range(2)
+        ]
         for thread in threads:
             thread.start()
     for thread in threads:
         thread.join(120)
-    assert {name: (place / name).read_bytes() for name in TEXTS} == TEXTS and everything(place) == set(TEXTS)
+    assert {name: (place / name).read_bytes() for name in TEXTS} == TEXTS and everything(
+        place
+    ) == set(TEXTS)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_full_disk_is_named_with_the_path_and_the_need(tmp_path, place):
     place.mkdir(parents=True)
     (place / ".b.txt.partial").symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match=r"^can't write .*/b\.txt \(No space left on device; it needs 5,003 bytes, "):
+    with pytest.raises(
+        ResourceError,
+        match=r"^can't write .*/b\.txt \(No space left on device; it needs 5,003 bytes, ",
+    ):
         archive.extract(pack(tmp_path / "x.zip"), "corpus", MEMBERS, place)
     assert everything(place) == {"a.txt"}

@@ -46,7 +46,10 @@ def test_cleaning_does_what_it_says_and_counts_it(raw, lines, tally):
 
 
 def test_texts_follow_one_another_and_each_ends_its_last_line():
-    assert cleaned(b"a", b"\xef\xbb\xbfb\n", b"") == (["a", "b"], {"final_newlines": 1, "byte_order_marks": 1})
+    assert cleaned(b"a", b"\xef\xbb\xbfb\n", b"") == (
+        ["a", "b"],
+        {"final_newlines": 1, "byte_order_marks": 1},
+    )
 
 
 def test_a_cut_behind_lines_goes_across_files_and_counts_only_its_own_cleaning(tmp_path):
@@ -55,7 +58,10 @@ def test_a_cut_behind_lines_goes_across_files_and_counts_only_its_own_cleaning(t
         path.write_bytes(content)
     assert corpus.count_lines(paths) == 6
     tallies = [Counter(), Counter(), Counter()]
-    texts = ["".join(text.blocks(tally)) for text, tally in zip(corpus.cut_behind(paths, [1, 4]), tallies)]
+    texts = [
+        "".join(text.blocks(tally))
+        for text, tally in zip(corpus.cut_behind(paths, [1, 4]), tallies)
+    ]
     assert texts == ["a\n", "b\nc\nd\n", "e\nf\n"]
     assert tallies == [{"crlf": 1}, {"crlf": 2, "final_newlines": 1}, {"final_newlines": 1}]
 
@@ -67,18 +73,32 @@ def test_a_cut_behind_any_lines_is_that_of_the_list_of_lines(tmp_path, monkeypat
     paths = [tmp_path / str(i) for i in range(len(contents))]
     for path, content in zip(paths, contents):
         path.write_bytes(content)
-    lines = [line for content in contents for line in content.decode().replace("\r\n", "\n").splitlines()]
+    lines = [
+        line
+        for content in contents
+        for line in content.decode().replace("\r\n", "\n").splitlines()
+    ]
     assert corpus.count_lines(paths) == len(lines) == 8
     for first in range(len(lines) + 1):
         for second in range(first, len(lines) + 1):
             texts = corpus.cut_behind(paths, [first, second])
-            assert ["".join(text.blocks()).splitlines() for text in texts] == [lines[:first], lines[first:second], lines[second:]]
+            assert ["".join(text.blocks()).splitlines() for text in texts] == [
+                lines[:first],
+                lines[first:second],
+                lines[second:],
+            ]
 
 
 # ---- blocks and long lines ----
 
 
-LONG = "\ufeffone two  three   four \n\n \n  lead\ttab tail  \r\nx\u00e9y \U0001f600 \u4e2d\u6587 z\n" + "word " * 40 + "\n" + " " * 50 + "\nlast"
+LONG = (
+    "\ufeffone two  three   four \n\n \n  lead\ttab tail  \r\nx\u00e9y \U0001f600 \u4e2d\u6587 z\n"
+    + "word " * 40
+    + "\n"
+    + " " * 50
+    + "\nlast"
+)
 
 
 @pytest.mark.parametrize("block_bytes", [*range(1, 12), 29, 64, 1000])
@@ -89,7 +109,9 @@ def test_cleaning_does_not_depend_on_the_blocks(monkeypatch, block_bytes):
     assert cleaned(raw) == (whole, tally)
     blocks = list(Text.of(raw).blocks())
     for block, after in itertools.pairwise(blocks):
-        assert block.endswith("\n") or (after.startswith(" ") and not block.endswith(" ") and after.split("\n")[0].strip(" "))
+        assert block.endswith("\n") or (
+            after.startswith(" ") and not block.endswith(" ") and after.split("\n")[0].strip(" ")
+        )
     assert len(blocks) > 1 or block_bytes >= len(raw)
 
 
@@ -98,14 +120,23 @@ def test_pieces_joined_are_the_lines_and_are_cut_in_front_of_spaces_only(monkeyp
     monkeypatch.setattr(corpus, "PIECE_CHARACTERS", limit)
     for block in (LONG + "\n", LONG, "a b c", "nospace\n", "\n\n", " lead and trail \n"):
         pieces, goes_on = corpus.pieces(block)
-        assert "".join(piece + "\n" * (i not in goes_on) for i, piece in enumerate(pieces)) == block
+        assert (
+            "".join(piece + "\n" * (i not in goes_on) for i, piece in enumerate(pieces)) == block
+        )
         for i in goes_on[: None if block.endswith("\n") else -1]:
-            assert pieces[i + 1].startswith(" ") and pieces[i + 1].strip(" ") and not pieces[i].endswith(" ")
+            assert (
+                pieces[i + 1].startswith(" ")
+                and pieces[i + 1].strip(" ")
+                and not pieces[i].endswith(" ")
+            )
         words = [len(word) for word in block.replace("\n", " ").split(" ")]
-        assert max(map(len, pieces)) <= max(limit + 51, *words)  # of spaces, of which no cut is made, LONG has 50 in a line
+        # of spaces, of which no cut is made, LONG has 50 in a line
+        assert max(map(len, pieces)) <= max(limit + 51, *words)
 
 
-def test_a_long_line_is_read_in_pieces_but_a_run_without_a_space_is_refused_in_bounded_memory(monkeypatch, tmp_path):
+def test_a_long_line_is_read_in_pieces_but_a_run_without_a_space_is_refused_in_bounded_memory(
+    monkeypatch, tmp_path
+):
     monkeypatch.setattr(corpus, "BLOCK_BYTES", 16)
     monkeypatch.setattr(corpus, "MAX_RUN_BYTES", 10)
     path = tmp_path / "a.txt"
@@ -115,7 +146,13 @@ def test_a_long_line_is_read_in_pieces_but_a_run_without_a_space_is_refused_in_b
     for before in (b"", b"short\n", b"many words \n and lines\n" * 7 + b"z z"):
         path.write_bytes(before + b"x" * 11 + b" end\n")
         start = len(before) - (1 if before.endswith(b"z") else 0)
-        with pytest.raises(DataError, match=rf"a\.txt has more than 0 MiB without the end of a word or a line, from byte {start} on: break it into"):
+        with pytest.raises(
+            DataError,
+            match=(
+                r"a\.txt has more than 0 MiB without the end of a word or a line, from byte"
+                rf" {start} on: break it into"
+            ),
+        ):
             list(Text.of(path).blocks())
 
 
@@ -124,7 +161,9 @@ def test_lines_that_fill_a_block_exactly_do_not_pile_up(monkeypatch, line):
     monkeypatch.setattr(corpus, "BLOCK_BYTES", 8 * len(line))
     blocks = list(Text.of(line * 80).raw_blocks())
     assert [block.data for block in blocks] == [line * 8] * 10
-    assert [block.ends_part for block in blocks] == [False] * 9 + [True] and [block.starts_file for block in blocks] == [True] + [False] * 9
+    assert [block.ends_part for block in blocks] == [False] * 9 + [True] and [
+        block.starts_file for block in blocks
+    ] == [True] + [False] * 9
 
 
 def test_a_run_of_spaces_that_can_not_be_cut_is_refused(monkeypatch):
@@ -141,15 +180,23 @@ def test_lines_and_bytes_are_counted():
 
 
 def test_the_fingerprint_is_what_sha256sum_gives_twice():
-    sizes = {name: corpus.measure(Text.of(name.encode() + b"\r\n")).sha256 for name in corpus.SPLITS}
+    sizes = {
+        name: corpus.measure(Text.of(name.encode() + b"\r\n")).sha256 for name in corpus.SPLITS
+    }
     digests = {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in corpus.SPLITS}
     listing = "".join(f"{digest}  {name}.txt\n" for name, digest in digests.items())
     assert corpus.fingerprint(sizes) == hashlib.sha256(listing.encode()).hexdigest()
 
 
 def test_moving_a_line_from_one_split_to_another_changes_the_fingerprint():
-    a = {name: corpus.measure(Text.of(text)).sha256 for name, text in zip(corpus.SPLITS, (b"a\nb\n", b"c\n", b"d\n"))}
-    b = {name: corpus.measure(Text.of(text)).sha256 for name, text in zip(corpus.SPLITS, (b"a\n", b"b\nc\n", b"d\n"))}
+    a = {
+        name: corpus.measure(Text.of(text)).sha256
+        for name, text in zip(corpus.SPLITS, (b"a\nb\n", b"c\n", b"d\n"))
+    }
+    b = {
+        name: corpus.measure(Text.of(text)).sha256
+        for name, text in zip(corpus.SPLITS, (b"a\n", b"b\nc\n", b"d\n"))
+    }
     assert corpus.fingerprint(a) != corpus.fingerprint(b)
 
 
@@ -176,7 +223,9 @@ def test_a_file_is_divided_by_lines_in_order(tmp_path):
 def test_a_directory_with_splits_is_taken_as_it_is(tmp_path):
     for name in (*corpus.SPLITS, "other"):
         (tmp_path / f"{name}.txt").write_text(f"{name}\n")
-    assert lines_of(corpus.own(str(tmp_path), FRACTIONS)) == {name: [name] for name in corpus.SPLITS}
+    assert lines_of(corpus.own(str(tmp_path), FRACTIONS)) == {
+        name: [name] for name in corpus.SPLITS
+    }
 
 
 def test_a_directory_and_a_glob_take_all_texts_sorted(tmp_path):
@@ -201,7 +250,11 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path):
         ([], "*.txt", "does not exist"),
         ([], "x" * 300, "can't be read"),
         (["folder/a.md"], "folder", "a directory without a .txt file"),
-        (["folder/train.txt", "folder/test.txt"], "folder", "has train.txt, test.txt, but not valid.txt"),
+        (
+            ["folder/train.txt", "folder/test.txt"],
+            "folder",
+            "has train.txt, test.txt, but not valid.txt",
+        ),
     ],
 )
 def test_text_that_is_not_there_is_refused(tmp_path, make, given, message):

@@ -28,12 +28,15 @@ BODY = random.Random(1).randbytes(300_007)
 HALF = 150_001
 OTHER = random.Random(2).randbytes(len(BODY))
 PAGE = b"<html><title>Sign in</title></html>" * 50
-SILENCE = 1.0  # seconds to wait where a server says nothing; a loaded machine may take as long elsewhere, so everything else may take 30
+# seconds to wait where a server says nothing; a loaded machine may take as long elsewhere, so
+# everything else may take 30
+SILENCE = 1.0
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request to a path with the next behaviour of its script, the last one for ever; keeps what was asked for."""
+    """Answers each request to a path with the next behaviour of its script, the last one for ever;
+    keeps what was asked for."""
 
     daemon_threads = True
 
@@ -102,8 +105,14 @@ def serve(body: bytes, resume: bool = True, **headers: object) -> Behaviour:
         if start >= len(body):
             handler.begin(416, Content_Range=f"bytes */{len(body)}")
             return
-        ranges = {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if asked and resume else {}
-        handler.begin(206 if ranges else 200, **{"Content_Length": len(body) - start, **ranges, **headers})
+        ranges = (
+            {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+            if asked and resume
+            else {}
+        )
+        handler.begin(
+            206 if ranges else 200, **{"Content_Length": len(body) - start, **ranges, **headers}
+        )
         handler.wfile.write(body[start:])
 
     return answer
@@ -117,7 +126,9 @@ def status(code: int, **headers: object) -> Behaviour:
     return answer
 
 
-def part(stop: int, length: int | str | None = len(BODY), then: Behaviour | None = None) -> Behaviour:
+def part(
+    stop: int, length: int | str | None = len(BODY), then: Behaviour | None = None
+) -> Behaviour:
     """BODY up to `stop`, then nothing more; `length` is what Content-Length promises."""
 
     def answer(handler: Handler) -> None:
@@ -190,7 +201,12 @@ def to(url: str) -> Behaviour:
 @pytest.fixture
 def known(server: Server) -> Known:
     """BODY, whose first URL serves it well."""
-    return Known("file.zip", len(BODY), f"sha256:{hashlib.sha256(BODY).hexdigest()}", (server.url("good", serve(BODY)),))
+    return Known(
+        "file.zip",
+        len(BODY),
+        f"sha256:{hashlib.sha256(BODY).hexdigest()}",
+        (server.url("good", serve(BODY)),),
+    )
 
 
 def fetch(known: Known, folder: Path, *urls: str, timeout: float = 30) -> Path:
@@ -227,18 +243,39 @@ FAULTS: dict[str, tuple[Behaviour, str]] = {
     "silent before the headers": (silent_first, "does not answer within 1 s"),
     "silent at once in the body": (part(0, then=wait), "does not answer within 1 s"),
     "drips": (part(0, then=drip), "bytes a second"),
-    "web page with its length": (serve(PAGE, resume=False, Content_Type="text/html; charset=utf-8"), "answers with a web page"),
-    "web page that says it is the file": (part(0, None, lambda handler: handler.wfile.write(PAGE)), f"ended after {len(PAGE):,} of {len(BODY):,}"),
+    "web page with its length": (
+        serve(PAGE, resume=False, Content_Type="text/html; charset=utf-8"),
+        "answers with a web page",
+    ),
+    "web page that says it is the file": (
+        part(0, None, lambda handler: handler.wfile.write(PAGE)),
+        f"ended after {len(PAGE):,} of {len(BODY):,}",
+    ),
     "another length": (serve(PAGE), f"has {len(PAGE)} bytes, not {len(BODY)}"),
     "a length that is none": (part(HALF, "9" * 5000), "has 99999"),
-    "wrong digest": (serve(OTHER), f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, not {hashlib.sha256(BODY).hexdigest()}"),
+    "wrong digest": (
+        serve(OTHER),
+        (
+            f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, not"
+            f" {hashlib.sha256(BODY).hexdigest()}"
+        ),
+    ),
     "one byte wrong": (serve(BODY[:-1] + b"!"), "its SHA-256 is "),
     "reset before the headers": (reset, "Connection reset by peer"),
     "no HTTP": (noise, "?[31m no HTTP at all\n"),
     "a reason without end": (long_reason, "answers 500 xxx"),
     "two hundred headers": (many_headers, "got more than 100 headers"),
-    "redirect loop": (loop, "answers 302 The HTTP server returned a redirect error that would lead to an infinite loop"),
-    "redirect to a file": (to("file:///etc/hostname"), "answers 302 Found - Redirection to url 'file:///etc/hostname' is not allowed"),
+    "redirect loop": (
+        loop,
+        (
+            "answers 302 The HTTP server returned a redirect error that would lead to an infinite"
+            " loop"
+        ),
+    ),
+    "redirect to a file": (
+        to("file:///etc/hostname"),
+        "answers 302 Found - Redirection to url 'file:///etc/hostname' is not allowed",
+    ),
     "redirect to ftp": (to("ftp://127.0.0.1/file.zip"), "unknown url type: ftp"),
     "redirect to nowhere": (to("http://127.0.0.1:1/"), "Connection refused"),
     "endless": (endless, f"sends more than {len(BODY):,} bytes"),
@@ -248,40 +285,79 @@ SILENT = {"silent before the headers", "silent at once in the body", "drips"}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_after_any_fault_the_next_mirror_is_tried_and_none_is_believed(server, known, tmp_path, capsys, name):
+def test_after_any_fault_the_next_mirror_is_tried_and_none_is_believed(
+    server, known, tmp_path, capsys, name
+):
     behaviour, reason = FAULTS[name]
     url = server.url("bad", behaviour)
     timeout = SILENCE if name in SILENT else 30
     with pytest.raises(Unavailable) as refusal:
         fetch(known, tmp_path / "alone", url, timeout=timeout)
-    by_hand = f"place it there by hand (300,007 bytes, {known}, {known.urls[0]}), or name a mirror with --mirror=URL"
-    assert str(refusal.value).startswith(f"{tmp_path}/alone/file.zip can't be downloaded, for the reasons above: {by_hand}")
+    by_hand = (
+        f"place it there by hand (300,007 bytes, {known}, {known.urls[0]}), or name a mirror with"
+        " --mirror=URL"
+    )
+    assert str(refusal.value).startswith(
+        f"{tmp_path}/alone/file.zip can't be downloaded, for the reasons above: {by_hand}"
+    )
     assert refusal.value.exit_code == 3
     assert not (tmp_path / "alone" / "file.zip").exists()
     err = capsys.readouterr().err
-    assert f"\n{url}: " in err and reason in err and not {"\r", "\x1b"} & set(err) and max(map(len, err.splitlines())) < 300
+    assert (
+        f"\n{url}: " in err
+        and reason in err
+        and not {"\r", "\x1b"} & set(err)
+        and max(map(len, err.splitlines())) < 300
+    )
     assert fetch(known, tmp_path, url, *known.urls, timeout=timeout).read_bytes() == BODY
     lines = capsys.readouterr().err.splitlines()
-    assert len([line for line in lines if line.startswith(f"{url}: ")]) >= 1 and not partial(tmp_path).exists()
+    assert (
+        len([line for line in lines if line.startswith(f"{url}: ")]) >= 1
+        and not partial(tmp_path).exists()
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["403", "silent before the headers", "silent at once in the body", "wrong digest", "redirect loop", "another length", "endless"]
+    "name",
+    [
+        "403",
+        "silent before the headers",
+        "silent at once in the body",
+        "wrong digest",
+        "redirect loop",
+        "another length",
+        "endless",
+    ],
 )
-def test_what_will_not_get_better_is_tried_once_and_told_in_one_line(server, known, tmp_path, capsys, name):
+def test_what_will_not_get_better_is_tried_once_and_told_in_one_line(
+    server, known, tmp_path, capsys, name
+):
     url = server.url("bad", FAULTS[name][0])
     with pytest.raises(Unavailable):
         fetch(known, tmp_path, url, timeout=SILENCE if name in SILENT else 30)
     assert name == "redirect loop" or len(server.asked) == 1
-    assert [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()] == ["downloading", f"{url}:"]
+    assert [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "downloading",
+        f"{url}:",
+    ]
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/x", "http://nowhere.invalid/x", "http://bücher.invalid/ü", "http://127.0.0.1:port/x", "gopher://x/y"]
+    "url",
+    [
+        "http://127.0.0.1:1/x",
+        "http://nowhere.invalid/x",
+        "http://bücher.invalid/ü",
+        "http://127.0.0.1:port/x",
+        "gopher://x/y",
+    ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(known, tmp_path, capsys, url):
     assert fetch(known, tmp_path, url, *known.urls).read_bytes() == BODY
-    assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()][1:] == [url, f"downloading {known.urls[0]}"]
+    assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()][1:] == [
+        url,
+        f"downloading {known.urls[0]}",
+    ]
 
 
 def test_a_file_url_of_nothing_a_directory_or_a_pipe_is_one_line(known, tmp_path, capsys):
@@ -289,14 +365,20 @@ def test_a_file_url_of_nothing_a_directory_or_a_pipe_is_one_line(known, tmp_path
     for name in ("nothing", "", "pipe"):
         with pytest.raises(Unavailable):
             fetch(known, tmp_path, f"file://{tmp_path}/{name}")
-        assert capsys.readouterr().err.splitlines()[1:] == [f"file://{tmp_path}/{name}: no such file"]
+        assert capsys.readouterr().err.splitlines()[1:] == [
+            f"file://{tmp_path}/{name}: no such file"
+        ]
 
 
 @pytest.mark.parametrize("then", [None, wait, reset], ids=["short", "time-out", "reset"])
 @pytest.mark.parametrize("length", [len(BODY), None], ids=["with its length", "without"])
-def test_a_download_that_breaks_is_continued_where_it_stopped(server, known, tmp_path, capsys, then, length):
+def test_a_download_that_breaks_is_continued_where_it_stopped(
+    server, known, tmp_path, capsys, then, length
+):
     url = server.url("breaks", part(HALF, length, then), serve(BODY))
-    assert fetch(known, tmp_path, url, timeout=SILENCE if then is wait else 30).read_bytes() == BODY
+    assert (
+        fetch(known, tmp_path, url, timeout=SILENCE if then is wait else 30).read_bytes() == BODY
+    )
     first, second = server.ranges
     arrived = int(second.removeprefix("bytes=").removesuffix("-"))
     assert first is None and 0 < arrived <= HALF and (then is reset or arrived == HALF)
@@ -318,12 +400,19 @@ def test_a_server_that_begins_well_and_then_drips_is_left(server, known, tmp_pat
 def test_a_server_that_breaks_every_time_is_left_after_five_attempts(server, known, tmp_path):
     def little(handler: Handler) -> None:
         start = int((handler.headers["Range"] or "bytes=0-")[6:-1])
-        handler.begin(206 if start else 200, Content_Length=len(BODY) - start, Content_Range=f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+        handler.begin(
+            206 if start else 200,
+            Content_Length=len(BODY) - start,
+            Content_Range=f"bytes {start}-{len(BODY) - 1}/{len(BODY)}",
+        )
         handler.wfile.write(BODY[start : start + 1000])
 
     with pytest.raises(Unavailable):
         fetch(known, tmp_path, server.url("little", little))
-    assert server.ranges == [None, *(f"bytes={i}000-" for i in range(1, 5))] and partial(tmp_path).read_bytes() == BODY[:5000]
+    assert (
+        server.ranges == [None, *(f"bytes={i}000-" for i in range(1, 5))]
+        and partial(tmp_path).read_bytes() == BODY[:5000]
+    )
 
 
 # ---- what an earlier attempt left ----
@@ -366,36 +455,80 @@ THROWN_AWAY = "so what arrived before is thrown away"
         (OTHER, serve(BODY), 1, True),
         (BODY + b"!", serve(BODY), 1, True),
     ],
-    ids=["continued", "ignored", "wrong-range", "no-range-named", "416", "changed", "a-page", "all-there", "all-wrong", "too-long"],
+    ids=[
+        "continued",
+        "ignored",
+        "wrong-range",
+        "no-range-named",
+        "416",
+        "changed",
+        "a-page",
+        "all-there",
+        "all-wrong",
+        "too-long",
+    ],
 )
-def test_what_was_left_is_continued_or_thrown_away_and_fetched_anew(server, known, tmp_path, capsys, left, behaviour, requests, thrown_away):
+def test_what_was_left_is_continued_or_thrown_away_and_fetched_anew(
+    server, known, tmp_path, capsys, left, behaviour, requests, thrown_away
+):
     partial(tmp_path).write_bytes(left)
     assert fetch(known, tmp_path, server.url("file", behaviour)).read_bytes() == BODY
-    assert len(server.asked) == requests and (THROWN_AWAY in capsys.readouterr().err) == thrown_away
+    assert (
+        len(server.asked) == requests and (THROWN_AWAY in capsys.readouterr().err) == thrown_away
+    )
     assert os.listdir(tmp_path) == ["file.zip"]
 
 
-@pytest.mark.parametrize("name", ["403", "silent before the headers", "web page with its length", "reset before the headers", "larger"])
-def test_a_mirror_that_has_something_else_costs_nothing_of_what_was_left(server, known, tmp_path, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "403",
+        "silent before the headers",
+        "web page with its length",
+        "reset before the headers",
+        "larger",
+    ],
+)
+def test_a_mirror_that_has_something_else_costs_nothing_of_what_was_left(
+    server, known, tmp_path, name
+):
     partial(tmp_path).write_bytes(BODY[:HALF])
     with pytest.raises(Unavailable):
         fetch(
-            known, tmp_path, server.url("bad", serve(PAGE * 1000) if name == "larger" else FAULTS[name][0]), timeout=SILENCE if name in SILENT else 30
+            known,
+            tmp_path,
+            server.url("bad", serve(PAGE * 1000) if name == "larger" else FAULTS[name][0]),
+            timeout=SILENCE if name in SILENT else 30,
         )
-    assert set(server.ranges) == {f"bytes={HALF}-"} and partial(tmp_path).read_bytes() == BODY[:HALF]
+    assert (
+        set(server.ranges) == {f"bytes={HALF}-"} and partial(tmp_path).read_bytes() == BODY[:HALF]
+    )
 
 
 def test_what_is_there_is_never_replaced_whatever_it_is(server, known, tmp_path):
     (tmp_path / "file.zip").write_bytes(OTHER)
-    with pytest.raises(DataError, match=f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, not {hashlib.sha256(BODY).hexdigest()}"):
+    with pytest.raises(
+        DataError,
+        match=(
+            f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, not"
+            f" {hashlib.sha256(BODY).hexdigest()}"
+        ),
+    ):
         fetch(known, tmp_path)
-    assert (tmp_path / "file.zip").read_bytes() == OTHER and not server.asked and os.listdir(tmp_path) == ["file.zip"]
+    assert (
+        (tmp_path / "file.zip").read_bytes() == OTHER
+        and not server.asked
+        and os.listdir(tmp_path) == ["file.zip"]
+    )
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_full_disk_is_named_with_the_path_and_the_need(known, tmp_path):
     partial(tmp_path).symlink_to("/dev/full")
-    told = r"^can't write .*/file\.zip \(No space left on device; it needs 300,007 bytes, [\d,]+ are free\): free some disk space and run the same"
+    told = (
+        r"^can't write .*/file\.zip \(No space left on device; it needs 300,007 bytes, [\d,]+ are"
+        r" free\): free some disk space and run the same"
+    )
     with pytest.raises(ResourceError, match=told):
         fetch(known, tmp_path)
     assert os.listdir(tmp_path) == []
@@ -414,8 +547,23 @@ sys.exit(common.run(common.Flags("x"), lambda values: print(download.fetch(known
 
 
 def start(known: Known, folder: Path, url: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = [*prefix, sys.executable, "-c", PROGRAM, str(folder), str(known.size), known.digest, url]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        *prefix,
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(folder),
+        str(known.size),
+        known.digest,
+        url,
+    ]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -426,20 +574,35 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 5), (signal.SIGTERM, 5)])
-def test_a_process_that_is_stopped_half_way_leaves_what_the_next_one_continues(server, known, tmp_path, number, code):
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 5), (signal.SIGTERM, 5)]
+)
+def test_a_process_that_is_stopped_half_way_leaves_what_the_next_one_continues(
+    server, known, tmp_path, number, code
+):
     process = start(known, tmp_path, server.url("hangs", part(HALF, then=wait)))
     until(lambda: partial(tmp_path).exists() and partial(tmp_path).stat().st_size == HALF)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == code and "Traceback" not in err and not (tmp_path / "file.zip").exists()
+    assert (
+        process.returncode == code
+        and "Traceback" not in err
+        and not (tmp_path / "file.zip").exists()
+    )
     if code == 5:
-        assert err.splitlines()[-1].startswith("error: stopped while file.zip was downloaded: what has arrived is kept, and the same command again")
+        assert err.splitlines()[-1].startswith(
+            "error: stopped while file.zip was downloaded: what has arrived is kept, and the same"
+            " command again"
+        )
     assert fetch(known, tmp_path).read_bytes() == BODY
-    assert server.asked[-1][:2] == ("/good", f"bytes={HALF}-") and os.listdir(tmp_path) == ["file.zip"]
+    assert server.asked[-1][:2] == ("/good", f"bytes={HALF}-") and os.listdir(tmp_path) == [
+        "file.zip"
+    ]
 
 
-def test_of_two_processes_one_downloads_and_the_other_waits_and_takes_what_it_got(server, known, tmp_path):
+def test_of_two_processes_one_downloads_and_the_other_waits_and_takes_what_it_got(
+    server, known, tmp_path
+):
     go_on = threading.Event()
 
     def slowly(handler: Handler) -> None:
@@ -452,12 +615,19 @@ def test_of_two_processes_one_downloads_and_the_other_waits_and_takes_what_it_go
     first = start(known, tmp_path, url)
     until(lambda: partial(tmp_path).exists() and partial(tmp_path).stat().st_size == HALF)
     second = start(known, tmp_path, url)
-    assert second.stderr.readline() == f"another process is getting {tmp_path}/file.zip: waiting for it\n"
+    assert (
+        second.stderr.readline()
+        == f"another process is getting {tmp_path}/file.zip: waiting for it\n"
+    )
     go_on.set()
     for process in (first, second):
         out, err = process.communicate(timeout=120)
         assert (process.returncode, out) == (0, f"{tmp_path}/file.zip\n"), err
-    assert len(server.asked) == 1 and (tmp_path / "file.zip").read_bytes() == BODY and os.listdir(tmp_path) == ["file.zip"]
+    assert (
+        len(server.asked) == 1
+        and (tmp_path / "file.zip").read_bytes() == BODY
+        and os.listdir(tmp_path) == ["file.zip"]
+    )
 
 
 def test_if_the_one_that_downloads_is_killed_the_one_that_waits_goes_on(server, known, tmp_path):
@@ -469,15 +639,29 @@ def test_if_the_one_that_downloads_is_killed_the_one_that_waits_goes_on(server, 
     first.kill()
     first.communicate(timeout=120)
     assert second.communicate(timeout=120)[0] == f"{tmp_path}/file.zip\n"
-    assert server.ranges == [None, f"bytes={HALF}-"] and (tmp_path / "file.zip").read_bytes() == BODY
+    assert (
+        server.ranges == [None, f"bytes={HALF}-"] and (tmp_path / "file.zip").read_bytes() == BODY
+    )
 
 
-def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is_and_what_arrived_before_it_is_continued(server, known, tmp_path):
+def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is_and_what_arrived_before_it_is_continued(
+    server, known, tmp_path
+):
     process = start(known, tmp_path, known.urls[0], limited(HALF))
     _, err = process.communicate(timeout=120)
-    told = rf"error: can't write {tmp_path}/file\.zip \(File too large; it needs 300,007 bytes, [\d,]+ are free\): raise the limit of a file's size"
-    assert process.returncode == 6 and re.match(told, err.splitlines()[-1]) and os.listdir(tmp_path) == [partial(tmp_path).name]
-    assert fetch(known, tmp_path).read_bytes() == BODY and server.ranges == [None, f"bytes={HALF}-"]
+    told = (
+        rf"error: can't write {tmp_path}/file\.zip \(File too large; it needs 300,007 bytes,"
+        r" [\d,]+ are free\): raise the limit of a file's size"
+    )
+    assert (
+        process.returncode == 6
+        and re.match(told, err.splitlines()[-1])
+        and os.listdir(tmp_path) == [partial(tmp_path).name]
+    )
+    assert fetch(known, tmp_path).read_bytes() == BODY and server.ranges == [
+        None,
+        f"bytes={HALF}-",
+    ]
 
 
 def test_a_disk_on_which_no_file_can_be_begun_is_told_the_same_way(known, tmp_path):
@@ -487,19 +671,43 @@ def test_a_disk_on_which_no_file_can_be_begun_is_told_the_same_way(known, tmp_pa
         disk.change("ro")
         process = start(known, disk.path / "raw", known.urls[0], disk.prefix)
         _, err = process.communicate(timeout=120)
-    told = f"error: can't write {tmp_path}/disk/raw/file.zip (Read-only file system; it needs 300,007 bytes, 65,536 are free): make the file system "
+    told = (
+        f"error: can't write {tmp_path}/disk/raw/file.zip (Read-only file system; it needs 300,007"
+        " bytes, 65,536 are free): make the file system "
+    )
     assert process.returncode == 6 and err.splitlines()[-1].startswith(told)
 
 
 # ---- addresses ----
 
 
-@pytest.mark.parametrize("url", ["http://h", "https://h:8080/a/b?c=d", "file:///a", "file://localhost/a/b.zip"])
+@pytest.mark.parametrize(
+    "url", ["http://h", "https://h:8080/a/b?c=d", "file:///a", "file://localhost/a/b.zip"]
+)
 def test_a_mirror_is_a_web_address_or_a_file_of_this_machine(url):
     download.check_url(url)
 
 
-@pytest.mark.parametrize("url", ["", "h/a", "/a/b", "ftp://h/a", "data:,x", "http:/a", "file://h/a", "file:a", "http://[", "HTTP"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h/a",
+        "/a/b",
+        "ftp://h/a",
+        "data:,x",
+        "http:/a",
+        "file://h/a",
+        "file:a",
+        "http://[",
+        "HTTP",
+    ],
+)
 def test_any_other_mirror_is_refused(url):
-    with pytest.raises(UsageError, match=r"a mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is '"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"a mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is '"
+        ),
+    ):
         download.check_url(url)

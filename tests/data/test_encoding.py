@@ -1,4 +1,5 @@
-"""Text to ids on disk: the same whatever the number of processes, in the order of the text, gone when the parent is gone."""
+"""Text to ids on disk: the same whatever the number of processes, in the order of the text, gone
+when the parent is gone."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ from par.data.corpus import Text
 from par.data.encoding import Encoder, TokenFile
 from par.data.tokenizer import Tokenizer
 
-LINES = [f"{'rare ' * (i % 7)}word{i % 13} \u00e9\u4e2d {i}" for i in range(401)] + ["", "  ", "tail\ttab "]
+LINES = [f"{'rare ' * (i % 7)}word{i % 13} \u00e9\u4e2d {i}" for i in range(401)] + [
+    "",
+    "  ",
+    "tail\ttab ",
+]
 RAW = b"\xef\xbb\xbf" + "\n".join(LINES).encode().replace(b"word3", b"w\xffrd\x00\r\n", 3)
 
 
@@ -42,7 +47,9 @@ def encode(model: bytes, text: Text, path: Path, workers: int) -> encoding.Encod
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_ids_and_counts_are_those_of_the_lines_whatever_the_number_of_processes(model, small_blocks, tmp_path, workers):
+def test_ids_and_counts_are_those_of_the_lines_whatever_the_number_of_processes(
+    model, small_blocks, tmp_path, workers
+):
     text, tally = Text.of(RAW, b"another\r\npart"), Counter()
     lines = "".join(text.blocks(tally)).split("\n")[:-1]
     expected = np.concatenate(Tokenizer(model).encode(lines))
@@ -50,15 +57,37 @@ def test_ids_and_counts_are_those_of_the_lines_whatever_the_number_of_processes(
     np.testing.assert_array_equal(found.tokens[:], expected)
     np.testing.assert_array_equal(found.counts, np.bincount(expected, minlength=400))
     joined = "".join(f"{line}\n" for line in lines)
-    assert (found.lines, found.words, found.characters) == (len(lines), sum(len(line.split()) + 1 for line in lines), len(joined))
-    assert (found.bytes, found.sha256) == (len(joined.encode()), corpus.measure(text).sha256) and found.cleaned == tally
-    assert found.tokens.dtype == np.uint16 and set(tally) == {"byte_order_marks", "crlf", "invalid_utf8", "nul", "final_newlines"}
+    assert (found.lines, found.words, found.characters) == (
+        len(lines),
+        sum(len(line.split()) + 1 for line in lines),
+        len(joined),
+    )
+    assert (found.bytes, found.sha256) == (
+        len(joined.encode()),
+        corpus.measure(text).sha256,
+    ) and found.cleaned == tally
+    assert found.tokens.dtype == np.uint16 and set(tally) == {
+        "byte_order_marks",
+        "crlf",
+        "invalid_utf8",
+        "nul",
+        "final_newlines",
+    }
 
 
 def test_a_token_file_is_an_array_in_slices_and_renumbers(model, tmp_path):
     found = encode(model, Text.of(RAW), tmp_path / "ids", 1)
     whole, n = found.tokens[:], len(found.tokens)
-    for start, stop in ((0, 0), (0, 5), (7, 8), (n - 2, n), (n - 2, n + 9), (n, n + 1), (n + 5, n + 9), (9, 3)):
+    for start, stop in (
+        (0, 0),
+        (0, 5),
+        (7, 8),
+        (n - 2, n),
+        (n - 2, n + 9),
+        (n, n + 1),
+        (n + 5, n + 9),
+        (9, 3),
+    ):
         np.testing.assert_array_equal(found.tokens[start:stop], whole[start:stop])
     old_ids = np.random.default_rng(3).permutation(400)
     again = found.renumbered(old_ids)
@@ -69,11 +98,26 @@ def test_a_token_file_is_an_array_in_slices_and_renumbers(model, tmp_path):
 
 def test_a_large_vocabulary_is_kept_whole(tmp_path):
     (tmp_path / "ids").write_bytes(np.array([0, 70_000, 267_734], np.uint32).tobytes())
-    assert TokenFile(tmp_path / "ids", np.dtype(np.min_scalar_type(267_734)))[:].tolist() == [0, 70_000, 267_734]
+    assert TokenFile(tmp_path / "ids", np.dtype(np.min_scalar_type(267_734)))[:].tolist() == [
+        0,
+        70_000,
+        267_734,
+    ]
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "a", "a b", " a  b ", "\n\n", "a\u00a0b\u3000c\x85d\x1ce\u200bf", "x\ty\n z\u2028", "\U0001f600 \U0001f600"]
+    "text",
+    [
+        "",
+        " ",
+        "a",
+        "a b",
+        " a  b ",
+        "\n\n",
+        "a\u00a0b\u3000c\x85d\x1ce\u200bf",
+        "x\ty\n z\u2028",
+        "\U0001f600 \U0001f600",
+    ],
 )
 def test_words_are_counted_as_split_counts_them(text):
     if text:
@@ -105,7 +149,12 @@ def test_a_worker_that_the_system_ends_is_said_in_one_line(model, small_blocks, 
             with contextlib.suppress(ProcessLookupError):  # gone already
                 os.kill(child.pid, signal.SIGKILL)
 
-    with Encoder(model, len(RAW), 2) as encoder, pytest.raises(ResourceError, match=r"a worker process was ended by the system.* fewer --workers"):
+    with (
+        Encoder(model, len(RAW), 2) as encoder,
+        pytest.raises(
+            ResourceError, match=r"a worker process was ended by the system.* fewer --workers"
+        ),
+    ):
         encoder.encode(Text.of(RAW * 20), tmp_path / "ids", kill_all)
 
 
@@ -123,18 +172,27 @@ if __name__ == "__main__":
 def test_workers_end_when_their_parent_is_killed(model, tmp_path):
     (tmp_path / "model").write_bytes(model)
     (tmp_path / "parent.py").write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, "parent.py", "model", "ids"], cwd=tmp_path, stdout=subprocess.PIPE)
+    parent = subprocess.Popen(
+        [sys.executable, "parent.py", "model", "ids"], cwd=tmp_path, stdout=subprocess.PIPE
+    )
     assert parent.stdout.readline() == b"up\n"
-    children = [int(child) for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
+    children = [
+        int(child)
+        for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    ]
     parent.kill()
     parent.wait()
     parent.stdout.close()
     assert len(children) >= 2
     for _ in range(200):
         if not any(
-            Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" for child in children
+            Path(f"/proc/{child}").exists()
+            and Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+            for child in children
         ):
             break
         time.sleep(0.1)
     else:
-        pytest.fail(f"processes {children} are still there 20 seconds after their parent was killed")
+        pytest.fail(
+            f"processes {children} are still there 20 seconds after their parent was killed"
+        )

@@ -1,4 +1,5 @@
-"""The manifest is read strictly: what is missing, unknown, of another type or can't be true is refused with the reason."""
+"""The manifest is read strictly: what is missing, unknown, of another type or can't be true is
+refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,9 +17,17 @@ from synthetic import make_data
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A data set of 503, 101 and 43 tokens, B 3, T 7, V 53, with three files a split; not to be changed."""
+    """A data set of 503, 101 and 43 tokens, B 3, T 7, V 53, with three files a split; not to be
+    changed."""
     tokens = [np.arange(length) % 45 + 8 for length in (503, 101, 43)]
-    return make_data(tmp_path_factory.mktemp("built") / "data", *tokens, vocab_size=53, batch_size=3, seq_len=7, shards=3)
+    return make_data(
+        tmp_path_factory.mktemp("built") / "data",
+        *tokens,
+        vocab_size=53,
+        batch_size=3,
+        seq_len=7,
+        shards=3,
+    )
 
 
 @pytest.fixture
@@ -61,11 +70,23 @@ def test_a_manifest_as_it_was_written_is_taken(built):
         ("splits", [], "splits must be of type dict"),
         ("splits.train.files", {}, "files must be of type tuple"),
         ("splits.train.files.0", [], "must have exactly the keys name, size, sha256, steps"),
-        ("splits.train.files.0.name", "../../etc/passwd", "train has other files than 23 steps in 3 shards make"),
+        (
+            "splits.train.files.0.name",
+            "../../etc/passwd",
+            "train has other files than 23 steps in 3 shards make",
+        ),
         ("splits.train.files.0.sha256", "x" * 64, "is not a SHA-256"),
-        ("splits.train.files.0.size", 10, "has 10 bytes, too few for its 8 steps of 96 bytes each"),
+        (
+            "splits.train.files.0.size",
+            10,
+            "has 10 bytes, too few for its 8 steps of 96 bytes each",
+        ),
         ("splits.train.files.0.steps", 9, "train has other files"),
-        ("splits.train.steps", 24, "train has 503 tokens, which make 23 steps and drop 19, not 24 and 19"),
+        (
+            "splits.train.steps",
+            24,
+            "train has 503 tokens, which make 23 steps and drop 19, not 24 and 19",
+        ),
         ("splits.train.tokens", 900, "train has 900 tokens"),
         ("splits.train.dropped", 0, "not 23 and 0"),
         ("splits.test", ..., "splits are train, valid, not train, valid, test"),

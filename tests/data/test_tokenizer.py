@@ -1,4 +1,5 @@
-"""SentencePiece models: any text comes back, ids are frequency ranks, what can't be trained or taken is refused."""
+"""SentencePiece models: any text comes back, ids are frequency ranks, what can't be trained or
+taken is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +43,10 @@ def words(number: int) -> str:
 def lines() -> list[str]:
     """401 lines of a made-up language in which few words are frequent."""
     draw = np.random.default_rng(7)
-    return [" ".join(words(int(w)) for w in draw.zipf(1.4, size=draw.integers(1, 17)) % 997) + " ." for _ in range(400)] + ["\u00df"]
+    return [
+        " ".join(words(int(w)) for w in draw.zipf(1.4, size=draw.integers(1, 17)) % 997) + " ."
+        for _ in range(400)
+    ] + ["\u00df"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def trained(lines) -> dict[str, tuple[Tokenizer, Tokenizer]]:
     """Of each kind, a model as trained and the same in the order of its counts."""
     models = {}
     for kind, size in SIZES.items():
-        raw = Tokenizer(tokenizer.train(lines, vocab_size=size, model_type=kind, symbols=("<unk>",)))
+        raw = Tokenizer(
+            tokenizer.train(lines, vocab_size=size, model_type=kind, symbols=("<unk>",))
+        )
         counts = np.bincount(np.concatenate(raw.encode(lines)), minlength=raw.vocab_size)
         models[kind] = raw, Tokenizer(tokenizer.reorder(raw.model, tokenizer.order(counts)))
     return models
@@ -61,7 +67,9 @@ def test_any_valid_utf8_comes_back_as_it_was(trained, kind):
     model = trained[kind][1]
     for line in NASTY:
         assert model.decode(model.encode([line])[0]) == line + "\n"
-    assert model.decode(np.concatenate(model.encode(NASTY))) == "".join(line + "\n" for line in NASTY)
+    assert model.decode(np.concatenate(model.encode(NASTY))) == "".join(
+        line + "\n" for line in NASTY
+    )
 
 
 def test_u2581_alone_comes_back_as_a_space(trained):
@@ -79,21 +87,48 @@ def test_every_line_ends_with_eos_and_only_there(trained, kind):
 def test_a_word_model_knows_its_words_and_no_others(trained, lines):
     model = trained["word"][1]
     known = next(word for word in lines[0].split() if len(model.encode([word])[0]) == 2)
-    assert model.pieces(model.encode([f"  {known} \tneverseen never {known}"])[0]) == [f"▁{known}", "[UNK]", "[UNK]", f"▁{known}", "[EOS]"]
-    everything = Tokenizer(tokenizer.train([*lines, "<unk> Upper"], vocab_size=0, model_type="word", symbols=("<unk>",)))
+    assert model.pieces(model.encode([f"  {known} \tneverseen never {known}"])[0]) == [
+        f"▁{known}",
+        "[UNK]",
+        "[UNK]",
+        f"▁{known}",
+        "[EOS]",
+    ]
+    everything = Tokenizer(
+        tokenizer.train(
+            [*lines, "<unk> Upper"], vocab_size=0, model_type="word", symbols=("<unk>",)
+        )
+    )
     words = {word for line in lines for word in line.split()} | {"<unk>", "Upper"}
-    assert set(everything.pieces(range(8, everything.vocab_size))) == {f"▁{word}" for word in words} and everything.vocab_size == 8 + len(words)
-    folded = Tokenizer(tokenizer.train(["Upper upper \tUPPER", "x\ty"], vocab_size=0, model_type="word", lowercase=True))
-    assert folded.pieces(folded.encode(["UPPER\ty"])[0]) == ["▁upper", "▁y", "[EOS]"] and folded.vocab_size == 8 + 3
+    assert set(everything.pieces(range(8, everything.vocab_size))) == {
+        f"▁{word}" for word in words
+    } and everything.vocab_size == 8 + len(words)
+    folded = Tokenizer(
+        tokenizer.train(
+            ["Upper upper \tUPPER", "x\ty"], vocab_size=0, model_type="word", lowercase=True
+        )
+    )
+    assert (
+        folded.pieces(folded.encode(["UPPER\ty"])[0]) == ["▁upper", "▁y", "[EOS]"]
+        and folded.vocab_size == 8 + 3
+    )
 
 
 def test_a_word_or_char_vocabulary_that_is_cut_keeps_the_most_frequent(lines):
-    for kind, fixed, units in (("word", 8, [word for line in lines for word in line.split()]), ("char", 264, list("".join(lines)))):
+    for kind, fixed, units in (
+        ("word", 8, [word for line in lines for word in line.split()]),
+        ("char", 264, list("".join(lines))),
+    ):
         counts = {unit: units.count(unit) for unit in set(units)}
         expected = sorted(counts, key=lambda unit: (-counts[unit], unit))[:5]
         model = Tokenizer(tokenizer.train(lines, vocab_size=fixed + 5, model_type=kind))
-        assert {piece.replace("▁", " ").strip() or " " for piece in model.pieces(range(fixed, fixed + 5))} == set(expected)
-        with pytest.raises(UsageError, match=f"vocab_size {fixed} is too small.* the smallest that works"):
+        assert {
+            piece.replace("▁", " ").strip() or " "
+            for piece in model.pieces(range(fixed, fixed + 5))
+        } == set(expected)
+        with pytest.raises(
+            UsageError, match=f"vocab_size {fixed} is too small.* the smallest that works"
+        ):
             tokenizer.train(lines, vocab_size=fixed, model_type=kind)
 
 
@@ -109,7 +144,9 @@ def test_special_pieces_come_first_and_then_ids_fall_in_count_order(trained, lin
 def test_reordering_does_not_change_the_segmentation(trained, lines, kind):
     raw, ordered = trained[kind]
     assert raw.model != ordered.model and raw.vocab_size == ordered.vocab_size
-    assert not np.array_equal(np.concatenate(raw.encode(lines)), np.concatenate(ordered.encode(lines)))
+    assert not np.array_equal(
+        np.concatenate(raw.encode(lines)), np.concatenate(ordered.encode(lines))
+    )
     for a, b in zip(raw.encode(lines + NASTY), ordered.encode(lines + NASTY)):
         assert raw.pieces(a) == ordered.pieces(b)
 
@@ -126,7 +163,10 @@ def test_a_symbol_of_the_text_is_one_piece_everywhere(trained):
 
 
 def test_a_char_model_knows_every_character_of_its_text_however_rare(trained):
-    assert trained["char"][1].pieces(trained["char"][1].encode(["\u00df"])[0]) == ["\u00df", "[EOS]"]
+    assert trained["char"][1].pieces(trained["char"][1].encode(["\u00df"])[0]) == [
+        "\u00df",
+        "[EOS]",
+    ]
 
 
 def test_lowercase_folds_case_and_compatibility(lines):
@@ -137,18 +177,27 @@ def test_lowercase_folds_case_and_compatibility(lines):
 
 def test_training_twice_gives_the_same_bytes(lines, trained):
     for kind in ("unigram", "bpe"):
-        again = tokenizer.train(iter(lines), vocab_size=SIZES[kind], model_type=kind, symbols=("<unk>",))
+        again = tokenizer.train(
+            iter(lines), vocab_size=SIZES[kind], model_type=kind, symbols=("<unk>",)
+        )
         assert again == trained[kind][0].model
 
 
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("adds_space", [True, False])
-def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(trained, lines, monkeypatch, kind, adds_space):
+def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(
+    trained, lines, monkeypatch, kind, adds_space
+):
     proto = sentencepiece_proto.ModelProto.FromString(trained[kind][1].model)
     proto.normalizer_spec.add_dummy_prefix = adds_space
     model = Tokenizer(proto.SerializeToString())
-    text = "".join(f"{line}\n" for line in [*NASTY, " ".join(lines), *lines[:20], "   ", " a" * 50, "  tail  "])
-    whole = np.concatenate([ids for line in text.split("\n")[:-1] for ids in whole_line(model, line, kind)])
+    text = "".join(
+        f"{line}\n"
+        for line in [*NASTY, " ".join(lines), *lines[:20], "   ", " a" * 50, "  tail  "]
+    )
+    whole = np.concatenate(
+        [ids for line in text.split("\n")[:-1] for ids in whole_line(model, line, kind)]
+    )
     np.testing.assert_array_equal(model.encode_block(text), whole)
     for block_bytes, piece_characters in ((5, 1000), (97, 30), (10_000, 3), (64, 64)):
         monkeypatch.setattr(corpus, "BLOCK_BYTES", block_bytes)
@@ -165,14 +214,23 @@ def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(trained, lin
 def whole_line(model: Tokenizer, line: str, kind: str) -> list[np.ndarray]:
     """The ids of a line by SentencePiece alone: of a word model word by word."""
     encode = sentencepiece.SentencePieceProcessor(model_proto=model.model).encode
-    return [np.array([i for word in line.split() for i in encode(word)] + [EOS]) if kind == "word" else np.array([*encode(line), EOS])]
+    return [
+        (
+            np.array([i for word in line.split() for i in encode(word)] + [EOS])
+            if kind == "word"
+            else np.array([*encode(line), EOS])
+        )
+    ]
 
 
 def test_words_that_always_stand_before_a_space_become_pieces():
-    # In a text of this kind SentencePiece itself finds no whole word, and at most 324 pieces: see tokenizer._sentences.
+    # In a text of this kind SentencePiece itself finds no whole word, and at most 324 pieces: see
+    # tokenizer._sentences.
     draw = np.random.default_rng(3)
     vocabulary = [words(i) for i in range(90, 150)]
-    text = [" " + " ".join(vocabulary[i] for i in draw.integers(0, 60, 20)) + " " for _ in range(200)]
+    text = [
+        " " + " ".join(vocabulary[i] for i in draw.integers(0, 60, 20)) + " " for _ in range(200)
+    ]
     model = Tokenizer(tokenizer.train(text, vocab_size=331, model_type="unigram"))
     assert sum(len(model.encode([word])[0]) == 2 for word in vocabulary) > 50
 
@@ -185,23 +243,38 @@ def test_no_text_is_lost_to_training_however_long_its_lines():
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_a_vocabulary_that_is_too_large_is_refused_with_the_largest_that_works(lines, kind):
-    with pytest.raises(UsageError, match=r"vocab_size 300000 is too large for this text: the largest that works is \d+") as caught:
+    with pytest.raises(
+        UsageError,
+        match=r"vocab_size 300000 is too large for this text: the largest that works is \d+",
+    ) as caught:
         tokenizer.train(lines, vocab_size=300_000, model_type=kind)
     largest = int(str(caught.value).split()[-1])
-    assert Tokenizer(tokenizer.train(lines, vocab_size=largest, model_type=kind)).vocab_size == largest
+    assert (
+        Tokenizer(tokenizer.train(lines, vocab_size=largest, model_type=kind)).vocab_size
+        == largest
+    )
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_a_vocabulary_that_is_too_small_is_refused_with_the_smallest_that_works(lines, kind):
     with pytest.raises(UsageError, match=r"vocab_size 19 is too small") as caught:
         tokenizer.train(lines, vocab_size=19, model_type=kind)
-    smallest = next(int(word.rstrip(",")) for word in reversed(str(caught.value).split()) if word.rstrip(",").isdecimal())
-    assert Tokenizer(tokenizer.train(lines, vocab_size=smallest, model_type=kind)).vocab_size == smallest
+    smallest = next(
+        int(word.rstrip(","))
+        for word in reversed(str(caught.value).split())
+        if word.rstrip(",").isdecimal()
+    )
+    assert (
+        Tokenizer(tokenizer.train(lines, vocab_size=smallest, model_type=kind)).vocab_size
+        == smallest
+    )
 
 
 def test_char_and_word_models_shrink_to_what_the_text_has(lines):
     for kind in ("char", "word"):
-        assert Tokenizer(tokenizer.train(lines, vocab_size=5003, model_type=kind)).vocab_size < 1000
+        assert (
+            Tokenizer(tokenizer.train(lines, vocab_size=5003, model_type=kind)).vocab_size < 1000
+        )
 
 
 @pytest.mark.parametrize("symbol", ["", "a b", "\t", "▁x", "[MASK]"])
@@ -243,7 +316,9 @@ def test_loading_refuses_what_is_no_model(tmp_path, trained):
         Tokenizer.load(tmp_path)
 
 
-def test_a_model_of_ours_is_adopted_byte_for_byte_a_foreign_one_with_its_special_pieces_moved(trained, lines):
+def test_a_model_of_ours_is_adopted_byte_for_byte_a_foreign_one_with_its_special_pieces_moved(
+    trained, lines
+):
     ours = trained["bpe"][1]
     assert tokenizer.adopt(ours.model, "x") == ours.model
     other = foreign(ours.model)
@@ -255,17 +330,29 @@ def test_a_model_of_ours_is_adopted_byte_for_byte_a_foreign_one_with_its_special
 
 def test_a_foreign_model_without_its_special_pieces_is_refused_with_what_is_missing(trained):
     other = foreign(trained["unigram"][1].model, drop=("[MASK]", "[BOS]"), ordinary=("[EOS]",))
-    with pytest.raises(DataError, match=r"my\.model needs .*missing: \[BOS\], \[MASK\]; not control or unknown pieces: \[EOS\]"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"my\.model needs .*missing: \[BOS\], \[MASK\]; not control or unknown pieces: \[EOS\]"
+        ),
+    ):
         tokenizer.adopt(other, "my.model")
 
 
 def test_a_model_tells_the_settings_that_it_decides(trained):
-    assert tokenizer.properties(trained["word"][1].model) == {"model_type": "word", "lowercase": False, "vocab_size": 401, "symbols": ()}
+    assert tokenizer.properties(trained["word"][1].model) == {
+        "model_type": "word",
+        "lowercase": False,
+        "vocab_size": 401,
+        "symbols": (),
+    }
 
 
 def test_the_vocabulary_file_has_a_line_an_id(trained):
     model = trained["bpe"][1]
-    assert [line.split("\t")[0] for line in model.vocab.splitlines()] == model.pieces(range(model.vocab_size))
+    assert [line.split("\t")[0] for line in model.vocab.splitlines()] == model.pieces(
+        range(model.vocab_size)
+    )
 
 
 def test_unknown_is_the_second_special_id(trained):
@@ -273,14 +360,26 @@ def test_unknown_is_the_second_special_id(trained):
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_a_stream_of_ids_gives_the_text_piece_by_piece_and_no_part_of_a_character(trained, lines, kind):
+def test_a_stream_of_ids_gives_the_text_piece_by_piece_and_no_part_of_a_character(
+    trained, lines, kind
+):
     model = trained[kind][1]
-    for text in [*NASTY, "na\u00efve caf\u00e9\n\n\u03c0 \u2248 3\nend", "\u65e5\u672c\U0001f600 \u8a9e", "a  b\n", *lines[:20]]:
+    for text in [
+        *NASTY,
+        "na\u00efve caf\u00e9\n\n\u03c0 \u2248 3\nend",
+        "\u65e5\u672c\U0001f600 \u8a9e",
+        "a  b\n",
+        *lines[:20],
+    ]:
         ids = model.encode_block(text).tolist() if text else []
         for stream in (ids, ids[3:], [*ids[:2], MASK, *ids[2:], UNK, *ids]):
             pieces = list(model.decode_stream(stream))
             assert "".join(pieces) == model.decode(stream) and len(pieces) == 1 + len(stream)
-            assert stream is not ids or "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
+            assert (
+                stream is not ids
+                or "\ufffd" in text
+                or not any("\ufffd" in piece for piece in pieces)
+            )
 
 
 def test_a_stream_decodes_no_more_for_a_token_the_longer_a_run_of_bytes_is(trained, monkeypatch):
@@ -295,5 +394,7 @@ def test_a_model_that_ends_lines_with_another_piece_is_refused_when_it_is_loaded
     model = sentencepiece_proto.ModelProto.FromString(word_tokenizer(40).model)
     model.trainer_spec.eos_piece = "w9"
     (tmp_path / "tokenizer.model").write_bytes(model.SerializeToString())
-    with pytest.raises(DataError, match=r"tokenizer .*tokenizer.model ends lines with id .*, not 3"):
+    with pytest.raises(
+        DataError, match=r"tokenizer .*tokenizer.model ends lines with id .*, not 3"
+    ):
         Tokenizer.load(tmp_path / "tokenizer.model")

@@ -1,4 +1,5 @@
-"""Context batching: what is a target, and how often; the drawing of the docstring; a naive twin; the way back."""
+"""Context batching: what is a target, and how often; the drawing of the docstring; a naive twin;
+the way back."""
 
 from __future__ import annotations
 
@@ -8,7 +9,11 @@ import pytest
 from naive import batching as naive
 from par.data import windows
 
-CASES = [(n, b, t) for n in (0, 1, 2, 3, 7, 20, 21, 22, 23, 43, 101) for b, t in ((1, 1), (1, 5), (3, 7), (5, 2), (7, 1), (2, 31))]
+CASES = [
+    (n, b, t)
+    for n in (0, 1, 2, 3, 7, 20, 21, 22, 23, 43, 101)
+    for b, t in ((1, 1), (1, 5), (3, 7), (5, 2), (7, 1), (2, 31))
+]
 
 
 def stream(n: int) -> np.ndarray:
@@ -17,7 +22,10 @@ def stream(n: int) -> np.ndarray:
 
 
 def test_the_drawing_is_what_comes_out():
-    assert windows.windows(np.arange(13), 2, 3).tolist() == [[[0, 1, 2, 3], [6, 7, 8, 9]], [[3, 4, 5, 6], [9, 10, 11, 12]]]
+    assert windows.windows(np.arange(13), 2, 3).tolist() == [
+        [[0, 1, 2, 3], [6, 7, 8, 9]],
+        [[3, 4, 5, 6], [9, 10, 11, 12]],
+    ]
 
 
 @pytest.mark.parametrize("pad_id", [None, 0])
@@ -25,7 +33,9 @@ def test_windows_equal_the_naive_twin(pad_id):
     for n, b, t in CASES:
         got = windows.windows(stream(n), b, t, pad_id)
         assert got.dtype == np.int32 and got.flags.c_contiguous
-        np.testing.assert_array_equal(got, naive.windows(stream(n), b, t, pad_id), err_msg=f"N {n}, B {b}, T {t}")
+        np.testing.assert_array_equal(
+            got, naive.windows(stream(n), b, t, pad_id), err_msg=f"N {n}, B {b}, T {t}"
+        )
 
 
 def test_every_token_but_the_first_is_a_target_exactly_once_when_the_end_is_padded():
@@ -64,14 +74,18 @@ def test_rejoin_is_the_inverse(pad_id):
 def test_rejoin_refuses_more_tokens_than_there_are():
     steps = windows.windows(stream(22), 3, 7)
     assert len(windows.rejoin(steps, 22)) == 22
-    with pytest.raises(ValueError, match=r"23 tokens asked for, but windows of shape \[1, 3, 8\] hold 22"):
+    with pytest.raises(
+        ValueError, match=r"23 tokens asked for, but windows of shape \[1, 3, 8\] hold 22"
+    ):
         windows.rejoin(steps, 23)
 
 
 def test_the_number_of_steps_is_that_of_the_windows():
     for n, b, t in CASES:
         for pad_id in (None, 0):
-            assert windows.num_steps(n, b, t, padded=pad_id is not None) == len(windows.windows(stream(n), b, t, pad_id))
+            assert windows.num_steps(n, b, t, padded=pad_id is not None) == len(
+                windows.windows(stream(n), b, t, pad_id)
+            )
 
 
 def test_the_drawing_of_the_sliding_windows_is_what_comes_out():
@@ -80,7 +94,12 @@ def test_the_drawing_of_the_sliding_windows_is_what_comes_out():
     assert cut[:, 1:][windows.sliding_scored(3, 4, 2, step=0)].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-SLIDING = [(n, b, t, s) for n in (2, 3, 7, 20, 21, 22, 43) for b in (1, 3) for t, s in ((1, 1), (5, 1), (5, 2), (5, 5), (31, 4))]
+SLIDING = [
+    (n, b, t, s)
+    for n in (2, 3, 7, 20, 21, 22, 43)
+    for b in (1, 3)
+    for t, s in ((1, 1), (5, 1), (5, 2), (5, 5), (31, 4))
+]
 
 
 def test_sliding_windows_score_each_token_once_in_order_and_where_it_has_the_most_context():
@@ -94,10 +113,14 @@ def test_sliding_windows_score_each_token_once_in_order_and_where_it_has_the_mos
             scored += [cut[row, : place + 2].tolist() for row, place in zip(rows, places)]
         assert scored[: n - 1] == naive.sliding(tokens, t, s), (n, b, t, s)
         assert all(window[-1] == 0 for window in scored[n - 1 :]), "the rest is padding"
-        assert all(len(window) - 1 >= min(i + 1, t - s + 1) for i, window in enumerate(scored[: n - 1]))
+        assert all(
+            len(window) - 1 >= min(i + 1, t - s + 1) for i, window in enumerate(scored[: n - 1])
+        )
 
 
 def test_values_of_targets_come_back_in_the_order_of_the_stream():
     for n, b, t in CASES:
         steps = windows.windows(stream(n), b, t, pad_id=0)
-        assert windows.in_order(steps[:, :, 1:])[: max(n - 1, 0)].tolist() == stream(n)[1:].tolist()
+        assert (
+            windows.in_order(steps[:, :, 1:])[: max(n - 1, 0)].tolist() == stream(n)[1:].tolist()
+        )

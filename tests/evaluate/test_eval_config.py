@@ -1,4 +1,5 @@
-"""How a split is read: what is left open is the run's; what does not go together, or can't fit, is refused in one line."""
+"""How a split is read: what is left open is the run's; what does not go together, or can't fit, is
+refused in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ def test_what_is_left_open_is_as_in_training(run):
     assert Reading().settled(*run) == Reading(batch_size=4, seq_len=8, mem_len=5)
     given = Reading(batch_size=2, seq_len=3, mem_len=0, same_length=True, clamp_len=7)
     assert given.settled(*run) == given
-    assert Reading(stride=2).settled(*run) == Reading(batch_size=4, seq_len=8, stride=2) and Reading(stride=2).memory(run[0]) == 0
+    assert (
+        Reading(stride=2).settled(*run) == Reading(batch_size=4, seq_len=8, stride=2)
+        and Reading(stride=2).memory(run[0]) == 0
+    )
     assert Reading(stride=2, mem_len=0).memory(run[0]) == 0
 
 
@@ -34,8 +38,14 @@ def test_what_is_left_open_is_as_in_training(run):
         ({"mem_len": -1}, "mem_len must be at least 0, but is -1"),
         ({"clamp_len": -1}, "clamp_len must be at least 0, but is -1"),
         ({"stride": 0}, "stride must be at least 1, but is 0"),
-        ({"stride": 2, "mem_len": 16}, "stride reads without a memory, but mem_len is 16: give one of --stride and --mem_len"),
-        ({"stride": 2, "same_length": True}, "stride reads without a memory, but same_length is True: give one of"),
+        (
+            {"stride": 2, "mem_len": 16},
+            "stride reads without a memory, but mem_len is 16: give one of --stride and --mem_len",
+        ),
+        (
+            {"stride": 2, "same_length": True},
+            "stride reads without a memory, but same_length is True: give one of",
+        ),
         ({"same_length": None}, "same_length must be of type bool, but is None"),
     ],
 )
@@ -46,16 +56,26 @@ def test_nonsense_is_refused_with_the_rule_and_the_value(given, said):
 
 def test_a_stride_that_leaves_tokens_out_is_refused(run):
     assert Reading(stride=8).settled(*run).stride == 8
-    with pytest.raises(UsageError, match="stride must be at most seq_len, 8, or else tokens are left out, but is 9"):
+    with pytest.raises(
+        UsageError,
+        match="stride must be at most seq_len, 8, or else tokens are left out, but is 9",
+    ):
         Reading(stride=9).settled(*run)
 
 
 def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
-    with pytest.raises(ResourceError, match=r"^B 1,048,576, T 8, M 1,048,576 take at least [\d,.]+ GB, but this machine has .* lower --batch_size"):
+    with pytest.raises(
+        ResourceError,
+        match=(
+            r"^B 1,048,576, T 8, M 1,048,576 take at least [\d,.]+ GB, but this machine has .*"
+            r" lower --batch_size"
+        ),
+    ):
         Reading(batch_size=1 << 20, mem_len=1 << 20).settled(*run)
 
 
 def test_needed_bytes_by_hand(run):
     memories = 2 * 1 * 4 * 5 * 16  # before and after, one attention block, B 4, M 5, D 16
-    block = 4 * 13 * 3 * 16 + 2 * 4 * 2 * 8 * 13  # inputs, keys and values of S = 13; two sets of logits of H 2, T 8
+    # inputs, keys and values of S = 13; two sets of logits of H 2, T 8
+    block = 4 * 13 * 3 * 16 + 2 * 4 * 2 * 8 * 13
     assert needed_bytes(run[0], 4, 8, 5) == 4 * (4 * 8 * 16 + memories + block)

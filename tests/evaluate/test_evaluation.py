@@ -1,4 +1,5 @@
-"""Scores token by token: the order of the text whatever the windows, the reach of the memory, and sliding windows against a naive twin."""
+"""Scores token by token: the order of the text whatever the windows, the reach of the memory, and
+sliding windows against a naive twin."""
 
 from __future__ import annotations
 
@@ -20,16 +21,21 @@ T, TOKENS = 8, 61
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    return small_data(tmp_path_factory.mktemp("data") / "copies", train=100, valid=TOKENS, seq_len=T)
+    return small_data(
+        tmp_path_factory.mktemp("data") / "copies", train=100, valid=TOKENS, seq_len=T
+    )
 
 
 @pytest.fixture(scope="module")
 def nll(data_dir):
-    """Reads valid with an untrained network of large weights, whose scores hang on every token that it sees: [N - 1]."""
+    """Reads valid with an untrained network of large weights, whose scores hang on every token
+    that it sees: [N - 1]."""
     learner = Learner(small_config(data_dir, "aad", init_std=0.5))
 
     def read(**reading):
-        return evaluation.token_nll(learner, data_dir, manifest.load(data_dir), "valid", "fixed", Reading(**reading))[0]
+        return evaluation.token_nll(
+            learner, data_dir, manifest.load(data_dir), "valid", "fixed", Reading(**reading)
+        )[0]
 
     read.learner = learner
     return read
@@ -39,9 +45,12 @@ def test_every_token_is_scored_once_in_the_order_of_the_text(nll):
     whole = nll(batch_size=1, seq_len=TOKENS - 1, mem_len=0)
     assert whole.shape == (TOKENS - 1,)
     for t in (7, T):
-        np.testing.assert_allclose(nll(batch_size=1, seq_len=t, mem_len=TOKENS), whole, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            nll(batch_size=1, seq_len=t, mem_len=TOKENS), whole, rtol=1e-3, atol=1e-4
+        )
     alone = nll(batch_size=1, seq_len=T, mem_len=0)
-    np.testing.assert_allclose(nll(batch_size=4, mem_len=0), alone, rtol=1e-4, atol=1e-5)  # as the records have them: two windows a row
+    # as the records have them: two windows a row
+    np.testing.assert_allclose(nll(batch_size=4, mem_len=0), alone, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(nll(batch_size=3, mem_len=0), alone, rtol=1e-4, atol=1e-5)
     assert np.abs(whole - alone).max() > 0.1
 
@@ -52,16 +61,29 @@ def test_the_figures_are_those_of_the_sums_over_all_tokens(nll, data_dir):
         found = evaluation.token_nll(nll.learner, data_dir, loaded, "valid", "fixed", reading)
         assert found[1].tolist() == [1.0] * (TOKENS - 1)
         score = evaluation.score(nll.learner, data_dir, loaded, "valid", "fixed", reading)
-        assert score["tokens"] == TOKENS - 1 and score["nll_per_token"] == pytest.approx(found[0].mean(), rel=1e-6)
+        assert score["tokens"] == TOKENS - 1 and score["nll_per_token"] == pytest.approx(
+            found[0].mean(), rel=1e-6
+        )
     sums = nll.learner.evaluate(evaluation.split_windows(data_dir, loaded, "valid"), EVALUATION)
     assert sums == pytest.approx((nll().sum(), TOKENS - 1), rel=1e-6)
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
-@pytest.mark.parametrize("reading", [Reading(), Reading(batch_size=3, seq_len=5), Reading(stride=3), Reading(batch_size=1, stride=8)], ids=str)
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading(),
+        Reading(batch_size=3, seq_len=5),
+        Reading(stride=3),
+        Reading(batch_size=1, stride=8),
+    ],
+    ids=str,
+)
 def test_the_windows_are_as_many_as_was_said(data_dir, split, reading):
     loaded = manifest.load(data_dir)
-    assert len(list(evaluation.split_windows(data_dir, loaded, split, reading))) == evaluation.num_windows(loaded, split, reading)
+    assert len(
+        list(evaluation.split_windows(data_dir, loaded, split, reading))
+    ) == evaluation.num_windows(loaded, split, reading)
 
 
 def test_sliding_by_a_whole_window_is_reading_without_a_memory(nll):
@@ -71,9 +93,15 @@ def test_sliding_by_a_whole_window_is_reading_without_a_memory(nll):
 @pytest.mark.parametrize("stride", [1, 3])
 def test_sliding_windows_equal_the_naive_twin(nll, data_dir, stride):
     learner, expected = nll.learner, []
-    for tokens in naive.sliding(records.read_stream(data_dir, manifest.load(data_dir), "valid"), T, stride):
+    for tokens in naive.sliding(
+        records.read_stream(data_dir, manifest.load(data_dir), "valid"), T, stride
+    ):
         window = tf.constant([tokens], tf.int32)
-        of_window, _, _ = learner.objective.token_nll(learner.objective.prepare(window), learner.objective.trunk.empty_memories(1, 0), EVALUATION)
+        of_window, _, _ = learner.objective.token_nll(
+            learner.objective.prepare(window),
+            learner.objective.trunk.empty_memories(1, 0),
+            EVALUATION,
+        )
         expected.append(float(of_window[0, -1]))
     np.testing.assert_allclose(nll(stride=stride), expected, rtol=1e-3, atol=1e-4)
 
@@ -81,9 +109,13 @@ def test_sliding_windows_equal_the_naive_twin(nll, data_dir, stride):
 def test_with_same_length_it_does_not_matter_where_in_its_window_a_token_stands(nll):
     banded = nll(batch_size=1, seq_len=1, mem_len=6, same_length=True)
     for t in (5, T):
-        np.testing.assert_allclose(nll(batch_size=1, seq_len=t, mem_len=6, same_length=True), banded, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            nll(batch_size=1, seq_len=t, mem_len=6, same_length=True), banded, rtol=1e-3, atol=1e-4
+        )
     assert np.abs(nll(batch_size=1, seq_len=T, mem_len=6) - banded).max() > 0.1
-    np.testing.assert_allclose(nll(batch_size=1, seq_len=1, mem_len=6), banded, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        nll(batch_size=1, seq_len=1, mem_len=6), banded, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_clamp_len_codes_distances_beyond_it_as_itself(nll, monkeypatch):

@@ -1,4 +1,5 @@
-"""A trained run as a library and by tools/generate.py: texts scored, gone on with, embedded; and how both refuse."""
+"""A trained run as a library and by tools/generate.py: texts scored, gone on with, embedded; and
+how both refuse."""
 
 from __future__ import annotations
 
@@ -29,18 +30,27 @@ from synthetic import word_tokenizer
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """A network that was trained on a tiny text: its run, its data, and the valid split's text; not to be changed."""
+    """A network that was trained on a tiny text: its run, its data, and the valid split's text;
+    not to be changed."""
     root = tmp_path_factory.mktemp("model")
     for name, lines in (("train", 400), ("valid", 40), ("test", 40)):
         (root / f"{name}.txt").write_text(tiny_text(lines))
     code = importlib.import_module("par.tools.build_data").main(
-        [f"--input_text={root}", "--vocab_size=283", "--batch_size=4", "--seq_len=8", f"--output_dir={root / 'data'}"]
+        [
+            f"--input_text={root}",
+            "--vocab_size=283",
+            "--batch_size=4",
+            "--seq_len=8",
+            f"--output_dir={root / 'data'}",
+        ]
     )
     config = small_config(root / "data", "ad", epochs=1, seq_len=8)
     config.save(root / "run", root / "data")
     trainer(root / "run", config, root / "data").run()
     assert code == 0
-    return SimpleNamespace(run=root / "run", data=root / "data", text=(root / "valid.txt").read_text())
+    return SimpleNamespace(
+        run=root / "run", data=root / "data", text=(root / "valid.txt").read_text()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +61,9 @@ def model(made) -> Model:
 @pytest.fixture
 def generate(made, capsys):
     def run(*flags: object) -> Finished:
-        code = importlib.import_module("par.tools.generate").main([f"--run={made.run}", "--length=12", *map(str, flags)])
+        code = importlib.import_module("par.tools.generate").main(
+            [f"--run={made.run}", "--length=12", *map(str, flags)]
+        )
         return Finished(code, *capsys.readouterr())
 
     return run
@@ -59,7 +71,9 @@ def generate(made, capsys):
 
 def test_a_text_scores_what_the_naive_sum_over_one_window_says(model):
     ids = [EOS, *model.encode("the cat sees the dog .\nthe crow")]
-    hidden, _ = model.trunk(tf.constant([ids[:-1]]), model.trunk.empty_memories(1), phase=EVALUATION)
+    hidden, _ = model.trunk(
+        tf.constant([ids[:-1]]), model.trunk.empty_memories(1), phase=EVALUATION
+    )
     log_prob = model.learner.objective.head.log_prob(hidden[0]).numpy()
     expected = -log_prob[np.arange(len(ids) - 1), ids[1:]].sum()
     assert ids[-1] == EOS and len(ids) > 8
@@ -92,7 +106,12 @@ def test_a_stream_is_the_text_that_generate_gives_piece_by_piece(model):
     for prompt in ("the cat", "the cat\nthe", "the cat\n", ""):
         pieces = list(model.stream(prompt, length=30, seed=2))
         (text,) = model.generate(prompt, length=30, seed=2)
-        assert "".join(pieces) == text and text.startswith(prompt) and len(pieces) > 30 and len(text) > len(prompt) + 30
+        assert (
+            "".join(pieces) == text
+            and text.startswith(prompt)
+            and len(pieces) > 30
+            and len(text) > len(prompt) + 30
+        )
 
 
 def test_a_prompt_ends_with_no_space_as_a_piece_begins_with_its_own(model):
@@ -108,15 +127,22 @@ def test_a_model_without_the_run_s_tokenizer_is_refused_with_both_hashes(made, t
     with pytest.raises(DataError, match=r"tokenizer .* does not exist"):
         par.load(made.run, data=other)
     (other / "tokenizer.model").write_bytes(word_tokenizer(283).model)
-    with pytest.raises(DataError, match=r"has SHA-256 [0-9a-f]{64}, but run .* was trained with [0-9a-f]{64}"):
+    with pytest.raises(
+        DataError, match=r"has SHA-256 [0-9a-f]{64}, but run .* was trained with [0-9a-f]{64}"
+    ):
         par.load(made.run, data=other)
 
 
-@pytest.mark.parametrize("text", ["the cat sees the dog .\nthe crow", "", "\n", "the 😀 cat <b>&", "cat " * 50, "  the\tcat  "])
+@pytest.mark.parametrize(
+    "text",
+    ["the cat sees the dog .\nthe crow", "", "\n", "the 😀 cat <b>&", "cat " * 50, "  the\tcat  "],
+)
 def test_the_tokens_of_a_text_add_up_to_its_score_and_to_itself(model, text):
     for sizes in ({}, {"seq_len": 3, "mem_len": 2}):
         pieces, texts, nll = model.token_scores(text, **sizes)
-        assert pieces == model.tokenizer.pieces(model.encode(text)) and len(pieces) == len(texts) == len(nll)
+        assert pieces == model.tokenizer.pieces(model.encode(text)) and len(pieces) == len(
+            texts
+        ) == len(nll)
         assert "".join(texts) == (text if text.endswith("\n") or not text else f"{text}\n")
         assert not text or nll.sum() == pytest.approx(model.score(text, **sizes)["nll"])
 
@@ -130,26 +156,45 @@ def test_the_nll_of_a_token_hangs_on_what_stands_before_it_and_not_on_what_follo
 
 
 def read_whole(model, ids, block, seq_len, mem_len):
-    """Attention [H, T, S] of the last `seq_len` tokens, after all the others were read in windows that end where these begin."""
+    """Attention [H, T, S] of the last `seq_len` tokens, after all the others were read in windows
+    that end where these begin."""
     memories, first = model.trunk.empty_memories(1, mem_len), len(ids) % seq_len
-    for start, stop in itertools.pairwise([*([0] if first else []), *range(first, len(ids) + 1, seq_len)]):
-        found, memories = model.trunk.attention(tf.constant([ids[start:stop]]), memories, block - 1)
+    for start, stop in itertools.pairwise(
+        [*([0] if first else []), *range(first, len(ids) + 1, seq_len)]
+    ):
+        found, memories = model.trunk.attention(
+            tf.constant([ids[start:stop]]), memories, block - 1
+        )
     return found[0].numpy()
 
 
-@pytest.mark.parametrize(("words", "seq_len", "mem_len"), [(1, 8, 5), (2, 8, 5), (9, 8, 5), (9, 5, 9), (4, 1, 4), (6, 8, 0)])
-def test_attention_is_that_of_the_last_window_with_all_before_it_read(model, words, seq_len, mem_len):
-    text = " ".join(itertools.islice(itertools.cycle(["the", "cat", "sees", "a", "dog", ".", "the", "crow", "hears", "no", "cat"]), words))
+@pytest.mark.parametrize(
+    ("words", "seq_len", "mem_len"),
+    [(1, 8, 5), (2, 8, 5), (9, 8, 5), (9, 5, 9), (4, 1, 4), (6, 8, 0)],
+)
+def test_attention_is_that_of_the_last_window_with_all_before_it_read(
+    model, words, seq_len, mem_len
+):
+    text = " ".join(
+        itertools.islice(
+            itertools.cycle(
+                ["the", "cat", "sees", "a", "dog", ".", "the", "crow", "hears", "no", "cat"]
+            ),
+            words,
+        )
+    )
     ids = model.encode(text)
     probability, keys = model.attention(text, 1, seq_len, mem_len)
     asking = min(len(ids), seq_len)
     there = asking + min(len(ids) - asking, mem_len)
     assert probability.shape == (2, asking, there) and keys == model.tokenizer.pieces(ids[-there:])
-    np.testing.assert_allclose(probability, read_whole(model, ids, 1, asking, mem_len)[:, :, -there:], atol=1e-6)
+    np.testing.assert_allclose(
+        probability, read_whole(model, ids, 1, asking, mem_len)[:, :, -there:], atol=1e-6
+    )
     np.testing.assert_allclose(probability.sum(axis=-1), 1, rtol=1e-5)
-    assert (np.triu(probability[0], there - asking + 1) == 0).all() and (np.tril(probability[0], there - asking) > 0).sum() == np.tril(
-        np.ones([asking, there]), there - asking
-    ).sum()
+    assert (np.triu(probability[0], there - asking + 1) == 0).all() and (
+        np.tril(probability[0], there - asking) > 0
+    ).sum() == np.tril(np.ones([asking, there]), there - asking).sum()
 
 
 @pytest.mark.parametrize(("times", "seq_len", "mem_len"), [(1, 5, 4), (4, 2, 9), (4, 5, 4)])
@@ -157,15 +202,22 @@ def test_deep_blocks_lose_nothing_of_what_reaches_them(made, times, seq_len, mem
     config = small_config(made.data, "asa", epochs=1, seq_len=8)
     model = Model(config, Learner(config), Tokenizer.load(made.data / "tokenizer.model"))
     for weight in model.learner.weights:
-        weight.assign(np.random.default_rng(np.prod(weight.shape)).normal(0, 0.5, weight.shape))  # so that all hangs on all
+        # so that all hangs on all
+        weight.assign(np.random.default_rng(np.prod(weight.shape)).normal(0, 0.5, weight.shape))
     text = "the cat sees the dog . " * times
     found = model.attention(text, 3, seq_len, mem_len)
-    np.testing.assert_allclose(found.probability, read_whole(model, model.encode(text), 3, seq_len, mem_len)[:, :, -len(found.keys) :], atol=1e-6)
+    np.testing.assert_allclose(
+        found.probability,
+        read_whole(model, model.encode(text), 3, seq_len, mem_len)[:, :, -len(found.keys) :],
+        atol=1e-6,
+    )
 
 
 def test_attention_of_a_block_that_has_none_is_refused_with_those_that_have(model):
     for wrong in (0, 2, 3, -1, "1", 1.0, True):
-        with pytest.raises(UsageError, match=r"block of ad must be one of those with attention, 1, but is"):
+        with pytest.raises(
+            UsageError, match=r"block of ad must be one of those with attention, 1, but is"
+        ):
             model.attention("the cat", wrong)
     with pytest.raises(UsageError, match="seq_len must be"):
         model.attention("the cat", 1, seq_len=0)
@@ -184,11 +236,17 @@ def test_the_nearest_pieces_are_those_with_the_largest_cosines(model):
     assert [piece for piece, _ in model.nearest("he", k=1000)] == model.tokenizer.pieces(best)
 
 
-def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_no_neighbours(made, model):
+def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_no_neighbours(
+    made, model
+):
     of_words = Model(model.config, model.learner, word_tokenizer(283))
     piece = of_words.tokenizer.pieces([20])[0]
-    assert piece.startswith("▁") and of_words.nearest(piece[1:], k=3) == of_words.nearest(piece, k=3) != of_words.nearest("[EOS]", k=3)
-    with pytest.raises(UsageError, match=r"piece must be one of the vocabulary, but 'unheard' is read as \[UNK\]"):
+    assert piece.startswith("▁") and of_words.nearest(piece[1:], k=3) == of_words.nearest(
+        piece, k=3
+    ) != of_words.nearest("[EOS]", k=3)
+    with pytest.raises(
+        UsageError, match=r"piece must be one of the vocabulary, but 'unheard' is read as \[UNK\]"
+    ):
         of_words.nearest("unheard")
     with pytest.raises(UsageError, match="but 'cat' is read as ▁ c a t"):
         model.nearest("cat")
@@ -205,11 +263,23 @@ def test_a_word_that_is_one_piece_is_found_as_it_is_typed_and_what_is_none_has_n
 def test_a_piece_that_is_a_word_for_a_reader_has_neighbours_by_its_id(model):
     proto = sentencepiece_proto.ModelProto.FromString(word_tokenizer(283).model)
     proto.pieces[30].piece = "w20"  # as the end of a word; ▁w20 is piece 20
-    of_both = Model(model.config, model.learner, Tokenizer(proto.SerializeToString(deterministic=True)))
-    assert of_both.nearest("w20", k=3) == of_both.nearest("▁w20", k=3) == of_both.nearest(20, k=3) != of_both.nearest(30, k=3)
-    assert [of_both.nearest(number, k=275)[-1] for number in (20, 30)] and "w20" not in dict(of_both.nearest(30, k=275))
+    of_both = Model(
+        model.config, model.learner, Tokenizer(proto.SerializeToString(deterministic=True))
+    )
+    assert (
+        of_both.nearest("w20", k=3)
+        == of_both.nearest("▁w20", k=3)
+        == of_both.nearest(20, k=3)
+        != of_both.nearest(30, k=3)
+    )
+    assert [of_both.nearest(number, k=275)[-1] for number in (20, 30)] and "w20" not in dict(
+        of_both.nearest(30, k=275)
+    )
     for wrong in (-1, 283):
-        with pytest.raises(UsageError, match=f"piece must be one of the vocabulary, as an id from 0 to 282, but is {wrong}"):
+        with pytest.raises(
+            UsageError,
+            match=f"piece must be one of the vocabulary, as an id from 0 to 282, but is {wrong}",
+        ):
             model.nearest(wrong)
 
 
@@ -219,7 +289,11 @@ def test_pi_of_a_fixed_network_is_one_hot(model):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [(["the", "cat"], "a text must be a str, but is list"), (None, "but is NoneType"), ("the \ud83d cat", "half of one at position 4: ")],
+    [
+        (["the", "cat"], "a text must be a str, but is list"),
+        (None, "but is NoneType"),
+        ("the \ud83d cat", "half of one at position 4: "),
+    ],
 )
 def test_what_is_no_text_is_refused(model, text, told):
     for call in (model.score, model.encode, model.generate, model.token_scores):
@@ -233,11 +307,16 @@ def test_nothing_to_score_is_refused(model):
 
 
 def test_a_text_is_written_with_as_much_memory_as_training_showed_its_last_position(model):
-    assert model.decoder().empty_memories().hidden.shape[2] == model.config.reach == 8 + 5 - 1  # T 8, M 5
+    # T 8, M 5
+    assert model.decoder().empty_memories().hidden.shape[2] == model.config.reach == 8 + 5 - 1
 
 
 def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, model):
-    first, again, other = generate("--prompt=the cat"), generate("--prompt=the cat"), generate("--prompt=the cat", "--seed=1")
+    first, again, other = (
+        generate("--prompt=the cat"),
+        generate("--prompt=the cat"),
+        generate("--prompt=the cat", "--seed=1"),
+    )
     assert first.code == 0 and first.out == again.out != other.out
     assert first.out == model.generate("the cat", length=12)[0] + "\n"
     assert "12 tokens in " in first.err and first.err.strip().endswith("tokens/s")
@@ -246,7 +325,11 @@ def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, 
 def test_generate_reads_a_prompt_from_a_file_or_standard_input(generate, tmp_path, monkeypatch):
     (tmp_path / "prompt.txt").write_text("the cat\n")
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"the cat\n")))
-    typed, from_file, piped = generate("--prompt=the cat"), generate(f"--prompt_file={tmp_path / 'prompt.txt'}"), generate("--prompt_file=-")
+    typed, from_file, piped = (
+        generate("--prompt=the cat"),
+        generate(f"--prompt_file={tmp_path / 'prompt.txt'}"),
+        generate("--prompt_file=-"),
+    )
     assert typed.out == from_file.out == piped.out
 
 
@@ -256,7 +339,12 @@ def test_generate_gives_several_samples_and_json(generate, model):
     assert shown == "".join(f"--- {number} of 3\n{text}\n" for number, text in enumerate(texts, 1))
     facts = json.loads(generate("--prompt=the", "--num_samples=3", "--top_k=5", "--json").out)
     documented.check("generate --json", facts)
-    assert facts["texts"] == texts and facts["tokens_per_second"] > 0 and facts["top_k"] == 5 and facts["blocks"] == "ad"
+    assert (
+        facts["texts"] == texts
+        and facts["tokens_per_second"] > 0
+        and facts["top_k"] == 5
+        and facts["blocks"] == "ad"
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,7 +355,11 @@ def test_generate_gives_several_samples_and_json(generate, model):
         (["--temperature=-1"], 1, ["temperature", "-1"]),
         (["--top_p=2"], 1, ["top_p", "2"]),
         (["--mem_len=-1"], 1, ["mem_len", "-1"]),
-        (["--mem_len=1048576", "--num_samples=1024"], 6, ["take at least", "but this machine has", "lower --num_samples or --mem_len"]),
+        (
+            ["--mem_len=1048576", "--num_samples=1024"],
+            6,
+            ["take at least", "but this machine has", "lower --num_samples or --mem_len"],
+        ),
         (["--run=missing"], 3, ["missing", "config.json"]),
         (["--data=missing"], 3, ["missing", "manifest.json"]),
     ],
@@ -294,7 +386,9 @@ def test_settings_that_do_not_exist_are_refused(model):
         model.generate("the", warmth=3)
 
 
-def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_command_line(model, made):
+def test_lengths_and_choices_that_are_none_are_refused_in_python_as_on_the_command_line(
+    model, made
+):
     for wrong in ({"seq_len": 0}, {"seq_len": -1}, {"mem_len": -1}, {"mem_len": 1.5}):
         with pytest.raises(UsageError, match=f"{next(iter(wrong))} must be"):
             model.score("the", **wrong)

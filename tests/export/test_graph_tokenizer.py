@@ -1,4 +1,5 @@
-"""The tokenizer inside a graph gives the ids and the texts of par.data.tokenizer, on whole corpora and on what no corpus holds."""
+"""The tokenizer inside a graph gives the ids and the texts of par.data.tokenizer, on whole corpora
+and on what no corpus holds."""
 
 from __future__ import annotations
 
@@ -28,25 +29,37 @@ def valid_text() -> str:
 @functools.cache
 def made(kind: str) -> tuple[Tokenizer, GraphTokenizer]:
     """A tokenizer of python-docs' valid split, and the same as a graph."""
-    settings = {"model_type": "unigram", "lowercase": True} if kind == "lower-cased" else {"model_type": kind}
-    model = Tokenizer(tokenizer.train(valid_text().split("\n"), vocab_size=KINDS[kind], threads=1, **settings))
+    settings = (
+        {"model_type": "unigram", "lowercase": True}
+        if kind == "lower-cased"
+        else {"model_type": kind}
+    )
+    model = Tokenizer(
+        tokenizer.train(valid_text().split("\n"), vocab_size=KINDS[kind], threads=1, **settings)
+    )
     return model, GraphTokenizer(model)
 
 
 @functools.cache
 def corpus_of(name: str) -> bytes:
-    """The test split of python-docs, noise of odd characters and of broken UTF-8, or a line of 75,000 characters."""
+    """The test split of python-docs, noise of odd characters and of broken UTF-8, or a line of
+    75,000 characters."""
     rng = random.Random(0)
     if name == "python-docs":
         return "".join(named_corpora.python_docs().texts["test"].blocks()).encode()
     if name == "noise":
         return "".join(rng.choice(ALPHABET) for _ in range(20_000)).encode()
     if name == "broken":
-        return bytes(rng.choice(b"a \n\xe2\x96\x81\xf0\x9f\x98\x80\xff\xed\xa0\x00\xc0") for _ in range(5_000))
+        return bytes(
+            rng.choice(b"a \n\xe2\x96\x81\xf0\x9f\x98\x80\xff\xed\xa0\x00\xc0")
+            for _ in range(5_000)
+        )
     return ("word " * 13_000 + "x" * 10_000 + "\n\n").encode()
 
 
-@pytest.mark.parametrize("name", [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long"]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_words_and_text_are_those_of_the_library(kind, name):
     (model, graph), data = made(kind), corpus_of(name)
@@ -61,31 +74,54 @@ def test_ids_words_and_text_are_those_of_the_library(kind, name):
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_ids_decode_as_in_the_library(kind):
     model, graph = made(kind)
-    rng, decode = np.random.default_rng(0), tf.function(graph.decode, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
+    rng, decode = (
+        np.random.default_rng(0),
+        tf.function(
+            graph.decode, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
+        ),
+    )
     for size in (0, 1, 2, *rng.integers(1, 14, 200)):
-        ids = np.where(rng.random(size) < 0.2, EOS, rng.integers(0, model.vocab_size if size % 2 else 300, size)).astype(np.int32)
+        ids = np.where(
+            rng.random(size) < 0.2,
+            EOS,
+            rng.integers(0, model.vocab_size if size % 2 else 300, size),
+        ).astype(np.int32)
         assert decode(ids).numpy().decode() == model.decode(ids), model.pieces(ids)
 
 
 def test_an_unfinished_line_has_no_end_and_a_blank_one_has():
     model, graph = made("unigram")
     for text in ("", "a", "a\n", "a\n\n b", "\n"):
-        assert graph.encode(tf.constant(text)).numpy().tolist() == (model.encode_block(text).tolist() if text else [])
+        assert graph.encode(tf.constant(text)).numpy().tolist() == (
+            model.encode_block(text).tolist() if text else []
+        )
 
 
 def test_tensorflow_text_alone_would_break_ties_otherwise():
     model, _ = made("unigram")
     lines = valid_text().split("\n")
-    alone = tf_text.SentencepieceTokenizer(model.model, out_type=tf.int32).tokenize(lines).to_list()
-    differing = [ids != expected[:-1].tolist() for ids, expected in zip(alone, model.encode(lines), strict=True)]
+    alone = (
+        tf_text.SentencepieceTokenizer(model.model, out_type=tf.int32).tokenize(lines).to_list()
+    )
+    differing = [
+        ids != expected[:-1].tolist()
+        for ids, expected in zip(alone, model.encode(lines), strict=True)
+    ]
     assert 0 < sum(differing) < 0.05 * len(lines)
 
 
 def test_white_space_that_is_a_piece_stays_one():
     text = "\tdef f(x):\n\t\treturn x\v\f\r.\n" * 200
-    model = Tokenizer(tokenizer.train(text.split("\n"), vocab_size=283, model_type="unigram", threads=1))
-    assert any("\t" in piece.piece for piece in sentencepiece_proto.ModelProto.FromString(model.model).pieces)
-    np.testing.assert_array_equal(GraphTokenizer(model).encode(tf.constant(text)), model.encode_block(text))
+    model = Tokenizer(
+        tokenizer.train(text.split("\n"), vocab_size=283, model_type="unigram", threads=1)
+    )
+    assert any(
+        "\t" in piece.piece
+        for piece in sentencepiece_proto.ModelProto.FromString(model.model).pieces
+    )
+    np.testing.assert_array_equal(
+        GraphTokenizer(model).encode(tf.constant(text)), model.encode_block(text)
+    )
 
 
 def test_each_unknown_run_is_filled_with_its_own_bytes():

@@ -14,8 +14,15 @@ def log_softmax(logits: np.ndarray) -> list[float]:
     return [logit - total for logit in logits]
 
 
-def log_prob(hidden: np.ndarray, head: np.ndarray, tails: list[tuple[np.ndarray, np.ndarray]], cutoffs: list[int], vocab_size: int) -> np.ndarray:
-    """hidden [N, D] -> [N, V] nats. head: [D, c_1 + tails]; tails: (D -> d_i, d_i -> ids) of each tail."""
+def log_prob(
+    hidden: np.ndarray,
+    head: np.ndarray,
+    tails: list[tuple[np.ndarray, np.ndarray]],
+    cutoffs: list[int],
+    vocab_size: int,
+) -> np.ndarray:
+    """hidden [N, D] -> [N, V] nats. head: [D, c_1 + tails]; tails: (D -> d_i, d_i -> ids) of each
+    tail."""
     starts = [0, *cutoffs]
     head_size = starts[1] if cutoffs else vocab_size
     out = np.zeros([len(hidden), vocab_size])
@@ -27,7 +34,10 @@ def log_prob(hidden: np.ndarray, head: np.ndarray, tails: list[tuple[np.ndarray,
             if cluster == 0:
                 out[n, token] = of_head[token]
             else:
-                out[n, token] = of_head[head_size + cluster - 1] + of_tails[cluster - 1][token - starts[cluster]]
+                out[n, token] = (
+                    of_head[head_size + cluster - 1]
+                    + of_tails[cluster - 1][token - starts[cluster]]
+                )
     return out
 
 

@@ -1,4 +1,5 @@
-"""Windows token by token, from the definition: row b is tokens[b*n*T : (b+1)*n*T + 1], a window is T+1 tokens of a row."""
+"""Windows token by token, from the definition: row b is tokens[b*n*T : (b+1)*n*T + 1], a window is
+T+1 tokens of a row."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import numpy as np
 
 
 def windows(tokens, batch_size, seq_len, pad_id=None):
-    """[n, B, T+1]; n counts the steps whose B*T targets are all there, and with padding one more for those that are left."""
+    """[n, B, T+1]; n counts the steps whose B*T targets are all there, and with padding one more
+    for those that are left."""
     n, left = divmod(max(len(tokens) - 1, 0), batch_size * seq_len)
     if pad_id is not None and left:
         n += 1
@@ -20,7 +22,8 @@ def windows(tokens, batch_size, seq_len, pad_id=None):
 
 
 def sliding(tokens, seq_len, stride):
-    """For each token but the first, its window as far as itself: of all the windows that have it as a target, the first."""
+    """For each token but the first, its window as far as itself: of all the windows that have it
+    as a target, the first."""
     found = {}
     for start in range(0, len(tokens), stride):
         for target in range(start + 1, start + seq_len + 1):

@@ -1,4 +1,5 @@
-"""The adaptive softmax equals its definition, whatever the clusters and whichever of them a batch needs."""
+"""The adaptive softmax equals its definition, whatever the clusters and whichever of them a batch
+needs."""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ from par.nn.initial import Initial
 from project import TESTS
 
 D, V, N = 22, 29, 53
-CUTOFFS = [(), (11,), (1,), (28,), (7, 19), (2, 3, 5, 8, 13, 17, 19)]  # up to 8 clusters; a head and tails of one id
-TORCH = TESTS / "fixtures" / "torch_adaptive_softmax.npz"  # make_torch_adaptive_softmax.py beside it tells what it holds
+# up to 8 clusters; a head and tails of one id
+CUTOFFS = [(), (11,), (1,), (28,), (7, 19), (2, 3, 5, 8, 13, 17, 19)]
+# make_torch_adaptive_softmax.py beside it tells what it holds
+TORCH = TESTS / "fixtures" / "torch_adaptive_softmax.npz"
 TORCH_CASES = [
     "one tail",
     "two tails",
@@ -28,11 +31,19 @@ TORCH_CASES = [
     "a factor that divides nothing",
     "tails of width nought",
 ]
-each_cutoffs = pytest.mark.parametrize("cutoffs", CUTOFFS, ids=lambda cutoffs: "-".join(map(str, cutoffs)) or "none")
+each_cutoffs = pytest.mark.parametrize(
+    "cutoffs", CUTOFFS, ids=lambda cutoffs: "-".join(map(str, cutoffs)) or "none"
+)
 
 
-def softmax(cutoffs: tuple[int, ...], seed: int = 1, vocab_size: int = V, std: float = 0.5, **settings) -> AdaptiveSoftmax:
-    return AdaptiveSoftmax(ModelConfig(d_model=D, num_heads=2, cutoffs=cutoffs, **settings), vocab_size, Initial(seed, std))
+def softmax(
+    cutoffs: tuple[int, ...], seed: int = 1, vocab_size: int = V, std: float = 0.5, **settings
+) -> AdaptiveSoftmax:
+    return AdaptiveSoftmax(
+        ModelConfig(d_model=D, num_heads=2, cutoffs=cutoffs, **settings),
+        vocab_size,
+        Initial(seed, std),
+    )
 
 
 def parts(layer: AdaptiveSoftmax, cutoffs: tuple[int, ...]) -> dict:
@@ -60,7 +71,12 @@ def test_nll_and_log_prob_equal_the_naive_twin(cutoffs):
     layer = softmax(cutoffs)
     expected = naive.nll(hidden(), targets(), **parts(layer, cutoffs))
     np.testing.assert_allclose(layer.nll(hidden(), targets()), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(layer.log_prob(hidden()), naive.log_prob(hidden(), **parts(layer, cutoffs)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.log_prob(hidden()),
+        naive.log_prob(hidden(), **parts(layer, cutoffs)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def tied(cutoffs: tuple[int, ...]) -> tuple[AdaptiveSoftmax, keras.Variable]:
@@ -71,30 +87,45 @@ def tied(cutoffs: tuple[int, ...]) -> tuple[AdaptiveSoftmax, keras.Variable]:
 
 @each_cutoffs
 def test_tied_to_an_embedding_it_is_the_layer_that_has_the_embedding_s_vectors(cutoffs):
-    """Values; and the gradient of the embedding by the chain rule from those of the other layer's own weights."""
+    """Values; and the gradient of the embedding by the chain rule from those of the other layer's
+    own weights."""
     layer, embedding = tied(cutoffs)
-    assert all(weight is not embedding for weight in layer.weights), "the embedding belongs to the trunk"
+    assert all(weight is not embedding for weight in layer.weights), (
+        "the embedding belongs to the trunk"
+    )
     twin, vectors = softmax(cutoffs), np.split(embedding.numpy(), cutoffs)
-    twin.head.assign(np.concatenate([vectors[0].T, *([] if layer.head is None else [layer.head.numpy()])], axis=-1))
+    twin.head.assign(
+        np.concatenate(
+            [vectors[0].T, *([] if layer.head is None else [layer.head.numpy()])], axis=-1
+        )
+    )
     for (down, out), (own_down, up), ids in zip(twin.tails, layer.tails, vectors[1:]):
         down.assign(own_down)
         out.assign(up.numpy().T @ ids.T)
     with tf.GradientTape(persistent=True) as tape:
         mine, theirs = layer.nll(hidden(), targets()), twin.nll(hidden(), targets())
     np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(layer.log_prob(hidden()), twin.log_prob(hidden()), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.log_prob(hidden()), twin.log_prob(hidden()), rtol=1e-5, atol=1e-5
+    )
     np.testing.assert_array_equal(layer.predict(hidden()), twin.predict(hidden()))
     expected = [tape.gradient(theirs, twin.head.value).numpy()[:, : len(vectors[0])].T]
     for (_, out), (_, up) in zip(twin.tails, layer.tails):
         expected.append((up.numpy() @ tape.gradient(theirs, out.value).numpy()).T)
-    np.testing.assert_allclose(tape.gradient(mine, embedding.value), np.concatenate(expected), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        tape.gradient(mine, embedding.value), np.concatenate(expected), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_tied_tails_begin_as_large_as_the_embedding():
-    embedding = keras.Variable(np.random.default_rng(8).normal(0, 0.02, [4_000, 64]).astype(np.float32))
+    embedding = keras.Variable(
+        np.random.default_rng(8).normal(0, 0.02, [4_000, 64]).astype(np.float32)
+    )
     config = ModelConfig(d_model=64, cutoffs=(500,), tie_embeddings=True)
     ((_, ids),) = AdaptiveSoftmax(config, 4_000, Initial(3, 0.02), embedding).tables()[1]
-    assert ids.shape == (16, 3_500) and float(tf.math.reduce_std(ids)) == pytest.approx(0.02, rel=0.1)
+    assert ids.shape == (16, 3_500) and float(tf.math.reduce_std(ids)) == pytest.approx(
+        0.02, rel=0.1
+    )
 
 
 @each_cutoffs
@@ -119,7 +150,9 @@ def test_predict_is_the_argmax_of_log_prob(cutoffs):
     expected = layer.log_prob(rows).numpy().argmax(axis=-1)
     assert layer.predict(rows).dtype == tf.int32
     np.testing.assert_array_equal(layer.predict(rows), expected)
-    assert {sum(int(i) >= c for c in cutoffs) for i in expected} == set(range(len(cutoffs) + 1)), "every cluster is predicted somewhere"
+    assert {sum(int(i) >= c for c in cutoffs) for i in expected} == set(range(len(cutoffs) + 1)), (
+        "every cluster is predicted somewhere"
+    )
 
 
 def test_predict_does_not_take_a_tail_for_likelier_than_its_best_id():
@@ -139,7 +172,8 @@ def test_predict_works_where_no_row_prefers_a_tail(count):
 
 
 def deciding(layer: AdaptiveSoftmax, *probabilities: float) -> tf.Tensor:
-    """Gives the layer a head with these probabilities of its ids and slots for the hidden state that is returned, [1, D]."""
+    """Gives the layer a head with these probabilities of its ids and slots for the hidden state
+    that is returned, [1, D]."""
     layer.head.assign(tf.zeros_like(layer.head))
     layer.head[0, :].assign(np.log(probabilities))
     return tf.one_hot([0], D)
@@ -149,7 +183,8 @@ def deciding(layer: AdaptiveSoftmax, *probabilities: float) -> tf.Tensor:
     ("probabilities", "computed"),
     [
         ((0.4, 0.2, 0.1, 0.3), set()),  # the head decides: 0.4 is more than either slot
-        ((0.3, 0.2, 0.3, 0.2), set()),  # as likely as a slot is as likely as its likeliest id could be: the lower id wins
+        # as likely as a slot is as likely as its likeliest id could be: the lower id wins
+        ((0.3, 0.2, 0.3, 0.2), set()),
         ((0.3, 0.0, 0.5, 0.2), {0}),
         ((0.3, 0.1, 0.2, 0.4), {1}),
         ((0.2, 0.1, 0.3, 0.4), {0, 1}),
@@ -162,7 +197,9 @@ def test_predict_computes_a_tail_only_where_it_can_win(probabilities, computed):
         row = deciding(layer, *probabilities)
     rows = tail_rows(layer.predict, layer, row)
     assert rows == [int(0 in computed), int(1 in computed)]
-    assert layer.predict(row).numpy().tolist() == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
+    assert (
+        layer.predict(row).numpy().tolist() == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
+    )
 
 
 def test_of_equally_likely_ids_predict_takes_the_lowest():
@@ -172,7 +209,11 @@ def test_of_equally_likely_ids_predict_takes_the_lowest():
     for down, out in layer.tails:
         down.assign(tf.zeros_like(down))
         out.assign(tf.zeros_like(out))
-    assert layer.predict(row).numpy().tolist() == [1] == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
+    assert (
+        layer.predict(row).numpy().tolist()
+        == [1]
+        == layer.log_prob(row).numpy().argmax(axis=-1).tolist()
+    )
     layer = softmax(())
     layer.head.assign(tf.zeros_like(layer.head))
     assert layer.predict(row).numpy().tolist() == [0]
@@ -182,7 +223,9 @@ def test_predict_computes_each_tail_for_its_own_rows_alone():
     layer, rows = softmax((2, 11)), hidden(997)
     log_prob = layer.log_prob(rows).numpy()
     head = log_prob[:, :2].max(axis=-1)
-    first, second = (np.logaddexp.reduce(log_prob[:, low:high], axis=-1) for low, high in ((2, 11), (11, V)))
+    first, second = (
+        np.logaddexp.reduce(log_prob[:, low:high], axis=-1) for low, high in ((2, 11), (11, V))
+    )
     best = np.maximum(head, log_prob[:, :11].max(axis=-1))
     assert tail_rows(layer.predict, layer, rows) == [np.sum(first > head), np.sum(second > best)]
     assert 0 < np.sum(second > best) < np.sum(second > head) < 997
@@ -196,12 +239,16 @@ def test_nll_computes_each_tail_for_its_own_tokens_alone():
 
 
 def tail_rows(function, layer: AdaptiveSoftmax, rows: tf.Tensor) -> list[int]:
-    """How many rows of `rows` each tail works on: the products of its graph that give as many columns as the tail has ids."""
+    """How many rows of `rows` each tail works on: the products of its graph that give as many
+    columns as the tail has ids."""
     graph = tf.compat.v1.wrap_function(function, [tf.TensorSpec([None, D])])
     products = [op.outputs[0] for op in graph.graph.get_operations() if op.type == "MatMul"]
     of_tails = [[p for p in products if p.shape[-1] == out.shape[-1]] for _, out in layer.tails]
     assert all(len(found) == 1 for found in of_tails)
-    return [len(value) for value in graph.prune(graph.inputs[0], [found[0] for found in of_tails])(rows)]
+    return [
+        len(value)
+        for value in graph.prune(graph.inputs[0], [found[0] for found in of_tails])(rows)
+    ]
 
 
 def test_without_cutoffs_nll_is_plain_cross_entropy():
@@ -212,22 +259,41 @@ def test_without_cutoffs_nll_is_plain_cross_entropy():
     np.testing.assert_allclose(layer.nll(hidden(), targets()), expected, rtol=1e-5, atol=1e-5)
 
 
-CLUSTERS = {"head": (0, 7), "first tail": (7, 19), "second tail": (19, V), "all but the first tail": None}
+CLUSTERS = {
+    "head": (0, 7),
+    "first tail": (7, 19),
+    "second tail": (19, V),
+    "all but the first tail": None,
+}
 
 
 @pytest.mark.parametrize("present", CLUSTERS)
-def test_clusters_without_a_token_leave_value_and_gradients_finite_and_get_none_themselves(present):
+def test_clusters_without_a_token_leave_value_and_gradients_finite_and_get_none_themselves(
+    present,
+):
     layer = softmax((7, 19))
-    ids = tf.concat([targets(0, 7, 20), targets(19, V, 33)], 0) if CLUSTERS[present] is None else targets(*CLUSTERS[present])
+    ids = (
+        tf.concat([targets(0, 7, 20), targets(19, V, 33)], 0)
+        if CLUSTERS[present] is None
+        else targets(*CLUSTERS[present])
+    )
     x = hidden()
     with tf.GradientTape() as tape:
         tape.watch(x)
         nll = layer.nll(x, ids)
-    np.testing.assert_allclose(nll, naive.nll(x, ids, **parts(layer, (7, 19))), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        nll, naive.nll(x, ids, **parts(layer, (7, 19))), rtol=1e-4, atol=1e-5
+    )
     *of_weights, of_hidden = tape.gradient(nll, [*[weight.value for weight in layer.weights], x])
     assert all(np.isfinite(gradient).all() for gradient in (*of_weights, of_hidden))
-    reached = {weight.name for weight, gradient in zip(layer.weights, of_weights) if np.any(gradient)}
-    tails = [i for i, (low, high) in enumerate([(7, 19), (19, V)]) if np.any((ids >= low) & (ids < high))]
+    reached = {
+        weight.name for weight, gradient in zip(layer.weights, of_weights) if np.any(gradient)
+    }
+    tails = [
+        i
+        for i, (low, high) in enumerate([(7, 19), (19, V)])
+        if np.any((ids >= low) & (ids < high))
+    ]
     assert reached == {"head", *(f"tail_{i}{part}" for i in tails for part in ("", "_projection"))}
     assert np.abs(of_hidden).max(axis=-1).min() > 0
 
@@ -260,7 +326,11 @@ def test_tails_work_at_the_widths_that_were_asked_for(settings, widths):
     layer = softmax((5, 11, 19), **settings)
     assert [tuple(weight.shape) for weight in layer.weights] == [
         (D, 5 + 3),
-        *(shape for width, size in zip(widths, (6, 8, 10)) for shape in ((D, width), (width, size))),
+        *(
+            shape
+            for width, size in zip(widths, (6, 8, 10))
+            for shape in ((D, width), (width, size))
+        ),
     ]
     expected = naive.nll(hidden(), targets(), **parts(layer, (5, 11, 19)))
     np.testing.assert_allclose(layer.nll(hidden(), targets()), expected, rtol=1e-4, atol=1e-5)
@@ -268,7 +338,13 @@ def test_tails_work_at_the_widths_that_were_asked_for(settings, widths):
 
 @pytest.mark.parametrize("cutoffs", [(29,), (7, 30), (7, 4000)], ids=str)
 def test_cutoffs_outside_the_vocabulary_are_refused(cutoffs):
-    with pytest.raises(UsageError, match=rf"cutoffs must lie below the vocabulary size 29, but are \[{', '.join(map(str, cutoffs))}\]"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"cutoffs must lie below the vocabulary size 29, but are"
+            rf" \[{', '.join(map(str, cutoffs))}\]"
+        ),
+    ):
         softmax(cutoffs)
 
 
@@ -278,7 +354,10 @@ def test_cutoffs_outside_the_vocabulary_are_refused(cutoffs):
         ({"cutoffs": (0, 7)}, "cutoffs must be at least 1, but is 0"),
         ({"cutoffs": (7, 7)}, r"cutoffs must increase strictly, but are \[7, 7\]"),
         ({"cutoffs": (19, 7)}, r"cutoffs must increase strictly, but are \[19, 7\]"),
-        ({"cutoffs": (7, 19), "proj_dims": (3,)}, "proj_dims must give one width per tail cluster: 2 cutoffs, 1 widths"),
+        (
+            {"cutoffs": (7, 19), "proj_dims": (3,)},
+            "proj_dims must give one width per tail cluster: 2 cutoffs, 1 widths",
+        ),
     ],
     ids=str,
 )
@@ -311,7 +390,9 @@ def test_values_and_gradients_equal_those_of_pytorch_with_the_same_weights(name)
     for weight, gradient in zip(layer.weights, of_weights):
         expected = stored[f"gradient/{weight.name}"]
         if expected.size:
-            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5, err_msg=weight.name)
+            np.testing.assert_allclose(
+                gradient, expected, rtol=1e-4, atol=1e-5, err_msg=weight.name
+            )
         else:
             assert np.isfinite(gradient).all()  # PyTorch's tail has no weight
 
@@ -324,24 +405,33 @@ def test_every_stored_case_of_pytorch_is_compared_and_together_they_reach_every_
     assert any(case["div_value"] != int(case["div_value"]) for case in settings)
     for name in TORCH_CASES:
         stored, case = torch_case(name)
-        assert min(stored["predict"]) < case["cutoffs"][0] <= max(stored["predict"]), "the head decides here, a tail there"
+        assert min(stored["predict"]) < case["cutoffs"][0] <= max(stored["predict"]), (
+            "the head decides here, a tail there"
+        )
 
 
 def torch_case(name: str) -> tuple[dict[str, np.ndarray], dict]:
     """What PyTorch computed, and the settings of its layer."""
     with np.load(TORCH, allow_pickle=False) as file:
-        stored = {key.removeprefix(f"{name}/"): file[key] for key in file if key.startswith(f"{name}/")}
+        stored = {
+            key.removeprefix(f"{name}/"): file[key] for key in file if key.startswith(f"{name}/")
+        }
     return stored, json.loads(str(stored["settings"]))
 
 
 def torch_layer(stored: dict[str, np.ndarray], settings: dict) -> AdaptiveSoftmax:
-    """This project's layer with the same settings and weights. Zeros where PyTorch's tail has no width at all, and this one's is one wide."""
+    """This project's layer with the same settings and weights. Zeros where PyTorch's tail has no
+    width at all, and this one's is one wide."""
     cutoffs, width = tuple(settings["cutoffs"]), settings["in_features"]
-    config = ModelConfig(d_model=width, num_heads=1, cutoffs=cutoffs, proj_factor=settings["div_value"])
+    config = ModelConfig(
+        d_model=width, num_heads=1, cutoffs=cutoffs, proj_factor=settings["div_value"]
+    )
     layer = AdaptiveSoftmax(config, settings["n_classes"], Initial(1, 0.5))
     for weight in layer.weights:
         array = stored[weight.name]
-        assert array.size == 0 or array.shape == tuple(weight.shape), "the widths follow the same rule"
+        assert array.size == 0 or array.shape == tuple(weight.shape), (
+            "the widths follow the same rule"
+        )
         weight.assign(array if array.size else tf.zeros(weight.shape))
     return layer
 
@@ -370,23 +460,36 @@ def test_cross_entropy_and_its_gradient_equal_their_definition(scale):
     log_prob = exact - np.array([[np.logaddexp.reduce(row)] for row in exact])
     np.testing.assert_allclose(nll, -log_prob[np.arange(7), ids], rtol=1e-5, atol=1e-5)
     expected = (np.exp(log_prob) - np.eye(13)[ids]) * upstream.numpy()[:, None]
-    np.testing.assert_allclose(tape.gradient(nll, logits, upstream), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        tape.gradient(nll, logits, upstream), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 @each_cutoffs
 def test_bfloat16_stays_within_two_to_the_minus_sixth_of_the_largest_logit(cutoffs):
     layer, x = softmax(cutoffs, proj_dims=(8,) * len(cutoffs)), hidden(997, scale=3.0)
     ids = targets(count=997)
-    largest = max(float(tf.reduce_max(abs(logits))) for logits in (x @ layer.head, *[(x @ down) @ out for down, out in layer.tails]))
+    largest = max(
+        float(tf.reduce_max(abs(logits)))
+        for logits in (x @ layer.head, *[(x @ down) @ out for down, out in layer.tails])
+    )
     half = tf.cast(x, tf.bfloat16)
     nll, log_prob = layer.nll(half, ids), layer.log_prob(half)
-    assert (nll.dtype, log_prob.dtype, layer(half, ids).dtype) == (tf.float32, tf.float32, tf.float32)
+    assert (nll.dtype, log_prob.dtype, layer(half, ids).dtype) == (
+        tf.float32,
+        tf.float32,
+        tf.float32,
+    )
     np.testing.assert_array_equal(layer(half, ids), nll)
     for one, other in ((nll, layer.nll(x, ids)), (log_prob, layer.log_prob(x))):
         furthest = float(tf.reduce_max(abs(one - other)))
-        assert 2**-14 * largest < furthest < 2**-6 * largest, "products in bfloat16, and no worse than that"
+        assert 2**-14 * largest < furthest < 2**-6 * largest, (
+            "products in bfloat16, and no worse than that"
+        )
     np.testing.assert_allclose(tf.reduce_sum(tf.exp(log_prob), axis=-1), 1, atol=1e-5)
-    np.testing.assert_allclose(nll, -tf.gather(log_prob, ids, batch_dims=1), rtol=1e-5, atol=2**-6 * largest)
+    np.testing.assert_allclose(
+        nll, -tf.gather(log_prob, ids, batch_dims=1), rtol=1e-5, atol=2**-6 * largest
+    )
     likelihood = tf.gather(log_prob, layer.predict(half), batch_dims=1)
     assert float(tf.reduce_max(tf.reduce_max(log_prob, axis=-1) - likelihood)) < 2**-6 * largest
 
@@ -400,10 +503,13 @@ def test_gradients_of_bfloat16_hidden_states_arrive_as_float32_at_the_variables(
             tape.watch(x)
             nll = layer.nll(x, targets()) * tf.linspace(0.5, 1.0, N)
         of[kind] = tape.gradient(nll, [x, *[weight.value for weight in layer.weights]])
-        assert [gradient.dtype for gradient in of[kind]] == [kind] + [tf.float32] * len(layer.weights)
+        assert [gradient.dtype for gradient in of[kind]] == [kind] + [tf.float32] * len(
+            layer.weights
+        )
     for exact, rounded in zip(of[tf.float32], of[tf.bfloat16]):
         size = float(tf.norm(tf.cast(exact, tf.float32)))
-        assert float(tf.norm(tf.cast(rounded, tf.float32) - exact)) <= 0.05 * size  # 0.4 % a rounding; how many there are hangs on the processor
+        # 0.4 % a rounding; how many there are hangs on the processor
+        assert float(tf.norm(tf.cast(rounded, tf.float32) - exact)) <= 0.05 * size
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16], ids=lambda kind: kind.name)
@@ -415,11 +521,19 @@ def test_every_product_is_in_the_type_of_the_hidden_states_and_every_exponential
         with tf.GradientTape() as tape:
             tape.watch(x)
             nll = layer.nll(x, ids)
-        return tape.gradient(nll, [x, *[weight.value for weight in layer.weights]]), layer.log_prob(x), layer.predict(x)
+        return (
+            tape.gradient(nll, [x, *[weight.value for weight in layer.weights]]),
+            layer.log_prob(x),
+            layer.predict(x),
+        )
 
     operations = step.get_concrete_function(tf.cast(hidden(), kind)).graph.get_operations()
-    types = {name: [op.outputs[0].dtype for op in operations if op.type == name] for name in ("MatMul", "Exp", "LogSoftmax", "Sum")}
-    assert len(types["MatMul"]) == 5 * 5 and set(types["MatMul"]) == {kind}  # of nll, two of its gradient each, log_prob, predict
+    types = {
+        name: [op.outputs[0].dtype for op in operations if op.type == name]
+        for name in ("MatMul", "Exp", "LogSoftmax", "Sum")
+    }
+    # of nll, two of its gradient each, log_prob, predict
+    assert len(types["MatMul"]) == 5 * 5 and set(types["MatMul"]) == {kind}
     assert all(set(types[name]) == {tf.float32} for name in ("Exp", "LogSoftmax", "Sum"))
 
 
@@ -429,8 +543,12 @@ def test_no_row_at_all_gives_empty_results_and_gradients_of_nought(cutoffs, kind
     layer, x = softmax(cutoffs), tf.cast(hidden()[:0], kind)
     with tf.GradientTape() as tape:
         nll = layer.nll(x, targets()[:0])
-    assert nll.shape == (0,) and layer.log_prob(x).shape == (0, V) and layer.predict(x).shape == (0,)
-    for weight, gradient in zip(layer.weights, tape.gradient(nll, [weight.value for weight in layer.weights])):
+    assert (
+        nll.shape == (0,) and layer.log_prob(x).shape == (0, V) and layer.predict(x).shape == (0,)
+    )
+    for weight, gradient in zip(
+        layer.weights, tape.gradient(nll, [weight.value for weight in layer.weights])
+    ):
         np.testing.assert_array_equal(gradient, np.zeros(weight.shape))
 
 
@@ -443,7 +561,12 @@ def test_one_graph_serves_any_number_of_rows(cutoffs):
         traces.append(1)
         with tf.GradientTape() as tape:
             nll = layer.nll(x, ids)
-        return nll, tape.gradient(nll, [weight.value for weight in layer.weights]), layer.log_prob(x), layer.predict(x)
+        return (
+            nll,
+            tape.gradient(nll, [weight.value for weight in layer.weights]),
+            layer.log_prob(x),
+            layer.predict(x),
+        )
 
     for count in (N, 0, 1, 7):
         x, ids = hidden()[:count], targets()[:count]
@@ -456,7 +579,8 @@ def test_one_graph_serves_any_number_of_rows(cutoffs):
 
 
 def test_neither_nll_nor_its_gradient_holds_a_row_as_long_as_the_vocabulary():
-    """[N, V] is 1.1 GB for 1,024 rows of 267,735 ids. A tail's own rows are at most as long as the tail."""
+    """[N, V] is 1.1 GB for 1,024 rows of 267,735 ids. A tail's own rows are at most as long as the
+    tail."""
     layer = softmax((7, 19))
 
     @tf.function
@@ -468,7 +592,13 @@ def test_neither_nll_nor_its_gradient_holds_a_row_as_long_as_the_vocabulary():
     graph = step.get_concrete_function(hidden(), targets()).graph
     shapes = [output.shape for op in graph.get_operations() for output in op.outputs]
     sizes = {size for shape in shapes if shape.rank for size in shape}
-    assert {9, 12, 10} <= sizes and V not in sizes, "the head's, the first tail's and the second tail's logits, and no table of all ids"
+    assert {
+        9,
+        12,
+        10,
+    } <= sizes and V not in sizes, (
+        "the head's, the first tail's and the second tail's logits, and no table of all ids"
+    )
 
 
 @pytest.mark.parametrize("wrong", [-1, V, V + 100])

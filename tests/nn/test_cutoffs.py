@@ -1,4 +1,5 @@
-"""The cutoffs are the cheapest there are, whatever the counts and the cost; a fit gives back the model that made its timings."""
+"""The cutoffs are the cheapest there are, whatever the counts and the cost; a fit gives back the
+model that made its timings."""
 
 from __future__ import annotations
 
@@ -16,19 +17,27 @@ from par.search.flops import softmax_flops
 RNG_SEEDS = range(60)
 
 
-def clusters_of(width: int, floor: float, c: float, rate: float, per_id: float = 0.0, per_row: float = 0.0) -> cutoffs.Fit:
-    return cutoffs.Fit(width, floor, c, rate, per_id, per_row, timings=0, median_error=0.0, worst_error=0.0)
+def clusters_of(
+    width: int, floor: float, c: float, rate: float, per_id: float = 0.0, per_row: float = 0.0
+) -> cutoffs.Fit:
+    return cutoffs.Fit(
+        width, floor, c, rate, per_id, per_row, timings=0, median_error=0.0, worst_error=0.0
+    )
 
 
 def dyadic_device(rng: np.random.Generator, rows: int = 64) -> cutoffs.Cost:
-    """A device whose figures are few and multiples of 1/16, so that sums are exact and many cuts cost the same."""
+    """A device whose figures are few and multiples of 1/16, so that sums are exact and many cuts
+    cost the same."""
     heads = clusters_of(64, *rng.integers(0, 64, 2) / 16, rng.integers(0, 4) / 16)
-    tails = [clusters_of(4, *rng.integers(0, 32, 2) / 16, *rng.integers(0, 3, 3) / 16) for _ in range(6)]
+    tails = [
+        clusters_of(4, *rng.integers(0, 32, 2) / 16, *rng.integers(0, 3, 3) / 16) for _ in range(6)
+    ]
     return cutoffs.device([heads, *tails], rows)
 
 
 def dyadic_counts(rng: np.random.Generator) -> np.ndarray:
-    """Counts in any order with ties and zeros, whose sum is a power of two: their shares are exact."""
+    """Counts in any order with ties and zeros, whose sum is a power of two: their shares are
+    exact."""
     counts = rng.integers(0, rng.choice([2, 4, 40]), rng.integers(2, 11))
     counts[rng.integers(len(counts))] += 2 ** math.ceil(math.log2(counts.sum() + 1)) - counts.sum()
     return np.sort(counts)[::-1] if rng.random() < 0.3 else counts
@@ -42,7 +51,10 @@ def test_the_cutoffs_equal_brute_force_ties_and_zeros_included(kind, seed):
     cost = cutoffs.area if kind == "area" else dyadic_device(rng)
     for clusters in range(1, min(6, len(counts)) + 1):
         found = cutoffs.optimal(counts, clusters, cost)
-        assert (found.cutoffs, found.cost) == naive.optimal(counts.tolist(), clusters, cost), (counts, clusters)
+        assert (found.cutoffs, found.cost) == naive.optimal(counts.tolist(), clusters, cost), (
+            counts,
+            clusters,
+        )
 
 
 @pytest.mark.parametrize("seed", RNG_SEEDS)
@@ -53,15 +65,28 @@ def test_the_cost_equals_brute_force_for_any_probabilities_and_any_model(seed):
     for cost in (cutoffs.area, cutoffs.device(fits, 32)):
         for clusters in range(1, min(5, len(counts)) + 1):
             found = cutoffs.optimal(counts, clusters, cost)
-            assert found.clusters == clusters and sorted({0, *found.cutoffs, len(counts)}) == [0, *found.cutoffs, len(counts)]
-            assert found.cost == pytest.approx(naive.optimal(counts.tolist(), clusters, cost)[1], rel=1e-12)
-            assert found.cost == pytest.approx(naive.cost_of(counts.tolist(), found.cutoffs, cost), rel=1e-12)
+            assert found.clusters == clusters and sorted({0, *found.cutoffs, len(counts)}) == [
+                0,
+                *found.cutoffs,
+                len(counts),
+            ]
+            assert found.cost == pytest.approx(
+                naive.optimal(counts.tolist(), clusters, cost)[1], rel=1e-12
+            )
+            assert found.cost == pytest.approx(
+                naive.cost_of(counts.tolist(), found.cutoffs, cost), rel=1e-12
+            )
 
 
 def test_no_cut_is_the_plain_softmax_over_all_ids():
     assert cutoffs.optimal(np.ones(7), 1, cutoffs.area) == cutoffs.Cuts((), 7.0)
     plain = cutoffs.optimal(np.ones(7), 1, cutoffs.device([clusters_of(64, 0, 2.0, 3.0)], 5))
-    assert (plain.cutoffs, plain.cost, plain.clusters, plain.flags) == ((), 2.0 + 3.0 * 7 * 5, 1, "--cutoffs=none")
+    assert (plain.cutoffs, plain.cost, plain.clusters, plain.flags) == (
+        (),
+        2.0 + 3.0 * 7 * 5,
+        1,
+        "--cutoffs=none",
+    )
 
 
 def test_as_many_clusters_as_ids_hold_one_id_each():
@@ -71,13 +96,16 @@ def test_as_many_clusters_as_ids_hold_one_id_each():
 
 
 def test_equal_counts_are_cut_where_calculus_says():
-    """With V equal counts and two clusters the area is k + 1 + (V - k)^2 / V, least at k = V / 2: 3 V / 4 + 1."""
+    """With V equal counts and two clusters the area is k + 1 + (V - k)^2 / V, least at k = V / 2:
+    3 V / 4 + 1."""
     found = cutoffs.optimal(np.ones(1000), 2, cutoffs.area)
     assert found.cutoffs == (500,) and found.cost == pytest.approx(3 * 1000 / 4 + 1)
 
 
 def test_ids_without_counts_cost_nothing_in_a_tail():
-    assert cutoffs.optimal(np.array([8, 8, 0, 0, 0, 0]), 2, cutoffs.area) == cutoffs.Cuts((2,), 3.0)
+    assert cutoffs.optimal(np.array([8, 8, 0, 0, 0, 0]), 2, cutoffs.area) == cutoffs.Cuts(
+        (2,), 3.0
+    )
 
 
 def test_counts_are_cut_in_the_order_of_the_ids():
@@ -87,14 +115,23 @@ def test_counts_are_cut_in_the_order_of_the_ids():
 
 def test_a_floor_keeps_a_cluster_from_being_cut_for_nothing():
     """Every tail costs 10, however small it is: one more takes more time than it saves."""
-    counts, fits = np.array([90, 5, 3, 2]), [clusters_of(64, 0, 0, 1.0)] + [clusters_of(16, 10.0, 0, 0.01)] * 3
-    cuts = [cutoffs.optimal(counts, clusters, cutoffs.device(fits, 1)) for clusters in (1, 2, 3, 4)]
+    counts, fits = (
+        np.array([90, 5, 3, 2]),
+        [clusters_of(64, 0, 0, 1.0)] + [clusters_of(16, 10.0, 0, 0.01)] * 3,
+    )
+    cuts = [
+        cutoffs.optimal(counts, clusters, cutoffs.device(fits, 1)) for clusters in (1, 2, 3, 4)
+    ]
     assert [cut.cost for cut in cuts] == [4, 12, 23, 34]
     assert cutoffs.cheapest(cuts) == cuts[0] and cutoffs.cheapest(cuts[1:]) == cuts[1]
 
 
 def test_the_head_has_a_slot_for_each_tail_and_the_tails_have_their_own_figures():
-    fits = [clusters_of(64, 0, 1.0, 2.0), clusters_of(16, 0, 3.0, 0.5), clusters_of(4, 0, 4.0, 0.25, per_id=0.5, per_row=2.0)]
+    fits = [
+        clusters_of(64, 0, 1.0, 2.0),
+        clusters_of(16, 0, 3.0, 0.5),
+        clusters_of(4, 0, 4.0, 0.25, per_id=0.5, per_row=2.0),
+    ]
     cost = cutoffs.device(fits, rows=8)
     assert cost(0, 3, np.array([5]), np.array([0.5])) == 1.0 + 2.0 * (5 + 2) * 8
     assert cost(1, 3, np.array([5]), np.array([0.25])) == 3.0 + 0.5 * 5 * 2
@@ -106,7 +143,9 @@ def test_the_area_is_the_number_of_logits_that_the_layer_computes():
     counts, cuts = [9, 4, 0, 2, 1], (1, 3)
     model = ModelConfig(d_model=2, num_heads=1, cutoffs=cuts, proj_dims=(2, 2))
     projections = sum(counts[1:]) / sum(counts) * 2
-    assert naive.cost_of(counts, cuts, cutoffs.area) == pytest.approx(softmax_flops(model, 1, 1, counts) / 4 - projections)
+    assert naive.cost_of(counts, cuts, cutoffs.area) == pytest.approx(
+        softmax_flops(model, 1, 1, counts) / 4 - projections
+    )
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 5])
@@ -132,22 +171,40 @@ def test_prefix_shares_never_fall_and_hold_the_largest_and_smallest_numbers():
 
 @pytest.mark.parametrize(
     ("d_model", "proj_factor", "v", "most"),
-    [(128, 4, 99, 3), (127, 4, 99, 2), (512, 4, 99, 4), (4096, 4, 99, 5), (128, 1, 99, 5), (31, 4, 9, 1), (128, 4, 2, 2)],
+    [
+        (128, 4, 99, 3),
+        (127, 4, 99, 2),
+        (512, 4, 99, 4),
+        (4096, 4, 99, 5),
+        (128, 1, 99, 5),
+        (31, 4, 9, 1),
+        (128, 4, 2, 2),
+    ],
 )
-def test_no_more_clusters_are_tried_than_have_ids_and_a_width_of_eight(d_model, proj_factor, v, most):
+def test_no_more_clusters_are_tried_than_have_ids_and_a_width_of_eight(
+    d_model, proj_factor, v, most
+):
     assert cutoffs.most_clusters(d_model, proj_factor, v) == most
 
 
 @pytest.mark.parametrize("clusters", [0, 4, -1])
 def test_more_clusters_than_ids_are_refused(clusters):
-    with pytest.raises(UsageError, match=f"clusters must be from 1 to the number of ids, 3, but is {clusters}"):
+    with pytest.raises(
+        UsageError, match=f"clusters must be from 1 to the number of ids, 3, but is {clusters}"
+    ):
         cutoffs.optimal(np.ones(3), clusters, cutoffs.area)
 
 
-GRID = np.array([(k, b) for k in (10, 100, 1000, 10_000, 100_000) for b in (1, 5, 60, 700)], float).T
+GRID = np.array(
+    [(k, b) for k in (10, 100, 1000, 10_000, 100_000) for b in (1, 5, 60, 700)], float
+).T
 
 
-@pytest.mark.parametrize("model", [(0.5, 0.125, 2e-6, 3e-5, 4e-4), (1.0, 0.0, 1e-6, 0, 0), (0.25, 0.25, 5e-6, 0, 1e-3)], ids=str)
+@pytest.mark.parametrize(
+    "model",
+    [(0.5, 0.125, 2e-6, 3e-5, 4e-4), (1.0, 0.0, 1e-6, 0, 0), (0.25, 0.25, 5e-6, 0, 1e-3)],
+    ids=str,
+)
 def test_a_fit_gives_back_the_model_that_made_the_timings(model):
     true = clusters_of(32, *model)
     found = cutoffs.fit(32, *GRID, true(*GRID))
@@ -170,7 +227,12 @@ def test_what_was_taken_off_the_timings_makes_small_ones_count_less():
     true = clusters_of(32, 0.0, 0.0, 1e-5)
     times = true(*GRID)
     times[0] *= 10
-    assert cutoffs.fit(32, *GRID, times, beside=100.0).worst_error < 1e-4 < 0.1 < cutoffs.fit(32, *GRID, times).worst_error
+    assert (
+        cutoffs.fit(32, *GRID, times, beside=100.0).worst_error
+        < 1e-4
+        < 0.1
+        < cutoffs.fit(32, *GRID, times).worst_error
+    )
 
 
 def test_timings_of_nothing_make_a_model_of_nothing():
@@ -179,8 +241,16 @@ def test_timings_of_nothing_make_a_model_of_nothing():
 
 
 def test_the_printed_fit_names_its_figures_and_its_error():
-    shown = str(cutoffs.Fit(32, 0.5, 0.25, 5e-6, 0.0, 2e-3, timings=21, median_error=0.071, worst_error=0.234))
-    assert shown == "max(0.500, 0.250 + 5.00e-06 k B + 2.00e-03 B) ms; k0 B0 = 50,000; error 7% (median), 23% (worst) of 21 timings"
+    shown = str(
+        cutoffs.Fit(
+            32, 0.5, 0.25, 5e-6, 0.0, 2e-3, timings=21, median_error=0.071, worst_error=0.234
+        )
+    )
+    assert (
+        shown
+        == "max(0.500, 0.250 + 5.00e-06 k B + 2.00e-03 B) ms; k0 B0 = 50,000; error 7% (median),"
+        " 23% (worst) of 21 timings"
+    )
 
 
 def write(path, content):

@@ -1,4 +1,5 @@
-"""Dropout: the rate is met, the mean is kept, and a mask is a function of (seed, step, place) and of nothing else."""
+"""Dropout: the rate is met, the mean is kept, and a mask is a function of (seed, step, place) and
+of nothing else."""
 
 from __future__ import annotations
 
@@ -12,12 +13,15 @@ TRAINING = Phase(training=True, seed=3, step=tf.constant(5, tf.int64))
 MANY = [101, 31, 37]
 
 
-def mask(phase: Phase = TRAINING, place: int = 2, shape: list[int] = MANY, rate: float = 0.3) -> np.ndarray:
+def mask(
+    phase: Phase = TRAINING, place: int = 2, shape: list[int] = MANY, rate: float = 0.3
+) -> np.ndarray:
     return dropout(tf.ones(shape), rate, phase, place).numpy() > 0
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of entries that two masks of rate 0.3 have in common: 1 if they are the same, 0.58 if they are independent."""
+    """Share of entries that two masks of rate 0.3 have in common: 1 if they are the same, 0.58 if
+    they are independent."""
     return float((one == other).mean())
 
 
@@ -28,7 +32,9 @@ def test_the_rate_is_met_and_the_mean_is_kept(rate):
     kept = out != 0
     error = 5 * np.sqrt(rate * (1 - rate) / x.size)  # five standard deviations
     assert abs((1 - kept.mean()) - rate) < error + 1 / 65_536
-    np.testing.assert_allclose(out[kept], x[kept] / (1 - rate), rtol=2e-3 if rate == 0.99 else 1e-4)
+    np.testing.assert_allclose(
+        out[kept], x[kept] / (1 - rate), rtol=2e-3 if rate == 0.99 else 1e-4
+    )
     assert abs(out.mean() / x.mean() - 1) < 2 * error / (1 - rate) + 1e-3
 
 
@@ -52,7 +58,9 @@ def test_odd_even_and_empty_sizes_keep_their_shape(shape):
 def test_the_same_seed_step_and_place_give_the_same_mask():
     np.testing.assert_array_equal(mask(), mask())
     np.testing.assert_array_equal(mask(), mask(Phase(training=True, seed=3, step=5, tau=0.1)))
-    graph = tf.function(lambda step: dropout(tf.ones(MANY), 0.3, Phase(training=True, seed=3, step=step), 2))
+    graph = tf.function(
+        lambda step: dropout(tf.ones(MANY), 0.3, Phase(training=True, seed=3, step=step), 2)
+    )
     np.testing.assert_array_equal(mask(), graph(tf.constant(5, tf.int64)).numpy() > 0)
 
 

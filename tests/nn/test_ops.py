@@ -1,4 +1,5 @@
-"""Products and biases equal their formulas; their gradients equal those of automatic differentiation."""
+"""Products and biases equal their formulas; their gradients equal those of automatic
+differentiation."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ def draw(*shape: int, seed: int = 1) -> tf.Tensor:
 CASES = {
     "add_bias": (ops.add_bias, lambda x, bias: x + bias, (SHAPE, (WIDTH,))),
     "biased_relu": (ops.biased_relu, lambda x, bias: tf.maximum(x + bias, 0.0), (SHAPE, (WIDTH,))),
-    "linear": (ops.linear, lambda x, kernel: tf.einsum("btd,de->bte", x, kernel), (SHAPE, (WIDTH, 11))),
+    "linear": (
+        ops.linear,
+        lambda x, kernel: tf.einsum("btd,de->bte", x, kernel),
+        (SHAPE, (WIDTH, 11)),
+    ),
 }
 each_case = pytest.mark.parametrize(("mine", "plain", "shapes"), CASES.values(), ids=CASES)
 
@@ -59,5 +64,6 @@ def test_bfloat16_inputs_give_bfloat16_and_gradients_of_the_weights_in_float32(n
 
 
 def test_sums_of_bfloat16_are_made_in_float32():
-    x = tf.concat([tf.fill([1, 3], 512.0), tf.ones([300, 3])], axis=0)  # in bfloat16, 512 + 1 is 512
+    # in bfloat16, 512 + 1 is 512
+    x = tf.concat([tf.fill([1, 3], 512.0), tf.ones([300, 3])], axis=0)
     np.testing.assert_array_equal(ops.column_sums(tf.cast(x, tf.bfloat16)), [812] * 3)

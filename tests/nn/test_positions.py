@@ -1,4 +1,5 @@
-"""Where tokens stand to each other: codes belong to distances, the shift equals plain indexing, masks are what the drawings say."""
+"""Where tokens stand to each other: codes belong to distances, the shift equals plain indexing,
+masks are what the drawings say."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ each_visibility = pytest.mark.parametrize("visibility", ["causal", "bidirectiona
 
 
 @pytest.mark.parametrize(
-    ("visibility", "expected"), [("causal", [4, 3, 2, 1, 0]), ("bidirectional", [4, 3, 2, 1, 0, -1, -2])], ids=["causal", "bidirectional"]
+    ("visibility", "expected"),
+    [("causal", [4, 3, 2, 1, 0]), ("bidirectional", [4, 3, 2, 1, 0, -1, -2])],
+    ids=["causal", "bidirectional"],
 )
 def test_distances_run_from_the_oldest_key_to_the_newest(visibility, expected):
     assert positions.distances(3, 2, visibility).tolist() == expected
@@ -25,14 +28,18 @@ def test_distances_run_from_the_oldest_key_to_the_newest(visibility, expected):
 @each_shape
 def test_every_distance_of_a_visible_pair_occurs_once(seq_len, mem_len, visibility):
     pairs = {mem_len + i - j for i in range(seq_len) for j in range(mem_len + seq_len)}
-    assert positions.distances(seq_len, mem_len, visibility).tolist() == sorted((d for d in pairs if d >= 0 or visibility != "causal"), reverse=True)
+    assert positions.distances(seq_len, mem_len, visibility).tolist() == sorted(
+        (d for d in pairs if d >= 0 or visibility != "causal"), reverse=True
+    )
 
 
 @each_visibility
 @each_shape
 def test_relative_shift_equals_looking_each_distance_up(seq_len, mem_len, visibility):
     distances = positions.distances(seq_len, mem_len, visibility).tolist()
-    by_distance = np.random.default_rng(3).normal(size=[2, 3, seq_len, len(distances)]).astype(np.float32)
+    by_distance = (
+        np.random.default_rng(3).normal(size=[2, 3, seq_len, len(distances)]).astype(np.float32)
+    )
     shifted = positions.relative_shift(tf.constant(by_distance), mem_len + seq_len).numpy()
     assert shifted.shape == (2, 3, seq_len, mem_len + seq_len)
     for b, h in np.ndindex(2, 3):
@@ -59,15 +66,34 @@ def test_the_code_of_a_distance_is_the_same_for_every_memory_length():
 
 def test_distances_are_clamped_in_both_directions():
     assert positions.distances(3, 2, "causal", clamp_len=2).tolist() == [2, 2, 2, 1, 0]
-    assert positions.distances(3, 2, "bidirectional", clamp_len=1).tolist() == [1, 1, 1, 1, 0, -1, -1]
-    assert positions.distances(3, 2, "causal", clamp_len=4).tolist() == positions.distances(3, 2, "causal").tolist()
+    assert positions.distances(3, 2, "bidirectional", clamp_len=1).tolist() == [
+        1,
+        1,
+        1,
+        1,
+        0,
+        -1,
+        -1,
+    ]
+    assert (
+        positions.distances(3, 2, "causal", clamp_len=4).tolist()
+        == positions.distances(3, 2, "causal").tolist()
+    )
 
 
 def test_codes_are_sines_then_cosines_of_the_signed_distance():
     codes = positions.sinusoids(np.array([-3, 0, 1, 200]), 6)
     np.testing.assert_allclose(codes, [naive.code(d, 6) for d in (-3, 0, 1, 200)], atol=1e-6)
     assert codes.dtype == np.float32 and codes[1].tolist() == [0, 0, 0, 1, 1, 1]
-    assert np.abs(positions.sinusoids(np.arange(-50, 51), 22)[:50] - positions.sinusoids(np.arange(50, 0, -1), 22)).max(axis=-1).min() > 0.1
+    assert (
+        np.abs(
+            positions.sinusoids(np.arange(-50, 51), 22)[:50]
+            - positions.sinusoids(np.arange(50, 0, -1), 22)
+        )
+        .max(axis=-1)
+        .min()
+        > 0.1
+    )
 
 
 LITERAL = {
@@ -84,21 +110,38 @@ def drawn(rows: list[str]) -> np.ndarray:
 
 @pytest.mark.parametrize(("visibility", "same_length"), LITERAL, ids=str)
 def test_three_queries_with_two_memory_positions_see_what_is_drawn(visibility, same_length):
-    np.testing.assert_array_equal(positions.visible(3, 2, visibility, same_length), drawn(LITERAL[visibility, same_length]))
+    np.testing.assert_array_equal(
+        positions.visible(3, 2, visibility, same_length), drawn(LITERAL[visibility, same_length])
+    )
 
 
 def test_without_memory_a_band_is_the_token_itself_and_a_window_of_one_sees_all_its_memory():
-    np.testing.assert_array_equal(positions.visible(3, 0, "causal", same_length=True), np.eye(3, dtype=bool))
-    assert positions.visible(1, 5, "causal").all() and positions.visible(1, 5, "causal", same_length=True).all()
+    np.testing.assert_array_equal(
+        positions.visible(3, 0, "causal", same_length=True), np.eye(3, dtype=bool)
+    )
+    assert (
+        positions.visible(1, 5, "causal").all()
+        and positions.visible(1, 5, "causal", same_length=True).all()
+    )
 
 
 def test_memory_positions_that_hold_no_token_are_masked_row_by_row():
-    mask = positions.attention_mask(positions.visible(2, 3, "causal"), tf.constant([0, 1, 3])).numpy()
-    assert mask.shape == (3, 1, 2, 5) and mask.dtype == np.float32 and set(np.unique(mask)) == {0, np.float32(positions.MASKED)}
-    for row, expected in zip(mask[:, 0] == 0, (["...1.", "...11"], ["..11.", "..111"], ["1111.", "11111"])):
+    mask = positions.attention_mask(
+        positions.visible(2, 3, "causal"), tf.constant([0, 1, 3])
+    ).numpy()
+    assert (
+        mask.shape == (3, 1, 2, 5)
+        and mask.dtype == np.float32
+        and set(np.unique(mask)) == {0, np.float32(positions.MASKED)}
+    )
+    for row, expected in zip(
+        mask[:, 0] == 0, (["...1.", "...11"], ["..11.", "..111"], ["1111.", "11111"])
+    ):
         np.testing.assert_array_equal(row, drawn(expected))
 
 
 def test_another_visibility_is_refused():
-    with pytest.raises(ValueError, match="visibility must be causal or bidirectional, but is 'sideways'"):
+    with pytest.raises(
+        ValueError, match="visibility must be causal or bidirectional, but is 'sideways'"
+    ):
         positions.visible(3, 2, "sideways")

@@ -1,4 +1,5 @@
-"""A SuperNet that has decided is the fixed network; one that has not is a mixture whose logits learn."""
+"""A SuperNet that has decided is the fixed network; one that has not is a mixture whose logits
+learn."""
 
 from __future__ import annotations
 
@@ -24,13 +25,23 @@ GAP = 200.0  # between logits: exp(-GAP) is 0 in float32, whatever the noise
 SAMPLINGS = SearchConfig.choices("sampling")
 each_norm = pytest.mark.parametrize("norm", ["pre", "post"])
 each_sampling = pytest.mark.parametrize("sampling", SAMPLINGS)
-each_pair = pytest.mark.parametrize("kinds", ["".join(pair) for pair in itertools.product(KINDS, repeat=2)])
+each_pair = pytest.mark.parametrize(
+    "kinds", ["".join(pair) for pair in itertools.product(KINDS, repeat=2)]
+)
 
 
-def randomised(blocks: str, norm: str = "pre", sampling: str = "soft", prune_below: float = 0.0) -> Transformer:
+def randomised(
+    blocks: str, norm: str = "pre", sampling: str = "soft", prune_below: float = 0.0
+) -> Transformer:
     """A network whose every weight is drawn anew, so that no gain is 1 and no bias 0."""
     config = ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=0.3, norm=norm)
-    trunk = Transformer(Architecture(blocks), config, SearchConfig(sampling=sampling, paths=1, prune_below=prune_below), V, seed=1)
+    trunk = Transformer(
+        Architecture(blocks),
+        config,
+        SearchConfig(sampling=sampling, paths=1, prune_below=prune_below),
+        V,
+        seed=1,
+    )
     for number, weight in enumerate(trunk.weights):
         weight.assign(np.random.default_rng(number).normal(0, 0.4, weight.shape))
     return trunk
@@ -45,8 +56,14 @@ def pairs(fixed: Transformer, search: Transformer) -> list[tuple]:
     for mine, theirs in zip(fixed.blocks, search.blocks):
         for kind in mine.kinds:
             o = theirs.kinds.index(kind)
-            layers += [(mine.branches[0], theirs.branches[o]), (mine.norms[0], theirs.norms[0 if mine.pre else o])]
-    weights = [(fixed.embedding, search.embedding), *(pair for mine, theirs in layers for pair in zip(mine.weights, theirs.weights))]
+            layers += [
+                (mine.branches[0], theirs.branches[o]),
+                (mine.norms[0], theirs.norms[0 if mine.pre else o]),
+            ]
+    weights = [
+        (fixed.embedding, search.embedding),
+        *(pair for mine, theirs in layers for pair in zip(mine.weights, theirs.weights)),
+    ]
     assert len(weights) == len(fixed.weights)
     return weights
 
@@ -66,8 +83,12 @@ def decide(search: Transformer, kinds: str, gap: float = GAP) -> None:
 
 def inputs(trunk: Transformer) -> tuple[tf.Tensor, Memories]:
     draw = np.random.default_rng(6)
-    hidden = draw.normal(size=[1, B, M, D]) * np.ones([trunk.empty_memories(B).hidden.shape[0], 1, 1, 1])
-    return tf.constant(draw.integers(V, size=[B, T]), tf.int32), Memories(tf.constant(hidden, tf.float32), tf.constant([0, 2, 7]))
+    hidden = draw.normal(size=[1, B, M, D]) * np.ones(
+        [trunk.empty_memories(B).hidden.shape[0], 1, 1, 1]
+    )
+    return tf.constant(draw.integers(V, size=[B, T]), tf.int32), Memories(
+        tf.constant(hidden, tf.float32), tf.constant([0, 2, 7])
+    )
 
 
 def training(step: int = 5, tau: float = 1.0) -> Phase:
@@ -98,7 +119,9 @@ def test_supernet_at_one_hot_pi_equals_the_fixed_network(kinds, norm, sampling, 
     expected, expected_after = fixed(*inputs(fixed), phase=phase)
     np.testing.assert_allclose(hidden, expected, rtol=1e-4, atol=1e-5)
     attending = [index for index, kind in enumerate(kinds) if kind == "a"]
-    np.testing.assert_allclose(after.hidden.numpy()[attending], expected_after.hidden, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        after.hidden.numpy()[attending], expected_after.hidden, rtol=1e-4, atol=1e-5
+    )
     np.testing.assert_array_equal(after.valid, expected_after.valid)
 
 
@@ -116,26 +139,45 @@ def test_supernet_at_one_hot_pi_equals_the_fixed_network(kinds, norm, sampling, 
     ids=str,
 )
 def test_only_what_has_weight_is_computed(settings, phase, expected):
-    """A kind that is not needed has weight 0; logits of 30 and 20 leave no doubt which kind is drawn."""
-    needed = supernet.mixture(tf.constant([[30.0, 0.0, supernet.PRUNED], [0.0, 20.0, 0.0]]), SearchConfig(**settings), phase).needed
+    """A kind that is not needed has weight 0; logits of 30 and 20 leave no doubt which kind is
+    drawn."""
+    needed = supernet.mixture(
+        tf.constant([[30.0, 0.0, supernet.PRUNED], [0.0, 20.0, 0.0]]),
+        SearchConfig(**settings),
+        phase,
+    ).needed
     assert (None if needed is None else needed.numpy().astype(int).tolist()) == expected
 
 
 @each_norm
 @pytest.mark.parametrize("sampling", SAMPLINGS[1:])
-def test_in_training_the_chosen_branches_learn_as_in_the_fixed_network_and_the_others_not_at_all(norm, sampling):
+def test_in_training_the_chosen_branches_learn_as_in_the_fixed_network_and_the_others_not_at_all(
+    norm, sampling
+):
     search = network("sss", norm, sampling)
     decide(search, "dai")
-    fixed, of = fixed_network(search, "dai"), np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32)
+    fixed, of = (
+        fixed_network(search, "dai"),
+        np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32),
+    )
     gradients = []
     for trunk in (fixed, search):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(trunk(*inputs(trunk), phase=training())[0] * of)
-        of_weights = tape.gradient(loss, [weight.value for weight in trunk.weights], unconnected_gradients="zero")
-        gradients.append({id(weight): np.asarray(tf.convert_to_tensor(g)) for weight, g in zip(trunk.weights, of_weights)})
+        of_weights = tape.gradient(
+            loss, [weight.value for weight in trunk.weights], unconnected_gradients="zero"
+        )
+        gradients.append(
+            {
+                id(weight): np.asarray(tf.convert_to_tensor(g))
+                for weight, g in zip(trunk.weights, of_weights)
+            }
+        )
     shared = pairs(fixed, search)
     for mine, theirs in shared:
-        np.testing.assert_allclose(gradients[1].pop(id(theirs)), gradients[0][id(mine)], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            gradients[1].pop(id(theirs)), gradients[0][id(mine)], rtol=1e-3, atol=1e-4
+        )
     gradients[1].pop(id(search.alpha))
     assert len(gradients[1]) > 10 and not any(gradient.any() for gradient in gradients[1].values())
 
@@ -146,13 +188,17 @@ def test_evaluation_weights_are_the_softmax_of_the_logits_without_tau(sampling):
     expected = np.exp(alpha) / np.exp(alpha).sum(axis=-1, keepdims=True)
     for phase in (EVALUATION, Phase(tau=0.1, seed=5, step=7)):
         np.testing.assert_allclose(weights(alpha, sampling, phase), expected, rtol=1e-6)
-    np.testing.assert_array_equal(weights(alpha, sampling, EVALUATION_ARGMAX), [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(
+        weights(alpha, sampling, EVALUATION_ARGMAX), [[0, 0, 1], [0, 0, 1]]
+    )
 
 
 def test_training_weights_are_gumbel_softmax_samples_of_the_step():
     alpha = tf.constant([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]])
     noise = gumbel.gumbel_noise(training().seed_of(supernet.NOISE_PLACE), [2, 3])
-    soft, straight_through, single_path = (weights(alpha, sampling, training(tau=0.3)) for sampling in SAMPLINGS)
+    soft, straight_through, single_path = (
+        weights(alpha, sampling, training(tau=0.3)) for sampling in SAMPLINGS
+    )
     np.testing.assert_array_equal(soft, gumbel.relaxed_one_hot(alpha, noise, 0.3))
     np.testing.assert_array_equal(straight_through, gumbel.one_hot(soft))
     np.testing.assert_array_equal(single_path, gumbel.one_hot(soft))
@@ -171,65 +217,105 @@ def test_every_step_and_every_block_draws_its_own_sample_and_a_step_repeated_the
 def test_logits_are_weights_that_get_a_gradient(blocks, norm, sampling):
     trunk = network(blocks, norm, sampling)
     trunk.alpha.assign(tf.zeros_like(trunk.alpha))
-    assert trunk.logits == [trunk.alpha] and any(v is trunk.alpha for v in trunk.trainable_variables)
+    assert trunk.logits == [trunk.alpha] and any(
+        v is trunk.alpha for v in trunk.trainable_variables
+    )
     of = np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(trunk(*inputs(trunk), phase=training(tau=0.5))[0] * of)
     gradient = tape.gradient(loss, trunk.alpha.value).numpy()
     assert gradient.shape == (blocks.count("s"), 3) and np.isfinite(gradient).all()
-    adds_nothing = (trunk.sample(training(tau=0.5)).weights.numpy()[:, KINDS.index("i")] == 1) & (norm == "pre") & (sampling == "single_path")
+    adds_nothing = (
+        (trunk.sample(training(tau=0.5)).weights.numpy()[:, KINDS.index("i")] == 1)
+        & (norm == "pre")
+        & (sampling == "single_path")
+    )
     np.testing.assert_array_equal(np.abs(gradient).max(axis=-1) > 1e-3, ~adds_nothing)
     np.testing.assert_allclose(gradient.sum(axis=-1), 0, atol=1e-2 * np.abs(gradient).max())
 
 
 @each_norm
 @pytest.mark.parametrize("step", range(4))
-def test_the_logits_of_a_single_path_get_the_sampled_term_of_straight_throughs_gradient(step, norm):
+def test_the_logits_of_a_single_path_get_the_sampled_term_of_straight_throughs_gradient(
+    step, norm
+):
     search, phase = network("s", norm, "straight_through"), training(step, tau=0.7)
     search.alpha.assign([[0.3, -0.2, 0.1]])
     of = np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32)
-    block, memory, window = search.blocks[0], inputs(search)[1], search._window(T, M, "causal", EVALUATION, inputs(search)[1].valid)
+    block, memory, window = (
+        search.blocks[0],
+        inputs(search)[1],
+        search._window(T, M, "causal", EVALUATION, inputs(search)[1].valid),
+    )
 
     def by_weight(weight):  # the derivative of the loss by each kind's weight, at the sample
         with tf.GradientTape() as tape:
             tape.watch(weight)
-            loss = tf.reduce_sum(block(tf.constant(of), memory.hidden[0], window=window, mixture=Mixture(weight, None), phase=phase) * of)
+            loss = tf.reduce_sum(
+                block(
+                    tf.constant(of),
+                    memory.hidden[0],
+                    window=window,
+                    mixture=Mixture(weight, None),
+                    phase=phase,
+                )
+                * of
+            )
         return tape.gradient(loss, weight)
 
     def of_logits(sampling, needed):
         with tf.GradientTape() as tape:
-            (weight,) = supernet.mixture(tf.convert_to_tensor(search.alpha), SearchConfig(sampling=sampling, paths=1), phase).weights
+            (weight,) = supernet.mixture(
+                tf.convert_to_tensor(search.alpha), SearchConfig(sampling=sampling, paths=1), phase
+            ).weights
             mixture = Mixture(weight, weight > 0 if needed else None)
-            loss = tf.reduce_sum(block(tf.constant(of), memory.hidden[0], window=window, mixture=mixture, phase=phase) * of)
+            loss = tf.reduce_sum(
+                block(
+                    tf.constant(of), memory.hidden[0], window=window, mixture=mixture, phase=phase
+                )
+                * of
+            )
         return tape.gradient(loss, search.alpha.value, unconnected_gradients="zero")[0]
 
     with tf.GradientTape(persistent=True) as tape:
         soft = tf.unstack(weights(tf.convert_to_tensor(search.alpha), "soft", phase)[0])
     sample = gumbel.one_hot(tf.stack(soft))
-    terms = [slope * tape.gradient(weight, search.alpha.value)[0] for slope, weight in zip(by_weight(sample), soft)]
-    np.testing.assert_allclose(of_logits("straight_through", False), tf.add_n(terms), rtol=1e-3, atol=1e-4)
+    terms = [
+        slope * tape.gradient(weight, search.alpha.value)[0]
+        for slope, weight in zip(by_weight(sample), soft)
+    ]
+    np.testing.assert_allclose(
+        of_logits("straight_through", False), tf.add_n(terms), rtol=1e-3, atol=1e-4
+    )
     sampled = terms[int(tf.argmax(sample))]
     np.testing.assert_allclose(of_logits("single_path", True), sampled, rtol=1e-3, atol=1e-4)
-    identity_without_gradient = norm == "pre" and int(tf.argmax(sample)) == 2  # why the logits need more than one path
+    # why the logits need more than one path
+    identity_without_gradient = norm == "pre" and int(tf.argmax(sample)) == 2
     assert identity_without_gradient == (not np.abs(sampled).any())
 
 
 def test_a_further_path_of_a_step_is_a_sample_of_its_own():
     alpha = tf.zeros([400, 3])
-    first, second, again = (weights(alpha, "single_path", dataclasses.replace(training(), path=path)).numpy() for path in (0, 1, 1))
+    first, second, again = (
+        weights(alpha, "single_path", dataclasses.replace(training(), path=path)).numpy()
+        for path in (0, 1, 1)
+    )
     np.testing.assert_array_equal(second, again)
     assert 0.2 < (first * second).sum(axis=-1).mean() < 0.47  # 1 / 3, were they independent
 
 
 def test_a_kind_leaves_the_search_after_its_probability_has_stayed_below():
     search = SearchConfig(prune_below=0.1, prune_patience=3)
-    low, high = [2.0, 0.0, -1.0], [2.0, 0.0, 2.0]  # the third kind at 0.042 and at 0.47; the second at 0.11 and 0.06
+    # the third kind at 0.042 and at 0.47; the second at 0.11 and 0.06
+    low, high = [2.0, 0.0, -1.0], [2.0, 0.0, 2.0]
     below, counts, pruned = tf.zeros([1, 3], tf.int32), [], []
     for row in (low, low, high, low, low, low, low):
         alpha, below = supernet.prune(tf.constant([row]), below, search)
         counts.append(below.numpy()[0].tolist())
         pruned.append((alpha.numpy()[0] == supernet.PRUNED).tolist())
-        np.testing.assert_array_equal(alpha.numpy()[0][~np.array(pruned[-1])], np.array(row)[~np.array(pruned[-1])])
+        np.testing.assert_array_equal(
+            alpha.numpy()[0][~np.array(pruned[-1])], np.array(row)[~np.array(pruned[-1])]
+        )
     assert counts == [[0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 0, 1], [0, 0, 2], [0, 0, 3], [0, 0, 4]]
     assert pruned == [[False] * 3] * 5 + [[False, False, True]] * 2
 
@@ -247,7 +333,10 @@ def test_a_kind_that_is_out_stays_out_and_is_never_the_last(rest):
 @each_norm
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_a_pruned_supernet_is_the_supernet_of_the_kinds_that_are_left(norm, sampling):
-    whole, pruned = network("ss", norm, sampling), randomised("ss", norm, sampling, prune_below=0.01)
+    whole, pruned = (
+        network("ss", norm, sampling),
+        randomised("ss", norm, sampling, prune_below=0.01),
+    )
     for mine, theirs in zip(pruned.weights, whole.weights):
         mine.assign(theirs)
     whole.alpha.assign([[0.5, -GAP * 100, 0.2], [-GAP * 100, 0.1, 0.4]])
@@ -255,14 +344,23 @@ def test_a_pruned_supernet_is_the_supernet_of_the_kinds_that_are_left(norm, samp
     for variable in (*pruned.blocks[0].branch_d.weights, *pruned.blocks[1].branch_a.weights):
         variable.assign(np.full(variable.shape, np.nan))  # they are not computed
     for phase in (EVALUATION, training(), training(6, tau=0.2)):
-        np.testing.assert_allclose(pruned(*inputs(pruned), phase=phase)[0], whole(*inputs(whole), phase=phase)[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            pruned(*inputs(pruned), phase=phase)[0],
+            whole(*inputs(whole), phase=phase)[0],
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 @each_norm
 @pytest.mark.parametrize("blocks", ["", "a", "adi"])
 def test_a_fixed_network_has_no_logits(blocks, norm):
     trunk = network(blocks, norm)
-    assert trunk.alpha is None and trunk.logits == [] and "alpha" not in {weight.name for weight in trunk.weights}
+    assert (
+        trunk.alpha is None
+        and trunk.logits == []
+        and "alpha" not in {weight.name for weight in trunk.weights}
+    )
 
 
 @each_norm
@@ -270,7 +368,9 @@ def test_a_partial_search_mixes_its_stochastic_blocks_and_no_other(norm):
     search = network("sasd", norm)
     decide(search, "di")
     fixed = fixed_network(search, "daid")
-    np.testing.assert_allclose(search(*inputs(search))[0], fixed(*inputs(fixed))[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        search(*inputs(search))[0], fixed(*inputs(fixed))[0], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_undecided_logits_mix_all_kinds():

@@ -1,4 +1,5 @@
-"""The trunk: a text gives the same hidden states however it is cut into windows, and memories are read, not learnt through."""
+"""The trunk: a text gives the same hidden states however it is cut into windows, and memories are
+read, not learnt through."""
 
 from __future__ import annotations
 
@@ -45,8 +46,11 @@ def text(seq_len: int, seed: int = 6) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).integers(V, size=[B, seq_len]), tf.int32)
 
 
-def by_windows(trunk: Transformer, tokens: tf.Tensor, lengths: tuple[int, ...], mem_len: int, **how) -> tuple[np.ndarray, Memories]:
-    """Hidden states of a text that is cut into windows of these lengths, and the memories after the last."""
+def by_windows(
+    trunk: Transformer, tokens: tf.Tensor, lengths: tuple[int, ...], mem_len: int, **how
+) -> tuple[np.ndarray, Memories]:
+    """Hidden states of a text that is cut into windows of these lengths, and the memories after
+    the last."""
     memories, states = trunk.empty_memories(B, mem_len), []
     for window in tf.split(tokens, lengths, axis=1):
         hidden, memories = trunk(window, memories, **how)
@@ -60,7 +64,9 @@ def same(one: np.ndarray, other: np.ndarray) -> None:
 
 @each_norm
 @each_string
-@pytest.mark.parametrize(("lengths", "mem_len"), [((5, 3), 5), ((5, 3), 7), ((3, 5, 2), 8), ((3, 5, 2), 11)], ids=str)
+@pytest.mark.parametrize(
+    ("lengths", "mem_len"), [((5, 3), 5), ((5, 3), 7), ((3, 5, 2), 8), ((3, 5, 2), 11)], ids=str
+)
 def test_two_windows_with_memory_equal_one_long_window(blocks, norm, lengths, mem_len):
     trunk, tokens = network(blocks, norm), text(sum(lengths))
     hidden, after = by_windows(trunk, tokens, lengths, mem_len)
@@ -122,12 +128,17 @@ def test_every_row_has_a_memory_of_its_own_length():
 def test_only_blocks_that_can_attend_have_a_memory(blocks):
     trunk = network(blocks)
     empty = trunk.empty_memories(B)
-    assert empty.hidden.shape == (blocks.count("a") + blocks.count("s"), B, M, D) and not np.any(empty.hidden)
+    assert empty.hidden.shape == (blocks.count("a") + blocks.count("s"), B, M, D) and not np.any(
+        empty.hidden
+    )
     assert trunk.empty_memories(2, mem_len=0).hidden.shape[1:] == (2, 0, D)
     memories = empty
     for valid in (5, 7):
         _, memories = trunk(text(5), memories)
-        assert memories.hidden.shape == empty.hidden.shape and memories.valid.numpy().tolist() == [valid] * B
+        assert (
+            memories.hidden.shape == empty.hidden.shape
+            and memories.valid.numpy().tolist() == [valid] * B
+        )
 
 
 @each_norm
@@ -150,10 +161,17 @@ def test_no_gradient_goes_through_the_memories(blocks, norm):
     with tf.GradientTape() as tape:
         _, memories = trunk(past, trunk.empty_memories(B))
         hidden, _ = trunk(now, memories)
-        loss = tf.reduce_sum(hidden * np.random.default_rng(1).normal(size=hidden.shape).astype(np.float32))
-    gradient = np.abs(tf.convert_to_tensor(tape.gradient(loss, trunk.embedding.value))).max(axis=-1)
+        loss = tf.reduce_sum(
+            hidden * np.random.default_rng(1).normal(size=hidden.shape).astype(np.float32)
+        )
+    gradient = np.abs(tf.convert_to_tensor(tape.gradient(loss, trunk.embedding.value))).max(
+        axis=-1
+    )
     assert set(np.flatnonzero(gradient)) == set(now.numpy().ravel())
-    assert np.abs(trunk(now, trunk(past[:, ::-1], trunk.empty_memories(B))[1])[0] - hidden).max() > 1e-3, "the memories are read"
+    assert (
+        np.abs(trunk(now, trunk(past[:, ::-1], trunk.empty_memories(B))[1])[0] - hidden).max()
+        > 1e-3
+    ), "the memories are read"
 
 
 def test_a_later_token_changes_earlier_hidden_states_only_if_visibility_is_bidirectional():
@@ -162,7 +180,10 @@ def test_a_later_token_changes_earlier_hidden_states_only_if_visibility_is_bidir
     changed = tokens.copy()
     changed[:, 3] = (tokens[:, 3] + 1) % V
     for visibility, first in (("causal", 3), ("bidirectional", 0)):
-        one, other = (trunk(tf.constant(t), memories, visibility=visibility)[0].numpy() for t in (tokens, changed))
+        one, other = (
+            trunk(tf.constant(t), memories, visibility=visibility)[0].numpy()
+            for t in (tokens, changed)
+        )
         np.testing.assert_array_equal(one[:, :first], other[:, :first])
         assert np.abs(one - other)[:, first:].max(axis=-1).min() > 1e-4
 
@@ -170,12 +191,19 @@ def test_a_later_token_changes_earlier_hidden_states_only_if_visibility_is_bidir
 def test_the_order_of_the_past_matters():
     trunk, tokens = network("a"), text(5)
     swapped = tf.gather(tokens, [1, 0, 2, 3, 4], axis=1)
-    assert np.abs(trunk(tokens, trunk.empty_memories(B))[0] - trunk(swapped, trunk.empty_memories(B))[0])[:, 4].max() > 1e-3
+    assert (
+        np.abs(
+            trunk(tokens, trunk.empty_memories(B))[0] - trunk(swapped, trunk.empty_memories(B))[0]
+        )[:, 4].max()
+        > 1e-3
+    )
 
 
 def test_another_visibility_is_refused():
     trunk = network("a")
-    with pytest.raises(ValueError, match="visibility must be causal or bidirectional, but is 'sideways'"):
+    with pytest.raises(
+        ValueError, match="visibility must be causal or bidirectional, but is 'sideways'"
+    ):
         trunk(text(5), trunk.empty_memories(B), visibility="sideways")
 
 
@@ -199,13 +227,23 @@ def test_a_seed_decides_every_weight_and_no_global_seed_does(norm):
         np.testing.assert_array_equal(a, b)
         assert np.any(a != c) == random
     assert sum(drawn) == 1 + 2 * 6 + 2 * 2
-    assert len({w.ravel()[0] for w, random in zip(one, drawn) if random}) == sum(drawn), "two weights have the same initial values"
+    assert len({w.ravel()[0] for w, random in zip(one, drawn) if random}) == sum(drawn), (
+        "two weights have the same initial values"
+    )
 
 
 def test_initial_weights_have_the_configured_spread():
     for weight in fresh("asd", init_std=0.05).weights:
-        expected = {"gain": (1, 0), "inner_bias": (0, 0), "outer_bias": (0, 0), "bias": (0, 0), "alpha": (0, 0)}.get(weight.name, (0, 0.05))
-        assert (weight.numpy().mean(), weight.numpy().std()) == pytest.approx(expected, rel=0.35, abs=0.03 if expected[1] else 1e-7)
+        expected = {
+            "gain": (1, 0),
+            "inner_bias": (0, 0),
+            "outer_bias": (0, 0),
+            "bias": (0, 0),
+            "alpha": (0, 0),
+        }.get(weight.name, (0, 0.05))
+        assert (weight.numpy().mean(), weight.numpy().std()) == pytest.approx(
+            expected, rel=0.35, abs=0.03 if expected[1] else 1e-7
+        )
 
 
 def test_two_trunks_live_side_by_side_and_share_nothing():
@@ -226,13 +264,22 @@ def test_evaluation_repeats_to_the_last_bit_and_training_hangs_on_the_step_alone
     steps = [Phase(training=True, seed=3, step=tf.constant(step, tf.int64)) for step in (5, 5, 6)]
     np.testing.assert_array_equal(run(Phase()), run(Phase(seed=9, step=4, tau=0.1)))
     np.testing.assert_array_equal(run(steps[0]), run(steps[1]))
-    assert np.abs(run(steps[0]) - run(steps[2])).max() > 0.1 and np.abs(run(steps[0]) - run(Phase())).max() > 0.1
+    assert (
+        np.abs(run(steps[0]) - run(steps[2])).max() > 0.1
+        and np.abs(run(steps[0]) - run(Phase())).max() > 0.1
+    )
 
 
 def test_the_embedding_is_dropped_out_anew_at_every_step():
     trunk, tokens = network("", "post", dropout_rate=0.5), text(11)
-    embedded, memories = (tf.gather(trunk.embedding, tokens) * D**0.5).numpy(), trunk.empty_memories(B)
-    out = [trunk(tokens, memories, phase=Phase(training=True, seed=3, step=step))[0].numpy() for step in (5, 6)]
+    embedded, memories = (
+        (tf.gather(trunk.embedding, tokens) * D**0.5).numpy(),
+        trunk.empty_memories(B),
+    )
+    out = [
+        trunk(tokens, memories, phase=Phase(training=True, seed=3, step=step))[0].numpy()
+        for step in (5, 6)
+    ]
     for dropped in out:
         kept = dropped != 0
         assert abs(kept.mean() - 0.5) < 0.1
@@ -259,10 +306,16 @@ def test_every_place_of_dropout_has_a_mask_of_its_own():
 def test_a_clamped_distance_counts_as_the_largest_that_is_told_apart():
     trunk, tokens = network("ada"), text(6)
     memories = Memories(tf.random.stateless_normal([2, B, M, D], [4, 5]), tf.fill([B], M))
-    hidden = {clamp_len: trunk(tokens, memories, phase=Phase(clamp_len=clamp_len))[0] for clamp_len in (None, 6 + M - 1, 6 + M, 4, 0)}
+    hidden = {
+        clamp_len: trunk(tokens, memories, phase=Phase(clamp_len=clamp_len))[0]
+        for clamp_len in (None, 6 + M - 1, 6 + M, 4, 0)
+    }
     same(hidden[None], hidden[6 + M - 1])
     same(hidden[None], hidden[6 + M])
-    assert np.abs(hidden[None] - hidden[4]).max() > 1e-2 and np.abs(hidden[0] - hidden[4]).max() > 1e-2
+    assert (
+        np.abs(hidden[None] - hidden[4]).max() > 1e-2
+        and np.abs(hidden[0] - hidden[4]).max() > 1e-2
+    )
 
 
 @each_norm
@@ -276,7 +329,9 @@ def test_the_attention_of_a_block_is_that_of_its_inputs_by_the_naive_twin(blocks
         attention, of_block = trunk.blocks[block].parts("a")
         read = of_block if norm == "pre" else lambda x: x
         weights = {weight.name: weight.numpy() for weight in attention.weights}
-        expected = naive.attention_probabilities(read(after.hidden[order]).numpy(), read(before.hidden[order]).numpy(), weights)
+        expected = naive.attention_probabilities(
+            read(after.hidden[order]).numpy(), read(before.hidden[order]).numpy(), weights
+        )
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
         for one, other in zip(memories, after):
             np.testing.assert_array_equal(one, other)

@@ -1,4 +1,5 @@
-"""The picture of attention: every probability in its place, tokens beside it as they are, the memory apart from the window."""
+"""The picture of attention: every probability in its place, tokens beside it as they are, the
+memory apart from the window."""
 
 from __future__ import annotations
 
@@ -34,13 +35,17 @@ def test_every_head_has_a_map_whose_cells_are_its_probabilities_and_what_is_not_
         (cells,) = axes[f"head-{head + 1}"].collections
         found = np.ma.asarray(cells.get_array()).reshape(T, M + T)
         np.testing.assert_array_equal(np.ma.getmaskarray(found), p[head] == 0)
-        np.testing.assert_array_equal(found.compressed(), heat_map.cell_index(np.sqrt(p[head][p[head] > 0])))
+        np.testing.assert_array_equal(
+            found.compressed(), heat_map.cell_index(np.sqrt(p[head][p[head] > 0]))
+        )
 
 
 def test_tokens_stand_beside_their_rows_and_columns_and_the_memory_is_divided_from_the_window():
     _, axes = drawn(probabilities(1), KEYS)
     one = axes["head-1"]
-    assert [label.get_text() for label in one.get_xticklabels()] == KEYS and [label.get_text() for label in one.get_yticklabels()] == KEYS[M:]
+    assert [label.get_text() for label in one.get_xticklabels()] == KEYS and [
+        label.get_text() for label in one.get_yticklabels()
+    ] == KEYS[M:]
     (line,) = one.lines
     assert set(line.get_xdata()) == {M} and one.yaxis_inverted()
     _, axes = drawn(probabilities(1, mem_len=0), KEYS[M:])
@@ -56,16 +61,23 @@ def test_one_head_alone_can_be_drawn_and_another_is_refused():
             attention_plot.attention_figure(p, KEYS, head=wrong)
 
 
-@pytest.mark.parametrize(("heads", "seq_len", "mem_len"), [(1, 1, 0), (4, 12, 20), (4, 32, 32), (2, 1, 60)])
+@pytest.mark.parametrize(
+    ("heads", "seq_len", "mem_len"), [(1, 1, 0), (4, 12, 20), (4, 32, 32), (2, 1, 60)]
+)
 def test_nothing_is_cut_off_and_no_map_covers_another(heads, seq_len, mem_len):
     keys = ["▁extraordinarily"] * (mem_len + seq_len)
     figure, axes = drawn(probabilities(heads, seq_len, mem_len), keys, title="addaad, block 1")
     boxes = [own.get_tightbbox() for own in axes.values()]
     for box in boxes:
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, (box, figure.bbox)
+        assert (
+            box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+        ), (box, figure.bbox)
     for i, one in enumerate(boxes):
         for other in boxes[:i]:
-            assert min(one.x1, other.x1) <= max(one.x0, other.x0) + 1 or min(one.y1, other.y1) <= max(one.y0, other.y0) + 1
+            assert (
+                min(one.x1, other.x1) <= max(one.x0, other.x0) + 1
+                or min(one.y1, other.y1) <= max(one.y0, other.y0) + 1
+            )
 
 
 def test_tokens_that_look_like_mathematics_or_have_no_sign_are_shown_as_text():

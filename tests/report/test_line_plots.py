@@ -19,15 +19,29 @@ from recorded_run import make_run
 
 
 def test_curves_draw_both_evaluations_and_tau_only_for_a_search(tmp_path):
-    line_plots.curves(tmp_path / "search.png", history.read_run(make_run(tmp_path / "search", "ss")))
+    line_plots.curves(
+        tmp_path / "search.png", history.read_run(make_run(tmp_path / "search", "ss"))
+    )
     line_plots.curves(tmp_path / "fixed.png", history.read_run(make_run(tmp_path / "fixed", "ad")))
-    assert min(colour_share(tmp_path / "search.png", colour) for colour in ("#0072b2", "#d55e00")) > 1e-4
-    assert colour_share(tmp_path / "fixed.png", "#0072b2") > 1e-4 and colour_share(tmp_path / "fixed.png", "#d55e00") == 0
-    with Image.open(tmp_path / "search.png") as search, Image.open(tmp_path / "fixed.png") as fixed:
+    assert (
+        min(colour_share(tmp_path / "search.png", colour) for colour in ("#0072b2", "#d55e00"))
+        > 1e-4
+    )
+    assert (
+        colour_share(tmp_path / "fixed.png", "#0072b2") > 1e-4
+        and colour_share(tmp_path / "fixed.png", "#d55e00") == 0
+    )
+    with (
+        Image.open(tmp_path / "search.png") as search,
+        Image.open(tmp_path / "fixed.png") as fixed,
+    ):
         assert search.height > fixed.height
 
 
-@pytest.mark.parametrize(("values", "top"), [([0.98, 0.97, 0.96], 1.029), ([4.0, 1.0], 4.2), ([3.0], 3.15), ([0.0, 0.0], 1.0)])
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [([0.98, 0.97, 0.96], 1.029), ([4.0, 1.0], 4.2), ([3.0], 3.15), ([0.0, 0.0], 1.0)],
+)
 def test_an_axis_from_zero_has_room_above_values_that_hardly_differ_too(values, top):
     axes = Figure().subplots()
     axes.plot(range(len(values)), values, marker=".")
@@ -35,24 +49,39 @@ def test_an_axis_from_zero_has_room_above_values_that_hardly_differ_too(values, 
     assert axes.get_ylim() == pytest.approx((0, top))
 
 
-def test_how_undecided_a_search_was_falls_to_the_axis_where_it_decided_and_latencies_need_costs(tmp_path):
+def test_how_undecided_a_search_was_falls_to_the_axis_where_it_decided_and_latencies_need_costs(
+    tmp_path,
+):
     pi = [[[1 / 3] * 3] * 2, [[0.5, 0.4, 0.1]] * 2, [[1.0, 0.0, 0.0]] * 2]
     run = history.read_run(make_run(tmp_path / "run", "ss", pi))
     line_plots.decision(tmp_path / "alone.png", run, None)
     line_plots.decision(tmp_path / "both.png", run, Costs(2.0, 1.0, 0.0, 4.0))
-    assert min(colour_share(tmp_path / "both.png", colour) for colour in ("#0072b2", "#d55e00")) > 1e-3
-    assert max(colour_share(tmp_path / "alone.png", colour) for colour in ("#0072b2", "#d55e00")) == 0
+    assert (
+        min(colour_share(tmp_path / "both.png", colour) for colour in ("#0072b2", "#d55e00"))
+        > 1e-3
+    )
+    assert (
+        max(colour_share(tmp_path / "alone.png", colour) for colour in ("#0072b2", "#d55e00")) == 0
+    )
     picture = np.asarray(Image.open(tmp_path / "alone.png").convert("L"))[:, 120:-20] < 60
-    heights = [np.flatnonzero(picture[:, column]).min() for column in (picture.shape[1] // 2, picture.shape[1] - 60)]
+    heights = [
+        np.flatnonzero(picture[:, column]).min()
+        for column in (picture.shape[1] // 2, picture.shape[1] - 60)
+    ]
     assert heights[0] < heights[1]  # the line falls
 
 
 def columns_of(path: Path, colour: str) -> list[int]:
-    """Where the vertical lines of a colour are: columns of which it fills a quarter, neighbours as one."""
+    """Where the vertical lines of a colour are: columns of which it fills a quarter, neighbours as
+    one."""
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     near = np.abs(picture - [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=2) < 60
     columns = np.flatnonzero(near.mean(axis=0) > 0.25)
-    return [int(group.mean()) for group in np.split(columns, np.flatnonzero(np.diff(columns) > 2) + 1) if len(group)]
+    return [
+        int(group.mean())
+        for group in np.split(columns, np.flatnonzero(np.diff(columns) > 2) + 1)
+        if len(group)
+    ]
 
 
 def test_the_cutoffs_are_lines_at_their_places_on_the_logarithmic_axis(tmp_path):
@@ -63,24 +92,45 @@ def test_the_cutoffs_are_lines_at_their_places_on_the_logarithmic_axis(tmp_path)
     line_plots.cutoffs(tmp_path / "b.png", counts, (99,))
     assert columns_of(tmp_path / "b.png", COLOURS["a"]) == pytest.approx([lines[1]], abs=8)
     line_plots.cutoffs(tmp_path / "c.png", counts, ())
-    assert columns_of(tmp_path / "c.png", COLOURS["a"]) == [] and colour_share(tmp_path / "c.png", COLOURS["d"]) > 0.001
+    assert (
+        columns_of(tmp_path / "c.png", COLOURS["a"]) == []
+        and colour_share(tmp_path / "c.png", COLOURS["d"]) > 0.001
+    )
 
 
-@pytest.mark.parametrize("counts", [[1, 0], [0.0, 1e-300], [5e300] * 4, np.arange(300_000)], ids=lambda counts: str(counts)[:12])
+@pytest.mark.parametrize(
+    "counts",
+    [[1, 0], [0.0, 1e-300], [5e300] * 4, np.arange(300_000)],
+    ids=lambda counts: str(counts)[:12],
+)
 def test_odd_counts_are_drawn_without_a_warning(counts, tmp_path):
     line_plots.cutoffs(tmp_path / "x.png", np.array(counts), (1,))
     assert columns_of(tmp_path / "x.png", COLOURS["a"])
 
 
 def test_a_growth_plot_has_a_panel_for_each_measure_and_a_mark_for_each_shape(tmp_path):
-    sweep = cost_fit.star({name: [size, 2 * size, 4 * size] for size, name in enumerate(cost_fit.LETTERS.values(), 3)})
-    fits = {"milliseconds": cost_fit.fit([cost_fit.time_terms(shape) for shape in sweep], [10.0 + i for i in range(len(sweep))])}
-    fits["megabytes"] = cost_fit.fit([cost_fit.memory_terms(shape, 2, 50) for shape in sweep], [900.0 + i * i for i in range(len(sweep))])
+    sweep = cost_fit.star(
+        {
+            name: [size, 2 * size, 4 * size]
+            for size, name in enumerate(cost_fit.LETTERS.values(), 3)
+        }
+    )
+    fits = {
+        "milliseconds": cost_fit.fit(
+            [cost_fit.time_terms(shape) for shape in sweep], [10.0 + i for i in range(len(sweep))]
+        )
+    }
+    fits["megabytes"] = cost_fit.fit(
+        [cost_fit.memory_terms(shape, 2, 50) for shape in sweep],
+        [900.0 + i * i for i in range(len(sweep))],
+    )
     pixels = {}
     for names in (("milliseconds",), ("milliseconds", "megabytes")):
         measured = {name: [30.0 * 1.2**i for i in range(len(sweep))] for name in names}
         path = tmp_path / f"{len(names)}.png"
-        line_plots.growth(path, list(sweep.values()), measured, {name: fits[name] for name in names})
+        line_plots.growth(
+            path, list(sweep.values()), measured, {name: fits[name] for name in names}
+        )
         with Image.open(path) as image:
             pixels[len(names)] = np.asarray(image.convert("RGB")).reshape(-1, 3)
             assert image.height == 468 and image.width == 468 * len(names)

@@ -1,4 +1,5 @@
-"""The pictures of pi, opened again: frames are rows, seconds are seconds, and the pixels say what pi says."""
+"""The pictures of pi, opened again: frames are rows, seconds are seconds, and the pixels say what
+pi says."""
 
 from __future__ import annotations
 
@@ -44,13 +45,24 @@ def layout(*blocks: str) -> HeatMap:
 
 
 def cells(picture: np.ndarray, *blocks: str, of: int = 0) -> np.ndarray:
-    """The inside of every cell of one map of several: [O, L, height, width], found by the layout that HeatMap states."""
+    """The inside of every cell of one map of several: [O, L, height, width], found by the layout
+    that HeatMap states."""
     drawn, count = layout(*blocks), len(blocks[of])
     scale = picture.shape[1] // drawn.size[0]
-    (x0, y0), (x1, y1) = (np.array(drawn.panels[of].axes.get_window_extent().get_points()) * scale).round().astype(int)
+    (x0, y0), (x1, y1) = (
+        (np.array(drawn.panels[of].axes.get_window_extent().get_points()) * scale)
+        .round()
+        .astype(int)
+    )
     top, width, height, rim = picture.shape[0] - y1, (x1 - x0) // count, (y1 - y0) // 3, 4 * scale
     inside = [
-        [picture[top + o * height + rim : top + (o + 1) * height - rim, x0 + b * width + rim : x0 + (b + 1) * width - rim] for b in range(count)]
+        [
+            picture[
+                top + o * height + rim : top + (o + 1) * height - rim,
+                x0 + b * width + rim : x0 + (b + 1) * width - rim,
+            ]
+            for b in range(count)
+        ]
         for o in range(3)
     ]
     return np.array(inside)
@@ -58,7 +70,14 @@ def cells(picture: np.ndarray, *blocks: str, of: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("blocks", "rows", "seconds", "expected"),
-    [("s", 1, 10, 1), ("s", 2, 10, 2), ("ssssss", 30, 10, 30), ("asssd", 7, 3.3, 7), ("s" * 32, 12, 10, 12), ("s", 70, 0.5, 25)],
+    [
+        ("s", 1, 10, 1),
+        ("s", 2, 10, 2),
+        ("ssssss", 30, 10, 30),
+        ("asssd", 7, 3.3, 7),
+        ("s" * 32, 12, 10, 12),
+        ("s", 70, 0.5, 25),
+    ],
 )
 def test_a_frame_is_a_row_and_the_gif_lasts_its_seconds(blocks, rows, seconds, expected, tmp_path):
     run = history.read_run(make_run(tmp_path / "run", blocks, count=rows))
@@ -86,7 +105,9 @@ def test_darker_is_more_probable_in_every_frame(blocks, tmp_path):
     pi = drifting_pi(blocks, 3)
     run = history.read_run(make_run(tmp_path / "run", blocks, pi))
     pi_plots.pi_gif(tmp_path / "pi.gif", [run])
-    background = [np.median(cells(picture, blocks), axis=(2, 3)).T for picture in frames(tmp_path / "pi.gif")]
+    background = [
+        np.median(cells(picture, blocks), axis=(2, 3)).T for picture in frames(tmp_path / "pi.gif")
+    ]
     p, light = pi.reshape(-1), np.array(background).reshape(-1)
     order = np.argsort(p)
     assert (np.diff(light[order]) <= 3).all(), "a clearly likelier cell is lighter"
@@ -101,14 +122,22 @@ def test_the_number_stands_in_the_likeliest_cell_alone(tmp_path):
     for row, picture in zip(pi, frames(tmp_path / "pi.gif"), strict=True):
         inside = cells(picture, "ssssss")
         written = (inside.max(axis=(2, 3)) - inside.min(axis=(2, 3)) > 60).T
-        assert (written.sum(axis=1) == 1).all() and (written.argmax(axis=1) == row.argmax(axis=1)).all()
+        assert (written.sum(axis=1) == 1).all() and (
+            written.argmax(axis=1) == row.argmax(axis=1)
+        ).all()
 
 
 def test_a_tie_is_written_where_derive_decides_it(tmp_path):
-    run = history.read_run(make_run(tmp_path / "run", "sss", [[[0.4, 0.4, 0.2], [1 / 3] * 3, [0.4, 0.2, 0.4]]]))
+    run = history.read_run(
+        make_run(tmp_path / "run", "sss", [[[0.4, 0.4, 0.2], [1 / 3] * 3, [0.4, 0.2, 0.4]]])
+    )
     pi_plots.pi_gif(tmp_path / "pi.gif", [run])
     inside = cells(frames(tmp_path / "pi.gif")[0], "sss")
-    assert (inside.max(axis=(2, 3)) - inside.min(axis=(2, 3)) > 60).T.tolist() == [[False, True, False], [False, False, True], [False, False, True]]
+    assert (inside.max(axis=(2, 3)) - inside.min(axis=(2, 3)) > 60).T.tolist() == [
+        [False, True, False],
+        [False, False, True],
+        [False, False, True],
+    ]
     assert derive.argmax(run.pi()[0]) == "dii"
 
 
@@ -121,7 +150,9 @@ def test_every_frame_is_opaque(tmp_path):
             assert image.convert("RGBA").getextrema()[3] == (255, 255)
 
 
-@pytest.mark.parametrize(("rows", "seconds"), [(1, 10), (3, 10), (101, 10), (500, 10), (7, 0.5), (25, 0.5), (5, 0.1)])
+@pytest.mark.parametrize(
+    ("rows", "seconds"), [(1, 10), (3, 10), (101, 10), (500, 10), (7, 0.5), (25, 0.5), (5, 0.1)]
+)
 def test_frame_times_add_up_whatever_the_number(rows, seconds):
     times = pi_plots.frame_times(rows, seconds)
     assert len(times) == rows and sum(times) == round(100 * seconds) + 200 and min(times) >= 2
@@ -138,7 +169,13 @@ def test_too_many_rows_are_thinned_evenly_with_both_ends():
     ):
         chosen = pi_plots.frame_rows(rows, seconds, pixels)
         gaps = np.diff(chosen)
-        assert len(chosen) == most and chosen[0] == 0 and chosen[-1] == rows - 1 and gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
+        assert (
+            len(chosen) == most
+            and chosen[0] == 0
+            and chosen[-1] == rows - 1
+            and gaps.min() >= 1
+            and gaps.max() - gaps.min() <= 1
+        )
 
 
 @pytest.mark.slow  # a hundred frames, 3 s
@@ -146,7 +183,10 @@ def test_the_gif_of_a_hundred_rows_is_small_and_twice_as_wide_as_a_readme_shows_
     run = history.read_run(make_run(tmp_path / "run", "ssssss", count=100))
     pi_plots.pi_gif(tmp_path / "pi.gif", [run])
     with Image.open(tmp_path / "pi.gif") as image:
-        assert image.size == tuple(2 * pixels for pixels in HeatMap(["ssssss"]).size) and 600 <= image.width / 2 <= 900
+        assert (
+            image.size == tuple(2 * pixels for pixels in HeatMap(["ssssss"]).size)
+            and 600 <= image.width / 2 <= 900
+        )
     assert (tmp_path / "pi.gif").stat().st_size < 1_000_000
 
 
@@ -157,7 +197,9 @@ def test_a_gif_too_large_loses_frames_evenly_but_not_its_ends(tmp_path, monkeypa
     monkeypatch.setattr(pi_plots, "MAX_BYTES", (tmp_path / "whole.gif").stat().st_size // 3)
     count = pi_plots.pi_gif(tmp_path / "pi.gif", [run])
     whole, fewer = frames(tmp_path / "whole.gif"), frames(tmp_path / "pi.gif")
-    assert 2 < count == len(fewer) < 20 and (tmp_path / "pi.gif").stat().st_size <= pi_plots.MAX_BYTES
+    assert (
+        2 < count == len(fewer) < 20 and (tmp_path / "pi.gif").stat().st_size <= pi_plots.MAX_BYTES
+    )
     assert (fewer[0] == whole[0]).all() and (fewer[-1] == whole[-1]).all()
     monkeypatch.setattr(pi_plots, "MAX_BYTES", 10)
     assert pi_plots.pi_gif(tmp_path / "pi.gif", [run]) == 2
@@ -172,11 +214,15 @@ def test_the_last_state_is_the_gifs_last_frame(tmp_path):
 
 @pytest.mark.parametrize(("blocks", "rows"), [("s", 1), ("ssssss", 50), ("s" * 12, 3)])
 def test_pi_over_time_draws_a_line_of_each_kind(blocks, rows, tmp_path):
-    pi_plots.pi_over_time(tmp_path / "a.png", history.read_run(make_run(tmp_path / "run", blocks, count=rows)))
+    pi_plots.pi_over_time(
+        tmp_path / "a.png", history.read_run(make_run(tmp_path / "run", blocks, count=rows))
+    )
     assert all(colour_share(tmp_path / "a.png", colour) > 2e-4 for colour in COLOURS.values())
 
 
-@pytest.mark.parametrize("row", [{"nll_per_token": 0.0}, {"nll_per_token": 1e5}, {"learning_rate": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "row", [{"nll_per_token": 0.0}, {"nll_per_token": 1e5}, {"learning_rate": 0.0}], ids=str
+)
 def test_odd_values_are_drawn_without_a_warning(row, tmp_path):
     rows = [train_row(**{"step": 1, "pi": [[1, 0, 0]]} | row), valid_row(1)]
     write_history(make_run(tmp_path / "run", "s") / "history.jsonl", rows)
@@ -217,21 +263,34 @@ def recorded(directory: Path, steps: list[int], total: int) -> history.Run:
     ("others", "expected"),
     [
         ([], [(0,), (1,), (2,), (3,)]),
-        ([([100, 200, 300, 400], 400)], [(0, 0), (1, 1), (2, 2), (3, 3)]),  # four times as long: equal shares of the training
-        ([([20, 40], 40)], [(0, 0), (1, 0), (2, 0), (3, 1)]),  # half as many rows: each stays until the next
+        # four times as long: equal shares of the training
+        ([([100, 200, 300, 400], 400)], [(0, 0), (1, 1), (2, 2), (3, 3)]),
+        # half as many rows: each stays until the next
+        ([([20, 40], 40)], [(0, 0), (1, 0), (2, 0), (3, 1)]),
         ([([2, 4], 8)], [(0, 0), (1, 1), (2, 1), (3, 1)]),  # live, half-way: its newest row stays
-        ([([1], 8), ([3, 8], 8)], [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 1)]),  # before a run's first row that one is shown
+        # before a run's first row that one is shown
+        ([([1], 8), ([3, 8], 8)], [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 1)]),
     ],
 )
-def test_runs_of_different_lengths_are_shown_at_equal_shares_of_their_training(others, expected, tmp_path):
+def test_runs_of_different_lengths_are_shown_at_equal_shares_of_their_training(
+    others, expected, tmp_path
+):
     runs = [recorded(tmp_path / "first", [10, 20, 30, 40], 40)]
-    runs += [recorded(tmp_path / f"other{i}", steps, total) for i, (steps, total) in enumerate(others)]
+    runs += [
+        recorded(tmp_path / f"other{i}", steps, total) for i, (steps, total) in enumerate(others)
+    ]
     assert pi_plots.course(runs) == expected
-    assert pi_plots.pi_gif(tmp_path / "pi.gif", runs) == len(expected) == len(frames(tmp_path / "pi.gif"))
+    assert (
+        pi_plots.pi_gif(tmp_path / "pi.gif", runs)
+        == len(expected)
+        == len(frames(tmp_path / "pi.gif"))
+    )
 
 
 @pytest.mark.parametrize(
-    ("blocks", "counts"), [(("sss", "asd"), (3, 2)), (("ss", "s" * 20, "s"), (1, 1, 1))], ids=["side by side", "below each other"]
+    ("blocks", "counts"),
+    [(("sss", "asd"), (3, 2)), (("ss", "s" * 20, "s"), (1, 1, 1))],
+    ids=["side by side", "below each other"],
 )
 def test_each_map_of_a_comparison_shows_its_own_run(blocks, counts, tmp_path):
     runs = [
@@ -244,7 +303,12 @@ def test_each_map_of_a_comparison_shows_its_own_run(blocks, counts, tmp_path):
         for of, (run, row) in enumerate(zip(runs, rows)):
             ground = np.median(cells(picture, *blocks, of=of), axis=(2, 3)).T
             order = np.argsort(run.pi()[row].reshape(-1))
-            assert (np.diff(ground.reshape(-1)[order]) <= 3).all() and ground.shape == (len(blocks[of]), 3)
-    last = [np.median(cells(pictures[-1], *blocks, of=of), axis=(2, 3)).T for of in range(len(blocks))]
+            assert (np.diff(ground.reshape(-1)[order]) <= 3).all() and ground.shape == (
+                len(blocks[of]),
+                3,
+            )
+    last = [
+        np.median(cells(pictures[-1], *blocks, of=of), axis=(2, 3)).T for of in range(len(blocks))
+    ]
     for ground, run in zip(last, runs):
         assert derive.argmax(-ground) == derive.argmax(run.pi()[-1])

@@ -40,21 +40,41 @@ class Page(HTMLParser):
 
 
 def page_of(texts: list[str], nll: list[float] | None = None, most: float = 8.0) -> Page:
-    return Page(token_heatmap.coloured([f"▁{text}" for text in texts], texts, nll or [1.0] * len(texts), most))
+    return Page(
+        token_heatmap.coloured(
+            [f"▁{text}" for text in texts], texts, nll or [1.0] * len(texts), most
+        )
+    )
 
 
 def test_every_token_is_a_span_with_its_piece_and_its_numbers():
     page = page_of(["The", " cat", "\n"], [0.0, math.log(4), 30.0])
     assert page.texts[:3] == ["The", " cat", "↵\n"]
     titles = [span["title"] for span in page.spans]
-    assert titles[:3] == ["▁The: 0.00 nats, probability 100 %", "▁ cat: 1.39 nats, probability 25 %", "▁↵\n: 30.00 nats, probability 9.36e-12 %"]
+    assert titles[:3] == [
+        "▁The: 0.00 nats, probability 100 %",
+        "▁ cat: 1.39 nats, probability 25 %",
+        "▁↵\n: 30.00 nats, probability 9.36e-12 %",
+    ]
 
 
 def test_the_bytes_of_a_character_are_one_span_with_the_sum_of_their_nll():
-    pieces, texts = ["a", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "b"], ["a", "", "", "", "😀", "b"]
+    pieces, texts = (
+        ["a", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "b"],
+        [
+            "a",
+            "",
+            "",
+            "",
+            "😀",
+            "b",
+        ],
+    )
     found = list(token_heatmap.spans(pieces, texts, [1, 2, 3, 4, 5, 6]))
     assert found == [("a", ["a"], 1.0), ("😀", pieces[1:5], 14.0), ("b", ["b"], 6.0)]
-    assert list(token_heatmap.spans(["<0xF0>", "<0x9F>"], ["", ""], [1, 2])) == [("<0xF0><0x9F>", ["<0xF0>", "<0x9F>"], 3.0)]
+    assert list(token_heatmap.spans(["<0xF0>", "<0x9F>"], ["", ""], [1, 2])) == [
+        ("<0xF0><0x9F>", ["<0xF0>", "<0x9F>"], 3.0)
+    ]
 
 
 def test_colours_get_darker_with_nll_and_stay_legible():
@@ -91,8 +111,12 @@ HOSTILE = [
 def test_hostile_text_is_shown_and_is_no_markup(text):
     plain = page_of(["a", "b"])
     page = page_of(["a", text])
-    assert page.tags == plain.tags and [sorted(span) for span in page.spans] == [sorted(span) for span in plain.spans]
-    assert page.texts[1] == "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    assert page.tags == plain.tags and [sorted(span) for span in page.spans] == [
+        sorted(span) for span in plain.spans
+    ]
+    assert page.texts[1] == "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 @given(st.lists(st.text(max_size=20), max_size=8))
@@ -107,4 +131,7 @@ def test_no_text_and_very_long_text_are_shown():
     assert "(no text)" in token_heatmap.coloured([], [], [], 8.0)
     many = token_heatmap.MOST_TOKENS + 1234
     page = token_heatmap.coloured(["a"] * many, ["a"] * many, np.ones(many), 8.0)
-    assert page.count("<span") == token_heatmap.MOST_TOKENS + token_heatmap.LEGEND and "and 1,234 more tokens" in page
+    assert (
+        page.count("<span") == token_heatmap.MOST_TOKENS + token_heatmap.LEGEND
+        and "and 1,234 more tokens" in page
+    )

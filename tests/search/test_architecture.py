@@ -1,4 +1,5 @@
-"""The block alphabet: every string that can be written comes back, every other one is refused, and architecture.json is whole or refused."""
+"""The block alphabet: every string that can be written comes back, every other one is refused, and
+architecture.json is whole or refused."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from par.search.architecture import Architecture
 from par.search.latency_check import Case, Promise
 
 LATENCY = Promise("inference", (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625)), 3.25)
-DERIVED = Architecture("ad", "budget", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY)
+DERIVED = Architecture(
+    "ad", "budget", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,9 @@ def test_multiples_are_short_for_repeated_letters(text, blocks):
     + ["(" * n + "a" + ")" * n for n in (9, 5000)],
 )
 def test_every_other_string_is_refused_with_the_rule_and_examples(text):
-    with pytest.raises(UsageError, match=r"letters of adis with multiples, such as 6s, 4a2d or 3\(ad\)") as error:
+    with pytest.raises(
+        UsageError, match=r"letters of adis with multiples, such as 6s, 4a2d or 3\(ad\)"
+    ) as error:
         architecture.parse(text)
     assert repr(text.strip()[:60]) in str(error.value)
 
@@ -70,10 +75,16 @@ def test_every_other_string_is_refused_with_the_rule_and_examples(text):
 def test_any_blocks_survive_writing_them_short():
     draw = random.Random(1)
     for _ in range(300):
-        blocks = "".join(draw.choice("adis") * draw.randint(1, 12) for _ in range(draw.randint(1, 12)))
+        blocks = "".join(
+            draw.choice("adis") * draw.randint(1, 12) for _ in range(draw.randint(1, 12))
+        )
         written = Architecture(blocks).short
         assert architecture.parse(written).blocks == blocks and len(written) <= len(blocks)
-    assert Architecture("ssssss").short == "6s" and Architecture("aaadad").short == "aaadad" and Architecture("ada").short == "ada"
+    assert (
+        Architecture("ssssss").short == "6s"
+        and Architecture("aaadad").short == "aaadad"
+        and Architecture("ada").short == "ada"
+    )
 
 
 def test_random_text_is_parsed_to_valid_blocks_or_refused():
@@ -150,7 +161,9 @@ def test_a_file_of_the_first_schema_which_knew_no_latency_is_still_read(tmp_path
 def test_a_damaged_architecture_file_is_refused_by_name(change, tmp_path):
     path = tmp_path / "architecture.json"
     path.write_text(json.dumps(DERIVED.to_json() | change))
-    with pytest.raises(DataError, match=r"architecture .*architecture\.json (is not valid|must have schema 2)"):
+    with pytest.raises(
+        DataError, match=r"architecture .*architecture\.json (is not valid|must have schema 2)"
+    ):
         architecture.load(path)
 
 

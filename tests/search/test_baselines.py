@@ -19,18 +19,26 @@ ALL = ["".join(letters) for letters in itertools.product("adi", repeat=6)]
 
 def enumerated(tolerance: float | None, cost: Cost = COST) -> list[str]:
     target = cost.of(DERIVED)
-    return [blocks for blocks in ALL if tolerance is None or abs(cost.of(blocks) - target) <= tolerance * target]
+    return [
+        blocks
+        for blocks in ALL
+        if tolerance is None or abs(cost.of(blocks) - target) <= tolerance * target
+    ]
 
 
 def test_a_cost_is_read_off_strings_of_one_block():
     table = {"": 3.0, "a": 5.0, "d": 4.1, "i": 3.1}
     cost = Cost.linear("latency", table.__getitem__)
-    assert cost.what == "latency" and (cost.constant, *cost.of_kind) == pytest.approx((3.0, 2.0, 1.1, 0.1))
+    assert cost.what == "latency" and (cost.constant, *cost.of_kind) == pytest.approx(
+        (3.0, 2.0, 1.1, 0.1)
+    )
     assert cost.of("aadi") == pytest.approx(3 + 4 + 1.1 + 0.1)
 
 
 def test_how_much_more_a_string_costs_is_a_share_of_the_other():
-    assert COST.more("aa", "a") == pytest.approx(7 / 5 - 1) and COST.more("", "a") == pytest.approx(3 / 5 - 1)
+    assert COST.more("aa", "a") == pytest.approx(7 / 5 - 1) and COST.more(
+        "", "a"
+    ) == pytest.approx(3 / 5 - 1)
     free = Cost("parameters", 0, (5, 4, 0))
     assert free.more("i", "i") == 0 and free.more("a", "i") == math.inf
 
@@ -38,7 +46,11 @@ def test_how_much_more_a_string_costs_is_a_share_of_the_other():
 @pytest.mark.parametrize("tolerance", [0.0, 0.02, 0.1, 0.3, 1.0, None])
 def test_the_strings_that_fit_are_those_of_an_enumeration(tolerance):
     fits = baselines.fitting(DERIVED, COST, tolerance)
-    listed = [baselines.unrank(counts, rank) for counts in fits for rank in range(baselines.arrangements(counts))]
+    listed = [
+        baselines.unrank(counts, rank)
+        for counts in fits
+        for rank in range(baselines.arrangements(counts))
+    ]
     assert sorted(listed) == sorted(enumerated(tolerance)) and len(set(listed)) == len(listed)
     assert baselines.free_strings(fits, [DERIVED, DERIVED, "aaaaaaa", "s"]) == len(listed) - 1
 
@@ -46,13 +58,24 @@ def test_the_strings_that_fit_are_those_of_an_enumeration(tolerance):
 def test_a_tolerance_that_is_met_exactly_counts():
     """2 - 1.9 is more than 0.05 of 2 in floats."""
     cost = Cost("parameters", 0.0, (1.0, 0.95, 0.0))
-    assert (0, 2, 0) in baselines.fitting("aa", cost, 0.05) and (0, 2, 0) not in baselines.fitting("aa", cost, 0.049)
+    assert (0, 2, 0) in baselines.fitting("aa", cost, 0.05) and (0, 2, 0) not in baselines.fitting(
+        "aa", cost, 0.049
+    )
 
 
 @pytest.mark.parametrize("counts", [(3, 2, 1), (6, 0, 0), (0, 0, 4), (2, 2, 2), (0, 0, 0)])
 def test_ranks_are_the_order_of_the_alphabet(counts):
-    expected = sorted({"".join(letters) for letters in itertools.permutations("a" * counts[0] + "d" * counts[1] + "i" * counts[2])})
-    assert [baselines.unrank(counts, rank) for rank in range(baselines.arrangements(counts))] == expected
+    expected = sorted(
+        {
+            "".join(letters)
+            for letters in itertools.permutations(
+                "a" * counts[0] + "d" * counts[1] + "i" * counts[2]
+            )
+        }
+    )
+    assert [
+        baselines.unrank(counts, rank) for rank in range(baselines.arrangements(counts))
+    ] == expected
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -62,7 +85,9 @@ def test_every_string_that_fits_is_drawn_equally_often(number):
     free = sorted(set(enumerated(0.1)) - taken)
     assert len(fits) > 3 and len({baselines.arrangements(counts) for counts in fits}) > 1
     draws = 100 * len(free)
-    last = collections.Counter(baselines.draw(number, fits, taken, seed)[-1] for seed in range(draws))
+    last = collections.Counter(
+        baselines.draw(number, fits, taken, seed)[-1] for seed in range(draws)
+    )
     assert set(last) == set(free)
     chi = sum((last[blocks] - 100) ** 2 / 100 for blocks in free)
     degrees = len(free) - 1
@@ -73,7 +98,10 @@ def test_draws_are_distinct_not_taken_and_begin_alike_whatever_their_number():
     fits, taken = baselines.fitting(DERIVED, COST, 0.1), {DERIVED}
     ten = baselines.draw(10, fits, taken, seed=4)
     assert len(set(ten)) == 10 and not set(ten) & taken and set(ten) <= set(enumerated(0.1))
-    assert baselines.draw(4, fits, taken, seed=4) == ten[:4] and baselines.draw(10, fits, taken, seed=5) != ten
+    assert (
+        baselines.draw(4, fits, taken, seed=4) == ten[:4]
+        and baselines.draw(10, fits, taken, seed=5) != ten
+    )
     assert baselines.draw(0, fits, taken, seed=4) == [] == baselines.draw(3, [], taken, seed=4)
 
 
@@ -95,6 +123,13 @@ def test_deep_networks_are_drawn_by_exact_integers():
 def test_the_known_networks_are_as_deep_as_the_derived_one():
     found = baselines.references("addadiad")
     assert (
-        found["derived"] == "addadiad" and found["interleaved"] == "adadadad" and found["all attention"] == "a" * 8 and found["all dense"] == "d" * 8
+        found["derived"] == "addadiad"
+        and found["interleaved"] == "adadadad"
+        and found["all attention"] == "a" * 8
+        and found["all dense"] == "d" * 8
     )
-    assert found["sandwich"] == derive.sandwich(8) and found["paper's rule"] == derive.paper(8) and {len(blocks) for blocks in found.values()} == {8}
+    assert (
+        found["sandwich"] == derive.sandwich(8)
+        and found["paper's rule"] == derive.paper(8)
+        and {len(blocks) for blocks in found.values()} == {8}
+    )

@@ -1,4 +1,5 @@
-"""The guard over a search: entropy in closed form, when a search has settled, and what it warns of on constructed histories."""
+"""The guard over a search: entropy in closed form, when a search has settled, and what it warns of
+on constructed histories."""
 
 from __future__ import annotations
 
@@ -41,9 +42,14 @@ def test_entropy_in_closed_form(row, nats):
 def test_the_figures_are_those_of_the_stochastic_blocks():
     figures = diagnostics.figures(np.array([UNIFORM, [0, 1, 0], [1, 0, 0], DENSE]), "sdss")
     mean = (math.log(3) + 0 + diagnostics.entropy(np.array(DENSE))) / 3
-    assert figures == {"entropy/mean": pytest.approx(mean), "entropy/normalised": pytest.approx(mean / math.log(3))} | {
-        "argmax/Attention": 1, "argmax/Dense": 1, "argmax/Identity": 1,
-    }  # fmt: skip
+    assert figures == {
+        "entropy/mean": pytest.approx(mean),
+        "entropy/normalised": pytest.approx(mean / math.log(3)),
+    } | {
+        "argmax/Attention": 1,
+        "argmax/Dense": 1,
+        "argmax/Identity": 1,
+    }
     assert diagnostics.figures(np.array([[0, 1, 0]]), "d") == {}
     assert diagnostics.text(figures) == f"1a 1d 1i entropy {mean:.3f} ({mean / math.log(3):.0%})"
 
@@ -52,13 +58,21 @@ def test_a_block_counts_the_epochs_for_which_it_has_not_changed():
     choices = ["adi", "aai", "aai", "aad", "aad", "dad"]
     expected = [(0, 0, 0), (1, 0, 1), (2, 1, 2), (3, 2, 0), (4, 3, 1), (0, 4, 2)]
     assert [watched(*choices[: n + 1]).unchanged for n in range(6)] == expected
-    assert [watched(*choices[: n + 1]).share() for n in range(6)] == pytest.approx([0, 2 / 3, 1, 2 / 3, 1, 2 / 3])
+    assert [watched(*choices[: n + 1]).share() for n in range(6)] == pytest.approx(
+        [0, 2 / 3, 1, 2 / 3, 1, 2 / 3]
+    )
     assert watched(*choices).share(3) == pytest.approx(1 / 3) and Watch().share() == 0
 
 
 def test_a_search_has_settled_when_enough_blocks_have_rested_long_enough():
     watch = watched("adi", "adi", "add", "add")  # unchanged 3, 3, 1
-    assert [watch.has_settled(epochs, 1.0) for epochs in (0, 1, 2, 3, 4)] == [False, True, False, False, False]
+    assert [watch.has_settled(epochs, 1.0) for epochs in (0, 1, 2, 3, 4)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert [watch.has_settled(3, share) for share in (0.6, 2 / 3, 0.7)] == [True, True, False]
     assert not watched("adi").has_settled(1, 0.01) and not Watch().has_settled(1, 0.01)
 
@@ -66,20 +80,51 @@ def test_a_search_has_settled_when_enough_blocks_have_rested_long_enough():
 @pytest.mark.parametrize(
     ("blocks", "pi", "said"),
     [
-        ("ss", [IDENTITY, IDENTITY], {"identity": "identity wins everywhere, with a probability of 0.70 or more"}),
-        ("sa", [IDENTITY, [1, 0, 0]], {"identity": "identity wins everywhere, with a probability of 0.70 or more"}),
-        ("ss", [IDENTITY, DENSE], {"attention": "attention wins nowhere: its probability is 0.20 or less in every block"}),
-        ("ss", [DENSE, DENSE], {"attention": "attention wins nowhere: its probability is 0.10 or less in every block"}),
+        (
+            "ss",
+            [IDENTITY, IDENTITY],
+            {"identity": "identity wins everywhere, with a probability of 0.70 or more"},
+        ),
+        (
+            "sa",
+            [IDENTITY, [1, 0, 0]],
+            {"identity": "identity wins everywhere, with a probability of 0.70 or more"},
+        ),
+        (
+            "ss",
+            [IDENTITY, DENSE],
+            {
+                "attention": (
+                    "attention wins nowhere: its probability is 0.20 or less in every block"
+                )
+            },
+        ),
+        (
+            "ss",
+            [DENSE, DENSE],
+            {
+                "attention": (
+                    "attention wins nowhere: its probability is 0.10 or less in every block"
+                )
+            },
+        ),
         ("ssa", [DENSE, DENSE, [1, 0, 0]], {}),
         ("ss", [IDENTITY, ATTENTION], {}),
         ("ss", [ATTENTION, ATTENTION], {}),
-        ("ss", [UNIFORM, TIED], {"still": "nothing moves: no probability is further than 0.027 from 1/3"}),
+        (
+            "ss",
+            [UNIFORM, TIED],
+            {"still": "nothing moves: no probability is further than 0.027 from 1/3"},
+        ),
         ("ss", [UNIFORM, DENSE], {}),
         ("ss", [IDENTITY, TIED], {}),
     ],
 )
 def test_what_is_wrong_with_a_search_is_named_with_what_to_do(blocks, pi, said):
-    said = {name: f"{line}: {'raise --arch_lr' if name == 'still' else diagnostics.LATER}" for name, line in said.items()}
+    said = {
+        name: f"{line}: {'raise --arch_lr' if name == 'still' else diagnostics.LATER}"
+        for name, line in said.items()
+    }
     assert diagnostics.warnings(np.array(pi, np.float64), blocks, 1.0) == said
     assert diagnostics.warnings(np.array(pi, np.float64), blocks, 0.334) == said
     assert diagnostics.warnings(np.array(pi, np.float64), blocks, 0.333) == {}
@@ -87,15 +132,28 @@ def test_what_is_wrong_with_a_search_is_named_with_what_to_do(blocks, pi, said):
 
 def test_a_watch_comes_back_from_its_json():
     watch = Watch("adi", (0, 3, 1), ("still",))
-    assert Watch.from_json(json.loads(json.dumps(watch.to_json()))) == watch and Watch.from_json(Watch().to_json()) == Watch()
+    assert (
+        Watch.from_json(json.loads(json.dumps(watch.to_json()))) == watch
+        and Watch.from_json(Watch().to_json()) == Watch()
+    )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"choice": "axi"}, {"choice": 3}, {"choice": "ad"}, {"unchanged": [1, 2, -1]}, {"unchanged": [1, 2, 0.5]}, {"unchanged": "111"},
-     {"unchanged": [1, 2, True]}, {"warned": [3]}, {"warned": "still"}, {"colour": 1}],
+    [
+        {"choice": "axi"},
+        {"choice": 3},
+        {"choice": "ad"},
+        {"unchanged": [1, 2, -1]},
+        {"unchanged": [1, 2, 0.5]},
+        {"unchanged": "111"},
+        {"unchanged": [1, 2, True]},
+        {"warned": [3]},
+        {"warned": "still"},
+        {"colour": 1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_watch_that_is_not_one_is_refused(changes):
     good = {"choice": "adi", "unchanged": [0, 3, 1], "warned": []}
     assert Watch.from_json(good)

@@ -1,4 +1,5 @@
-"""Predicted beside measured: what the pairs say, when the promise counts as broken, and a section of architecture.json that is whole or refused."""
+"""Predicted beside measured: what the pairs say, when the promise counts as broken, and a section
+of architecture.json that is whole or refused."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from par.search.latency_check import Case, Promise, Quartiles
 from par.search.latency_table import Costs
 
 COSTS = {"inference": Costs(2.0, 1.0, 0.0, 4.0), "decoding": Costs(0.5, 0.25, 0.0, 1.0)}
-INFERENCE = np.array([[6.0, 8.0], [6.3, 7.0], [6.6, 8.8], [5.7, 9.5], [9.0, 10.0]])  # the last pair: something else ran
+# the last pair: something else ran
+INFERENCE = np.array([[6.0, 8.0], [6.3, 7.0], [6.6, 8.8], [5.7, 9.5], [9.0, 10.0]])
 
 
 def promised(**budget) -> Promise:
@@ -24,18 +26,24 @@ def promised(**budget) -> Promise:
 
 
 def measured(inference=INFERENCE, **budget) -> Promise:
-    return promised(**budget).measured({"inference": np.asarray(inference), "decoding": np.full((len(inference), 2), [2.0, 2.5])})
+    return promised(**budget).measured(
+        {"inference": np.asarray(inference), "decoding": np.full((len(inference), 2), [2.0, 2.5])}
+    )
 
 
 def test_what_is_promised_is_what_the_costs_say_in_every_case_that_is_known():
-    assert promised(budget_ms=8.5) == Promise("inference", (Case("inference", 8.0, 10.0), Case("decoding", 2.0, 2.5)), 8.5)
+    assert promised(budget_ms=8.5) == Promise(
+        "inference", (Case("inference", 8.0, 10.0), Case("decoding", 2.0, 2.5)), 8.5
+    )
     only = latency_table.promise("addi", "training_step", {"training_step": COSTS["inference"]})
     assert [case.what for case in only.cases] == ["training_step"] and only.cases[0].share == 0.8
 
 
 def test_pairs_give_medians_and_quartiles_and_the_share_is_that_of_each_pair():
     found = measured().cases[0].measured
-    assert found.network == Quartiles(6.3, 6.0, 6.6) and found.interleaved == Quartiles(8.8, 8.0, 9.5)
+    assert found.network == Quartiles(6.3, 6.0, 6.6) and found.interleaved == Quartiles(
+        8.8, 8.0, 9.5
+    )
     shares = sorted([6 / 8, 6.3 / 7, 6.6 / 8.8, 5.7 / 9.5, 9 / 10])
     assert found.share == pytest.approx((shares[2], shares[1], shares[3]), rel=1e-12)
     assert found.share.median != pytest.approx(found.network.median / found.interleaved.median)
@@ -45,10 +53,19 @@ def test_pairs_give_medians_and_quartiles_and_the_share_is_that_of_each_pair():
 
 def test_the_error_is_that_of_the_prediction_and_the_correction_takes_it_away():
     promise = measured()
-    assert promise.cases[0].error == pytest.approx(8 / 6.3 - 1) and promise.corrections == pytest.approx({"inference": 6.3 / 8, "decoding": 1.0})
-    corrected = {what: Costs(*(promise.corrections[what] * ms for ms in costs)) for what, costs in COSTS.items()}
-    again = latency_table.promise("addi", "inference", corrected).measured({"inference": INFERENCE, "decoding": np.full((5, 2), [2.0, 2.5])})
-    assert again.cases[0].error == pytest.approx(0, abs=1e-12) and again.corrections == pytest.approx({"inference": 1.0, "decoding": 1.0})
+    assert promise.cases[0].error == pytest.approx(
+        8 / 6.3 - 1
+    ) and promise.corrections == pytest.approx({"inference": 6.3 / 8, "decoding": 1.0})
+    corrected = {
+        what: Costs(*(promise.corrections[what] * ms for ms in costs))
+        for what, costs in COSTS.items()
+    }
+    again = latency_table.promise("addi", "inference", corrected).measured(
+        {"inference": INFERENCE, "decoding": np.full((5, 2), [2.0, 2.5])}
+    )
+    assert again.cases[0].error == pytest.approx(
+        0, abs=1e-12
+    ) and again.corrections == pytest.approx({"inference": 1.0, "decoding": 1.0})
 
 
 def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_the_spread_where_that_is_wide():
@@ -58,14 +75,20 @@ def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_the_spr
         "the prediction misses the inference of addi by +14.3%: measure again, or use --calibrate"
     ]
     wide = np.array([[5.0, 10.0], [7.0, 10.0], [9.0, 10.0]])
-    assert "by +14.3%, whose quartiles lie 28.6% apart: measure again" in measured(wide).warnings("addi")[0]
+    assert (
+        "by +14.3%, whose quartiles lie 28.6% apart: measure again"
+        in measured(wide).warnings("addi")[0]
+    )
 
 
 def test_a_budget_that_the_measured_latency_exceeds_is_warned_of():
     times = np.full((3, 2), [8.2, 10.0])
     assert measured(times, budget_ms=8.3).warnings("addi") == []
-    assert measured(times, budget_ms=8.1).warnings("addi") == ["the inference of addi takes 8.200 ms, above the budget of 8.100 ms"]
-    assert measured(times, budget_ms=8.1, budget_ratio=0.83).warnings("addi") == []  # the machine is slower for both
+    assert measured(times, budget_ms=8.1).warnings("addi") == [
+        "the inference of addi takes 8.200 ms, above the budget of 8.100 ms"
+    ]
+    # the machine is slower for both
+    assert measured(times, budget_ms=8.1, budget_ratio=0.83).warnings("addi") == []
     said = "the inference of addi takes 82.0% of the interleaved network's, above 81.0%"
     assert measured(times, budget_ms=8.3, budget_ratio=0.81).warnings("addi") == [said]
 
@@ -77,7 +100,10 @@ def test_the_lines_set_predicted_beside_measured_for_both_networks_in_both_cases
         "adad     inference           10.000       12.500    12.500 to 12.500  -20.0%",
         "addi     decoding             2.000        2.000      2.000 to 2.000   +0.0%",
         "adad     decoding             2.500        2.500      2.500 to 2.500   +0.0%",
-        "share of adad, predicted: inference 80.0% (measured 64.0%, 64.0% to 64.0%); decoding 80.0% (measured 80.0%, 80.0% to 80.0%)",
+        (
+            "share of adad, predicted: inference 80.0% (measured 64.0%, 64.0% to 64.0%); decoding"
+            " 80.0% (measured 80.0%, 80.0% to 80.0%)"
+        ),
     ]
     assert promised().lines("addi", "adad")[1:] == [
         "addi     inference            8.000",
@@ -91,7 +117,9 @@ def test_the_lines_set_predicted_beside_measured_for_both_networks_in_both_cases
 @pytest.fixture
 def path(tmp_path):
     pi, promise = tuple([(0.4, 0.3, 0.3)] * 4), measured(budget_ms=8.5, budget_ratio=0.85)
-    Architecture("addi", rule="budget", search_run="search", pi=pi, seeds=(0,), latency=promise).save(tmp_path / "architecture.json")
+    Architecture(
+        "addi", rule="budget", search_run="search", pi=pi, seeds=(0,), latency=promise
+    ).save(tmp_path / "architecture.json")
     return tmp_path / "architecture.json"
 
 
@@ -100,8 +128,16 @@ def test_the_section_comes_back_equal_measured_or_not(path):
     for promise in (promised(), measured()):
         assert Promise.from_json(json.loads(json.dumps(promise.to_json()))) == promise
     value = json.loads(path.read_text())["latency"]
-    assert value["of"] == "inference" and value["pairs"] == 5 and value["cases"]["inference"]["predicted"]["share"] == 0.8
-    assert value["cases"]["inference"]["measured"]["network"] == {"median": 6.3, "low": 6.0, "high": 6.6}
+    assert (
+        value["of"] == "inference"
+        and value["pairs"] == 5
+        and value["cases"]["inference"]["predicted"]["share"] == 0.8
+    )
+    assert value["cases"]["inference"]["measured"]["network"] == {
+        "median": 6.3,
+        "low": 6.0,
+        "high": 6.6,
+    }
     assert hash(architecture.load(path)) == hash(architecture.load(path))
 
 
@@ -123,7 +159,14 @@ CHANGES = [
     ("cases", {}),
     ("cases", []),
     ("cases.inference", None),
-    ("cases.dancing", {"predicted": {"network": 1.0, "interleaved": 2.0, "share": 0.5}, "measured": None, "error": None}),
+    (
+        "cases.dancing",
+        {
+            "predicted": {"network": 1.0, "interleaved": 2.0, "share": 0.5},
+            "measured": None,
+            "error": None,
+        },
+    ),
     ("cases.decoding.measured", None),
     ("cases.decoding.measured", 0),
     ("cases.decoding.error", 0.5),
@@ -138,17 +181,27 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("place", "value"), CHANGES, ids=[f"{place} {str(value)[:20]}" for place, value in CHANGES])
+@pytest.mark.parametrize(
+    ("place", "value"), CHANGES, ids=[f"{place} {str(value)[:20]}" for place, value in CHANGES]
+)
 def test_a_section_that_derive_never_wrote_is_refused_by_the_file_s_name(path, place, value):
     change_json(path, f"latency.{place}", value)
-    with pytest.raises(DataError, match=r"architecture .*architecture\.json is not valid(: \S| JSON \(a number is beyond )") as error:
+    with pytest.raises(
+        DataError,
+        match=r"architecture .*architecture\.json is not valid(: \S| JSON \(a number is beyond )",
+    ) as error:
         architecture.load(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
 
 
 def test_a_section_without_one_of_its_keys_is_refused(path):
     sound = json.loads(path.read_text())
-    for place in ([], ["cases", "inference"], ["cases", "inference", "predicted"], ["cases", "inference", "measured"]):
+    for place in (
+        [],
+        ["cases", "inference"],
+        ["cases", "inference", "predicted"],
+        ["cases", "inference", "measured"],
+    ):
         inner = sound["latency"]
         for key in place:
             inner = inner[key]

@@ -1,4 +1,5 @@
-"""Latency above the target costs, by the closed form of its gradient; at or below it costs nothing, and weights never feel it."""
+"""Latency above the target costs, by the closed form of its gradient; at or below it costs
+nothing, and weights never feel it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def term(alpha, blocks, target, weight):
     """Value and gradient of the term of a run's loss, in double precision."""
     alpha = tf.Variable(alpha, dtype=tf.float64)
     with tf.GradientTape() as tape:
-        search = SearchConfig(target_latency=target, latency_weight=weight, latency_ms=tuple(COSTS))
+        search = SearchConfig(
+            target_latency=target, latency_weight=weight, latency_ms=tuple(COSTS)
+        )
         value = latency_penalty.of_search(blocks, search)([alpha])
     return float(value), tape.gradient(value, alpha).numpy()
 
@@ -37,21 +40,36 @@ def term(alpha, blocks, target, weight):
 @pytest.mark.parametrize(("blocks", "fixed"), [("sss", ""), ("asssd", "ad"), ("sisds", "id")])
 def test_the_expected_share_is_that_of_pi_and_fixed_blocks_count_as_what_they_are(blocks, fixed):
     expected = COSTS.expected(pi_table(blocks, PI)) / COSTS.interleaved(len(blocks))
-    assert float(latency_penalty.expected_share(tf.constant(ALPHA), fixed, COSTS)) == pytest.approx(expected, rel=1e-12)
+    assert float(
+        latency_penalty.expected_share(tf.constant(ALPHA), fixed, COSTS)
+    ) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("blocks", ["sss", "asssd"])
-def test_above_the_target_value_and_gradient_are_those_of_the_closed_form_and_of_finite_differences(blocks):
+def test_above_the_target_value_and_gradient_are_those_of_the_closed_form_and_of_finite_differences(
+    blocks,
+):
     target, weight = 0.4, 1.7
     value, gradient = term(ALPHA, blocks, target, weight)
     reference = COSTS.interleaved(len(blocks))
-    assert value == pytest.approx(weight * (COSTS.expected(pi_table(blocks, PI)) / reference / target - 1), rel=1e-12) and value > 0
+    assert (
+        value
+        == pytest.approx(
+            weight * (COSTS.expected(pi_table(blocks, PI)) / reference / target - 1), rel=1e-12
+        )
+        and value > 0
+    )
     ms = COSTS.block_ms
-    np.testing.assert_allclose(gradient, weight / (target * reference) * PI * (ms - PI @ ms[:, None]), rtol=1e-10)
+    np.testing.assert_allclose(
+        gradient, weight / (target * reference) * PI * (ms - PI @ ms[:, None]), rtol=1e-10
+    )
     for place in np.ndindex(*ALPHA.shape):
         step = np.zeros_like(ALPHA)
         step[place] = 1e-5
-        slope = (term(ALPHA + step, blocks, target, weight)[0] - term(ALPHA - step, blocks, target, weight)[0]) / 2e-5
+        slope = (
+            term(ALPHA + step, blocks, target, weight)[0]
+            - term(ALPHA - step, blocks, target, weight)[0]
+        ) / 2e-5
         assert gradient[place] == pytest.approx(slope, abs=1e-9)
 
 
@@ -63,25 +81,39 @@ def test_at_and_below_the_target_there_is_neither_value_nor_gradient():
     assert term(ALPHA, "sss", share * (1 - 1e-9), 1e3)[0] > 0
 
 
-@pytest.mark.parametrize(("blocks", "search"), [("ada", {"target_latency": 0.1}), ("sss", {}), ("", {"target_latency": 0.1})])
+@pytest.mark.parametrize(
+    ("blocks", "search"),
+    [("ada", {"target_latency": 0.1}), ("sss", {}), ("", {"target_latency": 0.1})],
+)
 def test_a_fixed_network_and_a_search_without_target_pay_nothing(blocks, search):
-    assert latency_penalty.of_search(blocks, SearchConfig(latency_ms=tuple(COSTS), **search)) is None
+    assert (
+        latency_penalty.of_search(blocks, SearchConfig(latency_ms=tuple(COSTS), **search)) is None
+    )
 
 
 def trained(data_dir, steps, blocks="asd", **settings):
     learner = Learner(small_config(data_dir, blocks, **SETTINGS | settings))
-    rows = learner.train(iter(records.dataset(data_dir, manifest.load(data_dir), "train").repeat()), tf.constant(steps)).numpy()
+    rows = learner.train(
+        iter(records.dataset(data_dir, manifest.load(data_dir), "train").repeat()),
+        tf.constant(steps),
+    ).numpy()
     return learner, rows
 
 
 def test_a_step_s_logits_feel_the_term_and_its_weights_do_not(data_dir):
-    (plain, rows), (held, same) = (trained(data_dir, 1, target_latency=target, latency_weight=2.0) for target in (0.0, 0.5))
-    np.testing.assert_array_equal(rows, same)  # nll, tokens, gradient norm: what is reported is the nll alone
+    (plain, rows), (held, same) = (
+        trained(data_dir, 1, target_latency=target, latency_weight=2.0) for target in (0.0, 0.5)
+    )
+    # nll, tokens, gradient norm: what is reported is the nll alone
+    np.testing.assert_array_equal(rows, same)
     for weight, other in zip(plain.weights, held.weights):
         np.testing.assert_array_equal(weight, other)
     ms, reference = COSTS.block_ms, COSTS.interleaved(3)
     expected = 2.0 / (0.5 * reference) / 3 * (ms - ms.mean())  # pi is uniform at the first step
-    moments = [np.asarray(each.logits_optimizer._momentums[0]) / (1 - each.logits_optimizer.beta_1) for each in (plain, held)]
+    moments = [
+        np.asarray(each.logits_optimizer._momentums[0]) / (1 - each.logits_optimizer.beta_1)
+        for each in (plain, held)
+    ]
     np.testing.assert_allclose((moments[1] - moments[0])[0], expected, atol=1e-5)
     assert np.abs(expected).max() > 0.1
 

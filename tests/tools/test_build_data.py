@@ -1,4 +1,5 @@
-"""The command tools/build_data.py: what it writes, what it says, what it leaves alone, and what it refuses and leaves nothing of."""
+"""The command tools/build_data.py: what it writes, what it says, what it leaves alone, and what it
+refuses and leaves nothing of."""
 
 from __future__ import annotations
 
@@ -35,45 +36,93 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_command_builds_says_what_it_did_and_does_it_once(here, run_tool):
-    (here / "text.txt").write_bytes(b"\xef\xbb\xbf" + (here / "text.txt").read_bytes()[:-1].replace(b"\n", b"\r\n", 2) + b"\xff\x00")
+    (here / "text.txt").write_bytes(
+        b"\xef\xbb\xbf"
+        + (here / "text.txt").read_bytes()[:-1].replace(b"\n", b"\r\n", 2)
+        + b"\xff\x00"
+    )
     first = run_tool("build_data", "--input_text=text.txt", *SMALL, "--shards=2", cwd=here)
     assert first.code == 0, first.err
     manifest = records.load(here / "data" / "text")
     for said in (
-        "1 byte order marks removed; 2 CRLF line ends turned into LF; 1 invalid UTF-8 sequences turned into U+FFFD",
+        (
+            "1 byte order marks removed; 2 CRLF line ends turned into LF; 1 invalid UTF-8"
+            " sequences turned into U+FFFD"
+        ),
         "1 NUL characters turned into U+FFFD; 1 missing final newlines added",
         f"vocabulary: {manifest.vocab_size} pieces (char)",
         "sample: ",
-        f"train         361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}{manifest.splits['train'].tokens:>13,}",
+        (
+            "train        "
+            f" 361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}{manifest.splits['train'].tokens:>13,}"
+        ),
         "unigram model, perplexity per word: valid ",
         "next: python tools/train.py --data=data/text",
     ):
         assert said in first.out
     before = contents(here)
     second = run_tool("build_data", "--input_text=text.txt", *SMALL, "--shards=2", cwd=here)
-    assert second.code == 0 and second.out == "data/text is there already, of this text and these settings, and its files are whole\n" + first.out
+    assert (
+        second.code == 0
+        and second.out
+        == "data/text is there already, of this text and these settings, and its files are whole\n"
+        + first.out
+    )
     assert contents(here) == before and sorted(os.listdir(here / "data")) == ["text"]
 
 
 def test_what_is_built_is_the_text(here, capsys):
-    run(capsys, "--input_text=text.txt", "--vocab_size=409", "--model_type=bpe", "--batch_size=3", "--seq_len=7")
+    run(
+        capsys,
+        "--input_text=text.txt",
+        "--vocab_size=409",
+        "--model_type=bpe",
+        "--batch_size=3",
+        "--seq_len=7",
+    )
     data = here / "data" / "text"
     manifest, model = records.load(data), Tokenizer.load(data / "tokenizer.model")
-    lines = {name: sentences(401)[start:stop] for name, start, stop in (("train", 0, 361), ("valid", 361, 381), ("test", 381, 401))}
+    lines = {
+        name: sentences(401)[start:stop]
+        for name, start, stop in (("train", 0, 361), ("valid", 361, 381), ("test", 381, 401))
+    }
     for name, split in manifest.splits.items():
         text = "".join(f"{line}\n" for line in lines[name])
-        assert (split.words, split.bytes) == (sum(len(line.split()) + 1 for line in lines[name]), len(text.encode()))
+        assert (split.words, split.bytes) == (
+            sum(len(line.split()) + 1 for line in lines[name]),
+            len(text.encode()),
+        )
         decoded = model.decode(records.read_stream(data, manifest, name))
-        assert decoded == text if name != "train" else text.startswith(decoded.rstrip("\n")) and split.dropped < 21
+        assert (
+            decoded == text
+            if name != "train"
+            else text.startswith(decoded.rstrip("\n")) and split.dropped < 21
+        )
     counts = records.read_counts(data, manifest)
     assert (np.diff(counts[8:]) <= 0).all() and counts.sum() == manifest.splits["train"].tokens
 
 
-def test_two_builds_are_byte_identical_wherever_they_are_and_whatever_the_text_is_called_on_the_way(here, capsys):
+def test_two_builds_are_byte_identical_wherever_they_are_and_whatever_the_text_is_called_on_the_way(
+    here, capsys
+):
     (here / "elsewhere").mkdir()
     shutil.copy("text.txt", "elsewhere/text.txt")
-    run(capsys, "--input_text=text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--output_dir=a")
-    run(capsys, f"--input_text={here}/elsewhere/text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--output_dir=deep/b")
+    run(
+        capsys,
+        "--input_text=text.txt",
+        "--vocab_size=367",
+        "--batch_size=3",
+        "--seq_len=7",
+        "--output_dir=a",
+    )
+    run(
+        capsys,
+        f"--input_text={here}/elsewhere/text.txt",
+        "--vocab_size=367",
+        "--batch_size=3",
+        "--seq_len=7",
+        "--output_dir=deep/b",
+    )
     assert contents(here / "a") == contents(here / "deep" / "b")
     assert str(here) not in (here / "a" / "manifest.json").read_text()
 
@@ -81,70 +130,130 @@ def test_two_builds_are_byte_identical_wherever_they_are_and_whatever_the_text_i
 def test_json_is_one_line_with_plain_keys(here, capsys):
     value = json.loads(run(capsys, "--input_text=text.txt", *SMALL, "--json"))
     manifest = records.load(here / "data" / "text")
-    assert value["data"] == "data/text" and value["vocab_size"] == manifest.vocab_size and value["was_built_before"] is False
-    assert value["splits"]["valid"]["tokens"] == manifest.splits["valid"].tokens and value["cleaning"]["crlf"] == 0
+    assert (
+        value["data"] == "data/text"
+        and value["vocab_size"] == manifest.vocab_size
+        and value["was_built_before"] is False
+    )
+    assert (
+        value["splits"]["valid"]["tokens"] == manifest.splits["valid"].tokens
+        and value["cleaning"]["crlf"] == 0
+    )
     assert value["unigram_perplexity_per_word"]["valid"] > 1
     again = json.loads(run(capsys, "--input_text=text.txt", *SMALL, "--json"))
     assert again == value | {"was_built_before": True}
     documented.check("build_data --json", value)
-    documented.check("manifest.json", json.loads((here / "data" / "text" / "manifest.json").read_text()))
+    documented.check(
+        "manifest.json", json.loads((here / "data" / "text" / "manifest.json").read_text())
+    )
     documented.check_files("Data set", here / "data" / "text")
 
 
 def test_a_directory_with_splits_and_a_named_corpus_bring_theirs(here, capsys, monkeypatch):
     (here / "three").mkdir()
     for name, number in (("train", 101), ("valid", 7), ("test", 11)):
-        (here / "three" / f"{name}.txt").write_text("".join(f"{line} <unk>\n" for line in sentences(number)))
+        (here / "three" / f"{name}.txt").write_text(
+            "".join(f"{line} <unk>\n" for line in sentences(number))
+        )
     value = json.loads(run(capsys, "--input_text=three", *SMALL, "--symbols=<unk>", "--json"))
-    assert {name: split["lines"] for name, split in value["splits"].items()} == {"train": 101, "valid": 7, "test": 11}
-    assert "<unk>" in Tokenizer.load("data/three/tokenizer.model").pieces(range(value["vocab_size"]))
-    digests = {name: f"sha256:{files.sha256(here / 'three' / f'{name}.txt')}" for name in records.SPLITS}
-    monkeypatch.setattr(named_corpora, "WIKITEXT_2_SMALL", {name: Known(f"{name}.txt", 1, digest) for name, digest in digests.items()})
+    assert {name: split["lines"] for name, split in value["splits"].items()} == {
+        "train": 101,
+        "valid": 7,
+        "test": 11,
+    }
+    assert "<unk>" in Tokenizer.load("data/three/tokenizer.model").pieces(
+        range(value["vocab_size"])
+    )
+    digests = {
+        name: f"sha256:{files.sha256(here / 'three' / f'{name}.txt')}" for name in records.SPLITS
+    }
+    monkeypatch.setattr(
+        named_corpora,
+        "WIKITEXT_2_SMALL",
+        {name: Known(f"{name}.txt", 1, digest) for name, digest in digests.items()},
+    )
     shutil.copytree("three", "data/raw/wikitext-2-small")
     run(capsys, "--corpus=wikitext-2-small", *SMALL)
     manifest = records.load("data/wikitext-2-small")
     assert manifest.settings["symbols"] == ["<unk>"] and manifest.name == "wikitext-2-small"
-    assert "<unk>" in Tokenizer.load("data/wikitext-2-small/tokenizer.model").pieces(range(manifest.vocab_size))
+    assert "<unk>" in Tokenizer.load("data/wikitext-2-small/tokenizer.model").pieces(
+        range(manifest.vocab_size)
+    )
 
 
 def test_a_model_type_beside_a_recipe_replaces_the_recipe_s_vocabulary_and_case(here, capsys):
-    run(capsys, "--input_text=text.txt", "--recipe=base", "--model_type=word", "--batch_size=3", "--seq_len=7")
+    run(
+        capsys,
+        "--input_text=text.txt",
+        "--recipe=base",
+        "--model_type=word",
+        "--batch_size=3",
+        "--seq_len=7",
+    )
     manifest = records.load("data/text")
-    assert manifest.vocab_size == 8 + len({word for line in sentences(401)[:361] for word in line.split()}) and not manifest.lowercase
+    assert (
+        manifest.vocab_size
+        == 8 + len({word for line in sentences(401)[:361] for word in line.split()})
+        and not manifest.lowercase
+    )
 
 
 def test_a_recipe_gives_the_settings_that_the_flags_do_not(here, capsys):
-    (here / "own.flags").write_text("--vocab_size=307\n--model_type=char\n--batch_size=5\n--seq_len=7\n--epochs=3\n")
+    (here / "own.flags").write_text(
+        "--vocab_size=307\n--model_type=char\n--batch_size=5\n--seq_len=7\n--epochs=3\n"
+    )
     run(capsys, "--input_text=text.txt", "--recipe=own.flags", "--batch_size=3")
     manifest = records.load("data/text")
-    assert (manifest.batch_size, manifest.seq_len, manifest.settings["model_type"]) == (3, 7, "char")
+    assert (manifest.batch_size, manifest.seq_len, manifest.settings["model_type"]) == (
+        3,
+        7,
+        "char",
+    )
 
 
-def test_the_next_command_takes_the_recipe_s_cutoffs_away_where_they_do_not_lie_in_the_vocabulary(here, capsys, run_tool):
+def test_the_next_command_takes_the_recipe_s_cutoffs_away_where_they_do_not_lie_in_the_vocabulary(
+    here, capsys, run_tool
+):
     flags = ("--model_type=char", "--vocab_size=0", "--batch_size=3", "--seq_len=7")
     printed = run(capsys, "--input_text=text.txt", "--recipe=quick", *flags)
     manifest = records.load("data/text")
     following = printed.splitlines()[-1]
-    assert manifest.vocab_size < 500 and following == "next: python tools/train.py --data=data/text --recipe=quick --cutoffs=none"
+    assert (
+        manifest.vocab_size < 500
+        and following
+        == "next: python tools/train.py --data=data/text --recipe=quick --cutoffs=none"
+    )
     without = run_tool("train", "--print_run", "--data=data/text", "--recipe=quick", cwd=here)
-    said = f"cutoffs must lie below the vocabulary size {manifest.vocab_size}, but are [500, 2000]; --cutoffs=none for plain softmax"
+    said = (
+        f"cutoffs must lie below the vocabulary size {manifest.vocab_size}, but are [500, 2000];"
+        " --cutoffs=none for plain softmax"
+    )
     assert (without.code, without.err) == (1, f"error: {said}\n")
     taken = run_tool("train", "--print_run", *following.split()[3:], cwd=here)
     assert (taken.code, taken.err) == (0, "") and taken.out.startswith("logs/text-6s-quick-seed0-")
     (here / "small.flags").write_text(f"--cutoffs=20\n--cutoffs={manifest.vocab_size - 1}\n")
     fits = run(capsys, "--input_text=text.txt", "--recipe=small.flags", *flags)
-    assert fits.splitlines()[-1] == "next: python tools/train.py --data=data/text --recipe=small.flags"
+    assert (
+        fits.splitlines()[-1]
+        == "next: python tools/train.py --data=data/text --recipe=small.flags"
+    )
 
 
 # ---- what is there already ----
 
 
-def test_other_settings_or_another_text_are_refused_with_the_differences_unless_overwritten(here, capsys):
+def test_other_settings_or_another_text_are_refused_with_the_differences_unless_overwritten(
+    here, capsys
+):
     run(capsys, "--input_text=text.txt", *SMALL)
     before = contents(here)
     assert build_data.main(["--input_text=text.txt", *SMALL, "--seq_len=11"]) == 1
     err = capsys.readouterr().err
-    assert "seq_len 7 there, 11 asked for" in err and "--overwrite" in err and contents(here) == before
+    assert (
+        "seq_len 7 there, 11 asked for" in err
+        and "--overwrite" in err
+        and contents(here) == before
+    )
     with open("text.txt", "a") as file:
         file.write("one more line\n")
     assert build_data.main(["--input_text=text.txt", *SMALL]) == 1
@@ -170,8 +279,16 @@ def test_a_directory_that_is_no_data_set_is_never_touched(here, capsys, flags):
         (here / name).write_text("x")
         before = contents(here)
         for output_dir in {name.split("/")[0], "."}:
-            assert build_data.main(["--input_text=text.txt", *SMALL, f"--output_dir={output_dir}", *flags]) == 1
-            assert "is no data set, as it holds" in capsys.readouterr().err and contents(here) == before
+            assert (
+                build_data.main(
+                    ["--input_text=text.txt", *SMALL, f"--output_dir={output_dir}", *flags]
+                )
+                == 1
+            )
+            assert (
+                "is no data set, as it holds" in capsys.readouterr().err
+                and contents(here) == before
+            )
 
 
 def test_a_build_that_fails_leaves_the_old_one_and_nothing_else(here, capsys, monkeypatch):
@@ -198,14 +315,29 @@ def test_a_build_that_fails_leaves_the_old_one_and_nothing_else(here, capsys, mo
 def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run_tool):
     text = "".join(f"{line}\n" for line in sentences(2000)) * 200
     (here / "text.txt").write_text(text)
-    command = ["--input_text=text.txt", "--vocab_size=367", "--batch_size=3", "--seq_len=7", "--shards=2", "--tokenizer_sample_lines=3000"]
+    command = [
+        "--input_text=text.txt",
+        "--vocab_size=367",
+        "--batch_size=3",
+        "--seq_len=7",
+        "--shards=2",
+        "--tokenizer_sample_lines=3000",
+    ]
     start = time.monotonic()
-    assert run_tool("build_data", *command, "--output_dir=whole", "--workers=1", cwd=here).code == 0
+    assert (
+        run_tool("build_data", *command, "--output_dir=whole", "--workers=1", cwd=here).code == 0
+    )
     seconds = time.monotonic() - start
     whole = contents(here / "whole")
     for share in np.random.default_rng(17).uniform(0.1, 1.0, size=5):
         build_process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "build_data.py"), *command, "--output_dir=killed", "--workers=2"],
+            [
+                sys.executable,
+                str(ROOT / "tools" / "build_data.py"),
+                *command,
+                "--output_dir=killed",
+                "--workers=2",
+            ],
             cwd=here,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -224,7 +356,13 @@ def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run
 def test_a_build_that_is_told_to_stop_leaves_nothing_and_says_so_in_one_line(here, which):
     (here / "text.txt").write_text("".join(f"{line}\n" for line in sentences(2000)) * 200)
     build_process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools" / "build_data.py"), "--input_text=text.txt", *SMALL, "--workers=2"],
+        [
+            sys.executable,
+            str(ROOT / "tools" / "build_data.py"),
+            "--input_text=text.txt",
+            *SMALL,
+            "--workers=2",
+        ],
         cwd=here,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -235,17 +373,28 @@ def test_a_build_that_is_told_to_stop_leaves_nothing_and_says_so_in_one_line(her
         time.sleep(0.01)
     os.killpg(build_process.pid, which)  # as a terminal or a script does: the workers, too
     err = build_process.communicate(timeout=60)[1].decode().splitlines()
-    assert build_process.returncode == 5 and err[-1] == "error: interrupted before there was anything to save" and "Traceback" not in str(err)
+    assert (
+        build_process.returncode == 5
+        and err[-1] == "error: interrupted before there was anything to save"
+        and "Traceback" not in str(err)
+    )
     assert os.listdir(here) == ["text.txt"]
 
 
-def test_a_data_set_that_a_killed_build_had_moved_aside_comes_back_before_anything_else(here, capsys):
+def test_a_data_set_that_a_killed_build_had_moved_aside_comes_back_before_anything_else(
+    here, capsys
+):
     run(capsys, "--input_text=text.txt", *SMALL, "--output_dir=x")
     before = contents(here / "x")
     (here / "x").rename(here / ".x.old")
     (here / ".x.y.old").mkdir()  # of another data set, x.y
-    assert build_data.main(["--input_text=text.txt", *SMALL, "--output_dir=x", "--seq_len=11"]) == 1
-    assert "seq_len 7 there, 11 asked for" in capsys.readouterr().err and contents(here / "x") == before
+    assert (
+        build_data.main(["--input_text=text.txt", *SMALL, "--output_dir=x", "--seq_len=11"]) == 1
+    )
+    assert (
+        "seq_len 7 there, 11 asked for" in capsys.readouterr().err
+        and contents(here / "x") == before
+    )
     assert sorted(os.listdir(here)) == [".x.y.old", "text.txt", "x"]
 
 
@@ -254,7 +403,10 @@ def test_two_builds_of_one_place_do_not_meet(here, capsys):
         (partial / "something").write_text("x")
         before = contents(here)
         assert build_data.main(["--input_text=text.txt", *SMALL]) == 1
-        assert "data/text is being built by another process: wait for it" in capsys.readouterr().err and contents(here) == before
+        assert (
+            "data/text is being built by another process: wait for it" in capsys.readouterr().err
+            and contents(here) == before
+        )
     assert os.listdir(here) == ["text.txt"]  # it held no manifest in the end
     run(capsys, "--input_text=text.txt", *SMALL)
 
@@ -278,27 +430,40 @@ def test_threads_and_sample_of_the_trainer_are_settings(here, capsys):
     run(capsys, *flags, "--tokenizer_sample_lines=200", "--output_dir=a")
     run(capsys, *flags, "--tokenizer_sample_lines=200", "--output_dir=b")
     assert contents(here / "a") == contents(here / "b")
-    assert (here / "a" / "tokenizer.model").read_bytes() != (here / "data" / "text" / "tokenizer.model").read_bytes()
+    assert (here / "a" / "tokenizer.model").read_bytes() != (
+        here / "data" / "text" / "tokenizer.model"
+    ).read_bytes()
 
 
 def test_a_sample_is_drawn_evenly_and_always_the_same():
     numbers = list(map(str, range(100_000)))
     drawn = [int(piece) for piece in build.sample(numbers, 0.03)]
-    assert drawn == [int(piece) for piece in build.sample(iter(numbers), 0.03)] and drawn == sorted(drawn)
-    assert abs(len(drawn) - 3000) < 5 * 3000**0.5 and abs(np.mean(drawn) - 50_000) < 5 * 50_000 / 3000**0.5
+    assert drawn == [
+        int(piece) for piece in build.sample(iter(numbers), 0.03)
+    ] and drawn == sorted(drawn)
+    assert (
+        abs(len(drawn) - 3000) < 5 * 3000**0.5
+        and abs(np.mean(drawn) - 50_000) < 5 * 50_000 / 3000**0.5
+    )
     assert list(build.sample(numbers, 1.0)) == numbers == list(build.sample(numbers, 7.5))
 
 
 def test_verify_checks_every_file_and_changes_nothing(here, capsys):
     run(capsys, "--input_text=text.txt", *SMALL, "--shards=2")
-    assert run(capsys, "--verify=data/text") == (
-        f"data/text is whole: tokenizer, counts and 6 record files of "
-        f"{sum(path.stat().st_size for path in here.rglob('*.tfrecord')):,} bytes are what the manifest says\n"
+    assert (
+        run(capsys, "--verify=data/text")
+        == "data/text is whole: tokenizer, counts and 6 record files of"
+        f" {sum(path.stat().st_size for path in here.rglob('*.tfrecord')):,} bytes are what the"
+        " manifest says\n"
     )
     verified = json.loads(run(capsys, "--verify=data/text", "--json"))
     assert verified["record_files"] == 6
     documented.check("build_data --verify --json", verified)
-    files_ = [path for path in (here / "data" / "text").rglob("*") if path.is_file() and path.name != "manifest.json"]
+    files_ = [
+        path
+        for path in (here / "data" / "text").rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    ]
     assert len(files_) == 6 + 3
     for path in files_:
         content = path.read_bytes()
@@ -307,7 +472,10 @@ def test_verify_checks_every_file_and_changes_nothing(here, capsys):
         assert build_data.main(["--verify=data/text"]) == 3
         assert path.name in capsys.readouterr().err and contents(here) == before
         path.write_bytes(content)
-    assert build_data.main(["--verify=data"]) == 3 and "has no manifest.json" in capsys.readouterr().err
+    assert (
+        build_data.main(["--verify=data"]) == 3
+        and "has no manifest.json" in capsys.readouterr().err
+    )
 
 
 # ---- words and characters ----
@@ -316,9 +484,20 @@ def test_verify_checks_every_file_and_changes_nothing(here, capsys):
 def test_a_word_vocabulary_holds_every_word_of_train_and_a_token_is_a_word(here, capsys):
     lines = [f"{line} <unk>" if i % 3 else "" for i, line in enumerate(sentences(361))]
     (here / "three").mkdir()
-    for name, content in (("train", lines), ("valid", [*lines[:9], "never seen \t <unk>"]), ("test", lines[-7:])):
+    for name, content in (
+        ("train", lines),
+        ("valid", [*lines[:9], "never seen \t <unk>"]),
+        ("test", lines[-7:]),
+    ):
         (here / "three" / f"{name}.txt").write_text("".join(f"{line}\n" for line in content))
-    out = run(capsys, "--input_text=three", "--model_type=word", "--symbols=<unk>", "--batch_size=3", "--seq_len=7")
+    out = run(
+        capsys,
+        "--input_text=three",
+        "--model_type=word",
+        "--symbols=<unk>",
+        "--batch_size=3",
+        "--seq_len=7",
+    )
     manifest, model = records.load("data/three"), Tokenizer.load("data/three/tokenizer.model")
     words = [word for line in lines for word in line.split()]
     assert manifest.vocab_size == len(set(words)) + len(SPECIAL_PIECES)
@@ -327,24 +506,35 @@ def test_a_word_vocabulary_holds_every_word_of_train_and_a_token_is_a_word(here,
     counts = records.read_counts("data/three", manifest)
     assert counts[1] == 0 and counts[8] == max(map(words.count, set(words))) and counts[3] == 361
     share = 2 / (manifest.splits["valid"].tokens - 1)
-    assert f"words that are not in the vocabulary, and become [UNK]: valid {share:.2%}, test 0.00%" in out
+    assert (
+        f"words that are not in the vocabulary, and become [UNK]: valid {share:.2%}, test 0.00%"
+        in out
+    )
 
 
 def test_a_word_that_no_piece_can_hold_is_unknown(here, capsys):
     with open("text.txt", "a") as file:
         file.write(f"{'x' * 9000} {'y' * 9000} known {'z' * 4096}\n" * 100)
     run(capsys, "--input_text=text.txt", "--model_type=word", "--batch_size=3", "--seq_len=7")
-    counts, model = records.read_counts("data/text", records.load("data/text")), Tokenizer.load("data/text/tokenizer.model")
+    counts, model = (
+        records.read_counts("data/text", records.load("data/text")),
+        Tokenizer.load("data/text/tokenizer.model"),
+    )
     assert counts[1] == 2 * counts[model.pieces(range(len(counts))).index("▁known")] > 0
 
 
 def test_a_character_is_a_token_and_bits_per_character_are_given(here, capsys):
-    out = run(capsys, "--input_text=text.txt", "--model_type=char", "--batch_size=3", "--seq_len=7")
+    out = run(
+        capsys, "--input_text=text.txt", "--model_type=char", "--batch_size=3", "--seq_len=7"
+    )
     manifest = records.load("data/text")
     letters = set("".join(sentences(401)[:361]))
     assert manifest.vocab_size == 8 + 256 + len(letters)
     assert all(split.tokens == split.characters for split in manifest.splits.values())
-    counts, targets = records.read_counts("data/text", manifest), records.count_targets("data/text", manifest, "valid")
+    counts, targets = (
+        records.read_counts("data/text", manifest),
+        records.count_targets("data/text", manifest, "valid"),
+    )
     bits = -(targets * np.log2((counts + 1) / (counts + 1).sum())).sum() / targets.sum()
     assert f"unigram model, bits per character: valid {bits:.4f}, test " in out
 
@@ -368,12 +558,20 @@ def test_a_line_of_a_gigabyte_is_built_in_bounded_memory(here, capsys):
     assert train.bytes > 2**30 and train.lines == 1 and used["peak_memory_megabytes"] < 1500
 
 
-@pytest.mark.parametrize("text", ["x" * (3 << 20), "a b\n" + "\u4e2d" * (1 << 20), "a b\nc" + " " * (2 << 20) + "d\n"])
+@pytest.mark.parametrize(
+    "text", ["x" * (3 << 20), "a b\n" + "\u4e2d" * (1 << 20), "a b\nc" + " " * (2 << 20) + "d\n"]
+)
 def test_more_than_a_mebibyte_in_which_a_line_can_not_be_cut_is_refused(here, capsys, text):
     (here / "text.txt").write_text(text)
     assert build_data.main(["--input_text=text.txt", *SMALL]) == 3
     err = capsys.readouterr().err.splitlines()[-1]
-    assert err.startswith("error: text text.txt has more than 1 MiB without the end of a word or a line, from byte ") and "into lines" in err
+    assert (
+        err.startswith(
+            "error: text text.txt has more than 1 MiB without the end of a word or a line, from"
+            " byte "
+        )
+        and "into lines" in err
+    )
     assert os.listdir(here) == ["text.txt"]
 
 
@@ -381,13 +579,27 @@ def test_more_than_a_mebibyte_in_which_a_line_can_not_be_cut_is_refused(here, ca
 
 
 def test_a_tokenizer_of_ours_is_taken_byte_for_byte_with_the_settings_it_decides(here, capsys):
-    run(capsys, "--input_text=text.txt", "--vocab_size=409", "--model_type=bpe", "--batch_size=3", "--seq_len=7")
+    run(
+        capsys,
+        "--input_text=text.txt",
+        "--vocab_size=409",
+        "--model_type=bpe",
+        "--batch_size=3",
+        "--seq_len=7",
+    )
     (here / "other.txt").write_text("".join(f"{line}\n" for line in sentences(101, seed=2)))
     flags = ["--input_text=other.txt", *SMALL, "--tokenizer_model=data/text/tokenizer.model"]
     run(capsys, *flags)
-    assert Path("data/other/tokenizer.model").read_bytes() == Path("data/text/tokenizer.model").read_bytes()
+    assert (
+        Path("data/other/tokenizer.model").read_bytes()
+        == Path("data/text/tokenizer.model").read_bytes()
+    )
     manifest = records.load("data/other")
-    assert (manifest.vocab_size, manifest.settings["vocab_size"], manifest.settings["model_type"]) == (409, 409, "bpe")
+    assert (
+        manifest.vocab_size,
+        manifest.settings["vocab_size"],
+        manifest.settings["model_type"],
+    ) == (409, 409, "bpe")
     assert manifest.settings["tokenizer_model"] == f"sha256:{manifest.tokenizer_sha256}"
     records.verify("data/other", manifest)
     shutil.copy("data/text/tokenizer.model", "renamed.model")
@@ -402,9 +614,17 @@ def test_a_foreign_tokenizer_is_reordered(here, capsys):
     run(capsys, "--input_text=text.txt", *SMALL, "--tokenizer_model=foreign.model")
     manifest, model = records.load("data/text"), Tokenizer.load("data/text/tokenizer.model")
     counts = records.read_counts("data/text", manifest)
-    assert (np.diff(counts[8:]) <= 0).all() and counts[8] > 0 and manifest.settings["model_type"] == "unigram"
-    assert [model.pieces(ids) for ids in model.encode(lines)] == [Tokenizer(raw).pieces(ids) for ids in Tokenizer(raw).encode(lines)]
-    assert "is there already" in run(capsys, "--input_text=text.txt", *SMALL, "--tokenizer_model=foreign.model")
+    assert (
+        (np.diff(counts[8:]) <= 0).all()
+        and counts[8] > 0
+        and manifest.settings["model_type"] == "unigram"
+    )
+    assert [model.pieces(ids) for ids in model.encode(lines)] == [
+        Tokenizer(raw).pieces(ids) for ids in Tokenizer(raw).encode(lines)
+    ]
+    assert "is there already" in run(
+        capsys, "--input_text=text.txt", *SMALL, "--tokenizer_model=foreign.model"
+    )
 
 
 # ---- wrong input: one line, the documented exit code, nothing left behind ----
@@ -414,9 +634,22 @@ WRONG = {
     "missing directory": (["--input_text=no/"], 3, "does not exist"),
     "empty text": (["--input_text=empty.txt"], 3, "train split of empty.txt is empty"),
     "blank text": (["--input_text=blank.txt"], 3, "train split of blank.txt holds only blanks"),
-    "text too small": (["--input_text=tiny.txt"], 3, "at most these tokens: train 90, valid 5, test 5; train needs batch_size * seq_len + 1 = 1025"),
+    "text too small": (
+        ["--input_text=tiny.txt"],
+        3,
+        (
+            "at most these tokens: train 90, valid 5, test 5; train needs batch_size * seq_len + 1"
+            " = 1025"
+        ),
+    ),
     "batch too large": (
-        ["--input_text=text.txt", "--model_type=word", "--batch_size=64", "--seq_len=64", "--vocab_size=80"],
+        [
+            "--input_text=text.txt",
+            "--model_type=word",
+            "--batch_size=64",
+            "--seq_len=64",
+            "--vocab_size=80",
+        ],
         3,
         "train needs batch_size * seq_len + 1 = 4097",
     ),
@@ -426,26 +659,70 @@ WRONG = {
         1,
         "vocab_size 400000 is too large for this text: the largest that works is",
     ),
-    "vocabulary too small": (["--input_text=text.txt", "--vocab_size=100"], 1, "vocab_size 100 is too small"),
-    "vocabulary below the bound": (["--input_text=text.txt", "--vocab_size=3"], 1, "vocab_size must be at least 16, or 0, but is 3"),
-    "unknown flag": (["--input_text=text.txt", "--colour=red"], 1, "Unknown command line flag 'colour'"),
+    "vocabulary too small": (
+        ["--input_text=text.txt", "--vocab_size=100"],
+        1,
+        "vocab_size 100 is too small",
+    ),
+    "vocabulary below the bound": (
+        ["--input_text=text.txt", "--vocab_size=3"],
+        1,
+        "vocab_size must be at least 16, or 0, but is 3",
+    ),
+    "unknown flag": (
+        ["--input_text=text.txt", "--colour=red"],
+        1,
+        "Unknown command line flag 'colour'",
+    ),
     "unknown model type": (["--input_text=text.txt", "--model_type=wordpiece"], 1, "model_type"),
     "no number": (["--input_text=text.txt", "--seq_len=long"], 1, "seq_len"),
-    "both corpus and input": (["--input_text=text.txt", "--corpus=python-docs"], 1, "give either --corpus or --input_text"),
+    "both corpus and input": (
+        ["--input_text=text.txt", "--corpus=python-docs"],
+        1,
+        "give either --corpus or --input_text",
+    ),
     "neither": ([], 1, "give either --corpus or --input_text"),
-    "unknown corpus": (["--corpus=wikitext-9"], 1, "choose one of python-docs, wikitext-2, wikitext-2-small, wikitext-103"),
+    "unknown corpus": (
+        ["--corpus=wikitext-9"],
+        1,
+        "choose one of python-docs, wikitext-2, wikitext-2-small, wikitext-103",
+    ),
     "mirror": (
         ["--corpus=wikitext-2", "--mirror=ftp://h/"],
         1,
         "a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
     ),
-    "no time": (["--corpus=wikitext-2", "--timeout=0"], 1, "timeout must be from 1 to 600 seconds, but is 0"),
-    "shares": (["--input_text=text.txt", "--split_fractions=0.9"], 1, "split_fractions must be three positive shares"),
+    "no time": (
+        ["--corpus=wikitext-2", "--timeout=0"],
+        1,
+        "timeout must be from 1 to 600 seconds, but is 0",
+    ),
+    "shares": (
+        ["--input_text=text.txt", "--split_fractions=0.9"],
+        1,
+        "split_fractions must be three positive shares",
+    ),
     "symbol": (["--input_text=text.txt", "--symbols=a b"], 1, "symbol 'a b' can't stay one piece"),
-    "missing tokenizer": (["--input_text=text.txt", "--tokenizer_model=no.model"], 3, "tokenizer no.model does not exist"),
-    "tokenizer that is none": (["--input_text=text.txt", "--tokenizer_model=text.txt"], 3, "tokenizer text.txt is not a SentencePiece model"),
-    "output is a file": (["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt"], 1, "output_dir tiny.txt is a file"),
-    "output below a file": (["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt/x"], 1, "can't be written"),
+    "missing tokenizer": (
+        ["--input_text=text.txt", "--tokenizer_model=no.model"],
+        3,
+        "tokenizer no.model does not exist",
+    ),
+    "tokenizer that is none": (
+        ["--input_text=text.txt", "--tokenizer_model=text.txt"],
+        3,
+        "tokenizer text.txt is not a SentencePiece model",
+    ),
+    "output is a file": (
+        ["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt"],
+        1,
+        "output_dir tiny.txt is a file",
+    ),
+    "output below a file": (
+        ["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt/x"],
+        1,
+        "can't be written",
+    ),
 }
 
 
@@ -474,4 +751,8 @@ def test_the_same_as_a_user_types_it(here, run_tool, case):
     flags, code, message = WRONG[case]
     place_wrong_texts(here)
     done = run_tool("build_data", *flags, cwd=here)
-    assert (done.code, done.out) == (code, "") and message in done.err.splitlines()[-1] and not (here / "data").exists()
+    assert (
+        (done.code, done.out) == (code, "")
+        and message in done.err.splitlines()[-1]
+        and not (here / "data").exists()
+    )

@@ -1,4 +1,5 @@
-"""Flags are the settings; a recipe comes first and the command line wins; every error is one line and the documented exit code."""
+"""Flags are the settings; a recipe comes first and the command line wins; every error is one line
+and the documented exit code."""
 
 from __future__ import annotations
 
@@ -23,16 +24,23 @@ def all_flags() -> common.Flags:
     values = common.Flags("A tool.")
     for group in config.GROUPS:
         values.group(group, group.__name__)
-    own = [(flags.DEFINE_string, "recipe", None, "a named configuration"), (flags.DEFINE_string, "architecture", None, "the block kinds")]
+    own = [
+        (flags.DEFINE_string, "recipe", None, "a named configuration"),
+        (flags.DEFINE_string, "architecture", None, "the block kinds"),
+    ]
     own.append((flags.DEFINE_integer, "num_blocks", None, "the number of stochastic blocks"))
     return values.own(
-        "tool", *own, (common.choice("x", "y"), "axis", "x", "a way"), (common.choice("z", "w", repeatable=True), "axes", ["z", "w"], "several ways")
+        "tool",
+        *own,
+        (common.choice("x", "y"), "axis", "x", "a way"),
+        (common.choice("z", "w", repeatable=True), "axes", ["z", "w"], "several ways"),
     )
 
 
 @pytest.fixture
 def parsed(capsys):
-    """Runs a tool whose work is to keep its flags; returns them, or (exit code, stderr) if it was refused."""
+    """Runs a tool whose work is to keep its flags; returns them, or (exit code, stderr) if it was
+    refused."""
 
     def parse(*arguments: str) -> common.Flags | tuple[int, str]:
         kept, values = [], all_flags()
@@ -51,23 +59,43 @@ def recipe_file(directory: Path, *lines: str) -> str:
 def test_every_setting_is_a_flag_with_its_default(parsed):
     values = parsed("--corpus=python-docs")
     for group in config.GROUPS:
-        assert values.read(group) == group(**{"corpus": "python-docs"} if group is config.DataConfig else {})
+        assert values.read(group) == group(
+            **{"corpus": "python-docs"} if group is config.DataConfig else {}
+        )
         for field, _ in config.fields(group):
             assert field.metadata["reason"] in values[field.name].help
 
 
 def test_a_tool_may_take_some_settings_of_a_group_and_give_others_itself():
-    values = common.Flags("A tool.").group(config.ModelConfig, "Network", only=("d_model", "cutoffs"))
+    values = common.Flags("A tool.").group(
+        config.ModelConfig, "Network", only=("d_model", "cutoffs")
+    )
     common.run(values, lambda given: None, ["--d_model=6", "--cutoffs=10"])
-    assert "num_heads" not in values and "--d_model" in values.usage() and "--num_heads" not in values.usage()
-    assert values.read(config.ModelConfig, num_heads=3) == config.ModelConfig(d_model=6, num_heads=3, cutoffs=(10,))
-    assert values.read(config.ModelConfig, num_heads=3, cutoffs=[]) == config.ModelConfig(d_model=6, num_heads=3)
+    assert (
+        "num_heads" not in values
+        and "--d_model" in values.usage()
+        and "--num_heads" not in values.usage()
+    )
+    assert values.read(config.ModelConfig, num_heads=3) == config.ModelConfig(
+        d_model=6, num_heads=3, cutoffs=(10,)
+    )
+    assert values.read(config.ModelConfig, num_heads=3, cutoffs=[]) == config.ModelConfig(
+        d_model=6, num_heads=3
+    )
 
 
 def test_inherited_settings_have_no_default_and_only_what_is_typed_is_given():
-    values = common.Flags("A tool.").group(config.TrainingConfig, "Training", inherited=True).group(config.ModelConfig, "Network", inherited=True)
-    common.run(values, lambda given: None, ["--epochs=5", "--max_lr=0", "--cutoffs=3", "--cutoffs=4"])
-    assert values.given(config.TrainingConfig) == {"epochs": 5, "max_lr": 0.0} and values.given(config.ModelConfig) == {"cutoffs": [3, 4]}
+    values = (
+        common.Flags("A tool.")
+        .group(config.TrainingConfig, "Training", inherited=True)
+        .group(config.ModelConfig, "Network", inherited=True)
+    )
+    common.run(
+        values, lambda given: None, ["--epochs=5", "--max_lr=0", "--cutoffs=3", "--cutoffs=4"]
+    )
+    assert values.given(config.TrainingConfig) == {"epochs": 5, "max_lr": 0.0} and values.given(
+        config.ModelConfig
+    ) == {"cutoffs": [3, 4]}
     assert "(default" not in values.usage() and "--optimizer" in values.usage()
     common.run(values, lambda given: None, [])
     assert values.given(config.TrainingConfig) == {} == values.given(config.ModelConfig)
@@ -77,16 +105,36 @@ def test_inherited_settings_have_no_default_and_only_what_is_typed_is_given():
     ("flags", "said"),
     [
         (["--num_heads=0"], "--num_heads must be at least 1, but is 0"),
-        (["--num_heads=3"], "--d_model must be even and a multiple of --num_heads, but --d_model is 128 and --num_heads 3"),
-        (["--weight_decay=1"], "--weight_decay needs --optimizer=adamw, but --optimizer is adam and --weight_decay 1.0"),
+        (
+            ["--num_heads=3"],
+            (
+                "--d_model must be even and a multiple of --num_heads, but --d_model is 128 and"
+                " --num_heads 3"
+            ),
+        ),
+        (
+            ["--weight_decay=1"],
+            (
+                "--weight_decay needs --optimizer=adamw, but --optimizer is adam and"
+                " --weight_decay 1.0"
+            ),
+        ),
     ],
 )
 def test_a_setting_that_was_typed_is_named_as_it_was_typed(flags, said, capsys):
-    assert common.run(all_flags(), lambda given: [given.read(config.ModelConfig), given.read(config.TrainingConfig)], flags) == 1
+    assert (
+        common.run(
+            all_flags(),
+            lambda given: [given.read(config.ModelConfig), given.read(config.TrainingConfig)],
+            flags,
+        )
+        == 1
+    )
     assert capsys.readouterr().err == f"error: {said}\n"
     only = common.Flags("A tool.").group(config.TrainingConfig, "Training", only=("weight_decay",))
     assert common.run(only, lambda given: given.read(config.ModelConfig, num_heads=0), []) == 1
-    assert capsys.readouterr().err == "error: num_heads must be at least 1, but is 0\n"  # no flag of this tool
+    # no flag of this tool
+    assert capsys.readouterr().err == "error: num_heads must be at least 1, but is 0\n"
 
 
 def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
@@ -102,17 +150,30 @@ def test_a_word_in_place_of_numbers_is_a_flag_but_never_a_setting(parsed):
 
 def test_flags_of_every_type_reach_the_settings(parsed):
     values = parsed(
-        "--cutoffs=10", "--cutoffs", "20", "--max_lr=1e-2", "--lowercase", "--symbols=<a>", "--input_text=x.txt", "--norm=post", "--axis=y"
+        "--cutoffs=10",
+        "--cutoffs",
+        "20",
+        "--max_lr=1e-2",
+        "--lowercase",
+        "--symbols=<a>",
+        "--input_text=x.txt",
+        "--norm=post",
+        "--axis=y",
     )
     assert values.read(config.ModelConfig) == config.ModelConfig(cutoffs=(10, 20), norm="post")
     assert values.read(config.TrainingConfig).max_lr == 0.01 and values.axis == "y"
-    assert values.read(config.DataConfig) == config.DataConfig(input_text="x.txt", lowercase=True, symbols=("<a>",))
+    assert values.read(config.DataConfig) == config.DataConfig(
+        input_text="x.txt", lowercase=True, symbols=("<a>",)
+    )
 
 
 def test_two_runs_in_one_process_do_not_see_each_other():
     values, seen = all_flags(), []
     for arguments in (["--cutoffs=10", "--epochs=9"], [], ["--cutoffs=20"]):
-        assert common.run(values, lambda given: seen.append((given.cutoffs, given.epochs)), arguments) == 0
+        assert (
+            common.run(values, lambda given: seen.append((given.cutoffs, given.epochs)), arguments)
+            == 0
+        )
     assert seen == [([10], 9), ([], 5), ([20], 5)]
 
 
@@ -130,13 +191,26 @@ def test_a_recipe_stands_in_front_of_the_command_line(parsed, tmp_path):
         "--max_lr=0.5",
     )
     values = parsed(recipe)
-    assert (values.epochs, values.cutoffs, values.lowercase, values.num_blocks, values.max_lr) == (7, [10, 20], True, 4, 0.5)
+    assert (values.epochs, values.cutoffs, values.lowercase, values.num_blocks, values.max_lr) == (
+        7,
+        [10, 20],
+        True,
+        4,
+        0.5,
+    )
 
 
 @pytest.mark.parametrize("form", ["{}={}", "{} {}"])
 def test_the_command_line_wins_over_a_recipe(form, parsed, tmp_path):
-    recipe = recipe_file(tmp_path, "--epochs=7", "--cutoffs=10", "--cutoffs=20", "--lowercase").split("=", 1)
-    arguments = [form.format(*recipe), form.format("--epochs", 3), form.format("--cutoffs", 5), "--nolowercase"]
+    recipe = recipe_file(
+        tmp_path, "--epochs=7", "--cutoffs=10", "--cutoffs=20", "--lowercase"
+    ).split("=", 1)
+    arguments = [
+        form.format(*recipe),
+        form.format("--epochs", 3),
+        form.format("--cutoffs", 5),
+        "--nolowercase",
+    ]
     for order in (arguments, arguments[::-1]):
         values = parsed(*(word for argument in order for word in argument.split(" ")))
         assert (values.epochs, values.cutoffs, values.lowercase) == (3, [5], False)
@@ -149,15 +223,23 @@ def test_cutoffs_can_be_none_over_a_recipe_that_has_some(parsed, tmp_path):
         model = parsed(recipe, *given).read(config.ModelConfig)
         assert (model.cutoffs, model.d_model) == ((), 64)
     held = parsed(recipe_file(tmp_path, "--cutoffs=none"))
-    assert held.word(config.ModelConfig, "cutoffs") == "none" and held.read(config.ModelConfig).cutoffs == ()
-    assert parsed(recipe_file(tmp_path, "--cutoffs=none"), "--cutoffs=5").read(config.ModelConfig).cutoffs == (5,)
+    assert (
+        held.word(config.ModelConfig, "cutoffs") == "none"
+        and held.read(config.ModelConfig).cutoffs == ()
+    )
+    assert parsed(recipe_file(tmp_path, "--cutoffs=none"), "--cutoffs=5").read(
+        config.ModelConfig
+    ).cutoffs == (5,)
 
 
 @pytest.mark.parametrize("given", [("none", "5"), ("5", "none"), ("auto", "none")], ids=str)
 def test_a_word_stands_alone(given, capsys):
     arguments = [f"--cutoffs={value}" for value in given]
     assert common.run(all_flags(), lambda values: values.read(config.ModelConfig), arguments) == 1
-    assert capsys.readouterr().err == f"error: cutoffs must be numbers, or auto or none alone, but are {', '.join(given)}\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: cutoffs must be numbers, or auto or none alone, but are {', '.join(given)}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +256,9 @@ def test_a_word_stands_alone(given, capsys):
     ids=str,
 )
 def test_the_cutoffs_that_train_takes_beside_a_recipe(lines, vocab_size, word, tmp_path):
-    assert common.cutoffs_beside(recipe_file(tmp_path, *lines).split("=", 1)[1], vocab_size) == word
+    assert (
+        common.cutoffs_beside(recipe_file(tmp_path, *lines).split("=", 1)[1], vocab_size) == word
+    )
     assert common.cutoffs_beside(None, vocab_size) is None
 
 
@@ -190,7 +274,12 @@ def test_the_last_recipe_wins(parsed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("held", "given"), [("--num_blocks=4", "--architecture=ad"), ("--architecture=ad", "--num_blocks=4"), ("--corpus=x", "--input_text=y")]
+    ("held", "given"),
+    [
+        ("--num_blocks=4", "--architecture=ad"),
+        ("--architecture=ad", "--num_blocks=4"),
+        ("--corpus=x", "--input_text=y"),
+    ],
 )
 def test_the_command_line_replaces_the_recipe_s_other_way_to_say_it(held, given, parsed, tmp_path):
     values = parsed(recipe_file(tmp_path, held), given)
@@ -208,16 +297,42 @@ def test_a_flagfile_counts_as_the_command_line(parsed, tmp_path):
 def test_a_tool_takes_of_a_recipe_what_it_has(tmp_path):
     seen = []
     values = (
-        common.Flags("A tool.").group(config.LoggingConfig, "logging").own("tool", (flags.DEFINE_string, "recipe", None, "a named configuration"))
+        common.Flags("A tool.")
+        .group(config.LoggingConfig, "logging")
+        .own("tool", (flags.DEFINE_string, "recipe", None, "a named configuration"))
     )
-    assert common.run(values, lambda given: seen.append(given.log_every), [recipe_file(tmp_path, "--epochs=7", "--log_every=3")]) == 0
+    assert (
+        common.run(
+            values,
+            lambda given: seen.append(given.log_every),
+            [recipe_file(tmp_path, "--epochs=7", "--log_every=3")],
+        )
+        == 0
+    )
     assert seen == [3]
 
 
-@pytest.mark.parametrize("line", ["--colour=red", "epochs=7", "--epochs 7", "--flagfile=x", "--nocolour", "--noepochs", "---epochs=7", "text"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--colour=red",
+        "epochs=7",
+        "--epochs 7",
+        "--flagfile=x",
+        "--nocolour",
+        "--noepochs",
+        "---epochs=7",
+        "text",
+    ],
+)
 def test_a_recipe_with_an_unknown_line_is_refused(line, parsed, tmp_path):
     code, err = parsed(recipe_file(tmp_path, "--epochs=7", line))
-    assert code == 1 and f"mine.flags holds the unknown flag {line!r}: give one setting a line, --name=value" in err and err.count("\n") == 1
+    assert (
+        code == 1
+        and f"mine.flags holds the unknown flag {line!r}: give one setting a line, --name=value"
+        in err
+        and err.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.flags", ""])
@@ -230,8 +345,18 @@ def test_a_missing_recipe_is_refused_with_the_names(name, parsed):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_holds_known_settings_in_range(path, parsed):
     lines = common.recipe_lines(path.stem)
-    given = {line.lstrip("-").split("=")[0].removeprefix("no") if line.startswith("--nolower") else line.lstrip("-").split("=")[0] for line in lines}
-    values = parsed(f"--recipe={path.stem}", *([] if {"corpus", "input_text"} & given else ["--corpus=python-docs"]))
+    given = {
+        (
+            line.lstrip("-").split("=")[0].removeprefix("no")
+            if line.startswith("--nolower")
+            else line.lstrip("-").split("=")[0]
+        )
+        for line in lines
+    }
+    values = parsed(
+        f"--recipe={path.stem}",
+        *([] if {"corpus", "input_text"} & given else ["--corpus=python-docs"]),
+    )
     assert lines and isinstance(values, common.Flags), values
     for group in config.GROUPS:
         values.read(group)
@@ -249,7 +374,10 @@ def test_every_recipe_holds_known_settings_in_range(path, parsed):
         (["--nolowercase=1"], "--nolowercase=1 does not take an argument"),
         (["--lowercase=perhaps"], "flag --lowercase=perhaps"),
         (["--flagfile=missing.txt"], "missing.txt"),
-        (["--epochs=3", "text"], "unexpected argument 'text': every option is a flag, --name=value"),
+        (
+            ["--epochs=3", "text"],
+            "unexpected argument 'text': every option is a flag, --name=value",
+        ),
         (["--", "--epochs=3"], "unexpected argument '--epochs=3'"),
         (["--epochs", "3", "4"], "unexpected argument '4'"),
         (["--cutoffs=2", "5"], "unexpected argument '5'"),
@@ -276,7 +404,10 @@ def test_a_repeatable_flag_takes_several_values_in_a_row(arguments, cutoffs, par
 
 
 def test_a_setting_out_of_range_is_one_line_with_the_rule(capsys):
-    assert common.run(all_flags(), lambda given: given.read(config.TrainingConfig), ["--epochs=0"]) == 1
+    assert (
+        common.run(all_flags(), lambda given: given.read(config.TrainingConfig), ["--epochs=0"])
+        == 1
+    )
     assert capsys.readouterr().err == "error: --epochs must be at least 1, but is 0\n"
 
 
@@ -292,11 +423,37 @@ ResourceExhaustedError = type("ResourceExhaustedError", (Exception,), {})
         (errors.StoppedError("stopped"), 5, "error: stopped\n"),
         (errors.ResourceError("full"), 6, "error: full\n"),
         (KeyboardInterrupt(), 5, "error: interrupted before there was anything to save\n"),
-        (MemoryError(), 6, "error: out of memory: lower batch_size, seq_len, mem_len or d_model\n"),
-        (ResourceExhaustedError("OOM"), 6, "error: out of memory: lower batch_size, seq_len, mem_len or d_model, or use another --sampling\n"),
-        (OSError(errno.ENOSPC, "No space", "a/b"), 6, "error: can't write a/b (No space): free some disk space\n"),
-        (OSError(errno.EFBIG, "Too large"), 6, "error: can't write the output (Too large): raise the limit of a file's size (ulimit -f)\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 1, "error: a/b: Permission denied\n"),
+        (
+            MemoryError(),
+            6,
+            "error: out of memory: lower batch_size, seq_len, mem_len or d_model\n",
+        ),
+        (
+            ResourceExhaustedError("OOM"),
+            6,
+            (
+                "error: out of memory: lower batch_size, seq_len, mem_len or d_model, or use"
+                " another --sampling\n"
+            ),
+        ),
+        (
+            OSError(errno.ENOSPC, "No space", "a/b"),
+            6,
+            "error: can't write a/b (No space): free some disk space\n",
+        ),
+        (
+            OSError(errno.EFBIG, "Too large"),
+            6,
+            (
+                "error: can't write the output (Too large): raise the limit of a file's size"
+                " (ulimit -f)\n"
+            ),
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a/b"),
+            1,
+            "error: a/b: Permission denied\n",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -309,23 +466,34 @@ def test_every_error_is_one_line_and_its_exit_code(raised, code, said, capsys):
     assert (out, err) == ("", said)
 
 
-@pytest.mark.parametrize("raised", [KeyError("name"), OSError("odd"), ValueError("odd"), AssertionError()], ids=repr)
+@pytest.mark.parametrize(
+    "raised", [KeyError("name"), OSError("odd"), ValueError("odd"), AssertionError()], ids=repr
+)
 def test_a_defect_shows_its_traceback_and_asks_for_a_report(raised, capsys):
     def work(_values: common.Flags) -> None:
         raise raised
 
     assert common.run(all_flags(), work, []) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("Traceback") and lines[-1] == f"error: unexpected {type(raised).__name__}: please report the lines above"
+    assert (
+        lines[0].startswith("Traceback")
+        and lines[-1]
+        == f"error: unexpected {type(raised).__name__}: please report the lines above"
+    )
 
 
 def test_the_work_s_exit_code_is_the_command_s():
-    assert [common.run(all_flags(), lambda _, code=code: code, []) for code in (None, 0, 3)] == [0, 0, 3]
+    assert [common.run(all_flags(), lambda _, code=code: code, []) for code in (None, 0, 3)] == [
+        0,
+        0,
+        3,
+    ]
 
 
 def test_a_reader_that_leaves_is_no_error():
     start = "import sys; from par.tools import common\nsys.stdin.read()\n"
-    for work in ("lambda _: print('x' * 200_000)", "lambda _: print('x')"):  # met while printing, and when the rest is flushed
+    # met while printing, and when the rest is flushed
+    for work in ("lambda _: print('x' * 200_000)", "lambda _: print('x')"):
         program = f"{start}sys.exit(common.run(common.Flags('doc'), {work}, []))"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen([sys.executable, "-c", program], env=BUFFERED, **pipes) as process:
@@ -336,10 +504,23 @@ def test_a_reader_that_leaves_is_no_error():
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_output_that_can_not_be_written_is_an_error():
-    program = "import sys; from par.tools import common\nsys.exit(common.run(common.Flags('doc'), lambda _: print('x'), []))"
+    program = (
+        "import sys; from par.tools import common\nsys.exit(common.run(common.Flags('doc'), lambda"
+        " _: print('x'), []))"
+    )
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=BUFFERED)
-    assert (done.returncode, done.stderr) == (6, "error: can't write the output (No space left on device): free some disk space\n")
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=BUFFERED,
+        )
+    assert (done.returncode, done.stderr) == (
+        6,
+        "error: can't write the output (No space left on device): free some disk space\n",
+    )
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--helpfull"])
@@ -358,7 +539,10 @@ def test_help_shows_every_flag_with_reason_choices_and_default(flag, capsys):
     ):
         assert said in flat
     for group in config.GROUPS:
-        assert all(re.search(rf"^  --(\[no\])?{field.name} ", out, re.MULTILINE) for field, _ in config.fields(group))
+        assert all(
+            re.search(rf"^  --(\[no\])?{field.name} ", out, re.MULTILINE)
+            for field, _ in config.fields(group)
+        )
 
 
 def test_a_required_directory_is_named_with_what_makes_it(tmp_path):
@@ -367,8 +551,15 @@ def test_a_required_directory_is_named_with_what_makes_it(tmp_path):
     with pytest.raises(errors.UsageError, match="--data=DIR is required"):
         common.required_dir(None, "data", "manifest.json")
     (tmp_path / "manifest.json").unlink()
-    for flag, artefact, tool in (("data", "manifest.json", "build_data"), ("verify", "manifest.json", "build_data"), ("run", "config.json", "train")):
-        with pytest.raises(errors.DataError, match=rf"--{flag}=.* has no {artefact}: give a directory that tools/{tool}.py made"):
+    for flag, artefact, tool in (
+        ("data", "manifest.json", "build_data"),
+        ("verify", "manifest.json", "build_data"),
+        ("run", "config.json", "train"),
+    ):
+        with pytest.raises(
+            errors.DataError,
+            match=rf"--{flag}=.* has no {artefact}: give a directory that tools/{tool}.py made",
+        ):
             common.required_dir(str(tmp_path), flag, artefact)
 
 

@@ -1,4 +1,5 @@
-"""From pi to an architecture: the likeliest kind wins, ties are cheap, fixed blocks stay; the command says what it did and what is doubtful."""
+"""From pi to an architecture: the likeliest kind wins, ties are cheap, fixed blocks stay; the
+command says what it did and what is doubtful."""
 
 from __future__ import annotations
 
@@ -26,21 +27,44 @@ def test_every_order_of_three_probabilities_gives_the_likeliest_kind():
 
 
 @pytest.mark.parametrize(
-    ("row", "kind"), [([1 / 3] * 3, "i"), ([0.4, 0.4, 0.2], "d"), ([0.4, 0.2, 0.4], "i"), ([0.2, 0.4, 0.4], "i"), ([0.4, 0.3, 0.3], "a")], ids=str
+    ("row", "kind"),
+    [
+        ([1 / 3] * 3, "i"),
+        ([0.4, 0.4, 0.2], "d"),
+        ([0.4, 0.2, 0.4], "i"),
+        ([0.2, 0.4, 0.4], "i"),
+        ([0.4, 0.3, 0.3], "a"),
+    ],
+    ids=str,
 )
 def test_a_tie_goes_to_the_cheaper_kind(row, kind):
     assert derive.argmax(np.array([row])) == kind
 
 
 def test_the_consensus_is_the_argmax_of_the_mean_and_not_the_vote():
-    pis = [[[0.34, 0.33, 0.33]], [[0.34, 0.33, 0.33]], [[0.1, 0.9, 0.0]]]  # two of three vote for attention, each by a hair
+    # two of three vote for attention, each by a hair
+    pis = [[[0.34, 0.33, 0.33]], [[0.34, 0.33, 0.33]], [[0.1, 0.9, 0.0]]]
     mean, agreement = derive.consensus(pis)
-    assert np.allclose(mean, [[0.26, 0.52, 0.22]], rtol=1e-12) and derive.argmax(mean) == "d" and agreement.tolist() == [1]
+    assert (
+        np.allclose(mean, [[0.26, 0.52, 0.22]], rtol=1e-12)
+        and derive.argmax(mean) == "d"
+        and agreement.tolist() == [1]
+    )
 
 
 def test_agreement_counts_the_searches_that_chose_the_kind_of_the_mean_block_by_block():
     a, d, i = np.eye(3) * 0.7 + 0.1
-    pis = np.array([[a, d, i, a, i], [a, d, d, a, i], [a, i, d, d, i], [a, d, d, d, i], [a, d, i, i, i], [a, d, d, a, i], [a, a, d, i, i]])
+    pis = np.array(
+        [
+            [a, d, i, a, i],
+            [a, d, d, a, i],
+            [a, i, d, d, i],
+            [a, d, d, d, i],
+            [a, d, i, i, i],
+            [a, d, d, a, i],
+            [a, a, d, i, i],
+        ]
+    )
     mean, agreement = derive.consensus(pis)
     assert mean.shape == (5, 3) and np.allclose(mean.sum(axis=1), 1)
     assert derive.argmax(mean) == "addai" and agreement.tolist() == [7, 5, 5, 3, 7]
@@ -54,7 +78,9 @@ def test_the_consensus_of_one_search_is_that_search():
 
 @pytest.mark.parametrize("pis", [DECIDED, np.zeros((0, 2, 3))], ids=["one table", "none"])
 def test_a_consensus_of_no_searches_is_refused(pis):
-    with pytest.raises(UsageError, match=r"pis must have shape \[searches, blocks, 3\], with one search at least"):
+    with pytest.raises(
+        UsageError, match=r"pis must have shape \[searches, blocks, 3\], with one search at least"
+    ):
         derive.consensus(pis)
 
 
@@ -79,14 +105,21 @@ def test_the_papers_rule_has_one_attention_in_five_evenly_in_the_first_two_third
     for count in range(1, 1025):
         places = [place for place, kind in enumerate(derive.paper(count)) if kind == "a"]
         gaps = np.diff(places)
-        assert len(places) == max(1, round(count / 5)) and places[0] == 0 and places[-1] < 2 * count / 3
+        assert (
+            len(places) == max(1, round(count / 5))
+            and places[0] == 0
+            and places[-1] < 2 * count / 3
+        )
         assert not len(gaps) or gaps.max() - gaps.min() <= 1
         assert len(gaps) < 2 or 2 * count / 3 - places[-1] <= gaps.max() + 1  # and it fills them
         assert set(derive.paper(count)) <= set("ad") and len(derive.paper(count)) == count
 
 
 def test_thirty_two_blocks_have_the_papers_63_percent_fewer_attention_blocks():
-    assert round(100 * (1 - derive.paper(32).count("a") / derive.interleaved(32).count("a")), 1) == 62.5
+    assert (
+        round(100 * (1 - derive.paper(32).count("a") / derive.interleaved(32).count("a")), 1)
+        == 62.5
+    )
 
 
 def test_a_sandwich_is_attention_an_interleaved_middle_and_dense_with_the_counts_of_interleaved():
@@ -94,11 +127,17 @@ def test_a_sandwich_is_attention_an_interleaved_middle_and_dense_with_the_counts
         for k in range(count // 2 + 1):
             blocks = derive.sandwich(count, k)
             assert sorted(blocks) == sorted(derive.interleaved(count))
-            assert blocks[:k] == "a" * k and blocks[count - k :] == "d" * k and blocks[k : count - k] == derive.interleaved(count)[: count - 2 * k]
+            assert (
+                blocks[:k] == "a" * k
+                and blocks[count - k :] == "d" * k
+                and blocks[k : count - k] == derive.interleaved(count)[: count - 2 * k]
+            )
     assert derive.sandwich(7, 0) == derive.interleaved(7) and derive.sandwich(6, 3) == "aaaddd"
 
 
-@pytest.mark.parametrize("rule", [derive.paper, derive.interleaved, derive.sandwich], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [derive.paper, derive.interleaved, derive.sandwich], ids=lambda rule: rule.__name__
+)
 @pytest.mark.parametrize("count", [0, -3, 1025])
 def test_patterns_of_no_blocks_or_too_many_are_refused(rule, count):
     with pytest.raises(UsageError, match=f"num_blocks must be from 1 to 1024, but is {count}"):
@@ -107,7 +146,10 @@ def test_patterns_of_no_blocks_or_too_many_are_refused(rule, count):
 
 @pytest.mark.parametrize("coefficient", [-1, 4])
 def test_a_sandwich_that_has_no_middle_left_is_refused(coefficient):
-    with pytest.raises(UsageError, match=f"coefficient must be from 0 to 3, half of the 6 blocks, but is {coefficient}"):
+    with pytest.raises(
+        UsageError,
+        match=f"coefficient must be from 0 to 3, half of the 6 blocks, but is {coefficient}",
+    ):
         derive.sandwich(6, coefficient)
 
 
@@ -141,9 +183,24 @@ def test_what_can_not_be_derived_is_refused(arguments, said):
     [
         ("ss", DECIDED, 100, []),
         ("ss", DECIDED, 99, ["the search has not ended: step 99 of 100"]),
-        ("ss", [[0.49, 0.31, 0.2], [0.5, 0.5, 0]], 100, ["not decided: the likeliest kind has a probability below 0.5 in block 1"]),
-        ("si", [[0, 0, 1]] * 2, 100, ["every block is identity: a prediction knows the last token alone"]),
-        ("sd", [[0, 0, 1], [0, 1, 0]], 100, ["no block is attention: a prediction knows the last token alone"]),
+        (
+            "ss",
+            [[0.49, 0.31, 0.2], [0.5, 0.5, 0]],
+            100,
+            ["not decided: the likeliest kind has a probability below 0.5 in block 1"],
+        ),
+        (
+            "si",
+            [[0, 0, 1]] * 2,
+            100,
+            ["every block is identity: a prediction knows the last token alone"],
+        ),
+        (
+            "sd",
+            [[0, 0, 1], [0, 1, 0]],
+            100,
+            ["no block is attention: a prediction knows the last token alone"],
+        ),
     ],
 )
 def test_doubts_are_named(blocks, pi, step, said):
@@ -160,7 +217,9 @@ def test_the_table_marks_the_chosen_kind_of_every_block():
     ]
 
 
-def test_the_command_writes_the_architecture_and_prints_the_next_command(tmp_path, capsys, monkeypatch):
+def test_the_command_writes_the_architecture_and_prints_the_next_command(
+    tmp_path, capsys, monkeypatch
+):
     run = make_run(tmp_path / "logs" / "first", "ss", [[[1 / 3] * 3] * 2, DECIDED])
     monkeypatch.chdir(tmp_path)
     assert tool.main(["--run=logs/first"]) == 0
@@ -173,10 +232,14 @@ def test_the_command_writes_the_architecture_and_prints_the_next_command(tmp_pat
         "    2  0.100      0.700*     0.200",
         "",
         "written: logs/first/architecture.json",
-        "next:    python tools/train.py --flagfile=logs/first/flags.txt --data=data/words "
-        "--architecture=logs/first/architecture.json --run=logs/first-derived",
+        (
+            "next:    python tools/train.py --flagfile=logs/first/flags.txt --data=data/words "
+            "--architecture=logs/first/architecture.json --run=logs/first-derived"
+        ),
     ]
-    assert architecture.load(run / "architecture.json") == Architecture("ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,))
+    assert architecture.load(run / "architecture.json") == Architecture(
+        "ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,)
+    )
 
 
 def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
@@ -187,14 +250,28 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
     printed = json.loads(out)
     documented.check("derive --json", printed)
     data = os.path.relpath(tmp_path.parent / "data" / "words")
-    next_command = f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}' --run={run}-chosen"
+    next_command = (
+        f"python tools/train.py --flagfile={run}/flags.txt --data={data} --architecture='{output}'"
+        f" --run={run}-chosen"
+    )
     doubts = [
         "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
         "every block is identity: a prediction knows the last token alone",
     ]
-    assert printed == {"architecture": "ii", "path": str(output), "rule": "argmax", "search_run": "run", "search": "ss", "step": 7} | {
-        "total_steps": 7, "seeds": [3], "pi": [[0.2, 0.4, 0.4]] * 2, "warnings": doubts, "next": next_command,
-    }  # fmt: skip
+    assert printed == {
+        "architecture": "ii",
+        "path": str(output),
+        "rule": "argmax",
+        "search_run": "run",
+        "search": "ss",
+        "step": 7,
+    } | {
+        "total_steps": 7,
+        "seeds": [3],
+        "pi": [[0.2, 0.4, 0.4]] * 2,
+        "warnings": doubts,
+        "next": next_command,
+    }
     assert err.splitlines() == [f"warning: {line}" for line in doubts]
     assert architecture.load(output).blocks == "ii" and not (run / "architecture.json").exists()
 
@@ -203,19 +280,35 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
     ("arguments", "code", "said"),
     [
         ([], 1, "error: --run=DIR is required; see --help"),
-        (["--run=missing"], 3, "error: --run=missing has no config.json: give a directory that tools/train.py made"),
+        (
+            ["--run=missing"],
+            3,
+            "error: --run=missing has no config.json: give a directory that tools/train.py made",
+        ),
         (
             ["--run=fixed"],
             1,
-            "error: run fixed has no stochastic block (architecture ad): there is nothing to derive; a search is a run of tools/train.py",
+            (
+                "error: run fixed has no stochastic block (architecture ad): there is nothing to"
+                " derive; a search is a run of tools/train.py"
+            ),
         ),
-        (["--run=search", "--rule=best"], 1, "error: flag --rule=best: value should be one of <argmax|consensus|budget|paper>; see --help"),
+        (
+            ["--run=search", "--rule=best"],
+            1,
+            (
+                "error: flag --rule=best: value should be one of <argmax|consensus|budget|paper>;"
+                " see --help"
+            ),
+        ),
         (["--run=search", "--output=search"], 1, "error: search: Is a directory"),
         (["--run=search", "--output=search/config.json/x.json"], 1, "error: search/config.json"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(arguments, code, said, tmp_path, capsys, monkeypatch):
+def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(
+    arguments, code, said, tmp_path, capsys, monkeypatch
+):
     make_run(tmp_path / "search", "ss")
     make_run(tmp_path / "fixed", "ad")
     before = sorted(tmp_path.rglob("*"))
@@ -229,22 +322,34 @@ def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(arguments, co
 def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
     run = make_run(tmp_path / "live", "ss", [DECIDED] * 3)
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}))
+    (run / "config.json").write_text(
+        json.dumps(
+            config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}
+        )
+    )
     with open(run / "history.jsonl", "a") as file:
         file.write('{"kind": "train", "step": 28, "pi": [[0.3')
     done = run_tool("derive", f"--run={run}")
-    assert done.code == 0 and done.out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000)\n")
+    assert done.code == 0 and done.out.startswith(
+        "architecture: ad (from ss, argmax of pi at step 21 of 1,000)\n"
+    )
     assert done.err == "warning: the search has not ended: step 21 of 1,000\n"
 
 
 def test_a_search_that_settled_early_is_derived_without_a_warning(tmp_path, capsys):
     run = make_run(tmp_path / "early", "ss", [DECIDED] * 3)
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}))
+    (run / "config.json").write_text(
+        json.dumps(
+            config | {"data": config["data"] | {"steps_per_epoch": 1000}, "total_steps": 1000}
+        )
+    )
     (run / "summary.json").write_text('{"step": 21}')
     assert tool.main([f"--run={run}"]) == 0
     out, err = capsys.readouterr()
-    assert err == "" and out.startswith("architecture: ad (from ss, argmax of pi at step 21 of 1,000, where it had settled)\n")
+    assert err == "" and out.startswith(
+        "architecture: ad (from ss, argmax of pi at step 21 of 1,000, where it had settled)\n"
+    )
 
 
 def make_group(directory, *pis, blocks="ss"):
@@ -254,10 +359,16 @@ def make_group(directory, *pis, blocks="ss"):
     return directory
 
 
-AD, DD, DA = [[0.7, 0.2, 0.1], [0.1, 0.7, 0.2]], [[0.1, 0.8, 0.1], [0.3, 0.6, 0.1]], [[0.2, 0.8, 0.0], [0.7, 0.1, 0.2]]
+AD, DD, DA = (
+    [[0.7, 0.2, 0.1], [0.1, 0.7, 0.2]],
+    [[0.1, 0.8, 0.1], [0.3, 0.6, 0.1]],
+    [[0.2, 0.8, 0.0], [0.7, 0.1, 0.2]],
+)
 
 
-def test_the_command_derives_the_consensus_of_seeds_and_writes_all_seeds(tmp_path, capsys, monkeypatch):
+def test_the_command_derives_the_consensus_of_seeds_and_writes_all_seeds(
+    tmp_path, capsys, monkeypatch
+):
     make_group(tmp_path / "logs" / "group", AD, DD, AD, DA)
     monkeypatch.chdir(tmp_path)
     assert tool.main(["--run=logs/group", "--rule=consensus"]) == 0
@@ -270,12 +381,20 @@ def test_the_command_derives_the_consensus_of_seeds_and_writes_all_seeds(tmp_pat
         "    2  0.300      0.525*     0.175      3 of 4",
         "",
         "written: logs/group/architecture.json",
-        "next:    python tools/train.py --flagfile=logs/group/seed0/flags.txt --data=logs/data/words "
-        "--architecture=logs/group/architecture.json --run=logs/group-derived",
+        (
+            "next:    python tools/train.py --flagfile=logs/group/seed0/flags.txt"
+            " --data=logs/data/words --architecture=logs/group/architecture.json"
+            " --run=logs/group-derived"
+        ),
     ]
     assert err == "warning: no block is attention: a prediction knows the last token alone\n"
     written = architecture.load(tmp_path / "logs" / "group" / "architecture.json")
-    assert (written.blocks, written.rule, written.search_run, written.seeds) == ("dd", "consensus", "group", (0, 1, 2, 3))
+    assert (written.blocks, written.rule, written.search_run, written.seeds) == (
+        "dd",
+        "consensus",
+        "group",
+        (0, 1, 2, 3),
+    )
     assert np.allclose(written.pi, np.mean([AD, DD, AD, DA], axis=0), rtol=1e-12)
 
 
@@ -286,13 +405,20 @@ def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(t
     (group / "seed1" / "history.jsonl").unlink()  # begun, but nothing is recorded
     for seed in range(4):  # none of them has ended
         config = json.loads((group / f"seed{seed}" / "config.json").read_text())
-        text = json.dumps(config | {"data": config["data"] | {"steps_per_epoch": 20}, "total_steps": 20})
+        text = json.dumps(
+            config | {"data": config["data"] | {"steps_per_epoch": 20}, "total_steps": 20}
+        )
         (group / f"seed{seed}" / "config.json").write_text(text)
     assert tool.main([f"--run={group}", "--rule=consensus", "--json"]) == 0
     out, err = capsys.readouterr()
     printed = json.loads(out)
     documented.check("derive --json", printed)
-    assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == ("ii", [0, 2, 3], [1, 1], 7)
+    assert (printed["architecture"], printed["seeds"], printed["agreement"], printed["step"]) == (
+        "ii",
+        [0, 2, 3],
+        [1, 1],
+        7,
+    )
     assert printed["warnings"] == [
         "seed 1 is left out: it has recorded no step yet",
         "seed 3 has not ended: step 7 of 20",
@@ -303,12 +429,18 @@ def test_where_fewer_than_half_of_the_seeds_agree_is_warned_of_and_json_counts(t
     assert err.splitlines() == [f"warning: {line}" for line in printed["warnings"]]
 
 
-@pytest.mark.parametrize(("agreement", "said"), [([2, 4], []), ([1, 2], ["1"]), ([1, 1], ["1, 2"])])
+@pytest.mark.parametrize(
+    ("agreement", "said"), [([2, 4], []), ([1, 2], ["1"]), ([1, 1], ["1, 2"])]
+)
 def test_half_of_the_seeds_is_enough_and_fewer_is_not(agreement, said):
-    assert derive.disagreement(agreement, 4) == [f"fewer than half of the 4 seeds chose the kind of block {blocks}" for blocks in said]
+    assert derive.disagreement(agreement, 4) == [
+        f"fewer than half of the 4 seeds chose the kind of block {blocks}" for blocks in said
+    ]
 
 
-def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_from_a_flag(tmp_path, capsys, monkeypatch):
+def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_from_a_flag(
+    tmp_path, capsys, monkeypatch
+):
     make_run(tmp_path / "one", "ssssdsssss")
     make_group(tmp_path / "group", AD * 5, DA * 5, blocks="s" * 10)
     (tmp_path / "one" / "history.jsonl").unlink()
@@ -317,40 +449,98 @@ def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_fro
         assert tool.main([f"--run={name}", "--rule=paper"]) == 0
         out, err = capsys.readouterr()
         lines = out.splitlines()
-        assert err == "" and lines[:3] == ["architecture: addadddddd (rule paper, 10 blocks)", "", f"written: {name}/architecture.json"]
-        assert f" --flagfile={flags} " in lines[3] and lines[3].endswith(f" --architecture={name}/architecture.json --run={name}-derived")
-        assert architecture.load(tmp_path / name / "architecture.json") == Architecture("addadddddd", "paper")
+        assert err == "" and lines[:3] == [
+            "architecture: addadddddd (rule paper, 10 blocks)",
+            "",
+            f"written: {name}/architecture.json",
+        ]
+        assert f" --flagfile={flags} " in lines[3] and lines[3].endswith(
+            f" --architecture={name}/architecture.json --run={name}-derived"
+        )
+        assert architecture.load(tmp_path / name / "architecture.json") == Architecture(
+            "addadddddd", "paper"
+        )
     before = sorted(tmp_path.rglob("*"))
     assert tool.main(["--num_blocks=12", "--rule=paper"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "architecture: adddaddddddd (rule paper, 12 blocks)", "", "next:    python tools/train.py --data=data/NAME --architecture=adddaddddddd",
-    ]  # fmt: skip
+        "architecture: adddaddddddd (rule paper, 12 blocks)",
+        "",
+        "next:    python tools/train.py --data=data/NAME --architecture=adddaddddddd",
+    ]
     assert sorted(tmp_path.rglob("*")) == before
     assert tool.main(["--num_blocks=12", "--rule=paper", "--output=x/paper.json", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"architecture": "adddaddddddd", "path": "x/paper.json", "rule": "paper"} | {
-        "next": "python tools/train.py --data=data/NAME --architecture=x/paper.json"
-    }
+    assert json.loads(capsys.readouterr().out) == {
+        "architecture": "adddaddddddd",
+        "path": "x/paper.json",
+        "rule": "paper",
+    } | {"next": "python tools/train.py --data=data/NAME --architecture=x/paper.json"}
     assert architecture.load(tmp_path / "x" / "paper.json").blocks == "adddaddddddd"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--run=group"], 1, "error: --run=group holds 2 seeds: give one of them, such as group/seed0; derive --rule=consensus --plot takes all"),
-        (["--run=group/seed0", "--rule=consensus"], 1, "error: --run=group/seed0 is a single run: --rule=consensus needs the directory of several"),
-        (["--run=empty", "--rule=consensus"], 3, "error: empty holds no seeds: give a directory that tools/train.py --num_seeds=N made"),
-        (["--run=fixed", "--rule=consensus"], 1, "error: run fixed/seed0 has no stochastic block (architecture ad)"),
+        (
+            ["--run=group"],
+            1,
+            (
+                "error: --run=group holds 2 seeds: give one of them, such as group/seed0; derive"
+                " --rule=consensus --plot takes all"
+            ),
+        ),
+        (
+            ["--run=group/seed0", "--rule=consensus"],
+            1,
+            (
+                "error: --run=group/seed0 is a single run: --rule=consensus needs the directory of"
+                " several"
+            ),
+        ),
+        (
+            ["--run=empty", "--rule=consensus"],
+            3,
+            "error: empty holds no seeds: give a directory that tools/train.py --num_seeds=N made",
+        ),
+        (
+            ["--run=fixed", "--rule=consensus"],
+            1,
+            "error: run fixed/seed0 has no stochastic block (architecture ad)",
+        ),
         (["--rule=consensus"], 1, "error: --run=DIR is required"),
         (["--rule=paper"], 1, "error: --rule=paper needs either --run=DIR or --num_blocks=N"),
-        (["--rule=paper", "--run=group", "--num_blocks=3"], 1, "error: --rule=paper needs either --run=DIR or --num_blocks=N"),
-        (["--rule=paper", "--num_blocks=0"], 1, "error: num_blocks must be from 1 to 1024, but is 0"),
+        (
+            ["--rule=paper", "--run=group", "--num_blocks=3"],
+            1,
+            "error: --rule=paper needs either --run=DIR or --num_blocks=N",
+        ),
+        (
+            ["--rule=paper", "--num_blocks=0"],
+            1,
+            "error: num_blocks must be from 1 to 1024, but is 0",
+        ),
         (["--rule=paper", "--run=empty"], 3, "error: --run=empty has no config.json"),
-        (["--num_blocks=3"], 1, "error: --num_blocks=3 goes with --rule=paper, but --rule=argmax needs a search: give --run=DIR"),
-        (["--run=group/seed0", "--plot"], 1, "error: --plot draws --rule=consensus, a budget or --pareto, but the rule is argmax: tools/plot_pi.py"),
+        (
+            ["--num_blocks=3"],
+            1,
+            (
+                "error: --num_blocks=3 goes with --rule=paper, but --rule=argmax needs a search:"
+                " give --run=DIR"
+            ),
+        ),
+        (
+            ["--run=group/seed0", "--plot"],
+            1,
+            (
+                "error: --plot draws --rule=consensus, a budget or --pareto, but the rule is"
+                " argmax: tools/plot_pi.py"
+            ),
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_go_together_is_one_line_and_changes_nothing(arguments, code, said, tmp_path, capsys, monkeypatch):
+def test_what_does_not_go_together_is_one_line_and_changes_nothing(
+    arguments, code, said, tmp_path, capsys, monkeypatch
+):
     make_group(tmp_path / "group", AD, DD)
     make_group(tmp_path / "fixed", np.eye(3)[:2].tolist(), blocks="ad")
     (tmp_path / "empty").mkdir()
@@ -366,7 +556,12 @@ def test_a_seed_of_several_is_derived_like_any_run_and_named_with_its_group(tmp_
     group = make_group(tmp_path / "group", AD, DD)
     assert tool.main([f"--run={group}/seed1", "--output", str(tmp_path / "out.json")]) == 0
     written = architecture.load(tmp_path / "out.json")
-    assert (written.blocks, written.rule, written.search_run, written.seeds) == ("dd", "argmax", "group/seed1", (1,))
+    assert (written.blocks, written.rule, written.search_run, written.seeds) == (
+        "dd",
+        "argmax",
+        "group/seed1",
+        (1,),
+    )
 
 
 def test_the_consensus_is_drawn_where_the_command_says(tmp_path, capsys, monkeypatch):
@@ -374,5 +569,7 @@ def test_the_consensus_is_drawn_where_the_command_says(tmp_path, capsys, monkeyp
     monkeypatch.chdir(tmp_path)
     assert tool.main(["--run=group", "--rule=consensus", "--plot"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("drawn:   group/plots/consensus.png: ") and lines[-2].endswith(" kB")
+    assert lines[-2].startswith("drawn:   group/plots/consensus.png: ") and lines[-2].endswith(
+        " kB"
+    )
     assert [path.name for path in (tmp_path / "group" / "plots").iterdir()] == ["consensus.png"]

@@ -1,4 +1,5 @@
-"""evaluate as a command: longer memory, sweeps with effective context and a picture, sliding windows, and what it refuses."""
+"""evaluate as a command: longer memory, sweeps with effective context and a picture, sliding
+windows, and what it refuses."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory, data_dir):
-    run_dir, config = tmp_path_factory.mktemp("runs") / "search", small_config(data_dir, "sa", epochs=1)
+    run_dir, config = (
+        tmp_path_factory.mktemp("runs") / "search",
+        small_config(data_dir, "sa", epochs=1),
+    )
     trainer(run_dir, config, data_dir).run()
     config.save(run_dir, data_dir)
     return run_dir
@@ -49,14 +53,23 @@ def evaluate(search, monkeypatch, capsys):
 def score(search, **reading):
     config, data_dir = run_config.load(search)
     learner = loading.learner_of(search, config)
-    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", "soft", Reading(**reading))["nll_per_token"]
+    return evaluation.score(
+        learner, data_dir, manifest.load(data_dir), "valid", "soft", Reading(**reading)
+    )["nll_per_token"]
 
 
 def test_the_flags_say_how_the_text_is_read(evaluate, search):
     printed = json.loads(evaluate("--evaluate_as=soft", "--json")[1])
     documented.check("evaluate --json", printed)
     plain = printed["results"][0]
-    assert (plain["batch_size"], plain["seq_len"], plain["mem_len"], plain["same_length"], plain["clamp_len"], plain["stride"]) == (
+    assert (
+        plain["batch_size"],
+        plain["seq_len"],
+        plain["mem_len"],
+        plain["same_length"],
+        plain["clamp_len"],
+        plain["stride"],
+    ) == (
         *(4, 8, 5),
         *(False, None, None),
     )
@@ -65,76 +78,190 @@ def test_the_flags_say_how_the_text_is_read(evaluate, search):
     code, out, _ = evaluate(*flags, "--evaluate_as=soft", "--json")
     (row,) = json.loads(out)["results"]
     assert code == 0 and {name: row[name] for name in reading} == reading and row["tokens"] == 59
-    assert row["nll_per_token"] == pytest.approx(score(search, **reading), rel=1e-6) != plain["nll_per_token"]
+    assert (
+        row["nll_per_token"]
+        == pytest.approx(score(search, **reading), rel=1e-6)
+        != plain["nll_per_token"]
+    )
     (sliding,) = json.loads(evaluate("--stride=3", "--evaluate_as=soft", "--json")[1])["results"]
-    assert sliding["nll_per_token"] == pytest.approx(score(search, stride=3), rel=1e-6) and (sliding["stride"], sliding["mem_len"]) == (3, None)
+    assert sliding["nll_per_token"] == pytest.approx(score(search, stride=3), rel=1e-6) and (
+        sliding["stride"],
+        sliding["mem_len"],
+    ) == (3, None)
 
 
-def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(evaluate, search, tmp_path):
-    lengths, path = ("--sweep_mem_len=9", "--sweep_mem_len=0", "--sweep_mem_len=3", "--sweep_mem_len=3"), tmp_path / "memory.png"
+def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(
+    evaluate, search, tmp_path
+):
+    lengths, path = (
+        (
+            "--sweep_mem_len=9",
+            "--sweep_mem_len=0",
+            "--sweep_mem_len=3",
+            "--sweep_mem_len=3",
+        ),
+        tmp_path / "memory.png",
+    )
     found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
     documented.check("evaluate --json", found, required="all")
-    assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [(way, m) for way in ("soft", "argmax") for m in (0, 3, 9)]
-    (soft, argmax), perplexities = found["contexts"], [row["perplexity_per_token"] for row in found["results"][:3]]
+    assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [
+        (way, m) for way in ("soft", "argmax") for m in (0, 3, 9)
+    ]
+    (soft, argmax), perplexities = (
+        found["contexts"],
+        [row["perplexity_per_token"] for row in found["results"][:3]],
+    )
     assert (soft["evaluate_as"], argmax["evaluate_as"]) == ("soft", "argmax")
-    assert found["results"][2]["nll_per_token"] == pytest.approx(score(search, batch_size=1, mem_len=9), rel=1e-6) and len(set(perplexities)) == 3
-    assert soft["gains"] == pytest.approx([1 - long / short for short, long in itertools.pairwise(perplexities)], abs=1e-6)
+    assert (
+        found["results"][2]["nll_per_token"]
+        == pytest.approx(score(search, batch_size=1, mem_len=9), rel=1e-6)
+        and len(set(perplexities)) == 3
+    )
+    assert soft["gains"] == pytest.approx(
+        [1 - long / short for short, long in itertools.pairwise(perplexities)], abs=1e-6
+    )
     assert [length["share"] for length in soft["relative_effective_context"]] == [1.0, 0.5, 0.1]
     with Image.open(path) as image:
         assert image.format == "PNG"
 
 
-def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context(evaluate, tmp_path):
-    code, out, _ = evaluate("--evaluate_as=soft", "--batch_size=1", "--sweep_mem_len=0", "--sweep_mem_len=4", f"--plot={tmp_path / 'm.png'}")
+def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context(
+    evaluate, tmp_path
+):
+    code, out, _ = evaluate(
+        "--evaluate_as=soft",
+        "--batch_size=1",
+        "--sweep_mem_len=0",
+        "--sweep_mem_len=4",
+        f"--plot={tmp_path / 'm.png'}",
+    )
     scores, contexts, picture = out.strip().split("\n\n")
-    assert code == 0 and scores.splitlines()[0].split()[:4] == ["network", "split", "memory", "perplexity"]
-    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [["sa", "soft", "valid", m] for m in ("0", "4")]
+    assert code == 0 and scores.splitlines()[0].split()[:4] == [
+        "network",
+        "split",
+        "memory",
+        "perplexity",
+    ]
+    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [
+        ["sa", "soft", "valid", m] for m in ("0", "4")
+    ]
     heading, alone, unit = contexts.splitlines()
-    assert heading.split() == ["network", "split", "effective", "context"] and alone.startswith("sa soft  valid")
-    assert unit.startswith("tokens of memory up to which") and picture.startswith(str(tmp_path / "m.png"))
+    assert heading.split() == ["network", "split", "effective", "context"] and alone.startswith(
+        "sa soft  valid"
+    )
+    assert unit.startswith("tokens of memory up to which") and picture.startswith(
+        str(tmp_path / "m.png")
+    )
 
 
-def test_runs_of_equal_blocks_are_told_apart_and_one_given_twice_counts_once(evaluate, search, tmp_path):
+def test_runs_of_equal_blocks_are_told_apart_and_one_given_twice_counts_once(
+    evaluate, search, tmp_path
+):
     other = tmp_path / "other"
     shutil.copytree(search, other)
     settings = json.loads((search / "config.json").read_text())
-    settings["data"]["path"] = os.path.relpath((search / settings["data"]["path"]).resolve(), other)
+    settings["data"]["path"] = os.path.relpath(
+        (search / settings["data"]["path"]).resolve(), other
+    )
     (other / "config.json").write_text(json.dumps(settings))
     _, out, _ = evaluate("--evaluate_as=soft", run_dirs=(search, other, search))
-    assert [line.split("  ")[0] for line in out.splitlines()[1:]] == ["sa soft (search)", "sa soft (other)"]
+    assert [line.split("  ")[0] for line in out.splitlines()[1:]] == [
+        "sa soft (search)",
+        "sa soft (other)",
+    ]
 
 
 def test_networks_are_compared_with_those_that_score_the_same_tokens():
     def line(run, text, *nll):
         return tool.Line(
-            {"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"}, (text,), [], [], [np.array(n) for n in nll], run
+            {"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"},
+            (text,),
+            [],
+            [],
+            [np.array(n) for n in nll],
+            run,
         )
 
-    lines = [line("a", "one text", [3.0, 3.0], [2.0, 3.0]), line("b", "another", [1.0], [0.5]), line("c", "one text", [1.0, 3.0], [1.0, 2.0])]
+    lines = [
+        line("a", "one text", [3.0, 3.0], [2.0, 3.0]),
+        line("b", "another", [1.0], [0.5]),
+        line("c", "one text", [1.0, 3.0], [1.0, 2.0]),
+    ]
     contexts = tool._contexts(lines, (0, 16))
     assert [found["effective"] for found in contexts] == [(16, True)] * 3
-    assert [found["relative"].get(1.0) for found in contexts] == [(0, False), None, (16, True)]  # c knows without memory what a learns from it
+    # c knows without memory what a learns from it
+    assert [found["relative"].get(1.0) for found in contexts] == [(0, False), None, (16, True)]
     heading, *rows, _ = tool._context_table(lines, contexts)
     assert "effective context  relative, r = 1  relative, r = 0.5  relative, r = 0.1" in heading
-    assert [" ".join(row.split()) for row in rows] == ["a valid 16 or more 0 0 0", "b valid 16 or more", "c valid" + " 16 or more" * 4]
+    assert [" ".join(row.split()) for row in rows] == [
+        "a valid 16 or more 0 0 0",
+        "b valid 16 or more",
+        "c valid" + " 16 or more" * 4,
+    ]
 
 
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--stride=9",), 1, "stride must be at most seq_len, 8, or else tokens are left out, but is 9"),
+        (
+            ("--stride=9",),
+            1,
+            "stride must be at most seq_len, 8, or else tokens are left out, but is 9",
+        ),
         (("--stride=3", "--mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
-        (("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
-        (("--sweep_mem_len=3",), 1, "sweep_mem_len must be given at least twice, with different lengths, but is only 3; for one there is --mem_len"),
+        (
+            ("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"),
+            1,
+            "--stride reads without a memory, but --mem_len is 4",
+        ),
+        (
+            ("--sweep_mem_len=3",),
+            1,
+            (
+                "sweep_mem_len must be given at least twice, with different lengths, but is only"
+                " 3; for one there is --mem_len"
+            ),
+        ),
         (("--sweep_mem_len=3", "--sweep_mem_len=-1"), 1, "mem_len must be at least 0, but is -1"),
-        (("--mem_len=2", "--sweep_mem_len=3"), 1, "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both flags"),
-        (("--plot=m.png",), 1, "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice"),
-        (("--plot=/", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--plot must end with .png, but is '/'"),
-        (("--plot=m.jpg", "--sweep_mem_len=0", "--sweep_mem_len=4"), 1, "--plot must end with .png, but is 'm.jpg'"),
-        (("--architecture=aa", "--evaluate_as=soft"), 1, "--evaluate_as has no effect beside --architecture: leave one of both out"),
-        (("--show_history", "--json"), 1, "--show_history has no effect beside --json: leave one of both out"),
+        (
+            ("--mem_len=2", "--sweep_mem_len=3"),
+            1,
+            (
+                "--mem_len=2 is one memory length, --sweep_mem_len several: give only one of both"
+                " flags"
+            ),
+        ),
+        (
+            ("--plot=m.png",),
+            1,
+            "--plot draws perplexity by memory length: give --sweep_mem_len=M at least twice",
+        ),
+        (
+            ("--plot=/", "--sweep_mem_len=0", "--sweep_mem_len=4"),
+            1,
+            "--plot must end with .png, but is '/'",
+        ),
+        (
+            ("--plot=m.jpg", "--sweep_mem_len=0", "--sweep_mem_len=4"),
+            1,
+            "--plot must end with .png, but is 'm.jpg'",
+        ),
+        (
+            ("--architecture=aa", "--evaluate_as=soft"),
+            1,
+            "--evaluate_as has no effect beside --architecture: leave one of both out",
+        ),
+        (
+            ("--show_history", "--json"),
+            1,
+            "--show_history has no effect beside --json: leave one of both out",
+        ),
         (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
-        (("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"), 6, "but this machine has"),
+        (
+            ("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"),
+            6,
+            "but this machine has",
+        ),
     ],
 )
 def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, given, code, said):

@@ -1,4 +1,5 @@
-"""The latency table: parts that add up to whole networks, and the commands from measuring to a run that keeps what it needs."""
+"""The latency table: parts that add up to whole networks, and the commands from measuring to a run
+that keeps what it needs."""
 
 from __future__ import annotations
 
@@ -32,23 +33,37 @@ def data_dir(tmp_path_factory):
 @pytest.fixture
 def table_file(tmp_path, data_dir):
     """A table at the shape of NETWORK on that data, as a measurement would leave it."""
-    parts = {part: Spread(ms, ms / 2, 2 * ms) for part, ms in zip(latency_table.PARTS, (4.0, 3.0, 1.5, 0.0))}
+    parts = {
+        part: Spread(ms, ms / 2, 2 * ms)
+        for part, ms in zip(latency_table.PARTS, (4.0, 3.0, 1.5, 0.0))
+    }
     slower = {part: Spread(*(10 * ms for ms in spread)) for part, spread in parts.items()}
-    data, model = manifest.load(data_dir), ModelConfig(d_model=16, num_heads=2, d_ffn=24, mem_len=5)
-    LatencyTable({}, model, data.vocab_size, data.batch_size, data.seq_len, 3, slower, parts, parts).save(tmp_path / "table.json")
+    data, model = (
+        manifest.load(data_dir),
+        ModelConfig(d_model=16, num_heads=2, d_ffn=24, mem_len=5),
+    )
+    LatencyTable(
+        {}, model, data.vocab_size, data.batch_size, data.seq_len, 3, slower, parts, parts
+    ).save(tmp_path / "table.json")
     return tmp_path / "table.json"
 
 
 def refused(done, code, *words):
     """One line on stderr, with these words, and the exit code."""
     assert done.code == code, done.err
-    assert len(done.err.strip().splitlines()) == 1 and done.err.startswith("error: ") and done.out == "", done.err
+    assert (
+        len(done.err.strip().splitlines()) == 1
+        and done.err.startswith("error: ")
+        and done.out == ""
+    ), done.err
     for word in words:
         assert word in done.err, done.err
 
 
 def whole(parts, blocks):
-    return np.array([parts[0] + sum(parts[1 + "adi".index(kind)] for kind in each) for each in blocks])
+    return np.array(
+        [parts[0] + sum(parts[1 + "adi".index(kind)] for kind in each) for each in blocks]
+    )
 
 
 def test_the_networks_that_are_timed_lie_on_both_sides_of_the_depth_and_have_each_kind_alone():
@@ -59,13 +74,17 @@ def test_the_networks_that_are_timed_lie_on_both_sides_of_the_depth_and_have_eac
 
 def test_parts_of_networks_that_add_up_are_found_again():
     for parts in ([7.0, 2.0, 0.5, 0.25], [7.0, 2.0, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0]):
-        np.testing.assert_allclose(block_latency.parts(BLOCKS, whole(parts, BLOCKS)), parts, atol=1e-9)
+        np.testing.assert_allclose(
+            block_latency.parts(BLOCKS, whole(parts, BLOCKS)), parts, atol=1e-9
+        )
 
 
 def test_no_part_is_negative_and_no_other_such_parts_fit_better():
     rng = np.random.default_rng(0)
     for trial in range(50):
-        times = whole(rng.uniform(0, 1, 4) * [1, 1, 1, 0], BLOCKS) + rng.normal(0, 0.5, len(BLOCKS))
+        times = whole(rng.uniform(0, 1, 4) * [1, 1, 1, 0], BLOCKS) + rng.normal(
+            0, 0.5, len(BLOCKS)
+        )
         found = block_latency.parts(BLOCKS, times)
         error = np.sum((whole(found, BLOCKS) - times) ** 2)
         assert found.min() >= 0
@@ -81,7 +100,10 @@ def test_one_slow_timing_moves_the_spread_and_not_the_parts():
     spreads = block_latency.spreads(BLOCKS, times)
     assert list(spreads) == ["constant", "a", "d", "i"]
     for spread, part in zip(spreads.values(), parts):
-        assert spread.milliseconds == pytest.approx(part, abs=1e-9) and spread.low <= spread.milliseconds <= spread.high
+        assert (
+            spread.milliseconds == pytest.approx(part, abs=1e-9)
+            and spread.low <= spread.milliseconds <= spread.high
+        )
     assert spreads["a"].high > 4 > 2.1 > spreads["a"].low
 
 
@@ -92,7 +114,9 @@ def test_the_error_is_that_of_the_prediction():
 def test_tokens_occur_as_the_counts_say():
     counts = np.array([0, 5, 0, 15, 0])
     tokens = training_speed.synthetic_tokens(5, (100, 100), counts=counts)
-    assert set(np.unique(tokens)) == {1, 3} and np.mean(tokens == 3) == pytest.approx(0.75, abs=0.02)
+    assert set(np.unique(tokens)) == {1, 3} and np.mean(tokens == 3) == pytest.approx(
+        0.75, abs=0.02
+    )
 
 
 @pytest.mark.slow  # traces two graphs for each of eight networks
@@ -101,9 +125,21 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(data_d
     counts = np.bincount(np.arange(FIRST, FIRST + SYMBOLS))
     table, checks = block_latency.measure(config, counts, repeats=2, steps=2)
     for what in latency_table.WHAT:
-        table.check_fits(what, config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len, "table")
-    assert LatencyTable.from_json(json.loads(json.dumps(table.to_json()))) == table and table.repeats == 2
-    assert [(check.what, check.blocks) for check in checks] == [(what, blocks) for what in latency_table.WHAT for blocks in ("ad", "aa")]
+        table.check_fits(
+            what,
+            config.model,
+            config.data.vocab_size,
+            config.data.batch_size,
+            config.data.seq_len,
+            "table",
+        )
+    assert (
+        LatencyTable.from_json(json.loads(json.dumps(table.to_json()))) == table
+        and table.repeats == 2
+    )
+    assert [(check.what, check.blocks) for check in checks] == [
+        (what, blocks) for what in latency_table.WHAT for blocks in ("ad", "aa")
+    ]
     for check in checks:
         assert check.predicted_ms == table.of(check.blocks, check.what) and check.measured_ms > 0
     assert table.of("aa", "training_step") > table.of("aa", "inference") > 0
@@ -111,14 +147,23 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(data_d
 
 @pytest.mark.slow  # as above, as a command
 @pytest.mark.parametrize("of", ["data", "run"])
-def test_the_command_writes_the_table_prints_it_and_train_takes_it(of, tmp_path, data_dir, run_tool):
+def test_the_command_writes_the_table_prints_it_and_train_takes_it(
+    of, tmp_path, data_dir, run_tool
+):
     run = tmp_path / "run"
     flags = (f"--data={data_dir}", *NETWORK, "--num_blocks=1")
     if of == "run":
         run.mkdir()
         small_config(data_dir, "s").save(run, data_dir)
         flags = (f"--run={run}",)
-    done = run_tool("measure_latency", *flags, "--repeats=1", "--steps=1", *["--json"] * (of == "run"), cwd=tmp_path)
+    done = run_tool(
+        "measure_latency",
+        *flags,
+        "--repeats=1",
+        "--steps=1",
+        *["--json"] * (of == "run"),
+        cwd=tmp_path,
+    )
     path = run / "latency.json" if of == "run" else tmp_path / "logs" / "synthetic-latency.json"
     assert done.code == 0, done.err
     table = latency_table.load(path)
@@ -129,26 +174,58 @@ def test_the_command_writes_the_table_prints_it_and_train_takes_it(of, tmp_path,
         assert printed["path"] == str(path) and printed["table"] == table.to_json()
     else:
         assert "written: logs/synthetic-latency.json" in done.out
-        assert [line.split()[0] for line in done.out.splitlines()[3:7]] == ["constant", "attention", "dense", "identity"]
-        assert re.search(r"^a +inference +\d+\.\d+ +\d+\.\d+ +[+-]\d+\.\d%$", done.out, re.MULTILINE)
+        assert [line.split()[0] for line in done.out.splitlines()[3:7]] == [
+            "constant",
+            "attention",
+            "dense",
+            "identity",
+        ]
+        assert re.search(
+            r"^a +inference +\d+\.\d+ +\d+\.\d+ +[+-]\d+\.\d%$", done.out, re.MULTILINE
+        )
     assert "retracing" not in done.err
     trained = run_tool(
-        "train", f"--data={data_dir}", *NETWORK, "--num_blocks=1", f"--latency_table={path}", f"--run={tmp_path / 'new'}", "--print_run"
+        "train",
+        f"--data={data_dir}",
+        *NETWORK,
+        "--num_blocks=1",
+        f"--latency_table={path}",
+        f"--run={tmp_path / 'new'}",
+        "--print_run",
     )
-    assert (trained.code, trained.out.strip()) == (0, str(tmp_path / "new")) and table.batch_size == 4
+    assert (trained.code, trained.out.strip()) == (
+        0,
+        str(tmp_path / "new"),
+    ) and table.batch_size == 4
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
         ((), 1, ("give --run=DIR, or --data=DIR with settings",)),
-        (("--data=DATA", "--repeats=0"), 1, ("repeats and steps must be from 1 to 1,000,000, but are 0 and 5",)),
-        (("--data=DATA", "--steps=9999999"), 1, ("repeats and steps must be from 1 to 1,000,000, but are 7 and 9999999",)),
+        (
+            ("--data=DATA", "--repeats=0"),
+            1,
+            ("repeats and steps must be from 1 to 1,000,000, but are 0 and 5",),
+        ),
+        (
+            ("--data=DATA", "--steps=9999999"),
+            1,
+            ("repeats and steps must be from 1 to 1,000,000, but are 7 and 9999999",),
+        ),
         (("--data=DATA", "--num_blocks=0"), 1, ("num_blocks must be from 1 to 1024, but is 0",)),
-        (("--data=DATA", "--cutoffs=40"), 1, ("cutoffs must lie below the vocabulary size 40", "--cutoffs=none")),
+        (
+            ("--data=DATA", "--cutoffs=40"),
+            1,
+            ("cutoffs must lie below the vocabulary size 40", "--cutoffs=none"),
+        ),
         (("--data=DATA", "--output=DATA"), 1, ("Is a directory",)),
         (("--data=NOWHERE",), 3, ("has no manifest.json",)),
-        (("--run=RUN", "--d_model=16", "--recipe=quick"), 1, ("--run gives the settings, so leave out recipe", "d_model")),
+        (
+            ("--run=RUN", "--d_model=16", "--recipe=quick"),
+            1,
+            ("--run gives the settings, so leave out recipe", "d_model"),
+        ),
         (("--run=DATA",), 3, ("has no config.json",)),
     ],
     ids=str,
@@ -159,17 +236,43 @@ def test_measure_latency_refuses_in_one_line(flags, code, words, data_dir, tmp_p
 
 
 @pytest.mark.slow
-def test_a_search_by_a_table_keeps_what_it_needs_and_its_flagfile_repeats_it_without_the_table(tmp_path, data_dir, table_file, run_tool):
-    run, flags = tmp_path / "run", (f"--data={data_dir}", *NETWORK, *TRAINING, "--architecture=asd", "--target_latency=0.5", "--log_every=31")
-    done = run_tool("train", *flags, f"--latency_table={table_file}", "--latency_of=training_step", f"--run={run}")
+def test_a_search_by_a_table_keeps_what_it_needs_and_its_flagfile_repeats_it_without_the_table(
+    tmp_path, data_dir, table_file, run_tool
+):
+    run, flags = (
+        tmp_path / "run",
+        (
+            f"--data={data_dir}",
+            *NETWORK,
+            *TRAINING,
+            "--architecture=asd",
+            "--target_latency=0.5",
+            "--log_every=31",
+        ),
+    )
+    done = run_tool(
+        "train",
+        *flags,
+        f"--latency_table={table_file}",
+        "--latency_of=training_step",
+        f"--run={run}",
+    )
     assert done.code == 0, done.err
     blocks = derive.argmax(history.read_run(run).pi()[-1])
     costs = latency_table.load(table_file).costs("training_step")
     assert done.out.splitlines()[-2] == costs.line(blocks, "training_step")
     assert run_config.load(run)[0].search.latency_ms == (30.0, 15.0, 0.0, 40.0) == tuple(costs)
-    line = next(line for line in (run / "training_log.log").read_text().splitlines() if line.startswith("step 93/93 epoch"))
-    expected, share, argmax = re.search(r"latency (\S+) ms expected \((\S+)% of interleaved, argmax (\S+)%\)$", line).groups()
-    assert float(expected) == pytest.approx(costs.expected(history.read_run(run).pi()[-1]), abs=1e-3)
+    line = next(
+        line
+        for line in (run / "training_log.log").read_text().splitlines()
+        if line.startswith("step 93/93 epoch")
+    )
+    expected, share, argmax = re.search(
+        r"latency (\S+) ms expected \((\S+)% of interleaved, argmax (\S+)%\)$", line
+    ).groups()
+    assert float(expected) == pytest.approx(
+        costs.expected(history.read_run(run).pi()[-1]), abs=1e-3
+    )
     assert float(share) == pytest.approx(100 * float(expected) / costs.interleaved(3), abs=0.06)
     assert float(argmax) == pytest.approx(100 * costs.share(blocks), abs=0.06)
     events = b"".join(path.read_bytes() for path in (run / "tensorboard" / "train").iterdir())
@@ -182,10 +285,21 @@ def test_a_search_by_a_table_keeps_what_it_needs_and_its_flagfile_repeats_it_wit
     assert asked["latency"] == costs.figures(blocks)
 
 
-def test_train_refuses_a_target_without_a_table_and_a_table_of_another_shape(tmp_path, data_dir, table_file, run_tool):
+def test_train_refuses_a_target_without_a_table_and_a_table_of_another_shape(
+    tmp_path, data_dir, table_file, run_tool
+):
     flags = (f"--data={data_dir}", *NETWORK, f"--run={tmp_path / 'run'}", "--target_latency=0.65")
-    refused(run_tool("train", *flags), 1, "target_latency 0.65 needs --latency_table=FILE, which tools/measure_latency.py makes")
-    refused(run_tool("train", *flags, f"--latency_table={tmp_path / 'none.json'}"), 3, "latency table", "none.json does not exist")
+    refused(
+        run_tool("train", *flags),
+        1,
+        "target_latency 0.65 needs --latency_table=FILE, which tools/measure_latency.py makes",
+    )
+    refused(
+        run_tool("train", *flags, f"--latency_table={tmp_path / 'none.json'}"),
+        3,
+        "latency table",
+        "none.json does not exist",
+    )
     done = run_tool("train", *flags, "--d_ffn=32", f"--latency_table={table_file}")
     refused(done, 3, f"latency table {table_file} is for another shape (d_ffn 24 there, 32 here)")
     assert not (tmp_path / "run").exists()
@@ -197,7 +311,10 @@ def test_derive_tells_the_latency_of_what_it_chose_where_the_run_has_one(tmp_pat
     config, _ = run_config.load(run)
     search = SearchConfig(latency_ms=(3.0, 1.5, 0.0, 4.0), latency_of="inference")
     dataclasses.replace(config, search=search).save(run, tmp_path / "data")
-    costs, blocks = latency_table.costs_of(search.latency_ms), derive.argmax(history.read_run(run).pi()[-1])
+    costs, blocks = (
+        latency_table.costs_of(search.latency_ms),
+        derive.argmax(history.read_run(run).pi()[-1]),
+    )
     assert costs.line(blocks, "inference") in run_tool("derive", f"--run={run}").out.splitlines()
     told = json.loads(run_tool("derive", f"--run={run}", "--json").out)["latency"]
     assert told == latency_table.promise(blocks, "inference", {"inference": costs}).to_json()

@@ -1,4 +1,5 @@
-"""train, evaluate and benchmark as commands: what they print, how they continue, and how they refuse."""
+"""train, evaluate and benchmark as commands: what they print, how they continue, and how they
+refuse."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ import documented
 from project import ROOT
 from small import small_data
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--epochs=2")
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+    "--epochs=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +37,9 @@ def data_dir(tmp_path_factory):
 def search(tmp_path_factory, data_dir, run_tool):
     """A finished search, made by the command, and what the command printed."""
     run_dir = tmp_path_factory.mktemp("runs") / "search"
-    done = run_tool("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK)
+    done = run_tool(
+        "train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK
+    )
     assert done.code == 0, done.err
     return run_dir, done
 
@@ -54,14 +65,28 @@ def test_train_prints_the_table_and_writes_what_a_run_consists_of(search):
     ]
     assert [line.split()[0] for line in lines[1:3]] == ["0.093", "0.186"]
     assert lines[-1] == f"done: 186 steps; run: {run_dir}"
-    for name in ("config.json", "flags.txt", "environment.json", "training_log.log", "history.jsonl", "summary.json", "checkpoints", "tensorboard"):
+    for name in (
+        "config.json",
+        "flags.txt",
+        "environment.json",
+        "training_log.log",
+        "history.jsonl",
+        "summary.json",
+        "checkpoints",
+        "tensorboard",
+    ):
         assert (run_dir / name).exists(), name
-    assert not any(str(ROOT) in (run_dir / name).read_text() for name in ("config.json", "environment.json", "training_log.log"))
+    assert not any(
+        str(ROOT) in (run_dir / name).read_text()
+        for name in ("config.json", "environment.json", "training_log.log")
+    )
 
 
 def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool):
     run_dir, first = search
-    again = run_tool("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK)
+    again = run_tool(
+        "train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK
+    )
     assert again.code == 0 and again.err == ""
     assert again.out == first.out.replace("done: 186", "already done: 186")
 
@@ -69,7 +94,10 @@ def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool)
 def test_the_files_of_a_run_hold_what_docs_artefacts_tells(search):
     run_dir, _ = search
     documented.check_files("Run", run_dir)
-    read = {name: json.loads((run_dir / name).read_text()) for name in ("config.json", "environment.json", "summary.json")}
+    read = {
+        name: json.loads((run_dir / name).read_text())
+        for name in ("config.json", "environment.json", "summary.json")
+    }
     documented.check("config.json", read["config.json"])
     documented.check("environment.json", read["environment.json"])
     documented.check("summary.json", read["summary.json"])
@@ -79,11 +107,17 @@ def test_the_files_of_a_run_hold_what_docs_artefacts_tells(search):
 def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data_dir, run_tool):
     flags = ("--architecture=sd", *NETWORK, "--epochs=9", "--stop_when_stable=1", "--arch_lr=0.03")
     command = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
-    first, again, printed = run_tool("train", *command), run_tool("train", *command), run_tool("train", *command, "--json")
+    first, again, printed = (
+        run_tool("train", *command),
+        run_tool("train", *command),
+        run_tool("train", *command, "--json"),
+    )
     steps = json.loads(printed.out)["steps"]
     documented.check("train --json", json.loads(printed.out))
     assert 186 <= steps < 837 and "\nended after epoch " in first.err and again.err == ""
-    assert first.out.endswith(f"done: {steps} steps of 837, where the search had settled; run: {tmp_path / 'run'}\n")
+    assert first.out.endswith(
+        f"done: {steps} steps of 837, where the search had settled; run: {tmp_path / 'run'}\n"
+    )
     assert again.out == first.out.replace("done:", "already done:")
 
 
@@ -97,28 +131,57 @@ def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
 
 def test_what_is_logged_and_saved_how_often_may_change(search, run_tool):
     run_dir, first = search
-    more = ("--log_every=3", "--record_every=5", "--save_every=7", "--save_every_seconds=1", "--keep=9")
+    more = (
+        "--log_every=3",
+        "--record_every=5",
+        "--save_every=7",
+        "--save_every_seconds=1",
+        "--keep=9",
+    )
     again = run_tool("train", f"--flagfile={run_dir}/flags.txt", *more)
-    assert (again.code, again.out) == (0, first.out.replace("done: 186", "already done: 186")), again.err
+    assert (again.code, again.out) == (
+        0,
+        first.out.replace("done: 186", "already done: 186"),
+    ), again.err
 
 
 def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, run_tool):
     run_dir, first = search
-    assert [line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line] == ["--cutoffs=none"]
+    assert [
+        line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line
+    ] == ["--cutoffs=none"]
     again = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--recipe=quick")
-    assert (again.code, again.out) == (0, first.out.replace("done: 186", "already done: 186")), again.err
+    assert (again.code, again.out) == (
+        0,
+        first.out.replace("done: 186", "already done: 186"),
+    ), again.err
 
 
 def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, run_tool):
     recipe = ("train", f"--data={data_dir}", "--recipe=quick", "--print_run")
-    said = "cutoffs must lie below the vocabulary size 40, but are [500, 2000]; --cutoffs=none for plain softmax"
+    said = (
+        "cutoffs must lie below the vocabulary size 40, but are [500, 2000]; --cutoffs=none for"
+        " plain softmax"
+    )
     refused(run_tool(*recipe), 1, said)
     plain = run_tool(*recipe, "--cutoffs=none")
     assert plain.code == 0 and plain.out.startswith("logs/synthetic-6s-quick-seed0-"), plain.err
     own = ("train", f"--data={data_dir}", *NETWORK, "--print_run")
-    assert run_tool(*own, "--cutoffs=none").out == run_tool(*own).out != run_tool(*own, "--cutoffs=9").out
-    refused(run_tool(*own, "--cutoffs=none", "--cutoffs=9"), 1, "cutoffs must be numbers, or auto or none alone, but are none, 9")
-    refused(run_tool(*own, "--cutoffs=none", "--proj_dims=8"), 1, "proj_dims must give one width per tail cluster: 0 cutoffs, 1 widths")
+    assert (
+        run_tool(*own, "--cutoffs=none").out
+        == run_tool(*own).out
+        != run_tool(*own, "--cutoffs=9").out
+    )
+    refused(
+        run_tool(*own, "--cutoffs=none", "--cutoffs=9"),
+        1,
+        "cutoffs must be numbers, or auto or none alone, but are none, 9",
+    )
+    refused(
+        run_tool(*own, "--cutoffs=none", "--proj_dims=8"),
+        1,
+        "proj_dims must give one width per tail cluster: 0 cutoffs, 1 widths",
+    )
 
 
 def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_tool):
@@ -128,8 +191,21 @@ def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_t
         return done.out.strip()
 
     assert re.fullmatch(r"logs/synthetic-6s-custom-seed0-[0-9a-f]{8}", name())
-    assert len({name(), name("--seed=1"), name("--epochs=3"), name("--num_blocks=5"), name("--tau_end=0.2"), name("--architecture=ad")}) == 6
-    assert name("--architecture=ad") == name("--architecture=ad", "--tau_end=0.2", "--log_every=3")  # no search, no tau
+    assert (
+        len(
+            {
+                name(),
+                name("--seed=1"),
+                name("--epochs=3"),
+                name("--num_blocks=5"),
+                name("--tau_end=0.2"),
+                name("--architecture=ad"),
+            }
+        )
+        == 6
+    )
+    # no search, no tau
+    assert name("--architecture=ad") == name("--architecture=ad", "--tau_end=0.2", "--log_every=3")
     assert name("--architecture=5s") == name("--num_blocks=5")
 
 
@@ -140,14 +216,31 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
     assert once.code == 0 and once.out == twice.out
     results = json.loads(once.out)["results"]
     documented.check("evaluate --json", json.loads(once.out))
-    assert [(row["split"], row["evaluate_as"]) for row in results] == [("valid", "soft"), ("valid", "argmax"), ("test", "soft"), ("test", "argmax")]
+    assert [(row["split"], row["evaluate_as"]) for row in results] == [
+        ("valid", "soft"),
+        ("valid", "argmax"),
+        ("test", "soft"),
+        ("test", "argmax"),
+    ]
     for row in results:
-        assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(np.exp(row["nll_per_token"]))
+        assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(
+            np.exp(row["nll_per_token"])
+        )
     shown = run_tool(
-        "evaluate", f"--run={run_dir}", f"--run={run_dir}", "--split=test", "--batch_size=1", "--seq_len=3", "--mem_len=9", "--show_history"
+        "evaluate",
+        f"--run={run_dir}",
+        f"--run={run_dir}",
+        "--split=test",
+        "--batch_size=1",
+        "--seq_len=3",
+        "--mem_len=9",
+        "--show_history",
     )
     assert shown.code == 0
-    assert shown.out.count("sd soft") == shown.out.count("iteration (thousands)") == 1 and "perplexity per word" in shown.out
+    assert (
+        shown.out.count("sd soft") == shown.out.count("iteration (thousands)") == 1
+        and "perplexity per word" in shown.out
+    )
 
 
 def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
@@ -165,14 +258,26 @@ def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, 
     for source in (data_dir, search[0]):
         shutil.copytree(source.parent, tmp_path / source.parent.name)
     moved = tmp_path / search[0].parent.name / "search"
-    assert run_tool("evaluate", f"--run={moved}", "--json").out.replace(str(moved), "") == run_tool(
-        "evaluate", f"--run={search[0]}", "--json"
-    ).out.replace(str(search[0]), "")
+    assert run_tool("evaluate", f"--run={moved}", "--json").out.replace(
+        str(moved), ""
+    ) == run_tool("evaluate", f"--run={search[0]}", "--json").out.replace(str(search[0]), "")
 
 
 def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_tool, tmp_path):
-    flags = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", "--architecture=ss", *NETWORK, "--epochs=40", "--record_every=10")
-    process = subprocess.Popen([sys.executable, ROOT / "tools" / "train.py", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    flags = (
+        f"--data={data_dir}",
+        f"--run={tmp_path / 'run'}",
+        "--architecture=ss",
+        *NETWORK,
+        "--epochs=40",
+        "--record_every=10",
+    )
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools" / "train.py", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     history = tmp_path / "run" / "history.jsonl"
     for _ in range(600):
         if history.is_file() and history.stat().st_size:
@@ -182,11 +287,21 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
-    stopped = re.search(r"^error: stopped by SIGTERM at step (\d+) of 3720; the state is saved: the same command continues$", err, re.M)
+    stopped = re.search(
+        r"^error: stopped by SIGTERM at step (\d+) of 3720; the state is saved: the same command"
+        r" continues$",
+        err,
+        re.M,
+    )
     assert stopped and "Traceback" not in err
     refused(in_use, 1, "is in use by host", f"process {process.pid}")
     refused(run_tool("train", *flags, "--d_ffn=25"), 1, "model.d_ffn: 24 -> 25")
-    process = subprocess.Popen([sys.executable, ROOT / "tools" / "train.py", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools" / "train.py", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     line = next(line for line in process.stderr if "step" in line)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
@@ -195,13 +310,25 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
 
 
 def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
-    done = run_tool("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *NETWORK, "--architecture=ad", "--dry_run", "--json")
+    done = run_tool(
+        "train",
+        f"--data={data_dir}",
+        f"--run={tmp_path / 'run'}",
+        *NETWORK,
+        "--architecture=ad",
+        "--dry_run",
+        "--json",
+    )
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("train --dry_run --json", figures)
     attention, dense, norms = 5 * 16 * 16 + 2 * 16, 2 * 16 * 24 + 16 + 24, 3 * 2 * 16
     assert figures["parameters"] == 2 * 40 * 16 + attention + dense + norms
-    assert figures["total_steps"] == 186 and figures["estimated_seconds"] > 0 and figures["peak_memory_megabytes"] > 100
+    assert (
+        figures["total_steps"] == 186
+        and figures["estimated_seconds"] > 0
+        and figures["peak_memory_megabytes"] > 100
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -217,9 +344,17 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
         (("--sampling=hard",), 1, ("sampling", "hard", "soft")),
         (("--nonsense=1",), 1, ("nonsense",)),
         (("--recipe=nonsense",), 1, ("nonsense", "quick")),
-        (("--bilevel=maybe",), 1, ("--bilevel=maybe: must be true or false, but is 'maybe'; see --help",)),
+        (
+            ("--bilevel=maybe",),
+            1,
+            ("--bilevel=maybe: must be true or false, but is 'maybe'; see --help",),
+        ),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json", "build_data")),
-        (("--architecture=/nonexistent/architecture.json",), 3, ("/nonexistent/architecture.json", "does not exist")),
+        (
+            ("--architecture=/nonexistent/architecture.json",),
+            3,
+            ("/nonexistent/architecture.json", "does not exist"),
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -237,7 +372,12 @@ def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool,
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    refused(run_tool("train", f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}"), 3, str(path), "SHA-256")
+    refused(
+        run_tool("train", f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}"),
+        3,
+        str(path),
+        "SHA-256",
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -251,7 +391,13 @@ def test_evaluate_refuses_in_one_line(search, run_tool, tmp_path):
     text = (other / "manifest.json").read_text()
     sha = json.loads(text)["tokenizer_sha256"]
     (other / "manifest.json").write_text(text.replace(sha, "0" * 64))
-    refused(run_tool("evaluate", f"--run={run_dir}", f"--data={other}"), 3, "another tokenizer", sha[:12], "000000000000")
+    refused(
+        run_tool("evaluate", f"--run={run_dir}", f"--data={other}"),
+        3,
+        "another tokenizer",
+        sha[:12],
+        "000000000000",
+    )
 
 
 def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp_path):
@@ -260,7 +406,12 @@ def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp
     run_dir = tmp_path / "run"
     shutil.copytree(search[0], run_dir)
     shutil.rmtree(run_dir / "checkpoints")
-    done = run_tool("evaluate", f"--run={run_dir}", f"--data={json.loads((search[0] / 'config.json').read_text())['data']['path']}", cwd=search[0])
+    done = run_tool(
+        "evaluate",
+        f"--run={run_dir}",
+        f"--data={json.loads((search[0] / 'config.json').read_text())['data']['path']}",
+        cwd=search[0],
+    )
     refused(done, 3, "no last checkpoint")
 
 
@@ -282,13 +433,27 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
     figures = json.loads(done.out)
     documented.check("benchmark train --json", figures)
     assert [row["network"] for row in figures["networks"]] == [
-        "s soft", "s straight_through", "s single_path", "s single_path paths=1", "s soft bf16", "s single_path bf16", "a",
-    ]  # fmt: skip
+        "s soft",
+        "s straight_through",
+        "s single_path",
+        "s single_path paths=1",
+        "s soft bf16",
+        "s single_path bf16",
+        "a",
+    ]
     assert set(figures["parts"]) == {"attention", "dense", "softmax", "update", "rest", "step"}
-    assert sum(figures["parts"].values()) == pytest.approx(2 * figures["parts"]["step"]) and figures["parts"]["step"] > 0
+    assert (
+        sum(figures["parts"].values()) == pytest.approx(2 * figures["parts"]["step"])
+        and figures["parts"]["step"] > 0
+    )
     for row in figures["networks"]:
-        utilisation = row["steps_per_second"] * row["gflop_per_step"] / figures["best_product_gflops"]
-        assert row["model_flops_utilisation"] == pytest.approx(utilisation, rel=0.01) and 0 < utilisation < 1
+        utilisation = (
+            row["steps_per_second"] * row["gflop_per_step"] / figures["best_product_gflops"]
+        )
+        assert (
+            row["model_flops_utilisation"] == pytest.approx(utilisation, rel=0.01)
+            and 0 < utilisation < 1
+        )
     refused(run_tool("benchmark", "speed"), 1, "train")
     refused(run_tool("benchmark", "speed", "--steps=2"), 1, "one of train, softmax", "'speed'")
     refused(run_tool("benchmark", "--json"), 1, "json")
@@ -296,13 +461,25 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
 
 @pytest.mark.slow
 def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(run_tool):
-    small = ("benchmark", "softmax", "--batch_size=4", "--seq_len=8", "--d_model=16", "--repeats=3", "--vocab_size=200", "--vocab_size=3000")
+    small = (
+        "benchmark",
+        "softmax",
+        "--batch_size=4",
+        "--seq_len=8",
+        "--d_model=16",
+        "--repeats=3",
+        "--vocab_size=200",
+        "--vocab_size=3000",
+    )
     done = run_tool(*small, "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("benchmark softmax --json", figures)
     assert (figures["rows"], figures["d_model"]) == (32, 16)
-    assert [(row["vocab_size"], row["cutoffs"]) for row in figures["softmax"]] == [(200, [4, 40]), (3000, [60, 600])]
+    assert [(row["vocab_size"], row["cutoffs"]) for row in figures["softmax"]] == [
+        (200, [4, 40]),
+        (3000, [60, 600]),
+    ]
     for row in figures["softmax"]:
         assert row["ratio"] == row["plain"]["milliseconds"] / row["adaptive"]["milliseconds"]
         for name in ("plain", "adaptive"):
@@ -322,7 +499,10 @@ def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(r
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--vocab_size=49", "vocab_size must be at least 50 unless --cutoffs are given, but is 49"),
+        (
+            "--vocab_size=49",
+            "vocab_size must be at least 50 unless --cutoffs are given, but is 49",
+        ),
         ("--cutoffs=12000", "cutoffs must lie below the vocabulary size 12000"),
         ("--repeats=0", "must be at least 1"),
         ("--steps=3", "Unknown command line flag 'steps'"),
@@ -333,8 +513,15 @@ def test_benchmark_softmax_refuses_in_one_line(run_tool, flag, said):
 
 
 def test_benchmark_explains_each_subject_by_itself_and_all_without_one(run_tool):
-    whole, train, softmax = (run_tool("benchmark", *subject, "--help").out for subject in ((), ("train",), ("softmax",)))
-    assert "--fixed" in train and "--fixed" not in softmax and "--cutoffs" in softmax and "--cutoffs" not in train
+    whole, train, softmax = (
+        run_tool("benchmark", *subject, "--help").out for subject in ((), ("train",), ("softmax",))
+    )
+    assert (
+        "--fixed" in train
+        and "--fixed" not in softmax
+        and "--cutoffs" in softmax
+        and "--cutoffs" not in train
+    )
     for part in (train, softmax):
         assert part.split("used in the same run", 1)[-1].split("\n\n")[-1].strip() in whole
 
@@ -348,71 +535,180 @@ def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
     assert [build["megabytes"] for build in builds] == [3, 9]
     for build in builds:
         seconds = build["seconds"]
-        assert seconds.keys() == {"reading", "training", "encoding", "starting_tensorflow", "writing"} and min(seconds.values()) > 0
+        assert (
+            seconds.keys() == {"reading", "training", "encoding", "starting_tensorflow", "writing"}
+            and min(seconds.values()) > 0
+        )
         spent = seconds["reading"] + seconds["encoding"] + seconds["writing"]
         assert build["megabytes_per_second"] == pytest.approx(build["megabytes"] / spent)
-        assert build["ratio"] == pytest.approx(build["megabytes_per_second"] / build["sentencepiece_alone"]["median"])
+        assert build["ratio"] == pytest.approx(
+            build["megabytes_per_second"] / build["sentencepiece_alone"]["median"]
+        )
         assert 50 < build["peak_memory_megabytes"] < 3000
     refused(run_tool("benchmark", "data", "--megabytes=0"), 1, "megabytes must be at least 1")
-    refused(run_tool("benchmark", "data", "--input_text=/dev/null"), 1, "is empty: give a text to repeat")
+    refused(
+        run_tool("benchmark", "data", "--input_text=/dev/null"),
+        1,
+        "is empty: give a text to repeat",
+    )
 
 
 @pytest.mark.slow
 def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
-    small = ("--recipe=quick", "--num_blocks=1", "--d_model=16", "--vocab_size=3000", "--batch_size=2", "--seq_len=4", "--steps=2", "--repeats=3")
-    done = run_tool("benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json")
+    small = (
+        "--recipe=quick",
+        "--num_blocks=1",
+        "--d_model=16",
+        "--vocab_size=3000",
+        "--batch_size=2",
+        "--seq_len=4",
+        "--steps=2",
+        "--repeats=3",
+    )
+    done = run_tool(
+        "benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json"
+    )
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("benchmark saving --json", figures)
-    assert (figures["architecture"], figures["save_every"]) == ("s", 7) and list(tmp_path.iterdir()) == []
+    assert (figures["architecture"], figures["save_every"]) == ("s", 7) and list(
+        tmp_path.iterdir()
+    ) == []
     assert figures["megabytes"] > 3 * 4 * 3000 * 16 / 1e6  # the embedding with its two moments
-    assert 0 < figures["milliseconds"] <= figures["slowest"] and min(figures["step_before"], figures["step_after"]) > 0
+    assert (
+        0 < figures["milliseconds"] <= figures["slowest"]
+        and min(figures["step_before"], figures["step_after"]) > 0
+    )
     for name, lost in (("median", figures["milliseconds"]), ("slowest", figures["slowest"])):
-        assert figures[f"share_{name}"] == pytest.approx(lost / (lost + 7 * figures["step_before"]))
+        assert figures[f"share_{name}"] == pytest.approx(
+            lost / (lost + 7 * figures["step_before"])
+        )
 
 
 @pytest.mark.slow
 def test_benchmark_generation_and_estimators_print_what_they_measured(run_tool):
-    done = run_tool("benchmark", "generation", "--architecture=a", "--mem_len=4", "--vocab_size=3000", "--tokens=5", "--repeats=1", "--json")
+    done = run_tool(
+        "benchmark",
+        "generation",
+        "--architecture=a",
+        "--mem_len=4",
+        "--vocab_size=3000",
+        "--tokens=5",
+        "--repeats=1",
+        "--json",
+    )
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     documented.check("benchmark generation --json", printed)
     (row,) = printed["generation"]
-    assert (row["mem_len"], row["context"], row["ratio"]) == (4, 4, pytest.approx(row["tokens_per_second"] / row["recomputed_tokens_per_second"]))
+    assert (row["mem_len"], row["context"], row["ratio"]) == (
+        4,
+        4,
+        pytest.approx(row["tokens_per_second"] / row["recomputed_tokens_per_second"]),
+    )
     done = run_tool("benchmark", "estimators", "--blocks=1", "--draws=2", "--json")
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     documented.check("benchmark estimators --json", printed)
-    assert (printed["draws"], np.shape(printed["exact"])) == (2, (1, 3)) and "single_path paths 2" in printed["estimates"]
+    assert (printed["draws"], np.shape(printed["exact"])) == (
+        2,
+        (1, 3),
+    ) and "single_path paths 2" in printed["estimates"]
 
 
 def test_benchmark_saving_refuses_in_one_line(run_tool, tmp_path):
     refused(run_tool("benchmark", "saving", "--repeats=0"), 1, "repeats", "must be at least 1")
-    refused(run_tool("benchmark", "saving", f"--directory={tmp_path / 'none' / 'there'}"), 1, "directory must be one that exists", "none/there")
+    refused(
+        run_tool("benchmark", "saving", f"--directory={tmp_path / 'none' / 'there'}"),
+        1,
+        "directory must be one that exists",
+        "none/there",
+    )
 
 
-TINY = ("--num_blocks=1", "--batch_size=2", "--seq_len=4", "--mem_len=3", "--d_model=8", "--d_ffn=8", "--vocab_size=20", "--repeats=1")
+TINY = (
+    "--num_blocks=1",
+    "--batch_size=2",
+    "--seq_len=4",
+    "--mem_len=3",
+    "--d_model=8",
+    "--d_ffn=8",
+    "--vocab_size=20",
+    "--repeats=1",
+)
 
 
 @pytest.mark.slow
 def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, tmp_path):
-    more = ("--num_blocks=2", "--batch_size=8", "--seq_len=8", "--d_model=16", "--d_ffn=32", "--gradient_checkpointing")
-    done = run_tool("benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json")
+    more = (
+        "--num_blocks=2",
+        "--batch_size=8",
+        "--seq_len=8",
+        "--d_model=16",
+        "--d_ffn=32",
+        "--gradient_checkpointing",
+    )
+    done = run_tool(
+        "benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json"
+    )
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("benchmark growth --json", figures)
-    middle = {"num_blocks": 1, "batch_size": 2, "seq_len": 4, "mem_len": 3, "d_model": 8, "d_ffn": 8}
-    varied = [{}, {"num_blocks": 2}, {"batch_size": 8}, {"seq_len": 8}, {"d_model": 16}, {"d_ffn": 32}]
-    assert [{name: shape[name] for name in middle} for shape in figures["shapes"]] == [middle | other for other in varied]
+    middle = {
+        "num_blocks": 1,
+        "batch_size": 2,
+        "seq_len": 4,
+        "mem_len": 3,
+        "d_model": 8,
+        "d_ffn": 8,
+    }
+    varied = [
+        {},
+        {"num_blocks": 2},
+        {"batch_size": 8},
+        {"seq_len": 8},
+        {"d_model": 16},
+        {"d_ffn": 32},
+    ]
+    assert [{name: shape[name] for name in middle} for shape in figures["shapes"]] == [
+        middle | other for other in varied
+    ]
     for name in ("milliseconds", "cpu_milliseconds", "megabytes"):
         fitted = figures["fits"][name]["fitted"]
-        apart = [shape[name] / value - 1 for shape, value in zip(figures["shapes"], fitted, strict=True)]
-        assert figures["fits"][name]["residuals"] == pytest.approx(apart) and min(shape[name] for shape in figures["shapes"]) > 0
-    assert min(shape["megabytes"] for shape in figures["shapes"]) > 100 and (tmp_path / "growth.png").stat().st_size > 10_000
+        apart = [
+            shape[name] / value - 1 for shape, value in zip(figures["shapes"], fitted, strict=True)
+        ]
+        assert (
+            figures["fits"][name]["residuals"] == pytest.approx(apart)
+            and min(shape[name] for shape in figures["shapes"]) > 0
+        )
+    assert (
+        min(shape["megabytes"] for shape in figures["shapes"]) > 100
+        and (tmp_path / "growth.png").stat().st_size > 10_000
+    )
     done = run_tool("benchmark", "growth", *TINY, *more, "--nomemory")
     lines = done.out.splitlines()
-    assert lines[0].split() == ["L", "B", "T", "M", "D", "F", "milliseconds", "fitted", "apart", "CPU", "milliseconds", "fitted", "apart"]
-    assert len(lines) == 10 and lines[7].startswith("milliseconds: ") and " L B T D (D + F)" in lines[7] and "R² " in lines[8]
+    assert lines[0].split() == [
+        "L",
+        "B",
+        "T",
+        "M",
+        "D",
+        "F",
+        "milliseconds",
+        "fitted",
+        "apart",
+        "CPU",
+        "milliseconds",
+        "fitted",
+        "apart",
+    ]
+    assert (
+        len(lines) == 10
+        and lines[7].startswith("milliseconds: ")
+        and " L B T D (D + F)" in lines[7]
+        and "R² " in lines[8]
+    )
 
 
 @pytest.mark.parametrize(
@@ -421,8 +717,14 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
         (("--d_ffn=0",), "d_model and d_ffn must be at least 1"),
         (("--mem_len=-1",), "mem_len must be at least 0, but is -1"),
         (("--plot=growth.jpg",), "--plot must end with .png, but is 'growth.jpg'"),
-        (("--d_model=12", "--num_heads=8"), "--d_model must be even and a multiple of --num_heads"),
-        (TINY, "must make at least 6 shapes, one more than a formula has coefficients, but make 1"),
+        (
+            ("--d_model=12", "--num_heads=8"),
+            "--d_model must be even and a multiple of --num_heads",
+        ),
+        (
+            TINY,
+            "must make at least 6 shapes, one more than a formula has coefficients, but make 1",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

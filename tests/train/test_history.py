@@ -1,4 +1,5 @@
-"""history.jsonl: what was appended is read back, a live run's last line is waited for, and what is no row is refused by line."""
+"""history.jsonl: what was appended is read back, a live run's last line is waited for, and what is
+no row is refused by line."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ def test_appended_rows_are_read_back_by_kind_in_order(tmp_path):
     for row in (train_row(3, PI), valid_row(3), valid_row(3, "argmax"), train_row(5, PI)):
         record.append(**row)
     rows = history.read(tmp_path / "history.jsonl")
-    assert rows == {"train": [train_row(3, PI), train_row(5, PI)], "valid": [valid_row(3), valid_row(3, "argmax")]}
+    assert rows == {
+        "train": [train_row(3, PI), train_row(5, PI)],
+        "valid": [valid_row(3), valid_row(3, "argmax")],
+    }
 
 
 def test_a_row_is_readable_as_soon_as_append_returns(tmp_path):
@@ -32,7 +36,9 @@ def test_a_row_is_readable_as_soon_as_append_returns(tmp_path):
 
 def test_a_figure_that_is_not_finite_is_never_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        history.History(tmp_path / "history.jsonl").append(**train_row(1, PI, nll_per_token=math.nan))
+        history.History(tmp_path / "history.jsonl").append(
+            **train_row(1, PI, nll_per_token=math.nan)
+        )
     assert not (tmp_path / "history.jsonl").exists()
 
 
@@ -88,7 +94,13 @@ def test_what_is_no_row_is_refused_by_line(row, tmp_path):
 
 
 def test_bytes_that_are_no_json_are_refused_by_line(tmp_path):
-    for content in (b"\n", b"\xff\n", b"{\n", b'{"kind": "train", "step": ' + b"1" * 5000 + b"}\n", b"[" * 100_000 + b"\n"):
+    for content in (
+        b"\n",
+        b"\xff\n",
+        b"{\n",
+        b'{"kind": "train", "step": ' + b"1" * 5000 + b"}\n",
+        b"[" * 100_000 + b"\n",
+    ):
         (tmp_path / "history.jsonl").write_bytes(content)
         with pytest.raises(DataError, match="line 1 is not a row"):
             history.read(tmp_path / "history.jsonl")
@@ -102,7 +114,10 @@ def test_steps_increase_and_the_number_of_blocks_stays(tmp_path):
     for rows, said in (
         ([train_row(3, PI), train_row(3, PI)], "line 2 has step 3 after step 3"),
         ([valid_row(3), valid_row(2)], "line 2 has step 2 after step 3"),
-        ([train_row(3, PI), valid_row(3), train_row(4, PI * 2)], "line 3 has pi of 2 blocks after 1"),
+        (
+            [train_row(3, PI), valid_row(3), train_row(4, PI * 2)],
+            "line 3 has pi of 2 blocks after 1",
+        ),
     ):
         write_history(path, rows)
         with pytest.raises(DataError, match=said):
@@ -113,7 +128,9 @@ def test_a_run_is_read_with_what_explains_it(tmp_path):
     run = history.read_run(make_run(tmp_path / "logs" / "first", "sas", count=4))
     assert (run.name, run.blocks, run.total_steps, run.seed) == ("first", "sas", 28, 3)
     assert run.data.resolve() == tmp_path / "data" / "words"
-    assert run.pi().shape == (4, 3, 3) and np.allclose(run.pi()[0], [[1 / 3] * 3, [1, 0, 0], [1 / 3] * 3])
+    assert run.pi().shape == (4, 3, 3) and np.allclose(
+        run.pi()[0], [[1 / 3] * 3, [1, 0, 0], [1 / 3] * 3]
+    )
 
 
 def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
@@ -122,7 +139,10 @@ def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
     (directory / "summary.json").write_text('{"step": 21}')
     with pytest.raises(DataError, match="a row has step 28, but the run ends with 21"):
         history.read_run(directory)
-    write_history(directory / "history.jsonl", [row for row in history.read(directory / "history.jsonl")["train"] if row["step"] <= 21])
+    write_history(
+        directory / "history.jsonl",
+        [row for row in history.read(directory / "history.jsonl")["train"] if row["step"] <= 21],
+    )
     run = history.read_run(directory)
     assert (run.last_step, run.total_steps) == (21, 28)
 
@@ -131,7 +151,9 @@ def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
 def test_a_summary_without_a_step_of_the_run_is_refused(step, tmp_path):
     directory = make_run(tmp_path / "run", "ss", count=4)
     (directory / "summary.json").write_text(f'{{"step": {step}}}')
-    with pytest.raises(DataError, match=r"summary .*summary\.json must have a step from 1 to 28, but has "):
+    with pytest.raises(
+        DataError, match=r"summary .*summary\.json must have a step from 1 to 28, but has "
+    ):
         history.read_run(directory)
 
 
@@ -174,21 +196,33 @@ def test_a_history_of_another_network_is_refused(tmp_path):
 @pytest.mark.parametrize("how", ["missing", "empty", "half a line"])
 def test_a_run_that_has_just_begun_is_read_without_rows(how, tmp_path):
     path = make_run(tmp_path / "run", "ss") / "history.jsonl"
-    path.unlink() if how == "missing" else path.write_text("" if how == "empty" else '{"kind": "tr')
+    (
+        path.unlink()
+        if how == "missing"
+        else path.write_text("" if how == "empty" else '{"kind": "tr')
+    )
     assert history.read_run(tmp_path / "run").rows == {"train": [], "valid": []}
 
 
 def test_a_run_says_what_it_lacks(tmp_path):
-    with pytest.raises(UsageError, match=r"run fixed has no stochastic block \(architecture adi\): no picture"):
+    with pytest.raises(
+        UsageError, match=r"run fixed has no stochastic block \(architecture adi\): no picture"
+    ):
         history.read_run(make_run(tmp_path / "fixed", "adi")).require_search("no picture")
     write_history(make_run(tmp_path / "new", "s") / "history.jsonl", [])
-    with pytest.raises(DataError, match=r"run new has no recorded step yet \(history\.jsonl\): let tools/train\.py go on"):
+    with pytest.raises(
+        DataError,
+        match=r"run new has no recorded step yet \(history\.jsonl\): let tools/train\.py go on",
+    ):
         history.read_run(tmp_path / "new").require_search("no picture")
 
 
 def test_the_table_has_a_line_per_evaluation_with_what_its_row_says():
     e = math.log
-    valid = [valid_row(8, kind, e(n), train_nll_per_token=e(30), seconds=59.9) for kind, n in (("soft", 50), ("argmax", 60))]
+    valid = [
+        valid_row(8, kind, e(n), train_nll_per_token=e(30), seconds=59.9)
+        for kind, n in (("soft", 50), ("argmax", 60))
+    ]
     valid += [
         valid_row(9, "soft", e(40), train_nll_per_token=e(20), seconds=61),
         valid_row(1000, "argmax", e(3), train_nll_per_token=1e6, seconds=3725),
@@ -207,6 +241,12 @@ def test_the_table_has_a_column_for_each_way_of_evaluating_and_is_aligned():
     assert line.split() == ["0.500", "148.41", "148.41", "8:20"] and len(line) == len(head)
     both = {"train": [], "valid": [valid_row(0, "argmax"), valid_row(0, "soft")]}
     head, line = history.table(both)
-    assert head == "iteration (thousands)  train perplexity  valid perplexity (soft)  valid perplexity (argmax)  time"
-    assert line.split() == ["0.000", "148.41", "148.41", "148.41", "0:00"] and len(line) == len(head)
+    assert (
+        head
+        == "iteration (thousands)  train perplexity  valid perplexity (soft)  valid perplexity"
+        " (argmax)  time"
+    )
+    assert line.split() == ["0.000", "148.41", "148.41", "148.41", "0:00"] and len(line) == len(
+        head
+    )
     assert len(history.table({"train": [], "valid": []})) == 1

@@ -1,4 +1,5 @@
-"""The fused update is Keras' own: the same variables after every step, in eager code and in a graph, and after a restart."""
+"""The fused update is Keras' own: the same variables after every step, in eager code and in a
+graph, and after a restart."""
 
 from __future__ import annotations
 
@@ -10,24 +11,42 @@ import tensorflow as tf
 from par.train import optimization
 
 SHAPES = {"kernel": (5, 7), "gain": (11,), "position_bias": (2, 3)}
-PAIRS = {"adam": (optimization.Adam, keras.optimizers.Adam, {}), "adamw": (optimization.AdamW, keras.optimizers.AdamW, {"weight_decay": 0.3})}
-RATES = {"constant": 0.05, "schedule": keras.optimizers.schedules.CosineDecay(0.02, 4, warmup_target=0.05, warmup_steps=3)}
+PAIRS = {
+    "adam": (optimization.Adam, keras.optimizers.Adam, {}),
+    "adamw": (optimization.AdamW, keras.optimizers.AdamW, {"weight_decay": 0.3}),
+}
+RATES = {
+    "constant": 0.05,
+    "schedule": keras.optimizers.schedules.CosineDecay(
+        0.02, 4, warmup_target=0.05, warmup_steps=3
+    ),
+}
 each_pair = pytest.mark.parametrize(("fused", "plain", "settings"), PAIRS.values(), ids=PAIRS)
 each_rate = pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
 
 
 def variables() -> list[keras.Variable]:
     draw = np.random.default_rng(1)
-    return [keras.Variable(draw.normal(size=shape).astype(np.float32), name=name) for name, shape in SHAPES.items()]
+    return [
+        keras.Variable(draw.normal(size=shape).astype(np.float32), name=name)
+        for name, shape in SHAPES.items()
+    ]
 
 
 def gradients(step: int) -> list[tf.Tensor]:
     """Of all sizes: around Adam's epsilon, zero, and large."""
     draw = np.random.default_rng([7, step])
-    return [tf.constant(draw.normal(size=shape) * draw.choice([0, 1e-8, 1e-3, 1, 1e4], shape), tf.float32) for shape in SHAPES.values()]
+    return [
+        tf.constant(
+            draw.normal(size=shape) * draw.choice([0, 1e-8, 1e-3, 1, 1e4], shape), tf.float32
+        )
+        for shape in SHAPES.values()
+    ]
 
 
-def built(make: type, rate, settings: dict) -> tuple[keras.optimizers.Optimizer, list[keras.Variable]]:
+def built(
+    make: type, rate, settings: dict
+) -> tuple[keras.optimizers.Optimizer, list[keras.Variable]]:
     of = variables()
     optimizer = make(rate, **settings)
     if settings:
@@ -43,22 +62,31 @@ def values(of: list[keras.Variable]) -> np.ndarray:
 @each_rate
 @each_pair
 def test_the_fused_update_equals_keras_at_every_step(fused, plain, settings, rate):
-    (mine, my_variables), (theirs, their_variables) = built(fused, rate, settings), built(plain, rate, settings)
+    (mine, my_variables), (theirs, their_variables) = (
+        built(fused, rate, settings),
+        built(plain, rate, settings),
+    )
     for step in range(5):
         before = values(my_variables)
         mine.apply_gradients(zip(gradients(step), my_variables))
         theirs.apply_gradients(zip(gradients(step), their_variables))
-        np.testing.assert_allclose(values(my_variables), values(their_variables), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            values(my_variables), values(their_variables), rtol=1e-5, atol=1e-6
+        )
         assert np.abs(values(my_variables) - before).max() > 1e-3
     assert int(mine.iterations) == 5
     for a, b in zip(mine.variables, theirs.variables):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-12)  # 1 - beta_2 is rounded to float32 in the one, not in the other
+        # 1 - beta_2 is rounded to float32 in the one, not in the other
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-12)
 
 
 @each_rate
 @each_pair
 def test_a_graph_updates_as_eager_code_does(fused, plain, settings, rate):
-    (eager, eager_variables), (graph, graph_variables) = built(fused, rate, settings), built(fused, rate, settings)
+    (eager, eager_variables), (graph, graph_variables) = (
+        built(fused, rate, settings),
+        built(fused, rate, settings),
+    )
 
     @tf.function
     def update(*of):
@@ -67,7 +95,9 @@ def test_a_graph_updates_as_eager_code_does(fused, plain, settings, rate):
     for step in range(5):
         eager.apply_gradients(zip(gradients(step), eager_variables))
         update(*gradients(step))
-        np.testing.assert_allclose(values(graph_variables), values(eager_variables), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            values(graph_variables), values(eager_variables), rtol=1e-6, atol=1e-7
+        )
 
 
 @each_pair

@@ -1,4 +1,5 @@
-"""Several seeds of one setting: one directory, runs as ever, the same bits as alone, and a table that sums them up."""
+"""Several seeds of one setting: one directory, runs as ever, the same bits as alone, and a table
+that sums them up."""
 
 from __future__ import annotations
 
@@ -23,7 +24,15 @@ from project import ROOT
 from recorded_run import make_run, valid_row, write_history
 from small import small_config, small_data
 
-NETWORK = ("--architecture=sd", "--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--warmup_steps=20", "--epochs=1")
+NETWORK = (
+    "--architecture=sd",
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--warmup_steps=20",
+    "--epochs=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +45,9 @@ def config(data_dir):
     return small_config(data_dir, "sd")
 
 
-def test_the_group_has_one_name_for_whatever_seeds_and_another_for_other_settings(data_dir, capsys):
+def test_the_group_has_one_name_for_whatever_seeds_and_another_for_other_settings(
+    data_dir, capsys
+):
     def name(*more):
         assert tool.main([f"--data={data_dir}", *NETWORK, *more, "--print_run"]) == 0
         return capsys.readouterr().out.strip()
@@ -44,13 +55,29 @@ def test_the_group_has_one_name_for_whatever_seeds_and_another_for_other_setting
     group = name("--num_seeds=3")
     assert re.fullmatch(r"logs/synthetic-sd-custom-seeds-[0-9a-f]{8}", group)
     assert {name("--num_seeds=6"), name("--num_seeds=1", "--seed=7")} == {group}
-    assert len({group, name("--num_seeds=3", "--epochs=2"), name("--num_seeds=3", "--tau_end=0.2"), name()}) == 4
+    assert (
+        len(
+            {
+                group,
+                name("--num_seeds=3", "--epochs=2"),
+                name("--num_seeds=3", "--tau_end=0.2"),
+                name(),
+            }
+        )
+        == 4
+    )
 
 
 def test_the_seeds_are_the_first_and_those_above_it_each_in_its_directory(tmp_path, config):
     made = seeds.planned(tmp_path / "group", config.with_seed(4), 3)
-    assert [(path.name, own.training.seed) for path, own in made.items()] == [("seed4", 4), ("seed5", 5), ("seed6", 6)]
-    assert {own.with_seed(0) for own in made.values()} == {config.with_seed(0)} and not (tmp_path / "group").exists()
+    assert [(path.name, own.training.seed) for path, own in made.items()] == [
+        ("seed4", 4),
+        ("seed5", 5),
+        ("seed6", 6),
+    ]
+    assert {own.with_seed(0) for own in made.values()} == {config.with_seed(0)} and not (
+        tmp_path / "group"
+    ).exists()
 
 
 def test_only_directories_named_after_a_seed_that_hold_a_run_are_seeds(tmp_path):
@@ -58,7 +85,9 @@ def test_only_directories_named_after_a_seed_that_hold_a_run_are_seeds(tmp_path)
         make_run(tmp_path / name)
     (tmp_path / "seed5").mkdir()
     (tmp_path / "seed6").touch()
-    assert list(seeds.found(tmp_path).items()) == [(seed, tmp_path / f"seed{seed}") for seed in (2, 10, 2147483647)]
+    assert list(seeds.found(tmp_path).items()) == [
+        (seed, tmp_path / f"seed{seed}") for seed in (2, 10, 2147483647)
+    ]
     assert seeds.found(tmp_path / "nowhere") == {} == seeds.found(tmp_path / "seed6")
 
 
@@ -75,18 +104,29 @@ def test_a_count_or_a_seed_out_of_bounds_is_refused(tmp_path, config, count, see
         seeds.planned(tmp_path, config.with_seed(seed), count)
 
 
-def test_a_directory_that_is_something_else_or_of_other_settings_is_refused(tmp_path, data_dir, config):
+def test_a_directory_that_is_something_else_or_of_other_settings_is_refused(
+    tmp_path, data_dir, config
+):
     for name in ("run", "files", "group/seed9"):
         (tmp_path / name).mkdir(parents=True)
     config.save(tmp_path / "run", data_dir)
-    with pytest.raises(UsageError, match=r"run is a single run: give another --run=DIR for several seeds, or leave --num_seeds out"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"run is a single run: give another --run=DIR for several seeds, or leave"
+            r" --num_seeds out"
+        ),
+    ):
         seeds.planned(tmp_path / "run", config, 2)
     (tmp_path / "files" / "note.txt").touch()
     with pytest.raises(UsageError, match=r"files holds files but no seeds"):
         seeds.planned(tmp_path / "files", config, 2)
     small_config(data_dir, "sd", d_ffn=25, seed=9).save(tmp_path / "group" / "seed9", data_dir)
-    with pytest.raises(UsageError, match=r"seed9 was made with other settings \(model.d_ffn: 25 -> 24\)"):
-        seeds.planned(tmp_path / "group", config, 2)  # seed 9 is not asked for, but would be averaged with the others
+    with pytest.raises(
+        UsageError, match=r"seed9 was made with other settings \(model.d_ffn: 25 -> 24\)"
+    ):
+        # seed 9 is not asked for, but would be averaged with the others
+        seeds.planned(tmp_path / "group", config, 2)
     config.with_seed(8).save(tmp_path / "group" / "seed9", data_dir)
     with pytest.raises(UsageError, match=r"training.seed: 8 -> 9"):
         seeds.planned(tmp_path / "group", config, 2)
@@ -96,26 +136,59 @@ def recorded(directory, seed, blocks="sd", nll=5.0, word=100.0, pi=((0.2, 0.7, 0
     """A finished run of one recorded row whose last evaluation is the second one."""
     path = make_run(directory / f"seed{seed}", blocks, [pi], seed=seed)
     kinds = {"soft": 0, "argmax": 10} if "s" in blocks else {"fixed": 0}
-    rows = [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines() if '"train"' in line.split(",")[0]]
-    rows += [valid_row(step, kind, nll, perplexity_per_word=word + more + 7 - step) for step in (3, 7) for kind, more in kinds.items()]
+    rows = [
+        json.loads(line)
+        for line in (path / "history.jsonl").read_text().splitlines()
+        if '"train"' in line.split(",")[0]
+    ]
+    rows += [
+        valid_row(step, kind, nll, perplexity_per_word=word + more + 7 - step)
+        for step in (3, 7)
+        for kind, more in kinds.items()
+    ]
     write_history(path / "history.jsonl", rows)
     return path
 
 
 def test_the_table_has_a_line_a_seed_then_mean_and_spread(tmp_path):
     for seed, word, p in ((0, 100.0, 0.7), (1, 1104.0, 0.5), (2, 102.0, 0.6)):
-        recorded(tmp_path, seed, word=word, pi=((0.9 - p, p, 0.1), (0, 1, 0)) if seed else ((p, 0.2, 0.1), (0, 1, 0)))
+        recorded(
+            tmp_path,
+            seed,
+            word=word,
+            pi=((0.9 - p, p, 0.1), (0, 1, 0)) if seed else ((p, 0.2, 0.1), (0, 1, 0)),
+        )
     results = [seeds.result(run) for run in seeds.read(tmp_path).values()]
     assert seeds.table(results) == [
-        "  seed  blocks  perplexity per word (soft)  perplexity per word (argmax)  least decided  seconds",
-        "     0      ad                      100.00                        110.00          0.700      7.0",
-        "     1      dd                    1,104.00                      1,114.00          0.500      7.0",
-        "     2      dd                      102.00                        112.00          0.600      7.0",
-        "  mean                              435.33                        445.33          0.600      7.0",
-        "spread                              579.08                        579.08          0.100      0.0",
+        (
+            "  seed  blocks  perplexity per word (soft)  perplexity per word (argmax)  least"
+            " decided  seconds"
+        ),
+        (
+            "     0      ad                      100.00                        110.00         "
+            " 0.700      7.0"
+        ),
+        (
+            "     1      dd                    1,104.00                      1,114.00         "
+            " 0.500      7.0"
+        ),
+        (
+            "     2      dd                      102.00                        112.00         "
+            " 0.600      7.0"
+        ),
+        (
+            "  mean                              435.33                        445.33         "
+            " 0.600      7.0"
+        ),
+        (
+            "spread                              579.08                        579.08         "
+            " 0.100      0.0"
+        ),
     ]
     both = seeds.together(results)
-    assert both["spread"]["valid"]["soft"]["perplexity_per_word"] == statistics.stdev([100, 1104, 102])
+    assert both["spread"]["valid"]["soft"]["perplexity_per_word"] == statistics.stdev(
+        [100, 1104, 102]
+    )
     assert both["mean"]["valid"]["argmax"]["nll_per_token"] == 5.0
 
 
@@ -131,7 +204,10 @@ def test_a_fixed_network_has_one_score_and_nothing_to_decide_and_one_seed_no_spr
 
 def test_the_least_decided_block_is_the_one_whose_likeliest_kind_is_least_probable(tmp_path):
     path = recorded(tmp_path, 0, "sds", pi=((0.9, 0.05, 0.05), (0, 1, 0), (0.2, 0.2, 0.6)))
-    assert (seeds.result(history.read_run(path))["least_decided"], seeds.result(history.read_run(path))["blocks"]) == (0.6, "adi")
+    assert (
+        seeds.result(history.read_run(path))["least_decided"],
+        seeds.result(history.read_run(path))["blocks"],
+    ) == (0.6, "adi")
     fixed = recorded(tmp_path, 1, "ad", pi=((1, 0, 0), (0, 1, 0)))
     assert seeds.result(history.read_run(fixed))["least_decided"] is None
 
@@ -139,7 +215,13 @@ def test_the_least_decided_block_is_the_one_whose_likeliest_kind_is_least_probab
 def test_a_score_that_overflowed_has_no_mean(tmp_path):
     for seed, word in ((0, 5.0), (1, None)):
         path = recorded(tmp_path, seed, "ad", pi=((1, 0, 0), (0, 1, 0)))
-        write_history(path / "history.jsonl", [*history.read(path / "history.jsonl")["train"], valid_row(7, "fixed", perplexity_per_word=word)])
+        write_history(
+            path / "history.jsonl",
+            [
+                *history.read(path / "history.jsonl")["train"],
+                valid_row(7, "fixed", perplexity_per_word=word),
+            ],
+        )
     lines = seeds.table([seeds.result(run) for run in seeds.read(tmp_path).values()])
     assert [line.split()[-2] for line in lines[1:]] == ["5.00", "-", "-", "-"]
 
@@ -156,12 +238,22 @@ def test_seeds_that_recorded_nothing_are_left_out_and_those_of_other_settings_re
     with pytest.raises(DataError, match=r"no seed of .* has recorded a step yet"):
         seeds.read(tmp_path)
     make_run(tmp_path / "seed5", "sss", seed=5)
-    with pytest.raises(DataError, match=r"seed5 does not belong beside .*seed0 \(.*architecture: ss -> sss.*\): move it elsewhere"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"seed5 does not belong beside .*seed0 \(.*architecture: ss -> sss.*\): move it"
+            r" elsewhere"
+        ),
+    ):
         seeds.read(tmp_path)
 
 
 def refused(done, *words):
-    assert (done.code, done.out) == (1, "") and done.err.startswith("error: ") and done.err.count("\n") == 1
+    assert (
+        (done.code, done.out) == (1, "")
+        and done.err.startswith("error: ")
+        and done.err.count("\n") == 1
+    )
     assert all(word in done.err for word in words), done.err
 
 
@@ -169,13 +261,17 @@ def refused(done, *words):
 def group(tmp_path_factory, data_dir, run_tool):
     """Two seeds, trained by the command, and what it printed."""
     path = tmp_path_factory.mktemp("runs") / "group"
-    done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={path}", "--num_seeds=2", "--seed=3")
+    done = run_tool(
+        "train", f"--data={data_dir}", *NETWORK, f"--run={path}", "--num_seeds=2", "--seed=3"
+    )
     assert done.code == 0, done.err
     return path, done
 
 
 @pytest.mark.slow
-def test_a_seed_trained_after_others_equals_one_trained_alone_bit_for_bit(tmp_path, group, data_dir, run_tool):
+def test_a_seed_trained_after_others_equals_one_trained_alone_bit_for_bit(
+    tmp_path, group, data_dir, run_tool
+):
     alone, after = tmp_path / "alone", group[0] / "seed4"
     done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={alone}", "--seed=4")
     assert done.code == 0, done.err
@@ -183,11 +279,15 @@ def test_a_seed_trained_after_others_equals_one_trained_alone_bit_for_bit(tmp_pa
     assert any("embedding" in line for line in final_state.differences(group[0] / "seed3", alone))
     timeless = re.compile(r'"path": "[^"]*"|--run=\S+')
     for name in ("config.json", "flags.txt", "environment.json"):
-        assert timeless.sub("", (after / name).read_text()) == timeless.sub("", (alone / name).read_text()), name
+        assert timeless.sub("", (after / name).read_text()) == timeless.sub(
+            "", (alone / name).read_text()
+        ), name
 
 
 @pytest.mark.slow
-def test_more_seeds_are_added_later_and_what_is_done_is_said_and_kept(tmp_path, group, data_dir, run_tool):
+def test_more_seeds_are_added_later_and_what_is_done_is_said_and_kept(
+    tmp_path, group, data_dir, run_tool
+):
     path = tmp_path / "group"
     shutil.copytree(group[0], path)
     flags = (f"--data={data_dir}", *NETWORK, f"--run={path}", "--seed=3")
@@ -197,55 +297,108 @@ def test_more_seeds_are_added_later_and_what_is_done_is_said_and_kept(tmp_path, 
 
     again = run_tool("train", *flags, "--num_seeds=2")
     assert (again.code, again.err) == (0, "") and again.out.splitlines()[:-1] == lines[:-1]
-    assert again.out.splitlines()[-1] == f"already done: 2 seeds; run: {path}; spread: standard deviation"
+    assert (
+        again.out.splitlines()[-1]
+        == f"already done: 2 seeds; run: {path}; spread: standard deviation"
+    )
 
-    before = {file: file.read_bytes() for file in path.rglob("seed[34]/*") if file.is_file() and file.name != "lock"}
+    before = {
+        file: file.read_bytes()
+        for file in path.rglob("seed[34]/*")
+        if file.is_file() and file.name != "lock"
+    }
     more = run_tool("train", *flags, "--num_seeds=3", "--json")
-    assert more.code == 0 and more.err.splitlines()[:2] == [f"already done: {path}/seed3", f"already done: {path}/seed4"]
+    assert more.code == 0 and more.err.splitlines()[:2] == [
+        f"already done: {path}/seed3",
+        f"already done: {path}/seed4",
+    ]
     assert f"training sd in {path}/seed5: step 0 of 93" in more.err
     assert before and before == {file: file.read_bytes() for file in before}
     printed = json.loads(more.out)
     documented.check("train --num_seeds --json", printed)
     documented.check_files("Group of seeds", path)
     assert [(row["seed"], row["run"], row["state"], row["steps"]) for row in printed["seeds"]] == [
-        (seed, f"{path}/seed{seed}", state, 93) for seed, state in ((3, "already done"), (4, "already done"), (5, "done"))
+        (seed, f"{path}/seed{seed}", state, 93)
+        for seed, state in ((3, "already done"), (4, "already done"), (5, "done"))
     ]
     words = [row["valid"]["argmax"]["perplexity_per_word"] for row in printed["seeds"]]
-    assert printed["mean"]["valid"]["argmax"]["perplexity_per_word"] == pytest.approx(statistics.fmean(words)) and len(set(words)) == 3
+    assert (
+        printed["mean"]["valid"]["argmax"]["perplexity_per_word"]
+        == pytest.approx(statistics.fmean(words))
+        and len(set(words)) == 3
+    )
     assert (printed["run"], printed["state"]) == (str(path), "done")
 
-    refused(run_tool("train", *flags, "--num_seeds=4", "--d_ffn=25"), "seed3 was made with other settings (model.d_ffn: 24 -> 25)")
-    refused(run_tool("train", *flags), f"--run={path} holds several seeds: add --num_seeds=3 or more")
-    refused(run_tool("train", *flags[:-2], f"--run={path}/seed3", "--num_seeds=2"), "is a single run")
+    refused(
+        run_tool("train", *flags, "--num_seeds=4", "--d_ffn=25"),
+        "seed3 was made with other settings (model.d_ffn: 24 -> 25)",
+    )
+    refused(
+        run_tool("train", *flags), f"--run={path} holds several seeds: add --num_seeds=3 or more"
+    )
+    refused(
+        run_tool("train", *flags[:-2], f"--run={path}/seed3", "--num_seeds=2"), "is a single run"
+    )
 
 
 @pytest.mark.slow
 def test_each_seed_is_a_run_that_the_other_commands_take(group, run_tool):
     path, _ = group
     done = run_tool("evaluate", f"--run={path}/seed3", "--split=valid", "--json")
-    kept = {row["evaluate_as"]: row for row in history.read(path / "seed3" / "history.jsonl")["valid"]}
+    kept = {
+        row["evaluate_as"]: row for row in history.read(path / "seed3" / "history.jsonl")["valid"]
+    }
     for row in json.loads(done.out)["results"]:
         assert row["nll_per_token"] == kept[row["evaluate_as"]]["nll_per_token"]
-    refused(run_tool("evaluate", f"--run={path}"), f"--run={path} holds 2 seeds: give one of them, such as {path}/seed3")
+    refused(
+        run_tool("evaluate", f"--run={path}"),
+        f"--run={path} holds 2 seeds: give one of them, such as {path}/seed3",
+    )
 
 
 @pytest.mark.slow
 def test_a_dry_run_multiplies_the_work_by_the_seeds(tmp_path, data_dir, run_tool):
-    done = run_tool("train", f"--data={data_dir}", *NETWORK, f"--run={tmp_path / 'group'}", "--num_seeds=5", "--dry_run", "--json")
+    done = run_tool(
+        "train",
+        f"--data={data_dir}",
+        *NETWORK,
+        f"--run={tmp_path / 'group'}",
+        "--num_seeds=5",
+        "--dry_run",
+        "--json",
+    )
     figures = json.loads(done.out)
     documented.check("train --dry_run --json", figures)
     assert (figures["num_seeds"], figures["total_steps"]) == (5, 5 * 93)
-    assert figures["estimated_seconds"] == pytest.approx(5 * 93 / figures["steps_per_second"], rel=0.05, abs=0.05)  # told to a tenth of a second
+    # told to a tenth of a second
+    assert figures["estimated_seconds"] == pytest.approx(
+        5 * 93 / figures["steps_per_second"], rel=0.05, abs=0.05
+    )
     assert not (tmp_path / "group").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGTERM, False), (signal.SIGINT, True)], ids=["TERM to one", "INT to all"])
-def test_a_signal_saves_the_seed_at_work_and_the_same_command_continues(tmp_path, group, data_dir, run_tool, number, whole_group):
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGTERM, False), (signal.SIGINT, True)],
+    ids=["TERM to one", "INT to all"],
+)
+def test_a_signal_saves_the_seed_at_work_and_the_same_command_continues(
+    tmp_path, group, data_dir, run_tool, number, whole_group
+):
     path = tmp_path / "group"
-    flags = (f"--data={data_dir}", *NETWORK, f"--run={path}", "--num_seeds=2", "--epochs=60", "--record_every=10")
+    flags = (
+        f"--data={data_dir}",
+        *NETWORK,
+        f"--run={path}",
+        "--num_seeds=2",
+        "--epochs=60",
+        "--record_every=10",
+    )
     command = [sys.executable, ROOT / "tools" / "train.py", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     recorded_steps = path / "seed0" / "history.jsonl"
     for _ in range(1200):
         if recorded_steps.is_file() and recorded_steps.stat().st_size:
@@ -256,12 +409,22 @@ def test_a_signal_saves_the_seed_at_work_and_the_same_command_continues(tmp_path
     (os.killpg if whole_group else os.kill)(process.pid, number)  # as Ctrl-C or `timeout` do
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (5, "") and "Traceback" not in err, err
-    stopped = re.findall(r"^error: stopped by \w+ at step (\d+) of 5580; the state is saved: the same command continues$", err, re.M)
+    stopped = re.findall(
+        r"^error: stopped by \w+ at step (\d+) of 5580; the state is saved: the same command"
+        r" continues$",
+        err,
+        re.M,
+    )
     assert len(stopped) == 1 and err.count("error:") == 1 and not (path / "seed1").exists()
     if not whole_group:
         return
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     line = next(line for line in process.stderr if "step" in line)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
-    assert process.returncode == 5 and line.strip() == f"continuing sd in {path}/seed0: step {stopped[0]} of 5580"
+    assert (
+        process.returncode == 5
+        and line.strip() == f"continuing sd in {path}/seed0: step {stopped[0]} of 5580"
+    )

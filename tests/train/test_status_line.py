@@ -1,4 +1,5 @@
-"""The line of a training run: what it says at every width, that it settles, on a real pseudo-terminal and where there is none."""
+"""The line of a training run: what it says at every width, that it settles, on a real
+pseudo-terminal and where there is none."""
 
 from __future__ import annotations
 
@@ -21,7 +22,14 @@ from par.train import status_line
 from project import ROOT
 from small import small_data
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20")
+NETWORK = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+)
 PI = np.array([[0.6, 0.3, 0.1], [0.4, 0.3, 0.3], [0.0, 1.0, 0.0]])
 FIELDS = {
     "name": "6s",
@@ -41,7 +49,10 @@ def test_a_block_is_a_question_until_one_kind_has_half_of_its_probability():
 
 
 def test_no_line_is_wider_than_there_is_room_and_what_is_needed_most_stays():
-    assert status_line.fitted(FIELDS) == "6s  12,300/20,240  1.9k tok/s  3:10 left  loss 4.31  ppl/word 912  tau 0.42  a?d?ii"
+    assert (
+        status_line.fitted(FIELDS)
+        == "6s  12,300/20,240  1.9k tok/s  3:10 left  loss 4.31  ppl/word 912  tau 0.42  a?d?ii"
+    )
     for columns in range(200):
         line = status_line.fitted(FIELDS, columns)
         assert len(line) <= columns
@@ -92,7 +103,10 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(capsys, monke
         shown = capsys.readouterr().err.splitlines()
         assert len(shown) == (0 if quiet else 2)
         if shown:
-            assert shown[0] == "s  100/1,000  320 tok/s  1:30 left  loss 10.00  ppl/word 22,026  tau 0.50  a?d"
+            assert (
+                shown[0]
+                == "s  100/1,000  320 tok/s  1:30 left  loss 10.00  ppl/word 22,026  tau 0.50  a?d"
+            )
 
 
 def test_a_vast_loss_makes_a_short_perplexity():
@@ -111,13 +125,17 @@ def resize(terminal: int, columns: int) -> None:
 
 
 def on_terminal(flags, *widths: int) -> tuple[int, list[str]]:
-    """Runs train with stderr on a pseudo-terminal that is made as wide as the next of `widths` whenever it got two lines of speed; exit code, and
-    what the terminal got at each width."""
+    """Runs train with stderr on a pseudo-terminal that is made as wide as the next of `widths`
+    whenever it got two lines of speed; exit code, and what the terminal got at each width."""
     ours, theirs = pty.openpty()
     resize(ours, widths[0])
     environment = {**os.environ, "TERM": "dumb", "NO_COLOR": "1"}
     process = subprocess.Popen(
-        [sys.executable, ROOT / "tools" / "train.py", *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, env=environment
+        [sys.executable, ROOT / "tools" / "train.py", *flags],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=environment,
     )
     os.close(theirs)
     got, end = [b""], time.monotonic() + 240
@@ -141,26 +159,50 @@ def drawn(text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_a_terminal_shows_one_line_that_fits_also_after_it_was_resized(tmp_path, data_dir):
-    flags = [f"--data={data_dir}", f"--run={tmp_path / 'r'}", "--architecture=ssd", "--epochs=3", *NETWORK]
+    flags = [
+        f"--data={data_dir}",
+        f"--run={tmp_path / 'r'}",
+        "--architecture=ssd",
+        "--epochs=3",
+        *NETWORK,
+    ]
     widths = (200, 80, 40)
     code, parts = on_terminal(flags, *widths)
     text = "".join(parts)
     assert code == 0 and len(parts) == 3, text
-    assert text.count("\n") <= 3 and "\x1b" not in text  # what was announced; the line itself stays where it is, and has no colour
-    lines = [drawn(part)[at > 0 :] for at, part in enumerate(parts)]  # one may have been on its way when the size changed
+    # what was announced; the line itself stays where it is, and has no colour
+    assert text.count("\n") <= 3 and "\x1b" not in text
+    # one may have been on its way when the size changed
+    lines = [drawn(part)[at > 0 :] for at, part in enumerate(parts)]
     for columns, own in zip(widths, lines):
         assert len(own) >= 2 and all(len(line) < columns for line in own), own
-    full = r"ssd  [\d,]+/2,811  [\d.]+k? tok/s  [\d:]+ left  loss \d\.\d\d  ppl/word [\d.,]+  tau [\d.]+  [adi?][adi?]d"
+    full = (
+        r"ssd  [\d,]+/2,811  [\d.]+k? tok/s  [\d:]+ left  loss \d\.\d\d  ppl/word [\d.,]+  tau"
+        r" [\d.]+  [adi?][adi?]d"
+    )
     assert all(re.fullmatch(full, line) for line in [*lines[0][2:], *lines[1]]), lines
-    assert all(re.search(r"[\d,]+/2,811  [\d:]+ left  [^ ]*.*[adi?][adi?]d$", line) for line in lines[2]), lines
+    assert all(
+        re.search(r"[\d,]+/2,811  [\d:]+ left  [^ ]*.*[adi?][adi?]d$", line) for line in lines[2]
+    ), lines
 
 
 @pytest.mark.slow
-def test_quiet_shows_nothing_on_a_terminal_and_in_a_pipe_but_errors_and_the_result(tmp_path, data_dir, run_tool):
-    flags = [f"--data={data_dir}", "--architecture=ssd", "--epochs=1", "--cutoffs=auto", *NETWORK, "--quiet"]
+def test_quiet_shows_nothing_on_a_terminal_and_in_a_pipe_but_errors_and_the_result(
+    tmp_path, data_dir, run_tool
+):
+    flags = [
+        f"--data={data_dir}",
+        "--architecture=ssd",
+        "--epochs=1",
+        "--cutoffs=auto",
+        *NETWORK,
+        "--quiet",
+    ]
     assert on_terminal([*flags, f"--run={tmp_path / 'a'}"], 80) == (0, [""])
     done = run_tool("train", *flags, f"--run={tmp_path / 'b'}")
-    assert (done.code, done.err) == (0, "") and done.out.endswith(f"done: 937 steps; run: {tmp_path / 'b'}\n")
+    assert (done.code, done.err) == (0, "") and done.out.endswith(
+        f"done: 937 steps; run: {tmp_path / 'b'}\n"
+    )
     other = run_tool("train", *flags, f"--run={tmp_path / 'b'}", "--epochs=2")
     assert other.code == 1 and other.err.startswith("error: ") and other.err.count("\n") == 1
     loud = run_tool("train", *flags[:-1], f"--run={tmp_path / 'b'}")

@@ -1,4 +1,5 @@
-"""A network with another's weights: it computes what the other's argmax does, all of its own are replaced, and what does not fit is refused."""
+"""A network with another's weights: it computes what the other's argmax does, all of its own are
+replaced, and what does not fit is refused."""
 
 from __future__ import annotations
 
@@ -33,27 +34,39 @@ def data_dir(tmp_path_factory):
 
 
 def shaken(config: run_config.RunConfig) -> Learner:
-    """A network whose weights are all random, gains and biases too, and whose logits prefer i, a, d and so on in turn."""
+    """A network whose weights are all random, gains and biases too, and whose logits prefer i, a,
+    d and so on in turn."""
     learner = Learner(config)
     draw = np.random.default_rng(3)
     for variable in learner.weights:
-        variable.assign(draw.normal(0.0, 0.3, variable.shape) + (1.0 if variable.name == "gain" else 0.0))
+        variable.assign(
+            draw.normal(0.0, 0.3, variable.shape) + (1.0 if variable.name == "gain" else 0.0)
+        )
     for alpha in learner.logits:
         alpha.assign(np.eye(3)[np.arange(alpha.shape[0]) % 3][:, [1, 2, 0]])
     return learner
 
 
 def score(learner: Learner, data_dir, way: str) -> float:
-    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", way)["nll_per_token"]
+    return evaluation.score(learner, data_dir, manifest.load(data_dir), "valid", way)[
+        "nll_per_token"
+    ]
 
 
-@pytest.mark.parametrize("settings", [{"norm": "pre"}, {"norm": "post", "tie_embeddings": True, **CUTOFFS}], ids=lambda values: values["norm"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"norm": "pre"}, {"norm": "post", "tie_embeddings": True, **CUTOFFS}],
+    ids=lambda values: values["norm"],
+)
 def test_the_derived_network_with_inherited_weights_is_the_supernet_s_argmax(data_dir, settings):
     supernet = shaken(small_config(data_dir, "ssads", **settings))  # mem_len 5: with memory
     derived = weight_transfer.derived(supernet, "iaadd")
-    assert score(derived, data_dir, "fixed") == pytest.approx(score(supernet, data_dir, "argmax"), rel=1e-6)
+    assert score(derived, data_dir, "fixed") == pytest.approx(
+        score(supernet, data_dir, "argmax"), rel=1e-6
+    )
     other = weight_transfer.derived(supernet, "aaadd")
-    assert abs(score(other, data_dir, "fixed") - score(supernet, data_dir, "argmax")) > 1e-3  # the blocks matter at these weights
+    # the blocks matter at these weights
+    assert abs(score(other, data_dir, "fixed") - score(supernet, data_dir, "argmax")) > 1e-3
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -61,13 +74,23 @@ def test_the_derived_network_with_inherited_weights_is_the_supernet_s_argmax(dat
 def test_every_weight_of_a_network_is_at_a_place_and_takes_the_source_s(data_dir, norm, blocks):
     source = shaken(small_config(data_dir, "sss", norm=norm, **CUTOFFS))
     learner = Learner(small_config(data_dir, blocks, norm=norm, **CUTOFFS))
-    placed = [v for variables in weight_transfer.places(learner.objective.layers).values() for v in variables]
+    placed = [
+        v
+        for variables in weight_transfer.places(learner.objective.layers).values()
+        for v in variables
+    ]
     assert {id(v) for v in placed} == {id(v) for v in learner.weights}
     weight_transfer.copy(learner, source)
     given = [np.asarray(v) for v in source.weights]
     for variable in learner.weights:
-        assert any(value.shape == variable.shape and (value == np.asarray(variable)).all() for value in given), variable.name
-    assert all((np.asarray(alpha) == 0).all() for alpha in learner.logits) and int(learner.step.numpy()) == 0
+        assert any(
+            value.shape == variable.shape and (value == np.asarray(variable)).all()
+            for value in given
+        ), variable.name
+    assert (
+        all((np.asarray(alpha) == 0).all() for alpha in learner.logits)
+        and int(learner.step.numpy()) == 0
+    )
 
 
 FITS = [("aid", "sss"), ("sds", "sss"), ("aii", "asd"), ("ddd", "sds"), ("iii", "aid")]
@@ -86,27 +109,58 @@ def test_a_block_takes_what_its_place_holds(blocks, source):
 
 @pytest.mark.parametrize(("blocks", "source", "why"), REFUSED)
 def test_a_block_that_its_place_does_not_hold_is_refused_with_both_strings(blocks, source, why):
-    with pytest.raises(UsageError, match=rf"blocks {blocks} can't take the weights of run search, whose blocks are {source}: {why}"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            rf"blocks {blocks} can't take the weights of run search, whose blocks are {source}:"
+            rf" {why}"
+        ),
+    ):
         warm_start.check_blocks(blocks, source, "search")
 
 
 def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
     source = small_config(data_dir, "sss", **CUTOFFS)
-    fits = small_config(data_dir, "aid", mem_len=9, dropout_rate=0.3, precision="bf16", init_std=0.5, epochs=7, seed=5, max_lr=1e-4, **CUTOFFS)
+    fits = small_config(
+        data_dir,
+        "aid",
+        mem_len=9,
+        dropout_rate=0.3,
+        precision="bf16",
+        init_std=0.5,
+        epochs=7,
+        seed=5,
+        max_lr=1e-4,
+        **CUTOFFS,
+    )
     warm_start.check(fits, source, "search")
-    others = {"d_model": 32, "num_heads": 4, "d_ffn": 25, "norm": "post", "cutoffs": (20, 31), "proj_factor": 3.0, "proj_dims": (8, 2)}
+    others = {
+        "d_model": 32,
+        "num_heads": 4,
+        "d_ffn": 25,
+        "norm": "post",
+        "cutoffs": (20, 31),
+        "proj_factor": 3.0,
+        "proj_dims": (8, 2),
+    }
     others |= {"tie_embeddings": True}
     names = {field.name for field in dataclasses.fields(source.model)}
-    assert set(others) | set(warm_start.FREE) == names, "a new setting of the network: does it change what weights mean?"
+    assert set(others) | set(warm_start.FREE) == names, (
+        "a new setting of the network: does it change what weights mean?"
+    )
     for name, value in others.items():
         config = small_config(data_dir, "aid", **CUTOFFS | {name: value})
         was, now = source.model.to_json()[name], config.model.to_json()[name]
         with pytest.raises(UsageError) as caught:
             warm_start.check(config, source, "search")
-        assert f"the weights of run search do not fit (model.{name}: {was} -> {now})" in str(caught.value)
+        assert f"the weights of run search do not fit (model.{name}: {was} -> {now})" in str(
+            caught.value
+        )
     for name, value in (("vocab_size", 41), ("tokenizer_sha256", "0" * 64)):
         config = dataclasses.replace(fits, data=dataclasses.replace(fits.data, **{name: value}))
-        with pytest.raises(UsageError, match=rf"\(data.{name}: {getattr(source.data, name)} -> {value}\)"):
+        with pytest.raises(
+            UsageError, match=rf"\(data.{name}: {getattr(source.data, name)} -> {value}\)"
+        ):
             warm_start.check(config, source, "search")
 
 
@@ -121,7 +175,9 @@ def source(tmp_path_factory, data_dir):
 
 
 def begun(source, data_dir, made=None, blocks: str = "aid") -> run_config.RunConfig:
-    config = dataclasses.replace(small_config(data_dir, blocks, epochs=1, seed=3), init=warm_start.asked(source, "last"))
+    config = dataclasses.replace(
+        small_config(data_dir, blocks, epochs=1, seed=3), init=warm_start.asked(source, "last")
+    )
     return warm_start.begun(config, source, made)
 
 
@@ -129,13 +185,19 @@ def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, s
     config = begun(source, data_dir)
     made = trainer(tmp_path / "run", config, data_dir, source=source)
     other = loading.learner_of(source, run_config.load(source)[0])
-    assert score(made.learner, data_dir, "fixed") == pytest.approx(score(weight_transfer.derived(other, "aid"), data_dir, "fixed"), rel=1e-6)
+    assert score(made.learner, data_dir, "fixed") == pytest.approx(
+        score(weight_transfer.derived(other, "aid"), data_dir, "fixed"), rel=1e-6
+    )
     assert made.step == 0 and all(
-        (np.asarray(v) == 0).all() for v in made.learner.weight_optimizer.variables if v.name.endswith(("momentum", "velocity"))
+        (np.asarray(v) == 0).all()
+        for v in made.learner.weight_optimizer.variables
+        if v.name.endswith(("momentum", "velocity"))
     )
 
 
-def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_equals_an_uninterrupted_one(tmp_path, source, data_dir):
+def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_equals_an_uninterrupted_one(
+    tmp_path, source, data_dir
+):
     config, away = begun(source, data_dir), tmp_path / "logs" / source.name
     whole = trainer(tmp_path / "whole", config, data_dir, source=source)
     whole.run()
@@ -146,11 +208,16 @@ def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_e
         trainer(run_dir, config, data_dir, source=away).run(should_stop=lambda step: step >= 10)
     shutil.rmtree(away)
     again = begun(away, data_dir, made=run_dir)
-    assert again == config == run_config.load(run_dir)[0] and not run_config.differences(again, config)
+    assert again == config == run_config.load(run_dir)[0] and not run_config.differences(
+        again, config
+    )
     last = trainer(run_dir, again, data_dir, source=away)
     assert last.step == 10
     last.run()
-    assert final_state.differences(run_dir, tmp_path / "whole") == [] and len(final_state.tensors(run_dir)) > 20
+    assert (
+        final_state.differences(run_dir, tmp_path / "whole") == []
+        and len(final_state.tensors(run_dir)) > 20
+    )
 
 
 def test_the_name_of_a_run_hangs_on_the_source_s_name_and_not_on_its_weights(source, data_dir):
@@ -159,7 +226,10 @@ def test_the_name_of_a_run_hangs_on_the_source_s_name_and_not_on_its_weights(sou
     asked = dataclasses.replace(config, init=warm_start.asked(source, "last"))
     plain = dataclasses.replace(config, init=None)
     best = dataclasses.replace(config, init=warm_start.of(source, "best"))
-    assert asked.default_name() == config.default_name() and len({run.default_name() for run in (plain, config, best)}) == 3
+    assert (
+        asked.default_name() == config.default_name()
+        and len({run.default_name() for run in (plain, config, best)}) == 3
+    )
     assert not [name for name in plain.identity() if name.startswith("init")]
 
 
@@ -178,16 +248,30 @@ def test_a_source_that_has_changed_is_refused_with_the_differences(tmp_path, sou
         begun(other, data_dir)
 
 
-def test_weights_that_are_another_s_by_the_time_they_are_taken_are_refused(tmp_path, source, data_dir):
+def test_weights_that_are_another_s_by_the_time_they_are_taken_are_refused(
+    tmp_path, source, data_dir
+):
     config = begun(source, data_dir)
     config = dataclasses.replace(config, init=dataclasses.replace(config.init, sha256="0" * 64))
-    with pytest.raises(DataError, match=rf"are not those that were asked for \(sha256: {'0' * 64} -> [0-9a-f]{{64}}\)"):
+    with pytest.raises(
+        DataError,
+        match=rf"are not those that were asked for \(sha256: {'0' * 64} -> [0-9a-f]{{64}}\)",
+    ):
         trainer(tmp_path / "run", config, data_dir, source=source)
 
 
 # ---- the commands ----
 
-FLAGS = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--max_lr=5e-3", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1")
+FLAGS = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+    "--arch_lr=0.03",
+    "--epochs=1",
+)
 
 
 @pytest.fixture
@@ -210,46 +294,100 @@ def refused(done: tuple[int, str, str], code: int, *words: str) -> None:
         assert word in lines[0], lines[0]
 
 
-def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it(tmp_path, source, data_dir, call):
+def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it(
+    tmp_path, source, data_dir, call
+):
     away, run_dir = tmp_path / source.name, tmp_path / "run"
     shutil.copytree(source, away)
     flags = ("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=aid", *FLAGS)
     code, _, err = call(*flags, f"--init_from={away}")
-    assert code == 0 and f"training aid in {run_dir}, begun with the weights of search at step 31: step 0 of 31" in err
+    assert (
+        code == 0
+        and f"training aid in {run_dir}, begun with the weights of search at step 31: step 0 of 31"
+        in err
+    )
     kept = run_config.load(run_dir)[0].init
     assert kept == warm_start.of(source, "last")
-    assert f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}" in (run_dir / "training_log.log").read_text()
-    assert {f"--init_from={away}", "--init_checkpoint=last"} <= set((run_dir / "flags.txt").read_text().splitlines())
-    refused(call(*flags), 1, "was made with other settings", "init.run: search -> None", f"init.sha256: {kept.sha256} -> None")
-    refused(call(*flags, f"--init_from={away}", "--init_checkpoint=best"), 1, "init.checkpoint: last -> best")
+    assert (
+        f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}"
+        in (run_dir / "training_log.log").read_text()
+    )
+    assert {f"--init_from={away}", "--init_checkpoint=last"} <= set(
+        (run_dir / "flags.txt").read_text().splitlines()
+    )
+    refused(
+        call(*flags),
+        1,
+        "was made with other settings",
+        "init.run: search -> None",
+        f"init.sha256: {kept.sha256} -> None",
+    )
+    refused(
+        call(*flags, f"--init_from={away}", "--init_checkpoint=best"),
+        1,
+        "init.checkpoint: last -> best",
+    )
     index = away / "checkpoints" / "ckpt-31.index"
     index.write_bytes(index.read_bytes() + b"\0")
-    refused(call(*flags, f"--init_from={away}"), 1, f"(init.sha256: {kept.sha256} -> {warm_start.of(away, 'last').sha256})")
+    refused(
+        call(*flags, f"--init_from={away}"),
+        1,
+        f"(init.sha256: {kept.sha256} -> {warm_start.of(away, 'last').sha256})",
+    )
     shutil.rmtree(away)
     code, out, _ = call(*flags, f"--init_from={away}")
     assert code == 0 and "already done: 31 steps" in out
 
 
-def test_train_refuses_a_source_that_does_not_fit_before_it_makes_anything(tmp_path, source, data_dir, call):
+def test_train_refuses_a_source_that_does_not_fit_before_it_makes_anything(
+    tmp_path, source, data_dir, call
+):
     new = tmp_path / "new"
     flags = ("train", f"--data={data_dir}", f"--run={new}", *FLAGS, f"--init_from={source}")
     refused(
-        call(*flags, "--architecture=aidd"), 1, "blocks aidd can't take the weights of run search, whose blocks are sss: there are 4 blocks and 3"
+        call(*flags, "--architecture=aidd"),
+        1,
+        "blocks aidd can't take the weights of run search, whose blocks are sss: there are 4"
+        " blocks and 3",
     )
-    refused(call(*flags, "--architecture=aid", "--d_ffn=25"), 1, "the weights of run search do not fit (model.d_ffn: 24 -> 25)")
-    refused(call(*flags, "--architecture=aid", "--cutoffs=auto"), 1, "cutoffs=auto may find others")
-    refused(call(*flags[:-1], "--architecture=aid", "--init_checkpoint=best"), 1, "init_checkpoint=best needs --init_from=RUN")
+    refused(
+        call(*flags, "--architecture=aid", "--d_ffn=25"),
+        1,
+        "the weights of run search do not fit (model.d_ffn: 24 -> 25)",
+    )
+    refused(
+        call(*flags, "--architecture=aid", "--cutoffs=auto"), 1, "cutoffs=auto may find others"
+    )
+    refused(
+        call(*flags[:-1], "--architecture=aid", "--init_checkpoint=best"),
+        1,
+        "init_checkpoint=best needs --init_from=RUN",
+    )
     refused(call(*flags, "--architecture=aid", "--init_from="), 1, "init_from is empty")
-    refused(call(*flags, "--architecture=aid", f"--init_from={tmp_path}"), 3, f"--init_from={tmp_path} has no config.json")
+    refused(
+        call(*flags, "--architecture=aid", f"--init_from={tmp_path}"),
+        3,
+        f"--init_from={tmp_path} has no config.json",
+    )
     other = small_data(tmp_path / "other", train=1_000, valid=200, vocab_size=41)
     was, now = (manifest.load(path).tokenizer_sha256 for path in (data_dir, other))
-    refused(call(*flags, f"--data={other}", "--architecture=aid"), 1, f"data.vocab_size: 40 -> 41; data.tokenizer_sha256: {was} -> {now}")
+    refused(
+        call(*flags, f"--data={other}", "--architecture=aid"),
+        1,
+        f"data.vocab_size: 40 -> 41; data.tokenizer_sha256: {was} -> {now}",
+    )
     assert not new.exists()
 
 
 DAMAGED = {
     "no object": "search",
-    "a key too many": {"run": "search", "checkpoint": "last", "step": 31, "sha256": "0", "more": 1},
+    "a key too many": {
+        "run": "search",
+        "checkpoint": "last",
+        "step": 31,
+        "sha256": "0",
+        "more": 1,
+    },
     "a key too few": {"run": "search", "checkpoint": "last", "step": 31},
     "no number": {"run": "search", "checkpoint": "last", "step": "31", "sha256": "0"},
     "a step before the first": {"run": "search", "checkpoint": "last", "step": 0, "sha256": "0"},
@@ -263,19 +401,44 @@ def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
     (tmp_path / "config.json").write_text(json.dumps(value))
     with pytest.raises(
         DataError,
-        match=r"config.json is not valid: init(: step| must be a last| must have exactly the keys run, checkpoint, step, sha256)",
+        match=(
+            r"config.json is not valid: init(: step| must be a last| must have exactly the keys"
+            r" run, checkpoint, step, sha256)"
+        ),
     ):
         run_config.load(tmp_path)
 
 
 def test_evaluate_scores_any_blocks_with_a_supernet_s_weights(source, call):
     likeliest = json.loads((source / "summary.json").read_text())["blocks"]
-    code, out, _ = call("evaluate", f"--run={source}", "--split=test", "--evaluate_as=argmax", "--json")
+    code, out, _ = call(
+        "evaluate", f"--run={source}", "--split=test", "--evaluate_as=argmax", "--json"
+    )
     (argmax,) = json.loads(out)["results"]
-    code, out, _ = call("evaluate", f"--run={source}", "--split=test", f"--architecture={likeliest}", "--json")
+    code, out, _ = call(
+        "evaluate", f"--run={source}", "--split=test", f"--architecture={likeliest}", "--json"
+    )
     (inherited,) = json.loads(out)["results"]
-    assert code == 0 and inherited["nll_per_token"] == pytest.approx(argmax["nll_per_token"], rel=1e-6)
-    assert (inherited["architecture"], inherited["evaluate_as"], inherited["step"]) == (likeliest, "inherited", 31)
-    assert call("evaluate", f"--run={source}", "--split=test", "--architecture=3i")[1].splitlines()[1].startswith("iii inherited  test")
-    refused(call("evaluate", f"--run={source}", "--architecture=4a"), 1, f"blocks aaaa can't take the weights of run {source}, whose blocks are sss")
-    refused(call("evaluate", f"--run={source}", "--architecture=asa"), 1, "architecture must be a fixed network, of a, d and i, but is 'asa'")
+    assert code == 0 and inherited["nll_per_token"] == pytest.approx(
+        argmax["nll_per_token"], rel=1e-6
+    )
+    assert (inherited["architecture"], inherited["evaluate_as"], inherited["step"]) == (
+        likeliest,
+        "inherited",
+        31,
+    )
+    assert (
+        call("evaluate", f"--run={source}", "--split=test", "--architecture=3i")[1]
+        .splitlines()[1]
+        .startswith("iii inherited  test")
+    )
+    refused(
+        call("evaluate", f"--run={source}", "--architecture=4a"),
+        1,
+        f"blocks aaaa can't take the weights of run {source}, whose blocks are sss",
+    )
+    refused(
+        call("evaluate", f"--run={source}", "--architecture=asa"),
+        1,
+        "architecture must be a fixed network, of a, d and i, but is 'asa'",
+    )

@@ -1,10 +1,15 @@
-"""A build on an Apache Beam runner: on processes of this machine, or on Dataflow, Spark or Flink. Needs the extra `beam`.
+"""A build on an Apache Beam runner: on processes of this machine, or on Dataflow, Spark or Flink.
+Needs the extra `beam`.
 
-    text ──shards──▶ ids, counts ──▶ order of the ids, prefix sums of the lengths ──▶ record files ──▶ manifest
-          driver      pipeline 1                    driver                              pipeline 2       driver
+    text ──shards──▶ ids, counts ──▶ order of the ids, prefix sums of the lengths ──▶ record files
+    ──▶ manifest
+          driver      pipeline 1                    driver                              pipeline 2
+                           driver
 
-The tokenizer is trained by the driver, as in any build. The result is that of `build.Local`, byte for byte. Beam is not asked to pass text or ids
-on: its elements are places, and the files that they name are read and written by the workers (par/data/beam/worker.py).
+The tokenizer is trained by the driver, as in any build. The result is that of `build.Local`, byte
+for byte. Beam is not asked to pass text or ids
+on: its elements are places, and the files that they name are read and written by the workers
+(par/data/beam/worker.py).
 """
 
 from __future__ import annotations
@@ -38,14 +43,17 @@ from par.data.record_file import Piece, WriteFiles
 from par.data.shards import ShardedTokens, shards, starts
 
 SHARD_BYTES = 32 << 20  # of text, one element of a pipeline
-MAX_SHARDS = 10_000  # of a larger text they are larger: a job's description has a limit, 10 MB on Dataflow
+# of a larger text they are larger: a job's description has a limit, 10 MB on Dataflow
+MAX_SHARDS = 10_000
 
 
 class Beam:
     """Workers of an Apache Beam runner. To be used in a `with`.
 
-    options: Beam's own, each text one or several as on a command line. work_dir: a directory or URL where workers and driver put what they share; by
-    default it is beside the data set that is built. The text must lie where the workers can read it, too.
+    options: Beam's own, each text one or several as on a command line. work_dir: a directory or
+    URL where workers and driver put what they share; by
+    default it is beside the data set that is built. The text must lie where the workers can read
+    it, too.
     Raises: UsageError for options that Beam or its runner does not take.
     """
 
@@ -65,28 +73,48 @@ class Beam:
         if not self._failed:
             self._log.unlink(missing_ok=True)
 
-    def encode(self, partial: Path, source: Source, model: bytes, progress: Progress) -> dict[str, Encoded]:
+    def encode(
+        self, partial: Path, source: Source, model: bytes, progress: Progress
+    ) -> dict[str, Encoded]:
         """Encodes each split in shards, and takes its SHA-256.
 
-        Raises: DataError and ResourceError as a worker does; ResourceError of a job that did not come to its end.
+        Raises: DataError and ResourceError as a worker does; ResourceError of a job that did not
+        come to its end.
         """
-        place = self._work_dir.rstrip("/") if beam_files.is_url(self._work_dir) else str(Path(self._work_dir).resolve())
+        place = (
+            self._work_dir.rstrip("/")
+            if beam_files.is_url(self._work_dir)
+            else str(Path(self._work_dir).resolve())
+        )
         self._work = f"{place}/par-{uuid.uuid4().hex}" if self._work_dir else str(partial / "work")
         beam_files.write(f"{self._work}/tokenizer.model", model)
         texts = {}
         for split, text in source.corpus.texts.items():
-            parts = (part._replace(source=worker.on_disk(part.source, f"{self._work}/text/{split}-{i}")) for i, part in enumerate(text.parts))
+            parts = (
+                part._replace(source=worker.on_disk(part.source, f"{self._work}/text/{split}-{i}"))
+                for i, part in enumerate(text.parts)
+            )
             texts[split] = Text(tuple(parts))
         size = max(SHARD_BYTES, source.raw_bytes // MAX_SHARDS)
-        cut = [Shard(split, i, part) for split, text in texts.items() for i, part in enumerate(shards(text, size))]
+        cut = [
+            Shard(split, i, part)
+            for split, text in texts.items()
+            for i, part in enumerate(shards(text, size))
+        ]
 
         def build(pipeline: beam.Pipeline) -> None:
             lines, counts = outcomes(pipeline, "Encode", cut, EncodeShard(self._work))
             fingerprints, _ = outcomes(pipeline, "Fingerprint", list(texts.items()), Fingerprint())
             save_lines((lines, fingerprints) | beam.Flatten(), f"{self._work}/encoded")
-            _ = counts | "Sum" >> beam.CombineGlobally(worker.summed).without_defaults() | "Save" >> beam.Map(SaveCounts(self._work))
+            _ = (
+                counts
+                | "Sum" >> beam.CombineGlobally(worker.summed).without_defaults()
+                | "Save" >> beam.Map(SaveCounts(self._work))
+            )
 
-        found = self._run(build, f"encoding {source.raw_bytes:,} bytes in {len(cut)} shards", "encoded", progress)
+        found = self._run(
+            build, f"encoding {source.raw_bytes:,} bytes in {len(cut)} shards", "encoded", progress
+        )
         counts = worker.load_counts(self._work)
         return {split: self._joined(split, found, counts) for split in texts}
 
@@ -94,17 +122,30 @@ class Beam:
     def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
         """Writes them side by side. Raises: as `encode`."""
 
-        def write(root: Path, pieces: list[Piece], tokens: dict[str, ShardedTokens], settings: DataConfig, vocab_size: int) -> list[RecordFile]:
+        def write(
+            root: Path,
+            pieces: list[Piece],
+            tokens: dict[str, ShardedTokens],
+            settings: DataConfig,
+            vocab_size: int,
+        ) -> list[RecordFile]:
             worker.save_ids(self._work, tokens, vocab_size)
 
             def build(pipeline: beam.Pipeline) -> None:
                 lines, _ = outcomes(pipeline, "Write", pieces, WritePiece(self._work, settings))
                 save_lines(lines, f"{self._work}/written")
 
-            found = self._run(build, f"writing {steps:,} steps to {len(pieces)} record files", "written", progress)
+            found = self._run(
+                build,
+                f"writing {steps:,} steps to {len(pieces)} record files",
+                "written",
+                progress,
+            )
             written = {line["name"]: RecordFile(**line) for line in found}
             for file in written.values():
-                beam_files.fetch(f"{self._work}/records/{file.name}", root / file.name, file.sha256)
+                beam_files.fetch(
+                    f"{self._work}/records/{file.name}", root / file.name, file.sha256
+                )
             return [written[piece.name] for piece in pieces]
 
         yield write
@@ -112,25 +153,43 @@ class Beam:
 
     def _joined(self, split: str, found: list[dict[str, Any]], counts: np.ndarray) -> Encoded:
         """A split from what was found of its shards."""
-        mine = sorted((line for line in found if line["split"] == split and "index" in line), key=lambda line: line["index"])
-        sha256 = next(line["sha256"] for line in found if line["split"] == split and "sha256" in line)
-        sums = {name: sum(line[name] for line in mine) for name in ("lines", "words", "characters", "bytes")}
+        mine = sorted(
+            (line for line in found if line["split"] == split and "index" in line),
+            key=lambda line: line["index"],
+        )
+        sha256 = next(
+            line["sha256"] for line in found if line["split"] == split and "sha256" in line
+        )
+        sums = {
+            name: sum(line[name] for line in mine)
+            for name in ("lines", "words", "characters", "bytes")
+        }
         cleaned = sum((Counter(line["cleaned"]) for line in mine), Counter())
         read = functools.partial(worker.read_ids, self._work, split, id_type(len(counts)))
         tokens = ShardedTokens(starts([line["tokens"] for line in mine]), read)
         return Encoded(tokens, counts, **sums, sha256=sha256, cleaned=cleaned)
 
-    def _run(self, build: Callable[[beam.Pipeline], None], what: str, result: str, progress: Progress) -> list[dict[str, Any]]:
+    def _run(
+        self, build: Callable[[beam.Pipeline], None], what: str, result: str, progress: Progress
+    ) -> list[dict[str, Any]]:
         """Runs a pipeline to its end; the lines of JSON that it saved as `result`."""
-        with progress(f"{what} with Beam, whose log is in {self._log}", "job", 1) as made, runner.logged(self._log):
+        with (
+            progress(f"{what} with Beam, whose log is in {self._log}", "job", 1) as made,
+            runner.logged(self._log),
+        ):
             try:
                 runner.run(build, self._options)
             except (Exception, SystemExit) as error:
                 found = f"{runner.last_line(error)}; its log is in {self._log}"
                 self._failed = True
-                raise ResourceError(f"Beam's job failed ({found}): mend the cause and run the same command again") from None
+                raise ResourceError(
+                    f"Beam's job failed ({found}): mend the cause and run the same command again"
+                ) from None
         made(1, "")
-        lines = [json.loads(line) for line in beam_files.read(f"{self._work}/{result}.jsonl").splitlines()]
+        lines = [
+            json.loads(line)
+            for line in beam_files.read(f"{self._work}/{result}.jsonl").splitlines()
+        ]
         for line in lines:
             if "refused" in line:
                 raise getattr(errors, line["refused"])(line["message"])
@@ -140,7 +199,8 @@ class Beam:
 class _Outcome(beam.DoFn):
     """Calls `work` with each element: (what goes into the result, counts or None).
 
-    What this program refuses goes into the result, too: a runner would try it again, and show it in the midst of a traceback.
+    What this program refuses goes into the result, too: a runner would try it again, and show it
+    in the midst of a traceback.
     """
 
     def __init__(self, work: Callable[[Any], tuple[dict[str, Any], np.ndarray | None]]):
@@ -155,23 +215,40 @@ class _Outcome(beam.DoFn):
         except OSError as error:
             if error.errno not in files.FULL:
                 raise
-            line, counts = {"refused": "ResourceError", "message": str(files.refused(Path(str(error.filename)), 0, error))}, None
+            line, counts = (
+                {
+                    "refused": "ResourceError",
+                    "message": str(files.refused(Path(str(error.filename)), 0, error)),
+                },
+                None,
+            )
         yield json.dumps(line)
         if counts is not None:
             yield beam.pvalue.TaggedOutput("counts", counts)
 
 
 def _kind(error: ParError) -> str:
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return next(
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__
+    )
 
 
-def outcomes(pipeline: beam.Pipeline, name: str, elements: list[Any], work: Callable) -> tuple[beam.PCollection, beam.PCollection]:
-    """The lines and the counts that `work` makes of elements, which are dealt out to the workers."""
-    dealt = pipeline | f"{name}: elements" >> beam.Create(elements).with_output_types(typing.Any) | f"{name}: deal" >> beam.Reshuffle()
+def outcomes(
+    pipeline: beam.Pipeline, name: str, elements: list[Any], work: Callable
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """The lines and the counts that `work` makes of elements, which are dealt out to the
+    workers."""
+    dealt = (
+        pipeline
+        | f"{name}: elements" >> beam.Create(elements).with_output_types(typing.Any)
+        | f"{name}: deal" >> beam.Reshuffle()
+    )
     made = dealt | name >> beam.ParDo(_Outcome(work)).with_outputs("counts", main="lines")
     return made.lines, made.counts
 
 
 def save_lines(lines: beam.PCollection, place: str) -> None:
     """One file with all lines."""
-    _ = lines | "Lines" >> beam.io.WriteToText(place, file_name_suffix=".jsonl", num_shards=1, shard_name_template="")
+    _ = lines | "Lines" >> beam.io.WriteToText(
+        place, file_name_suffix=".jsonl", num_shards=1, shard_name_template=""
+    )

@@ -1,6 +1,8 @@
-"""Files where every worker of an Apache Beam runner sees them: on a file system that all machines mount, or behind a URL such as gs://bucket/text.
+"""Files where every worker of an Apache Beam runner sees them: on a file system that all machines
+mount, or behind a URL such as gs://bucket/text.
 
-Needs the extra `beam`. What schemes there are is Beam's business: its extras `gcp`, `aws` and `hadoop` bring gs://, s3:// and hdfs://.
+Needs the extra `beam`. What schemes there are is Beam's business: its extras `gcp`, `aws` and
+`hadoop` bring gs://, s3:// and hdfs://.
 """
 
 from __future__ import annotations
@@ -60,12 +62,17 @@ class Url:
 
 @contextlib.contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Beam's errors, and those of the libraries below it, tell what the matter is in their text alone."""
+    """Beam's errors, and those of the libraries below it, tell what the matter is in their text
+    alone."""
     try:
         yield
     except Exception as error:
         code = getattr(error, "errno", None) or errno.EIO
-        raise OSError(code, getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from None
+        raise OSError(
+            code,
+            getattr(error, "strerror", None)
+            or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+        ) from None
 
 
 def is_url(place: str) -> bool:
@@ -79,33 +86,47 @@ def at(place: str) -> Path | Url:
 
 
 def find(input_text: str) -> corpus.Found:
-    """Text behind a URL, for `corpus.own`: a file, a directory (ending in /), or a glob. Raises: DataError if there is none."""
+    """Text behind a URL, for `corpus.own`: a file, a directory (ending in /), or a glob. Raises:
+    DataError if there is none."""
     pattern = f"{input_text}*.txt" if input_text.endswith("/") else input_text
     try:
         with _as_os_error():
-            found = sorted(Url(metadata.path) for metadata in FileSystems.match([pattern])[0].metadata_list)
+            found = sorted(
+                Url(metadata.path) for metadata in FileSystems.match([pattern])[0].metadata_list
+            )
     except OSError as error:
         raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
     literal = input_text.split("*")[0].split("?")[0].split("[")[0]
     name = posixpath.basename(posixpath.dirname(literal)) or "text"
     if input_text.endswith("/"):
-        return name, corpus.of_directory(input_text, [file for file in found if file.url == input_text + file.name])
+        return name, corpus.of_directory(
+            input_text, [file for file in found if file.url == input_text + file.name]
+        )
     if not found:
-        raise DataError(f"input_text {input_text} does not exist: give the URL of a file, of a directory with / at its end, or a glob in quotes")
+        raise DataError(
+            f"input_text {input_text} does not exist: give the URL of a file, of a directory with"
+            " / at its end, or a glob in quotes"
+        )
     return (Path(found[0].name).stem if literal == input_text else name), list(found)
 
 
 @contextlib.contextmanager
 def published(place: str) -> Iterator[Path]:
-    """Yields a path of this machine; what is written there is at `place`, as a whole, when the block ends: renamed, or sent to its URL."""
+    """Yields a path of this machine; what is written there is at `place`, as a whole, when the
+    block ends: renamed, or sent to its URL."""
     if is_url(place):
         with tempfile.TemporaryDirectory(prefix="par-") as folder:
             yield (path := Path(folder, "file"))
-            with _as_os_error(), open(path, "rb") as source, FileSystems.create(place, compression_type=CompressionTypes.UNCOMPRESSED) as sink:
+            with (
+                _as_os_error(),
+                open(path, "rb") as source,
+                FileSystems.create(place, compression_type=CompressionTypes.UNCOMPRESSED) as sink,
+            ):
                 shutil.copyfileobj(source, sink, COPIED_AT_ONCE)
     else:
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(place), prefix=".par-") as folder:  # its name is no other worker's
+        # its name is no other worker's
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(place), prefix=".par-") as folder:
             yield (path := Path(folder, "file"))
             os.replace(path, place)
 
@@ -130,26 +151,39 @@ def read_range(place: str, start: int, length: int) -> bytes:
         while (left := length - found.tell()) and (piece := file.read(left)):
             found.write(piece)
     if found.tell() < length:
-        raise OSError(errno.EIO, f"it ends at byte {start + found.tell()}, before byte {start + length}", place)
+        raise OSError(
+            errno.EIO,
+            f"it ends at byte {start + found.tell()}, before byte {start + length}",
+            place,
+        )
     return found.getvalue()
 
 
 def fetch(place: str, path: Path, sha256: str) -> None:
-    """Moves a file to a path of this machine. Raises: ResourceError if what came from a URL has another SHA-256."""
+    """Moves a file to a path of this machine. Raises: ResourceError if what came from a URL has
+    another SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not is_url(place):
         os.replace(place, path)
         return
-    with files.replacing(path) as partial, open(partial, "wb") as sink, at(place).open("rb") as source:
+    with (
+        files.replacing(path) as partial,
+        open(partial, "wb") as sink,
+        at(place).open("rb") as source,
+    ):
         shutil.copyfileobj(source, sink, COPIED_AT_ONCE)
     if (found := files.sha256(path)) != sha256:
-        raise ResourceError(f"{place} came with another SHA-256, {found}, than a worker wrote, {sha256}: run the same command again")
+        raise ResourceError(
+            f"{place} came with another SHA-256, {found}, than a worker wrote, {sha256}: run the"
+            " same command again"
+        )
 
 
 def remove(place: str) -> None:
     """Removes a directory, as far as it is there."""
     if is_url(place):
-        for spelled in (f"{place}/", place):  # a prefix of objects is deleted as the first, a directory as the second
+        # a prefix of objects is deleted as the first, a directory as the second
+        for spelled in (f"{place}/", place):
             with contextlib.suppress(OSError), _as_os_error():
                 FileSystems.delete([spelled])
     else:

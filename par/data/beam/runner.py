@@ -1,4 +1,5 @@
-"""One job on an Apache Beam runner: its options, its log, and its end, whichever it is. Needs the extra `beam`."""
+"""One job on an Apache Beam runner: its options, its log, and its end, whichever it is. Needs the
+extra `beam`."""
 
 from __future__ import annotations
 
@@ -20,17 +21,22 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from par.core.errors import ResourceError, UsageError
 
-PROCESSES = "FnApiRunner"  # what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another runner, and runs that
+# what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another
+# runner, and runs that
+PROCESSES = "FnApiRunner"
 LAST_WORDS = 2.0  # seconds that Beam's threads have to end, when a job is broken off
 JOB_SERVER = "--job_endpoint"  # behind it is a server that may have options of its own
 
 
 def read_options(texts: Sequence[str]) -> PipelineOptions:
-    """Options as Beam takes them. Raises: UsageError for one that neither Beam nor its runner has, or a value that it does not take."""
+    """Options as Beam takes them. Raises: UsageError for one that neither Beam nor its runner has,
+    or a value that it does not take."""
     try:
         arguments = [argument for text in texts for argument in shlex.split(text)]
     except ValueError as error:
-        raise UsageError(f"runner_options can't be split into words ({error}): quote them as on a command line") from None
+        raise UsageError(
+            f"runner_options can't be split into words ({error}): quote them as on a command line"
+        ) from None
     parsers = []
 
     def refuse(message: str) -> typing.NoReturn:
@@ -44,7 +50,10 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
     options.get_all_options(add_extra_args_fn=keep)
     unknown = parsers[0].parse_known_args(arguments)[1]
     if unknown and not any(argument.split("=")[0] == JOB_SERVER for argument in arguments):
-        raise UsageError(f"runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it options of Beam or of its runner")
+        raise UsageError(
+            f"runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it"
+            " options of Beam or of its runner"
+        )
     if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
         options.view_as(StandardOptions).runner = PROCESSES
     try:
@@ -57,7 +66,8 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
 def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
     """Runs a pipeline to its end. To be called from the main thread.
 
-    Beam 2.77 waits for ever for a worker process that the system ended, which only a thread of its own notices, and for a busy one when it is told to
+    Beam 2.77 waits for ever for a worker process that the system ended, which only a thread of its
+    own notices, and for a busy one when it is told to
     stop. So both are noticed here, and end the worker processes of this machine first.
     Raises: what the runner raises; ResourceError if a worker process was ended.
     """
@@ -76,7 +86,8 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
         hook(failure)
         if "subprocess exited" in str(failure.exc_value) and not asked and not lost:
             lost.append(failure.exc_value)
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # wakes it from a lock, which _thread.interrupt_main does not
+            # wakes it from a lock, which _thread.interrupt_main does not
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
@@ -92,7 +103,10 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
         if result is not None:
             result.cancel()
         if lost:
-            raise ResourceError("a worker process was ended by the system, out of memory as a rule: give fewer workers") from None
+            raise ResourceError(
+                "a worker process was ended by the system, out of memory as a rule: give fewer"
+                " workers"
+            ) from None
         raise
     finally:
         for number, handler in before.items():

@@ -1,14 +1,19 @@
-"""What a worker of an Apache Beam pipeline does: a shard to ids, a split to its SHA-256, steps to a record file.
+"""What a worker of an Apache Beam pipeline does: a shard to ids, a split to its SHA-256, steps to
+a record file.
 
-The pipelines are in par/data/beam/engine.py. All that workers share lies in one directory, `work`, that they and the driver see:
+The pipelines are in par/data/beam/engine.py. All that workers share lies in one directory, `work`,
+that they and the driver see:
 
     tokenizer.model                                   what the driver trained
     ids/train-00000 ...     encoded.jsonl counts      of each shard, and what was counted
-    starts.json new_ids                               where a shard's ids are in the stream, and their new numbers
+    starts.json new_ids                               where a shard's ids are in the stream, and
+    their new numbers
     records/train/part-00000-of-00008.tfrecord ...    written.jsonl
 
-A file has the name that the work gives it, and appears as a whole: what a runner does twice is there once. A worker holds one block of text (2 MiB)
-and what it becomes, or one chunk of steps (a million tokens), and the counts or the new numbers of all ids [V].
+A file has the name that the work gives it, and appears as a whole: what a runner does twice is
+there once. A worker holds one block of text (2 MiB)
+and what it becomes, or one chunk of steps (a million tokens), and the counts or the new numbers of
+all ids [V].
 """
 
 from __future__ import annotations
@@ -45,7 +50,8 @@ def ids_place(work: str, split: str, index: int) -> str:
 
 
 class EncodeShard:
-    """A shard -> its ids in a file; what was counted as JSON, and of train how often each id occurs [V]."""
+    """A shard -> its ids in a file; what was counted as JSON, and of train how often each id
+    occurs [V]."""
 
     def __init__(self, work: str):
         self._work, self._encoder = work, None
@@ -55,13 +61,22 @@ class EncodeShard:
             self._encoder = Encoder(beam_files.read(f"{self._work}/tokenizer.model"), 0, workers=1)
         with beam_files.published(ids_place(self._work, shard.split, shard.index)) as path:
             found = self._encoder.encode(Text((shard.part,)), path)
-            sums = {name: getattr(found, name) for name in ("lines", "words", "characters", "bytes")}
-            line = {"split": shard.split, "index": shard.index, "tokens": len(found.tokens), "cleaned": dict(found.cleaned), **sums}
+            sums = {
+                name: getattr(found, name) for name in ("lines", "words", "characters", "bytes")
+            }
+            line = {
+                "split": shard.split,
+                "index": shard.index,
+                "tokens": len(found.tokens),
+                "cleaned": dict(found.cleaned),
+                **sums,
+            }
         return line, found.counts if shard.split == "train" else None
 
 
 class Fingerprint:
-    """A split -> the SHA-256 of its cleaned text: one pass from its beginning to its end, as SHA-256 can't be put together from parts."""
+    """A split -> the SHA-256 of its cleaned text: one pass from its beginning to its end, as
+    SHA-256 can't be put together from parts."""
 
     def __call__(self, named: tuple[str, Text]) -> tuple[dict[str, Any], None]:
         split, text = named
@@ -79,14 +94,20 @@ class WritePiece:
             self._tokens, self._vocab_size = load_ids(self._work)
         place = f"{self._work}/records/{piece.name}"
         with beam_files.published(place) as path:
-            file = write_file(path, piece, self._tokens[piece.split], self._settings, self._vocab_size)
+            file = write_file(
+                path, piece, self._tokens[piece.split], self._settings, self._vocab_size
+            )
         return dataclasses.asdict(file), None
 
 
 def save_ids(work: str, tokens: dict[str, ShardedTokens], vocab_size: int) -> None:
-    """Says where the ids of each split are in its stream, and what they are called now. Raises: OSError."""
+    """Says where the ids of each split are in its stream, and what they are called now. Raises:
+    OSError."""
     new_ids = next(iter(tokens.values())).new_ids
-    beam_files.write(f"{work}/new_ids", (np.arange(vocab_size) if new_ids is None else new_ids).astype("<i4").tobytes())
+    beam_files.write(
+        f"{work}/new_ids",
+        (np.arange(vocab_size) if new_ids is None else new_ids).astype("<i4").tobytes(),
+    )
     positions = {split: stream.starts.tolist() for split, stream in tokens.items()}
     beam_files.write(f"{work}/starts.json", json.dumps(positions).encode())
 
@@ -96,13 +117,21 @@ def load_ids(work: str) -> tuple[dict[str, ShardedTokens], int]:
     new_ids = np.frombuffer(beam_files.read(f"{work}/new_ids"), "<i4")
     positions, dtype = json.loads(beam_files.read(f"{work}/starts.json")), id_type(len(new_ids))
     reads = {split: functools.partial(read_ids, work, split, dtype) for split in positions}
-    return {split: ShardedTokens(np.array(positions[split], np.int64), read, new_ids) for split, read in reads.items()}, len(new_ids)
+    return {
+        split: ShardedTokens(np.array(positions[split], np.int64), read, new_ids)
+        for split, read in reads.items()
+    }, len(new_ids)
 
 
-def read_ids(work: str, split: str, dtype: np.dtype, shard: int, first: int, stop: int) -> np.ndarray:
+def read_ids(
+    work: str, split: str, dtype: np.dtype, shard: int, first: int, stop: int
+) -> np.ndarray:
     """Ids `first` to `stop` (exclusive) of a shard, as they were written. Raises: OSError."""
     size = dtype.itemsize
-    return np.frombuffer(beam_files.read_range(ids_place(work, split, shard), first * size, (stop - first) * size), dtype)
+    return np.frombuffer(
+        beam_files.read_range(ids_place(work, split, shard), first * size, (stop - first) * size),
+        dtype,
+    )
 
 
 def summed(counts: Iterable[np.ndarray]) -> np.ndarray | int:
@@ -129,7 +158,8 @@ def load_counts(work: str) -> np.ndarray:
 
 
 def on_disk(source: Path | bytes, place: str) -> Path | Any:
-    """A text's source as workers can read it: what is in memory goes to a file. Raises: OSError."""
+    """A text's source as workers can read it: what is in memory goes to a file. Raises:
+    OSError."""
     if isinstance(source, bytes):
         beam_files.write(place, source)
         return beam_files.at(place)

@@ -1,6 +1,8 @@
-"""The plan of a comparison: which networks are trained with which seeds, and what its directory keeps of them.
+"""The plan of a comparison: which networks are trained with which seeds, and what its directory
+keeps of them.
 
-RUN-compare/  plan.json (what decides which strings are drawn)  <run>/ (one for each network and seed, with scores.json)  measured.json
+RUN-compare/  plan.json (what decides which strings are drawn)  <run>/ (one for each network and
+              seed, with scores.json)  measured.json
               compare.csv  compare.json  compare.png
 """
 
@@ -49,7 +51,8 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What decides which strings are drawn. tolerance: share of the derived network's cost. match: `none` draws from strings of any cost."""
+    """What decides which strings are drawn. tolerance: share of the derived network's cost. match:
+    `none` draws from strings of any cost."""
 
     search_run: str
     derived: str
@@ -61,27 +64,42 @@ class Draw:
     @property
     def fits(self) -> list[baselines.Counts]:
         """The numbers of a, d and i of the strings that may be drawn."""
-        return baselines.fitting(self.derived, self.cost, None if self.match == "none" else self.tolerance)
+        return baselines.fitting(
+            self.derived, self.cost, None if self.match == "none" else self.tolerance
+        )
 
     def networks(self, own: Sequence[str], num_random: int) -> tuple[list[Opponent], int]:
-        """The derived network, those that are known, the user's own, random ones; equal strings once. And how many strings could be drawn."""
+        """The derived network, those that are known, the user's own, random ones; equal strings
+        once. And how many strings could be drawn."""
         names: dict[str, list[str]] = {}
-        for name, blocks in [*baselines.references(self.derived).items(), *((blocks, blocks) for blocks in own)]:
+        for name, blocks in [
+            *baselines.references(self.derived).items(),
+            *((blocks, blocks) for blocks in own),
+        ]:
             names.setdefault(blocks, []).append(name)
         fits = self.fits
         drawn = baselines.draw(num_random, fits, names, self.random_seed)
-        named = [Opponent(tuple(dict.fromkeys(given)), blocks, False) for blocks, given in names.items()]
-        found = named + [Opponent((f"random {number}",), blocks, True) for number, blocks in enumerate(drawn, 1)]
+        named = [
+            Opponent(tuple(dict.fromkeys(given)), blocks, False) for blocks, given in names.items()
+        ]
+        found = named + [
+            Opponent((f"random {number}",), blocks, True) for number, blocks in enumerate(drawn, 1)
+        ]
         return found, baselines.free_strings(fits, names)
 
     def to_json(self) -> dict[str, Any]:
         """The content of plan.json."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self), "cost": dataclasses.asdict(self.cost) | {"of_kind": list(self.cost.of_kind)}}
+        return {
+            "schema": SCHEMA,
+            **dataclasses.asdict(self),
+            "cost": dataclasses.asdict(self.cost) | {"of_kind": list(self.cost.of_kind)},
+        }
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is compared. config: the search's settings with the recipe of the comparison; networks: the derived one first."""
+    """What is compared. config: the search's settings with the recipe of the comparison; networks:
+    the derived one first."""
 
     config: run_config.RunConfig
     data_dir: Path
@@ -95,7 +113,9 @@ class Plan:
         """Every run, seed by seed: a comparison that was stopped is one of fewer seeds."""
         for seed in self.seeds:
             for opponent in self.networks:
-                config = dataclasses.replace(self.config.with_seed(seed), architecture=Architecture(opponent.blocks))
+                config = dataclasses.replace(
+                    self.config.with_seed(seed), architecture=Architecture(opponent.blocks)
+                )
                 yield Job(opponent, seed, config, self.directory / config.default_name())
 
     def unfinished(self, split: str) -> list[Job]:
@@ -103,30 +123,59 @@ class Plan:
         return [job for job in self.jobs() if statistics.read_scores(job.run_dir, split) is None]
 
     def keep(self) -> None:
-        """Writes plan.json. Raises: UsageError, with the differences, if the directory was begun with another draw."""
+        """Writes plan.json. Raises: UsageError, with the differences, if the directory was begun
+        with another draw."""
         path, asked = self.directory / "plan.json", self.draw.to_json()
         if not path.is_file():
             files.write_json(path, asked)
             return
         kept = files.read_json(path, "plan of the comparison")
-        if changed := [f"{name}: {kept.get(name)} -> {asked.get(name)}" for name in sorted(asked | kept) if kept.get(name) != asked.get(name)]:
-            raise UsageError(f"comparison {self.directory} draws other strings ({'; '.join(changed)}): repeat that, or give another --output_dir=DIR")
+        if changed := [
+            f"{name}: {kept.get(name)} -> {asked.get(name)}"
+            for name in sorted(asked | kept)
+            if kept.get(name) != asked.get(name)
+        ]:
+            raise UsageError(
+                f"comparison {self.directory} draws other strings ({'; '.join(changed)}): repeat"
+                " that, or give another --output_dir=DIR"
+            )
 
     def measured(self, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
-        """Milliseconds by blocks and round from measured.json, {} unless they are of these networks, and of so many rounds and steps."""
+        """Milliseconds by blocks and round from measured.json, {} unless they are of these
+        networks, and of so many rounds and steps."""
         path = self.directory / "measured.json"
-        value = files.read_json(path, "measured latencies", MAX_MEASURED_BYTES) if path.is_file() else {}
+        value = (
+            files.read_json(path, "measured latencies", MAX_MEASURED_BYTES)
+            if path.is_file()
+            else {}
+        )
         try:
-            same = set(value["networks"]) == {each.blocks for each in self.networks} and (value["repeats"], value["steps"]) == (repeats, steps)
-            times = [value["networks"][each.blocks][what] for each in self.networks for what in WHAT] if same else []
-            same = same and all(len(rounds) == repeats and all(type(ms) is float and 0 < ms < math.inf for ms in rounds) for rounds in times)
+            same = set(value["networks"]) == {each.blocks for each in self.networks} and (
+                value["repeats"],
+                value["steps"],
+            ) == (repeats, steps)
+            times = (
+                [value["networks"][each.blocks][what] for each in self.networks for what in WHAT]
+                if same
+                else []
+            )
+            same = same and all(
+                len(rounds) == repeats
+                and all(type(ms) is float and 0 < ms < math.inf for ms in rounds)
+                for rounds in times
+            )
         except (LookupError, TypeError, AttributeError):
             same = False
         return value["networks"] if same else {}
 
-    def write_measured(self, networks: dict[str, dict[str, list[float]]], repeats: int, steps: int) -> None:
+    def write_measured(
+        self, networks: dict[str, dict[str, list[float]]], repeats: int, steps: int
+    ) -> None:
         """Inverse of `measured`."""
-        files.write_json(self.directory / "measured.json", {"repeats": repeats, "steps": steps, "networks": networks})
+        files.write_json(
+            self.directory / "measured.json",
+            {"repeats": repeats, "steps": steps, "networks": networks},
+        )
 
     def so_far(self, split: str, repeats: int, steps: int) -> list[statistics.Network]:
         """What is known of every network."""
@@ -136,6 +185,12 @@ class Plan:
             if figures := statistics.read_scores(job.run_dir, split):
                 scored[job.opponent.blocks][job.seed] = figures | {"run": str(job.run_dir)}
         return [
-            statistics.Network(*each, cost.of(each.blocks), cost.more(each.blocks, derived), scored[each.blocks], measured.get(each.blocks))
+            statistics.Network(
+                *each,
+                cost.of(each.blocks),
+                cost.more(each.blocks, derived),
+                scored[each.blocks],
+                measured.get(each.blocks),
+            )
             for each in self.networks
         ]

@@ -1,6 +1,8 @@
-"""The runs of a comparison: each trained by the loop that trains every run, and scored once; all of them timed in turn.
+"""The runs of a comparison: each trained by the loop that trains every run, and scored once; all
+of them timed in turn.
 
-Every run is a directory as tools/train.py leaves it, with scores.json beside: the figures of the last state on valid and test.
+Every run is a directory as tools/train.py leaves it, with scores.json beside: the figures of the
+last state on valid and test.
 """
 
 from __future__ import annotations
@@ -24,31 +26,61 @@ from par.train import run_config, trainer, weight_transfer
 from par.train.learner import Learner
 
 
-def train(run_dir: Path, config: run_config.RunConfig, data_dir: Path, announce: Callable[[str], None], source: Path | None = None) -> None:
-    """Trains a run to its end, from where it stands, and writes its scores; what was stopped between the two is scored.
+def train(
+    run_dir: Path,
+    config: run_config.RunConfig,
+    data_dir: Path,
+    announce: Callable[[str], None],
+    source: Path | None = None,
+) -> None:
+    """Trains a run to its end, from where it stands, and writes its scores; what was stopped
+    between the two is scored.
 
     source: as in par.train.trainer.train.
-    Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process works in the directory.
+    Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process
+    works in the directory.
     """
     with run_config.locked(run_dir, announce):
-        made = trainer.train(run_dir, config, data_dir, LoggingConfig(sample_length=0), announce, source=source)
-        about = {"step": made.step, "parameters": made.learner.parameters, "seconds": made.note["seconds"]}
+        made = trainer.train(
+            run_dir, config, data_dir, LoggingConfig(sample_length=0), announce, source=source
+        )
+        about = {
+            "step": made.step,
+            "parameters": made.learner.parameters,
+            "seconds": made.note["seconds"],
+        }
         files.write_json(scores_path(run_dir), about | _scores(made.learner, data_dir, "fixed"))
         if made.received:
-            raise StoppedError(f"stopped by {signal.Signals(made.received[0]).name} after run {run_dir} had ended: the same command continues")
+            raise StoppedError(
+                f"stopped by {signal.Signals(made.received[0]).name} after run {run_dir} had"
+                " ended: the same command continues"
+            )
     del made
     _forget_graphs()
 
 
 def score_untrained(
-    search: Path, init: run_config.Origin, data_dir: Path, blocks: str, seconds: float, announce: Callable[[str], None]
+    search: Path,
+    init: run_config.Origin,
+    data_dir: Path,
+    blocks: str,
+    seconds: float,
+    announce: Callable[[str], None],
 ) -> dict[str, dict[str, Any]]:
-    """The scores of a search at the checkpoint `init`, as in scores.json: soft, argmax, and the network of `blocks` with its weights. seconds: of the
-    search. Raises: DataError if that checkpoint is damaged."""
+    """The scores of a search at the checkpoint `init`, as in scores.json: soft, argmax, and the
+    network of `blocks` with its weights. seconds: of the search. Raises: DataError if that
+    checkpoint is damaged."""
     supernet = weight_transfer.opened(search, init, announce)
-    networks = {"soft": (supernet, "soft"), "argmax": (supernet, "argmax"), "inherited": (weight_transfer.derived(supernet, blocks), "fixed")}
+    networks = {
+        "soft": (supernet, "soft"),
+        "argmax": (supernet, "argmax"),
+        "inherited": (weight_transfer.derived(supernet, blocks), "fixed"),
+    }
     about = {"step": init.step, "seconds": seconds}
-    found = {name: about | {"parameters": learner.parameters} | _scores(learner, data_dir, way) for name, (learner, way) in networks.items()}
+    found = {
+        name: about | {"parameters": learner.parameters} | _scores(learner, data_dir, way)
+        for name, (learner, way) in networks.items()
+    }
     del supernet, networks
     _forget_graphs()
     return found
@@ -57,7 +89,10 @@ def score_untrained(
 def _scores(learner: Learner, data_dir: Path, way: str) -> dict[str, dict[str, Any]]:
     """The figures of par.core.metrics by split."""
     manifest = records.load(data_dir)
-    return {split: metrics.finite(evaluation.score(learner, data_dir, manifest, split, way)) for split in SCORED}
+    return {
+        split: metrics.finite(evaluation.score(learner, data_dir, manifest, split, way))
+        for split in SCORED
+    }
 
 
 def _forget_graphs() -> None:
@@ -66,7 +101,15 @@ def _forget_graphs() -> None:
     gc.collect()
 
 
-def measure(configs: Sequence[run_config.RunConfig], data_dir: Path, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of each network by its blocks, what of par.search.latency_table.WHAT, and round, all networks in turn: see par.bench.block_latency."""
-    times = block_latency.rounds(configs, records.read_counts(data_dir, records.load(data_dir)), repeats, steps)
-    return {config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()} for n, config in enumerate(configs)}
+def measure(
+    configs: Sequence[run_config.RunConfig], data_dir: Path, repeats: int, steps: int
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of each network by its blocks, what of par.search.latency_table.WHAT, and
+    round, all networks in turn: see par.bench.block_latency."""
+    times = block_latency.rounds(
+        configs, records.read_counts(data_dir, records.load(data_dir)), repeats, steps
+    )
+    return {
+        config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()}
+        for n, config in enumerate(configs)
+    }

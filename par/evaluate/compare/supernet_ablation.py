@@ -1,9 +1,11 @@
-"""What a search came to: its SuperNet as a mixture and as its argmax, and the derived network with the SuperNet's weights, fine-tuned from these, and
-from scratch.
+"""What a search came to: its SuperNet as a mixture and as its argmax, and the derived network with
+the SuperNet's weights, fine-tuned from these, and from scratch.
 
-RUN-compare/  supernet.json (scores of what is not trained any more)  <run>/ (fine-tuned and from scratch, one a seed, with scores.json)  truth.json
+RUN-compare/  supernet.json (scores of what is not trained any more)  <run>/ (fine-tuned and from
+              scratch, one a seed, with scores.json)  truth.json
 
-From scratch is the run of the derived network that a comparison trains: whichever command comes first trains it for both.
+From scratch is the run of the derived network that a comparison trains: whichever command comes
+first trains it for both.
 """
 
 from __future__ import annotations
@@ -23,14 +25,22 @@ from par.evaluate.compare.statistics import SCORED
 from par.search.architecture import Architecture
 from par.train import run_config
 
-UNTRAINED = {"soft": "SuperNet, soft", "argmax": "SuperNet, argmax", "inherited": "derived, inherited"}
-NOTE = "mean and 95 % interval over the seeds; steps, time: of training one network, by itself and with the search"
+UNTRAINED = {
+    "soft": "SuperNet, soft",
+    "argmax": "SuperNet, argmax",
+    "inherited": "derived, inherited",
+}
+NOTE = (
+    "mean and 95 % interval over the seeds; steps, time: of training one network, by itself and"
+    " with the search"
+)
 FINE_TUNED, SCRATCH = "derived, fine-tuned", "derived, from scratch"
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What is put side by side. config: the search's settings with the recipe of the comparison."""
+    """What is put side by side. config: the search's settings with the recipe of the
+    comparison."""
 
     search: Path
     search_blocks: str
@@ -47,26 +57,55 @@ class Truth:
     def jobs(self) -> Iterator[Job]:
         """Every run, seed by seed."""
         for seed in self.seeds:
-            scratch = dataclasses.replace(self.config.with_seed(seed), architecture=Architecture(self.blocks))
-            warmup = round(scratch.training.warmup_steps * self.epochs / scratch.training.epochs)  # the same share of the steps
-            training = dataclasses.replace(scratch.training, epochs=self.epochs, max_lr=self.max_lr, warmup_steps=warmup)
-            for name, config in ((FINE_TUNED, dataclasses.replace(scratch, training=training, init=self.init)), (SCRATCH, scratch)):
-                yield Job(Opponent((name,), self.blocks, False), seed, config, self.directory / config.default_name())
+            scratch = dataclasses.replace(
+                self.config.with_seed(seed), architecture=Architecture(self.blocks)
+            )
+            # the same share of the steps
+            warmup = round(scratch.training.warmup_steps * self.epochs / scratch.training.epochs)
+            training = dataclasses.replace(
+                scratch.training, epochs=self.epochs, max_lr=self.max_lr, warmup_steps=warmup
+            )
+            for name, config in (
+                (FINE_TUNED, dataclasses.replace(scratch, training=training, init=self.init)),
+                (SCRATCH, scratch),
+            ):
+                yield Job(
+                    Opponent((name,), self.blocks, False),
+                    seed,
+                    config,
+                    self.directory / config.default_name(),
+                )
 
     def unfinished(self) -> list[Job]:
         """The runs that are not trained and scored yet.
 
-        Raises: UsageError, with the differences, if a run is there that began with other weights: the search has gone on since.
+        Raises: UsageError, with the differences, if a run is there that began with other weights:
+        the search has gone on since.
         """
         for job in self.jobs():
-            if (job.run_dir / "config.json").is_file() and (changed := run_config.differences(run_config.load(job.run_dir)[0], job.config)):
-                raise UsageError(f"run {job.run_dir} was made with other settings ({'; '.join(changed)}): give another --output_dir=DIR")
-        return [job for job in self.jobs() if statistics.read_scores(job.run_dir, SCORED[0]) is None]
+            if (job.run_dir / "config.json").is_file() and (
+                changed := run_config.differences(run_config.load(job.run_dir)[0], job.config)
+            ):
+                raise UsageError(
+                    f"run {job.run_dir} was made with other settings ({'; '.join(changed)}): give"
+                    " another --output_dir=DIR"
+                )
+        return [
+            job for job in self.jobs() if statistics.read_scores(job.run_dir, SCORED[0]) is None
+        ]
 
     def untrained(self) -> dict[str, Any]:
-        """The scores of supernet.json by the names of UNTRAINED, {} unless they are of this checkpoint and these blocks."""
-        value = files.read_json(self._scored, "scores of a SuperNet") if self._scored.is_file() else {}
-        return value if {key: value.get(key) for key in self._about} == self._about and set(UNTRAINED) <= set(value) else {}
+        """The scores of supernet.json by the names of UNTRAINED, {} unless they are of this
+        checkpoint and these blocks."""
+        value = (
+            files.read_json(self._scored, "scores of a SuperNet") if self._scored.is_file() else {}
+        )
+        return (
+            value
+            if {key: value.get(key) for key in self._about} == self._about
+            and set(UNTRAINED) <= set(value)
+            else {}
+        )
 
     def write_untrained(self, scores: dict[str, Any]) -> None:
         """Inverse of `untrained`."""
@@ -81,34 +120,79 @@ class Truth:
         return {"init": dataclasses.asdict(self.init), "blocks": self.blocks}
 
     def report(self) -> dict[str, Any]:
-        """All that is known, as JSON values: a row a network, and by what share the perplexity of fine-tuning lies above that from scratch."""
+        """All that is known, as JSON values: a row a network, and by what share the perplexity of
+        fine-tuning lies above that from scratch."""
         kept, rows = self.untrained(), []
         for way, name in UNTRAINED.items():
             blocks = self.blocks if way == "inherited" else self.search_blocks
-            made = [_run(None, self.search, {split: statistics.figures_of(kept[way], split, self._scored) for split in SCORED})] if kept else []
+            made = (
+                [
+                    _run(
+                        None,
+                        self.search,
+                        {
+                            split: statistics.figures_of(kept[way], split, self._scored)
+                            for split in SCORED
+                        },
+                    )
+                ]
+                if kept
+                else []
+            )
             rows.append(self._row(name, blocks, 0, made))
         rows += [self._trained(name) for name in (FINE_TUNED, SCRATCH)]
-        tuned, scratch = ({run["seed"]: run["test"]["nll_per_word"] for run in row["runs"]} for row in rows[-2:])
+        tuned, scratch = (
+            {run["seed"]: run["test"]["nll_per_word"] for run in row["runs"]} for row in rows[-2:]
+        )
         gaps = [tuned[seed] - scratch[seed] for seed in tuned if seed in scratch]
-        about = {"search": self.init.run, "blocks": self.blocks, "seeds": list(self.seeds), "epochs": self.config.training.epochs}
+        about = {
+            "search": self.init.run,
+            "blocks": self.blocks,
+            "seeds": list(self.seeds),
+            "epochs": self.config.training.epochs,
+        }
         about |= {"fine_tune_epochs": self.epochs, "fine_tune_lr": self.max_lr}
-        return about | {"rows": rows, "fine_tuned_against_scratch": interval(gaps).map(statistics.rise).to_json() if gaps else None}
+        return about | {
+            "rows": rows,
+            "fine_tuned_against_scratch": (
+                interval(gaps).map(statistics.rise).to_json() if gaps else None
+            ),
+        }
 
     def _trained(self, name: str) -> dict[str, Any]:
         """The row of the runs called `name`."""
         jobs = [job for job in self.jobs() if job.opponent.label == name]
-        scores = [(job, {split: statistics.read_scores(job.run_dir, split) for split in SCORED}) for job in jobs]
-        made = [_run(job.seed, job.run_dir, figures) for job, figures in scores if all(figures.values())]
+        scores = [
+            (job, {split: statistics.read_scores(job.run_dir, split) for split in SCORED})
+            for job in jobs
+        ]
+        made = [
+            _run(job.seed, job.run_dir, figures)
+            for job, figures in scores
+            if all(figures.values())
+        ]
         return self._row(name, self.blocks, jobs[0].config.total_steps, made)
 
-    def _row(self, name: str, blocks: str, steps: int, made: list[dict[str, Any]]) -> dict[str, Any]:
-        """What is known of one network. steps: of its own training, 0 where the weights are the search's; made: its runs with their figures."""
+    def _row(
+        self, name: str, blocks: str, steps: int, made: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What is known of one network. steps: of its own training, 0 where the weights are the
+        search's; made: its runs with their figures."""
         seconds = 0.0 if not steps else fmean(run["seconds"] for run in made) if made else None
         row = {"name": name, "blocks": blocks, "steps": steps, "seconds": seconds}
-        row |= {"steps_with_search": self.init.step + steps, "seconds_with_search": None if seconds is None else self.seconds + seconds}
+        row |= {
+            "steps_with_search": self.init.step + steps,
+            "seconds_with_search": None if seconds is None else self.seconds + seconds,
+        }
         for split in SCORED if made else ():
-            nll, bits = (interval([run[split][figure] for run in made]) for figure in ("nll_per_word", "bits_per_byte"))
-            row[split] = {"perplexity_per_word": nll.map(metrics.perplexity).to_json(), "bits_per_byte": bits.to_json()}
+            nll, bits = (
+                interval([run[split][figure] for run in made])
+                for figure in ("nll_per_word", "bits_per_byte")
+            )
+            row[split] = {
+                "perplexity_per_word": nll.map(metrics.perplexity).to_json(),
+                "bits_per_byte": bits.to_json(),
+            }
         return row | {"runs": made}
 
 
@@ -118,25 +202,49 @@ def _clock(seconds: float | None) -> str:
 
 def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One run of a row. figures: of `compare.read_scores`, by split."""
-    about = {"seed": seed, "run": str(run_dir)} | {name: figures[SCORED[0]][name] for name in ("parameters", "seconds")}
-    return about | {split: {name: figures[split][name] for name in ("nll_per_word", "bits_per_byte")} for split in SCORED}
+    about = {"seed": seed, "run": str(run_dir)} | {
+        name: figures[SCORED[0]][name] for name in ("parameters", "seconds")
+    }
+    return about | {
+        split: {name: figures[split][name] for name in ("nll_per_word", "bits_per_byte")}
+        for split in SCORED
+    }
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """A report for people: a row a network, and what fine-tuning is worth beside training from scratch."""
+    """A report for people: a row a network, and what fine-tuning is worth beside training from
+    scratch."""
     text = [*tables.aligned(rows(found)), NOTE]
     return [*text, "", said] if (said := sentence(found)) else text
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """The heads, and the cells of each network."""
-    heads = [f"{split} {figure}" for split in SCORED for figure in ("perplexity per word", "bits per byte")]
-    made = [("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")]
+    heads = [
+        f"{split} {figure}"
+        for split in SCORED
+        for figure in ("perplexity per word", "bits per byte")
+    ]
+    made = [
+        ("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")
+    ]
     for row in found["rows"]:
-        scores = [(row.get(split, {}).get(name), digits) for split in SCORED for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4))]
+        scores = [
+            (row.get(split, {}).get(name), digits)
+            for split in SCORED
+            for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4))
+        ]
         own = (f"{row['steps']:,}", _clock(row["seconds"])) if row["steps"] else ("-", "-")
         whole = (f"{row['steps_with_search']:,}", _clock(row["seconds_with_search"]))
-        made.append((row["name"], row["blocks"], *(tables.spread(*score) for score in scores), *own, *whole))
+        made.append(
+            (
+                row["name"],
+                row["blocks"],
+                *(tables.spread(*score) for score in scores),
+                *own,
+                *whole,
+            )
+        )
     return made
 
 
@@ -147,4 +255,6 @@ def sentence(found: dict[str, Any]) -> str:
         return ""
     tuned, scratch = found["rows"][-2:]
     of = f"{tuned['steps']:,} steps beside {scratch['steps']:,}"
-    return f"fine-tuned beside from scratch: {of}, perplexity per word on test {tables.changed(gap)}"
+    return (
+        f"fine-tuned beside from scratch: {of}, perplexity per word on test {tables.changed(gap)}"
+    )

@@ -1,8 +1,11 @@
-"""Which processes train one network together, and which of them this is: TF_CONFIG, as TensorFlow defines it.
+"""Which processes train one network together, and which of them this is: TF_CONFIG, as TensorFlow
+defines it.
 
-    TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+    TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker",
+    "index": 0}}'
 
-Every process of a job has the same cluster and its own task. The chief, which alone writes the run, is the task of type chief, or worker 0 where
+Every process of a job has the same cluster and its own task. The chief, which alone writes the
+run, is the task of type chief, or worker 0 where
 there is none.
 """
 
@@ -16,7 +19,9 @@ from par.core import files
 from par.core.errors import UsageError
 
 VARIABLE = "TF_CONFIG"
-EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
 
 
 class Cluster(NamedTuple):
@@ -34,18 +39,25 @@ class Cluster(NamedTuple):
 
 
 def of_environment() -> Cluster:
-    """The cluster that TF_CONFIG tells. Raises: UsageError if it is not set, or does not tell which process this is."""
+    """The cluster that TF_CONFIG tells. Raises: UsageError if it is not set, or does not tell
+    which process this is."""
     text = os.environ.get(VARIABLE, "")
     if not text:
-        raise UsageError(f"distribute=multi_worker needs {VARIABLE} in the environment of every worker, such as {EXAMPLE}; it is not set")
+        raise UsageError(
+            f"distribute=multi_worker needs {VARIABLE} in the environment of every worker, such as"
+            f" {EXAMPLE}; it is not set"
+        )
     try:
         return parse(text)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(f"{VARIABLE} must be like {EXAMPLE} ({error}), but is {text[:300]}") from None
+        raise UsageError(
+            f"{VARIABLE} must be like {EXAMPLE} ({error}), but is {text[:300]}"
+        ) from None
 
 
 def parse(text: str) -> Cluster:
-    """The cluster of a TF_CONFIG. Raises: ValueError, LookupError, TypeError or AttributeError for any other text."""
+    """The cluster of a TF_CONFIG. Raises: ValueError, LookupError, TypeError or AttributeError for
+    any other text."""
     value = files.parse_json(text.encode("utf-8", "replace"))
     jobs, task = value["cluster"], value["task"]
     if unknown := set(jobs) - {"chief", "worker"}:
@@ -53,9 +65,14 @@ def parse(text: str) -> Cluster:
     if task["type"] not in jobs or len(jobs.get("chief", [0])) != 1:
         raise ValueError("the task's type must be in the cluster, and there is one chief at most")
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
-    if any(not isinstance(address, str) or not re.fullmatch(r"\S+:\d+", address) for address in addresses) or len(set(addresses)) < len(addresses):
+    if any(
+        not isinstance(address, str) or not re.fullmatch(r"\S+:\d+", address)
+        for address in addresses
+    ) or len(set(addresses)) < len(addresses):
         raise ValueError("every address must be host:port, and another one")
     index = int(task["index"])
     if not 0 <= index < len(jobs[task["type"]]):
         raise ValueError(f"there is no {task['type']} {index}")
-    return Cluster(addresses, index if task["type"] == "chief" else index + len(jobs.get("chief", ())))
+    return Cluster(
+        addresses, index if task["type"] == "chief" else index + len(jobs.get("chief", ()))
+    )

@@ -1,7 +1,10 @@
-"""All workers of a job wait for each other before TensorFlow starts, which would wait without end, deaf to signals, and without saying for whom.
+"""All workers of a job wait for each other before TensorFlow starts, which would wait without end,
+deaf to signals, and without saying for whom.
 
-worker:  connect to the chief's address, again and again  ->  "par INDEX CLUSTER"  ->  wait for "go"
-chief:   listen there until every worker's connection is open  ->  "go" to all  ->  leave the address to TensorFlow
+worker:  connect to the chief's address, again and again  ->  "par INDEX CLUSTER"  ->  wait for
+         "go"
+chief:   listen there until every worker's connection is open  ->  "go" to all  ->  leave the
+         address to TensorFlow
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from collections.abc import Callable
 from par.core.errors import ResourceError, UsageError
 from par.train.distributed.cluster import Cluster
 
-PATIENCE = 900.0  # seconds for which a worker waits for the others: batch systems may start them minutes apart
+# seconds for which a worker waits for the others: batch systems may start them minutes apart
+PATIENCE = 900.0
 TELL_EVERY = 10.0  # seconds
 RETRY = 0.2  # seconds
 GO = b"go\n"
@@ -24,7 +28,8 @@ MAX_GREETING = 200  # bytes
 
 
 def meet(cluster: Cluster, announce: Callable[[str], None], patience: float = PATIENCE) -> None:
-    """Returns once every worker has come. Raises: ResourceError after `patience` seconds; UsageError if the chief can't listen at its address."""
+    """Returns once every worker has come. Raises: ResourceError after `patience` seconds;
+    UsageError if the chief can't listen at its address."""
     waiting = _Waiting(cluster, announce, patience)
     if cluster.is_chief:
         _gather(cluster, waiting)
@@ -40,11 +45,17 @@ class _Waiting:
         self._start = self._told = time.monotonic()
 
     def check(self, missing: list[int]) -> None:
-        """Tells every TELL_EVERY seconds whom it waits for. Raises: ResourceError if that takes too long."""
-        names = ", ".join(f"worker {index} ({self._cluster.addresses[index]})" for index in missing)
+        """Tells every TELL_EVERY seconds whom it waits for. Raises: ResourceError if that takes
+        too long."""
+        names = ", ".join(
+            f"worker {index} ({self._cluster.addresses[index]})" for index in missing
+        )
         waited = time.monotonic() - self._start
         if waited > self._patience:
-            raise ResourceError(f"{self._cluster} waited {waited:.0f} s for {names} in vain: start all workers with the same command")
+            raise ResourceError(
+                f"{self._cluster} waited {waited:.0f} s for {names} in vain: start all workers"
+                " with the same command"
+            )
         if time.monotonic() - self._told > TELL_EVERY:
             self._told = time.monotonic()
             self._announce(f"{self._cluster} has waited {waited:.0f} s for {names}")
@@ -59,10 +70,13 @@ def _gather(cluster: Cluster, waiting: _Waiting) -> None:
     greetings = {_greeting(cluster, index): index for index in range(1, len(cluster.addresses))}
     with contextlib.ExitStack() as held:
         try:
-            listener = held.enter_context(socket.create_server(("", port), backlog=len(cluster.addresses)))
+            listener = held.enter_context(
+                socket.create_server(("", port), backlog=len(cluster.addresses))
+            )
         except OSError as error:
             raise UsageError(
-                f"{cluster} can't listen at port {port} ({error.strerror}): give another in TF_CONFIG, the same to all workers"
+                f"{cluster} can't listen at port {port} ({error.strerror}): give another in"
+                " TF_CONFIG, the same to all workers"
             ) from None
         selector = held.enter_context(selectors.DefaultSelector())
         selector.register(listener, selectors.EVENT_READ)
@@ -78,20 +92,32 @@ def _gather(cluster: Cluster, waiting: _Waiting) -> None:
                 if index is None:  # it left, or is no worker of this job
                     selector.unregister(key.fileobj)
                     key.fileobj.close()
-                    come = {other: connection for other, connection in come.items() if connection is not key.fileobj}
+                    come = {
+                        other: connection
+                        for other, connection in come.items()
+                        if connection is not key.fileobj
+                    }
                 else:
                     come[index] = key.fileobj
-            waiting.check([index for index in range(1, len(cluster.addresses)) if index not in come])
+            waiting.check(
+                [index for index in range(1, len(cluster.addresses)) if index not in come]
+            )
         for connection in come.values():
             connection.sendall(GO)
-        for connection in come.values():  # each closes first, so that no connection lingers at the chief's port
+        # each closes first, so that no connection lingers at the chief's port
+        for connection in come.values():
             _received(connection)
 
 
 def _come(cluster: Cluster, waiting: _Waiting) -> None:
     host, _, port = cluster.addresses[0].rpartition(":")
     while True:
-        with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=RETRY * 10) as connection:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(
+                (host.strip("[]"), int(port)), timeout=RETRY * 10
+            ) as connection,
+        ):
             connection.sendall(_greeting(cluster, cluster.index))
             connection.settimeout(RETRY)
             while (answer := _received(connection)) != b"":

@@ -1,11 +1,15 @@
-"""One network on several devices (tf.distribute): which rows of a step are whose, and what all replicas add up.
+"""One network on several devices (tf.distribute): which rows of a step are whose, and what all
+replicas add up.
 
-    global batch [B, T+1], the same on every replica          rows of replica r of R: r*B/R ... (r+1)*B/R - 1
+    global batch [B, T+1], the same on every replica          rows of replica r of R: r*B/R ...
+    (r+1)*B/R - 1
     replica 0   row 0 | row 1         own memories, own dropout by global row
     replica 1   row 2 | row 3         the same Gumbel noise, the same weights
 
-Each row of the batch, which is a stream of text, stays on one replica with its memories. Sums over all rows, of losses and of gradients, are made
-before a gradient is clipped, so that every replica makes the same update, and the one that a single device would make.
+Each row of the batch, which is a stream of text, stays on one replica with its memories. Sums over
+all rows, of losses and of gradients, are made
+before a gradient is clipped, so that every replica makes the same update, and the one that a
+single device would make.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from par.core.errors import UsageError
 
 
 class Replicas:
-    """The devices of a strategy (tf.distribute) that share every batch; one device where no other strategy is given."""
+    """The devices of a strategy (tf.distribute) that share every batch; one device where no other
+    strategy is given."""
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -29,29 +34,40 @@ class Replicas:
         """B / R. Raises: UsageError if the rows can't be divided."""
         if batch_size % self.count:
             raise UsageError(
-                f"batch_size must be divisible by the number of devices, {self.count}, but is {batch_size}: build the data with another --batch_size"
+                f"batch_size must be divisible by the number of devices, {self.count}, but is"
+                f" {batch_size}: build the data with another --batch_size"
             )
         return batch_size // self.count
 
     def first_row(self, batch_size: int) -> Any:
-        """On a replica, the first of its rows: the number 0 where there is one replica, else an int64 tensor."""
+        """On a replica, the first of its rows: the number 0 where there is one replica, else an
+        int64 tensor."""
         if self.count == 1:
             return 0
-        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64) * self.rows_each(batch_size)
+        return tf.cast(
+            tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64
+        ) * self.rows_each(batch_size)
 
     def own_rows(self, batch: Any, axis: int = 0) -> Any:
         """On a replica, its rows of every tensor of a nest, whose `axis` counts the rows."""
 
         def of(tensor: tf.Tensor) -> tf.Tensor:
             begin, size = [0] * tensor.shape.rank, tensor.shape.as_list()
-            begin[axis], size[axis] = tf.cast(self.first_row(tensor.shape[axis]), tf.int32), self.rows_each(tensor.shape[axis])
+            begin[axis], size[axis] = (
+                tf.cast(self.first_row(tensor.shape[axis]), tf.int32),
+                self.rows_each(tensor.shape[axis]),
+            )
             return tf.ensure_shape(tf.slice(tensor, begin, size), size)
 
         return tf.nest.map_structure(of, batch) if self.count > 1 else batch
 
     def total(self, nest: Any) -> Any:
         """On a replica, the sums over all replicas of every tensor of a nest."""
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, nest) if self.count > 1 else nest
+        return (
+            tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, nest)
+            if self.count > 1
+            else nest
+        )
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls a function on every replica; what it returns is one value for each."""

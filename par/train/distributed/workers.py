@@ -1,6 +1,8 @@
-"""Processes that train one network together: what the chief knows is told to all, what goes wrong in one ends all.
+"""Processes that train one network together: what the chief knows is told to all, what goes wrong
+in one ends all.
 
-The chief alone reads and writes the run; the others receive the state from it, so that they need the data but no file of the run. Every call here is
+The chief alone reads and writes the run; the others receive the state from it, so that they need
+the data but no file of the run. Every call here is
 made by all workers in the same order. With one process nothing is exchanged.
 """
 
@@ -21,10 +23,21 @@ from par.train.distributed import cluster, rendezvous
 from par.train.distributed.replicas import Replicas
 
 JOIN_SECONDS = 120  # for TensorFlow's servers to find each other
-HEALTH_INTERVAL, HEALTH_TIMEOUT = 10, 5  # seconds; a peer that does not answer three times is lost, after 25 at most (TensorFlow's own: 30, 10)
+# seconds; a peer that does not answer three times is lost, after 25 at most (TensorFlow's own: 30,
+# 10)
+HEALTH_INTERVAL, HEALTH_TIMEOUT = 10, 5
 MAX_ERROR_BYTES = 4_000
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError, tf.errors.DeadlineExceededError)
-CODES = {kind.exit_code: kind for kind in (ParError, errors.DataError, errors.DivergedError, StoppedError, ResourceError)} | {1: UsageError}
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.DeadlineExceededError,
+)
+CODES = {
+    kind.exit_code: kind
+    for kind in (ParError, errors.DataError, errors.DivergedError, StoppedError, ResourceError)
+} | {1: UsageError}
 
 
 class Workers:
@@ -35,14 +48,19 @@ class Workers:
         multi = isinstance(self.replicas.strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self._cluster = cluster.of_environment() if multi else cluster.Cluster(("localhost",), 0)
         self._sum = tf.function(self._sum_once)
-        self.count, self.index, self.is_chief = len(self._cluster.addresses), self._cluster.index, self._cluster.is_chief
+        self.count, self.index, self.is_chief = (
+            len(self._cluster.addresses),
+            self._cluster.index,
+            self._cluster.is_chief,
+        )
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
         """Of each flag, whether a worker has it set."""
         return [bool(total) for total in self._total([np.array(flags, np.int64)])[0]]
 
     def together(self, work: Callable[[], Any]) -> Any:
-        """Does the work on every worker and returns its own result. Raises: the error of the first worker that failed, on all."""
+        """Does the work on every worker and returns its own result. Raises: the error of the first
+        worker that failed, on all."""
         result, error = None, None
         try:
             result = work()
@@ -60,17 +78,28 @@ class Workers:
         for worker, (code, *text) in enumerate(self._total([table])[0]):
             if code:
                 said = bytes(text).rstrip(b"\0").decode("utf-8", "replace")
-                raise error or CODES[code](f"worker {worker} ({self._cluster.addresses[worker]}): {said}")
+                raise error or CODES[code](
+                    f"worker {worker} ({self._cluster.addresses[worker]}): {said}"
+                )
         return result
 
     def from_chief(self, work: Callable[[], Any]) -> Any:
-        """What the work returns on the chief, which alone does it: a value that JSON can hold. Raises: the chief's error, on all."""
+        """What the work returns on the chief, which alone does it: a value that JSON can hold.
+        Raises: the chief's error, on all."""
         value = self.together(work if self.is_chief else lambda: None)
         if self.count == 1:
             return value
-        text = np.frombuffer(json.dumps(value).encode() if self.is_chief else b"", np.uint8).astype(np.int64)
+        text = np.frombuffer(
+            json.dumps(value).encode() if self.is_chief else b"", np.uint8
+        ).astype(np.int64)
         length = int(self._total([np.array([len(text)], np.int64)])[0][0])
-        return json.loads(bytes(self._total([text if self.is_chief else np.zeros(length, np.int64)])[0].astype(np.uint8)))
+        return json.loads(
+            bytes(
+                self._total([text if self.is_chief else np.zeros(length, np.int64)])[0].astype(
+                    np.uint8
+                )
+            )
+        )
 
     def share(self, variables: Sequence[Any]) -> None:
         """Gives the variables of every worker the chief's values."""
@@ -80,13 +109,23 @@ class Workers:
         for variable in variables:
             by_type.setdefault(variable.dtype, []).append(variable)
         for alike in by_type.values():
-            values = [np.asarray(variable.numpy()) if self.is_chief else np.zeros_like(variable.numpy()) for variable in alike]
+            values = [
+                np.asarray(variable.numpy()) if self.is_chief else np.zeros_like(variable.numpy())
+                for variable in alike
+            ]
             for variable, value in zip(alike, self._total(values)):
                 variable.assign(value)
 
     def _total(self, values: list[np.ndarray]) -> list[np.ndarray]:
         """The sums over the workers."""
-        return values if self.count == 1 else [tensor.numpy() for tensor in self._sum([tf.convert_to_tensor(value) for value in values])]
+        return (
+            values
+            if self.count == 1
+            else [
+                tensor.numpy()
+                for tensor in self._sum([tf.convert_to_tensor(value) for value in values])
+            ]
+        )
 
     def _sum_once(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
         """Of a worker's replicas the first one brings the values in."""
@@ -94,46 +133,68 @@ class Workers:
 
         def on_replica() -> list[tf.Tensor]:
             first = tf.distribute.get_replica_context().replica_id_in_sync_group % each == 0
-            return self.replicas.total([tf.where(first, value, tf.zeros_like(value)) for value in values])
+            return self.replicas.total(
+                [tf.where(first, value, tf.zeros_like(value)) for value in values]
+            )
 
         return [self.replicas.one(value) for value in self.replicas.run(on_replica)]
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Turns what TensorFlow raises when a worker is lost into one line. Raises: ResourceError."""
+        """Turns what TensorFlow raises when a worker is lost into one line. Raises:
+        ResourceError."""
         try:
             yield
         except LOST as error:
             if self.count == 1:
                 raise
             raise ResourceError(
-                f"worker {self.index}: another worker was lost ({' '.join(str(error).split())[:200]}); the last checkpoint is whole: "
-                "start all workers again with the same command"
+                f"worker {self.index}: another worker was lost"
+                f" ({' '.join(str(error).split())[:200]}); the last checkpoint is whole: start all"
+                " workers again with the same command"
             ) from None
         finally:
-            if self.count > 1:  # TensorFlow's watcher, a daemon, would be waited for as long as it sleeps
+            # TensorFlow's watcher, a daemon, would be waited for as long as it sleeps
+            if self.count > 1:
                 self.replicas.strategy.extended._check_health_thread = None
 
 
-def strategy(distribute: str, num_devices: int, announce: Callable[[str], None]) -> tf.distribute.Strategy:
+def strategy(
+    distribute: str, num_devices: int, announce: Callable[[str], None]
+) -> tf.distribute.Strategy:
     """The strategy of a setting; to be called before TensorFlow's first operation.
 
-    distribute: none, mirrored (num_devices of this machine, 0: all GPUs; without a GPU so many devices share the cores), or multi_worker (TF_CONFIG).
-    Raises: UsageError if there are not so many devices, or TF_CONFIG tells none; ResourceError if the other workers do not come.
+    distribute: none, mirrored (num_devices of this machine, 0: all GPUs; without a GPU so many
+    devices share the cores), or multi_worker (TF_CONFIG).
+    Raises: UsageError if there are not so many devices, or TF_CONFIG tells none; ResourceError if
+    the other workers do not come.
     """
     if distribute == "none":
         return tf.distribute.get_strategy()
     gpus = tf.config.list_physical_devices("GPU")
     if distribute == "mirrored":
         if gpus and num_devices > len(gpus):
-            raise UsageError(f"num_devices must be at most the number of GPUs, {len(gpus)}, but is {num_devices}")
+            raise UsageError(
+                f"num_devices must be at most the number of GPUs, {len(gpus)}, but is"
+                f" {num_devices}"
+            )
         wanted = num_devices or max(len(gpus), 1)
         if not gpus:
-            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * wanted)
-        return tf.distribute.MirroredStrategy([f"{'GPU' if gpus else 'CPU'}:{number}" for number in range(wanted)])
+            tf.config.set_logical_device_configuration(
+                tf.config.list_physical_devices("CPU")[0],
+                [tf.config.LogicalDeviceConfiguration()] * wanted,
+            )
+        return tf.distribute.MirroredStrategy(
+            [f"{'GPU' if gpus else 'CPU'}:{number}" for number in range(wanted)]
+        )
     rendezvous.meet(cluster.of_environment(), announce)
-    signal.alarm(JOIN_SECONDS)  # TensorFlow waits without end for a worker that is lost just now, and Python can't interrupt it
+    # TensorFlow waits without end for a worker that is lost just now, and Python can't interrupt
+    # it
+    signal.alarm(JOIN_SECONDS)
     made = tf.distribute.MultiWorkerMirroredStrategy()
     signal.alarm(0)
-    made.extended._check_health_interval, made.extended._check_health_timeout = HEALTH_INTERVAL, HEALTH_TIMEOUT
+    made.extended._check_health_interval, made.extended._check_health_timeout = (
+        HEALTH_INTERVAL,
+        HEALTH_TIMEOUT,
+    )
     return made

@@ -1,4 +1,5 @@
-"""Comparisons of tiny networks, for real: nothing is trained twice, a killed one goes on, and each run is the one that train makes."""
+"""Comparisons of tiny networks, for real: nothing is trained twice, a killed one goes on, and each
+run is the one that train makes."""
 
 from __future__ import annotations
 
@@ -34,8 +35,11 @@ def data_dir(tmp_path_factory):
     return small_data(tmp_path_factory.mktemp("data") / "copies", train=1_000, valid=200)
 
 
-def make_search(run_dir: Path, data_dir: Path, blocks: str = "ss", pi: list[list[float]] = PI) -> Path:
-    """A search as train leaves it, of one epoch of 31 steps, without training it: what counts here are its settings and its pi."""
+def make_search(
+    run_dir: Path, data_dir: Path, blocks: str = "ss", pi: list[list[float]] = PI
+) -> Path:
+    """A search as train leaves it, of one epoch of 31 steps, without training it: what counts here
+    are its settings and its pi."""
     made = small_config(data_dir, blocks, epochs=1, seed=4)
     run_dir.mkdir(parents=True)
     made.save(run_dir, data_dir)
@@ -59,7 +63,9 @@ def compared(tmp_path_factory, data_dir, run_tool):
 
 def refused(done, code, *words):
     """One line on stderr, with these words, and the exit code."""
-    lines = [line for line in done.err.splitlines() if not line.startswith(("warning: ", "note: "))]
+    lines = [
+        line for line in done.err.splitlines() if not line.startswith(("warning: ", "note: "))
+    ]
     assert (done.code, len(lines)) == (code, 1) and lines[0].startswith("error: "), done.err
     for word in words:
         assert word in lines[0], lines[0]
@@ -67,8 +73,13 @@ def refused(done, code, *words):
 
 def scores(directory: Path) -> dict[str, dict]:
     """What is in the scores.json of every run, times apart."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in directory.glob("*/scores.json")}
-    return {name: {key: value for key, value in run.items() if key != "seconds"} for name, run in found.items()}
+    found = {
+        path.parent.name: json.loads(path.read_text()) for path in directory.glob("*/scores.json")
+    }
+    return {
+        name: {key: value for key, value in run.items() if key != "seconds"}
+        for name, run in found.items()
+    }
 
 
 @pytest.mark.slow
@@ -77,25 +88,51 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
     directory = run_dir.parent / "search-compare"
     found = json.loads((directory / "compare.json").read_text())
     names = [entry["names"] for entry in found["networks"]]
-    assert names == [["derived"], ["interleaved", "sandwich", "paper's rule"], ["all attention"], ["all dense"], ["random 1"]]
+    assert names == [
+        ["derived"],
+        ["interleaved", "sandwich", "paper's rule"],
+        ["all attention"],
+        ["all dense"],
+        ["random 1"],
+    ]
     assert [entry["blocks"] for entry in found["networks"]][:4] == ["da", "ad", "aa", "dd"]
-    assert len({entry["blocks"] for entry in found["networks"]}) == 5 == len(scores(directory)) and found["strings_that_fit"] == 9 - 4
+    assert (
+        len({entry["blocks"] for entry in found["networks"]}) == 5 == len(scores(directory))
+        and found["strings_that_fit"] == 9 - 4
+    )
     for entry in found["networks"]:
         (run,) = entry["runs"]
         kept, _ = run_config.load(Path(run["run"]))
-        assert (kept.architecture.blocks, kept.training.seed, run["seed"], kept.training.epochs) == (
+        assert (
+            kept.architecture.blocks,
+            kept.training.seed,
+            run["seed"],
+            kept.training.epochs,
+        ) == (
             entry["blocks"],
             5,
             5,
             1,
         )  # the search has seen 4
         test = json.loads((Path(run["run"]) / "scores.json").read_text())["test"]
-        assert run["perplexity_per_word"] == pytest.approx(test["perplexity_per_word"]) and run["bits_per_byte"] == test["bits_per_byte"]
-        assert entry["perplexity_per_word"] == {"mean": pytest.approx(test["perplexity_per_word"]), "low": None, "high": None}
+        assert (
+            run["perplexity_per_word"] == pytest.approx(test["perplexity_per_word"])
+            and run["bits_per_byte"] == test["bits_per_byte"]
+        )
+        assert entry["perplexity_per_word"] == {
+            "mean": pytest.approx(test["perplexity_per_word"]),
+            "low": None,
+            "high": None,
+        }
         assert min(entry["latency"][what]["milliseconds"] for what in latency_table.WHAT) > 0
     lines = done.out.splitlines()
-    assert lines[0] == "search: 1 epoch, 1 seed (5), test split" and lines[1] == "1 random string, of the 5 others of 2 blocks and any cost"
-    assert any(line.startswith("verdict: The search did not win") for line in lines) and any(line.startswith("goal (") for line in lines)
+    assert (
+        lines[0] == "search: 1 epoch, 1 seed (5), test split"
+        and lines[1] == "1 random string, of the 5 others of 2 blocks and any cost"
+    )
+    assert any(line.startswith("verdict: The search did not win") for line in lines) and any(
+        line.startswith("goal (") for line in lines
+    )
     assert len(list(csv.DictReader((directory / "compare.csv").read_text().splitlines()))) == 5
     with Image.open(directory / "compare.png") as picture:
         assert picture.size == (864, 600)
@@ -107,43 +144,72 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
         documented.check("scores.json", json.loads(path.read_text()))
         documented.check_files("Run", path.parent)
     for row in csv.DictReader((directory / "compare.csv").read_text().splitlines()):
-        numbers = {name: float(cell) if cell else None for name, cell in row.items() if name not in ("names", "blocks")}
+        numbers = {
+            name: float(cell) if cell else None
+            for name, cell in row.items()
+            if name not in ("names", "blocks")
+        }
         documented.check("compare.csv", row | numbers)
 
 
 @pytest.mark.slow
 def test_the_same_command_again_trains_nothing_and_prints_the_same(compared, run_tool):
     run_dir, done = compared
-    before = {path: path.stat().st_mtime_ns for path in (run_dir.parent / "search-compare").glob("*/*") if path.is_file()}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in (run_dir.parent / "search-compare").glob("*/*")
+        if path.is_file()
+    }
     again = run_tool("compare", f"--run={run_dir}", *FLAGS)
     assert (again.code, again.out) == (0, done.out) and not re.search("^run ", again.err, re.M)
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    valid = run_tool("compare", f"--run={run_dir}", *FLAGS, "--split=valid", "--report_only", "--json")
+    valid = run_tool(
+        "compare", f"--run={run_dir}", *FLAGS, "--split=valid", "--report_only", "--json"
+    )
     found = json.loads(valid.out)
     documented.check("compare --json", found)
-    assert found["split"] == "valid" and found["networks"][0]["runs"][0]["perplexity_per_word"] == pytest.approx(
-        scores(run_dir.parent / "search-compare")[Path(found["networks"][0]["runs"][0]["run"]).name]["valid"]["perplexity_per_word"]
+    assert found["split"] == "valid" and found["networks"][0]["runs"][0][
+        "perplexity_per_word"
+    ] == pytest.approx(
+        scores(run_dir.parent / "search-compare")[
+            Path(found["networks"][0]["runs"][0]["run"]).name
+        ]["valid"]["perplexity_per_word"]
     )
 
 
 @pytest.mark.slow
 def test_a_run_of_a_comparison_is_the_one_that_train_makes(compared, run_tool, tmp_path):
     run_dir, _ = compared
-    own = next(path for path in (run_dir.parent / "search-compare").glob("*-ad-*") if path.is_dir())
+    own = next(
+        path for path in (run_dir.parent / "search-compare").glob("*-ad-*") if path.is_dir()
+    )
     alone = run_tool("train", f"--flagfile={own}/flags.txt", f"--run={tmp_path / 'alone'}")
     assert alone.code == 0, alone.err
-    histories = [[json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()] for path in (own, tmp_path / "alone")]
-    without_times = [[{key: value for key, value in row.items() if key != "seconds"} for row in rows] for rows in histories]
+    histories = [
+        [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
+        for path in (own, tmp_path / "alone")
+    ]
+    without_times = [
+        [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+        for rows in histories
+    ]
     assert without_times[0] == without_times[1] and len(without_times[0]) > 30
-    assert run_tool("train", f"--flagfile={own}/flags.txt").out.splitlines()[-1] == f"already done: 31 steps; run: {own}"
+    assert (
+        run_tool("train", f"--flagfile={own}/flags.txt").out.splitlines()[-1]
+        == f"already done: 31 steps; run: {own}"
+    )
 
 
 @pytest.mark.slow
-def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_scores(compared, search, run_tool):
+def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_scores(
+    compared, search, run_tool
+):
     command = [sys.executable, ROOT / "tools" / "compare.py", f"--run={search}", *FLAGS]
     directory = search.parent / "search-compare"
     for kill, code, done in ((signal.SIGKILL, -9, 1), (signal.SIGTERM, 5, 2)):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(10 * SECONDS):
             if len(list(directory.glob("*/history.jsonl"))) > done or process.poll() is not None:
                 break
@@ -154,10 +220,18 @@ def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_
         assert (process.returncode, out) == (code, ""), err
         refused(in_use, 1, "is in use by host", f"process {process.pid}")
         assert 1 <= len(scores(directory)) < 5
-    assert re.search(r"^error: stopped .*the same command continues$", err, re.M) and "Traceback" not in err
+    assert (
+        re.search(r"^error: stopped .*the same command continues$", err, re.M)
+        and "Traceback" not in err
+    )
     kept = {path: path.stat().st_mtime_ns for path in directory.glob("*/scores.json")}
-    partial = json.loads(run_tool("compare", f"--run={search}", *FLAGS, "--report_only", "--json").out)
-    assert sum(len(entry["runs"]) for entry in partial["networks"]) == len(kept) and partial["goal"]["met"] is None
+    partial = json.loads(
+        run_tool("compare", f"--run={search}", *FLAGS, "--report_only", "--json").out
+    )
+    assert (
+        sum(len(entry["runs"]) for entry in partial["networks"]) == len(kept)
+        and partial["goal"]["met"] is None
+    )
     last = run_tool("compare", f"--run={search}", *FLAGS, seconds=SECONDS)
     assert last.code == 0, last.err
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
@@ -183,12 +257,32 @@ def test_a_finished_run_without_scores_is_scored_and_not_trained(compared, run_t
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(search, run_tool):
-    done = run_tool("compare", f"--run={search}", *FLAGS, "--num_seeds=4", "--epochs=3", "--dry_run", "--architectures=2(ad)", "--json")
+    done = run_tool(
+        "compare",
+        f"--run={search}",
+        *FLAGS,
+        "--num_seeds=4",
+        "--epochs=3",
+        "--dry_run",
+        "--architectures=2(ad)",
+        "--json",
+    )
     assert done.code == 0, done.err
     found = json.loads(done.out)
     documented.check("compare --dry_run --json", found)
-    assert [each["blocks"] for each in found["networks"][:5]] == ["da", "ad", "aa", "dd", "adad"] and len(found["networks"]) == 6
-    assert (found["runs"], found["unfinished"], found["steps_per_run"], found["seeds"]) == (24, 24, 93, [5, 6, 7, 8])
+    assert [each["blocks"] for each in found["networks"][:5]] == [
+        "da",
+        "ad",
+        "aa",
+        "dd",
+        "adad",
+    ] and len(found["networks"]) == 6
+    assert (found["runs"], found["unfinished"], found["steps_per_run"], found["seeds"]) == (
+        24,
+        24,
+        93,
+        [5, 6, 7, 8],
+    )
     assert not (search.parent / "search-compare").exists()
 
 
@@ -196,33 +290,68 @@ def test_random_strings_are_of_equal_latency_by_the_table(search, data_dir, run_
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
     spreads = {name: latency_table.Spread(ms, ms, ms) for name, ms in part.items()}
     model = run_config.load(search)[0].model
-    latency_table.LatencyTable({}, model, 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads).save(tmp_path / "latency.json")
-    flags = ("compare", f"--run={search}", f"--latency_table={tmp_path / 'latency.json'}", "--num_random=9", "--dry_run", "--json")
+    latency_table.LatencyTable(
+        {}, model, 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads
+    ).save(tmp_path / "latency.json")
+    flags = (
+        "compare",
+        f"--run={search}",
+        f"--latency_table={tmp_path / 'latency.json'}",
+        "--num_random=9",
+        "--dry_run",
+        "--json",
+    )
     found = json.loads(run_tool(*flags).out)
     assert found["cost"] == "latency" and found["networks"][0]["cost"] == 4.0
-    assert [each["blocks"] for each in found["networks"]] == ["da", "ad", "aa", "dd"]  # of cost 4: ad alone
+    # of cost 4: ad alone
+    assert [each["blocks"] for each in found["networks"]] == ["da", "ad", "aa", "dd"]
     found = json.loads(run_tool(*flags, "--tolerance=0.25").out)  # 3 to 5: aa dd ai ia too
-    assert sorted(each["blocks"] for each in found["networks"][4:]) == ["ai", "ia"] and found["strings_that_fit"] == 2
-    latency_table.LatencyTable({}, config.ModelConfig(), 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads).save(
-        tmp_path / "latency.json"
+    assert (
+        sorted(each["blocks"] for each in found["networks"][4:]) == ["ai", "ia"]
+        and found["strings_that_fit"] == 2
     )
+    latency_table.LatencyTable(
+        {},
+        config.ModelConfig(),
+        40,
+        4,
+        8,
+        3,
+        training_step=spreads,
+        inference=spreads,
+        decoding=spreads,
+    ).save(tmp_path / "latency.json")
     refused(run_tool(*flags), 3, "latency.json is for another shape", "d_model 128 there, 16 here")
 
 
 def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool):
     plain = run_tool("compare", f"--run={search}", "--dry_run", "--json")
-    assert json.loads(plain.out)["networks"][0]["blocks"] == "da" and "without --latency_table=FILE costs are parameters" in plain.err
-    Architecture("id", "consensus", "search", ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)), (7, 9)).save(search / "architecture.json")
+    assert (
+        json.loads(plain.out)["networks"][0]["blocks"] == "da"
+        and "without --latency_table=FILE costs are parameters" in plain.err
+    )
+    Architecture("id", "consensus", "search", ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)), (7, 9)).save(
+        search / "architecture.json"
+    )
     found = json.loads(run_tool("compare", f"--run={search}", "--dry_run", "--json").out)
     assert found["networks"][0]["blocks"] == "id" and found["seeds"] == [10, 11, 12]
     Architecture("idd").save(search / "architecture.json")
-    refused(run_tool("compare", f"--run={search}", "--dry_run"), 3, "has the blocks idd, but the search ss: run tools/derive.py again")
+    refused(
+        run_tool("compare", f"--run={search}", "--dry_run"),
+        3,
+        "has the blocks idd, but the search ss: run tools/derive.py again",
+    )
 
 
 @pytest.mark.slow
 def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
     command = ("compare", f"--run={compared[0]}", *FLAGS)
-    refused(run_tool(*command, "--tolerance=0.1"), 1, "draws other strings (tolerance: 0.05 -> 0.1)", "--output_dir=DIR")
+    refused(
+        run_tool(*command, "--tolerance=0.1"),
+        1,
+        "draws other strings (tolerance: 0.05 -> 0.1)",
+        "--output_dir=DIR",
+    )
     refused(run_tool(*command, "--random_seed=3"), 1, "random_seed: 0 -> 3")
 
 
@@ -236,11 +365,23 @@ def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
         (("--epochs=0",), 1, ("epochs must be at least 1",)),
         (("--seed=-1",), 1, ("seed must be at least 0",)),
         (("--match=flops",), 1, ("flops", "latency")),
-        (("--fine_tune_epochs=2",), 1, ("--fine_tune_epochs has no effect without --truth: add --truth, or leave it out",)),
+        (
+            ("--fine_tune_epochs=2",),
+            1,
+            ("--fine_tune_epochs has no effect without --truth: add --truth, or leave it out",),
+        ),
         (("--fine_tune_lr=0.1",), 1, ("--fine_tune_lr has no effect without --truth",)),
-        (("--dry_run", "--report_only"), 1, ("--report_only has no effect beside --dry_run: leave one of both out",)),
+        (
+            ("--dry_run", "--report_only"),
+            1,
+            ("--report_only has no effect beside --dry_run: leave one of both out",),
+        ),
         (("--latency_of=decoding",), 1, ("--latency_of has no effect without --latency_table",)),
-        (("--match=parameters", "--latency_table=t.json"), 1, ("--latency_table has no effect beside --match=parameters",)),
+        (
+            ("--match=parameters", "--latency_table=t.json"),
+            1,
+            ("--latency_table has no effect beside --match=parameters",),
+        ),
         (("--data=/nonexistent",), 3, ("/nonexistent", "manifest.json")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -253,6 +394,15 @@ def test_compare_refuses_in_one_line(search, run_tool, flags, code, words):
 def test_compare_needs_a_search_and_its_data(search, data_dir, run_tool, tmp_path):
     refused(run_tool("compare"), 1, "--run=DIR is required")
     fixed = make_search(tmp_path / "fixed", data_dir, "ad", [[1, 0, 0], [0, 1, 0]])
-    refused(run_tool("compare", f"--run={fixed}"), 1, "has no stochastic block (architecture ad): there is nothing to compare")
+    refused(
+        run_tool("compare", f"--run={fixed}"),
+        1,
+        "has no stochastic block (architecture ad): there is nothing to compare",
+    )
     other = small_data(tmp_path / "other", train=1_500, valid=200)
-    refused(run_tool("compare", f"--run={search}", f"--data={other}"), 3, "are not those of run", "steps_per_epoch: 31 -> 46")
+    refused(
+        run_tool("compare", f"--run={search}", f"--data={other}"),
+        3,
+        "are not those of run",
+        "steps_per_epoch: 31 -> 46",
+    )

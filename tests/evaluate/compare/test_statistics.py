@@ -19,14 +19,35 @@ NAMES = ("derived", "interleaved", "sandwich")
 
 
 def network(
-    name: str | tuple[str, ...], blocks: str, gaps: list[float], more: float = 0.0, random: bool = False, measured=None, first: int = 1
+    name: str | tuple[str, ...],
+    blocks: str,
+    gaps: list[float],
+    more: float = 0.0,
+    random: bool = False,
+    measured=None,
+    first: int = 1,
 ) -> Network:
-    """Runs of seeds from `first`, whose nll per word lies by `gaps` above 6.0 + 0.1 a seed: seeds differ far more than networks do."""
+    """Runs of seeds from `first`, whose nll per word lies by `gaps` above 6.0 + 0.1 a seed: seeds
+    differ far more than networks do."""
     runs = {
-        seed: {"nll_per_word": 6 + 0.1 * seed + gap, "bits_per_byte": 1.7 + gap, "parameters": 1234, "seconds": 60.0, "run": f"runs/{blocks}-{seed}"}
+        seed: {
+            "nll_per_word": 6 + 0.1 * seed + gap,
+            "bits_per_byte": 1.7 + gap,
+            "parameters": 1234,
+            "seconds": 60.0,
+            "run": f"runs/{blocks}-{seed}",
+        }
         for seed, gap in enumerate(gaps, first)
     }
-    return Network((name,) if isinstance(name, str) else name, blocks, random, 10 * (1 + more), more, runs, measured)
+    return Network(
+        (name,) if isinstance(name, str) else name,
+        blocks,
+        random,
+        10 * (1 + more),
+        more,
+        runs,
+        measured,
+    )
 
 
 DERIVED = network("derived", "aaddad", [0.0, 0.0, 0.0])
@@ -35,48 +56,71 @@ BETTER = [-0.02, -0.021, -0.022]
 
 
 def randoms(*gaps: list[float], blocks: str = "daadad") -> list[Network]:
-    return [network(f"random {number}", blocks, gap, random=True) for number, gap in enumerate(gaps, 1)]
+    return [
+        network(f"random {number}", blocks, gap, random=True) for number, gap in enumerate(gaps, 1)
+    ]
 
 
-def said(*others: Network, derived: Network = DERIVED, equal: bool = True, what: str = "latency") -> tuple[str, str]:
+def said(
+    *others: Network, derived: Network = DERIVED, equal: bool = True, what: str = "latency"
+) -> tuple[str, str]:
     return tuple(statistics.verdict([derived, *others], what, 0.05, equal))
 
 
 def test_changes_are_paired_by_seed():
-    """Perplexities of a seed differ by ten percent from seed to seed; their quotients hardly do."""
+    """Perplexities of a seed differ by ten percent from seed to seed; their quotients hardly
+    do."""
     gap = statistics.change(network("x", "adadad", WORSE), DERIVED)
-    assert gap.mean == pytest.approx(math.expm1(0.021)) and 0 < gap.low < gap.mean < gap.high < 0.03
+    assert (
+        gap.mean == pytest.approx(math.expm1(0.021)) and 0 < gap.low < gap.mean < gap.high < 0.03
+    )
     assert (gap.low, gap.high) == pytest.approx(tuple(map(math.expm1, interval(WORSE)[1:])))
     later = network("x", "adadad", WORSE, first=2)
-    assert statistics.change(later, DERIVED).mean == pytest.approx(math.expm1(0.0205))  # seeds 2 and 3 alone are common
+    # seeds 2 and 3 alone are common
+    assert statistics.change(later, DERIVED).mean == pytest.approx(math.expm1(0.0205))
     assert statistics.change(network("x", "adadad", WORSE, first=9), DERIVED) is None
 
 
 def test_a_quotient_of_mean_perplexities_is_the_mean_of_the_paired_quotients():
     other = network("x", "adadad", [0.03, -0.01, 0.05])
-    of_means = other.over_seeds("nll_per_word").map(math.exp).mean / DERIVED.over_seeds("nll_per_word").map(math.exp).mean
+    of_means = (
+        other.over_seeds("nll_per_word").map(math.exp).mean
+        / DERIVED.over_seeds("nll_per_word").map(math.exp).mean
+    )
     assert of_means - 1 == pytest.approx(statistics.change(other, DERIVED).mean)
 
 
 def test_the_search_did_not_win_where_a_network_of_equal_cost_is_better():
-    good, bad = network("interleaved", "adadad", BETTER, more=0.04), network("sandwich", "aadadd", WORSE)
+    good, bad = (
+        network("interleaved", "adadad", BETTER, more=0.04),
+        network("sandwich", "aadadd", WORSE),
+    )
     outcome, sentence = said(bad, good, *randoms(WORSE, BETTER, BETTER))
     assert outcome == "lost"
-    assert sentence == (
-        "The search did not win: interleaved adadad is 2.1 % better at 4 % more latency (95 % interval 1.8 % to 2.3 %); "
-        "the derived network is better than 1 of 3 random networks of equal latency."
+    assert (
+        sentence
+        == "The search did not win: interleaved adadad is 2.1 % better at 4 % more latency (95 %"
+        " interval 1.8 % to 2.3 %); the derived network is better than 1 of 3 random networks"
+        " of equal latency."
     )
 
 
 def test_a_lead_within_chance_is_said_to_be_so():
     outcome, sentence = said(network("interleaved", "adadad", [-0.05, 0.02, 0.0], more=-0.3))
-    assert outcome == "lost" and "which so few seeds do not tell from chance" in sentence and "at 30 % less latency" in sentence
+    assert (
+        outcome == "lost"
+        and "which so few seeds do not tell from chance" in sentence
+        and "at 30 % less latency" in sentence
+    )
     assert "chance" not in said(network("interleaved", "adadad", BETTER))[1]
 
 
 def test_what_costs_more_than_the_tolerance_does_not_count():
     dear = network("all attention", "aaaaaa", BETTER, more=0.051)
-    assert said(dear)[0] == "open" and said(dear, network("paper's rule", "addddd", WORSE))[0] == "won"
+    assert (
+        said(dear)[0] == "open"
+        and said(dear, network("paper's rule", "addddd", WORSE))[0] == "won"
+    )
     assert said(network("all attention", "aaaaaa", BETTER, more=0.05))[0] == "lost"
     cheap = network("all dense", "dddddd", BETTER, more=-0.5)
     assert said(cheap)[0] == "lost"
@@ -84,21 +128,38 @@ def test_what_costs_more_than_the_tolerance_does_not_count():
 
 def test_the_search_won_where_all_intervals_say_so():
     outcome, sentence = said(
-        network("sandwich", "aadadd", WORSE), network("paper's rule", "addddd", [0.5] * 3), *randoms(WORSE, WORSE, [-0.1, 0.02, -0.03])
+        network("sandwich", "aadadd", WORSE),
+        network("paper's rule", "addddd", [0.5] * 3),
+        *randoms(WORSE, WORSE, [-0.1, 0.02, -0.03]),
     )
-    assert (outcome, sentence.split(": ")[0]) == ("uncertain", "The search did not win for certain")  # the mean of the random ones is too near
-    outcome, sentence = said(network("sandwich", "aadadd", WORSE), network("paper's rule", "addddd", [0.5] * 3), *randoms(WORSE, [0.3] * 3, BETTER))
-    assert outcome == "won" and sentence == (
-        "The search won: the derived network aaddad is better than every named network of equal or smaller latency and better than 2 of 3 random "
-        "networks of equal latency; sandwich aadadd has 2.1 % more perplexity (95 % interval 1.9 % to 2.4 %)."
+    # the mean of the random ones is too near
+    assert (outcome, sentence.split(": ")[0]) == (
+        "uncertain",
+        "The search did not win for certain",
+    )
+    outcome, sentence = said(
+        network("sandwich", "aadadd", WORSE),
+        network("paper's rule", "addddd", [0.5] * 3),
+        *randoms(WORSE, [0.3] * 3, BETTER),
+    )
+    assert (
+        outcome == "won"
+        and sentence
+        == "The search won: the derived network aaddad is better than every named network of equal"
+        " or smaller latency and better than 2 of 3 random networks of equal latency; sandwich"
+        " aadadd has 2.1 % more perplexity (95 % interval 1.9 % to 2.4 %)."
     )
 
 
-@pytest.mark.parametrize("gaps", [[0.05, -0.02, 0.01], [0.02]], ids=["an interval that reaches 0", "one seed"])
+@pytest.mark.parametrize(
+    "gaps", [[0.05, -0.02, 0.01], [0.02]], ids=["an interval that reaches 0", "one seed"]
+)
 def test_a_win_that_is_not_certain_is_not_called_one(gaps):
     derived = network("derived", "aaddad", [0.0] * len(gaps))
     outcome, sentence = said(network("sandwich", "aadadd", gaps), derived=derived)
-    assert outcome == "uncertain" and sentence.startswith("The search did not win for certain: sandwich aadadd has only")
+    assert outcome == "uncertain" and sentence.startswith(
+        "The search did not win for certain: sandwich aadadd has only"
+    )
     assert ("one seed, no interval" in sentence) == (len(gaps) == 1)
 
 
@@ -106,20 +167,33 @@ def test_a_win_that_is_not_certain_is_not_called_one(gaps):
 def test_better_than_half_of_the_random_strings_is_not_enough(worse, outcome):
     drawn = randoms(*[[0.9] * 3] * worse, *[BETTER] * (8 - worse))
     found, sentence = said(*drawn)
-    assert found == outcome and f"better than {worse} of 8 random networks of equal latency (no named network is of equal" in sentence
+    assert (
+        found == outcome
+        and f"better than {worse} of 8 random networks of equal latency (no named network is of equal"
+        in sentence
+    )
     assert "of equal or smaller parameters" in said(*drawn, equal=False, what="parameters")[1]
 
 
 def test_a_search_that_derives_a_known_network_did_not_win():
     derived = network(NAMES, "adadad", [0.0] * 3)
     outcome, sentence = said(network("paper's rule", "addddd", WORSE), derived=derived)
-    assert (outcome, sentence) == ("lost", "The search did not win: it derived adadad, which is known without a search as interleaved.")
+    assert (outcome, sentence) == (
+        "lost",
+        (
+            "The search did not win: it derived adadad, which is known without a search as"
+            " interleaved."
+        ),
+    )
     own = network(("derived", "aaddad"), "aaddad", [0.0] * 3)  # the user's own string is no name
     assert said(network("sandwich", "aadadd", WORSE), derived=own)[0] == "won"
 
 
 def test_without_runs_there_is_no_verdict():
-    assert said(network("sandwich", "aadadd", WORSE), derived=network("derived", "aaddad", []))[0] == "open"
+    assert (
+        said(network("sandwich", "aadadd", WORSE), derived=network("derived", "aaddad", []))[0]
+        == "open"
+    )
     assert said(network("sandwich", "aadadd", []), *randoms([]))[0] == "open"
 
 
@@ -129,72 +203,151 @@ def test_the_rank_among_random_strings_and_its_chance():
     assert (rank["better_than"], rank["of"], rank["without_attention"]) == (2, 4, 1)
     assert rank["chance"] == pytest.approx((1 + 2) / (1 + 4))  # one that is equal is as good
     assert rank["change"].mean == pytest.approx(math.expm1((2 * 0.021 - 0.021) / 4))
-    assert statistics.standing(DERIVED, []) is None and statistics.standing(DERIVED, randoms([])) is None
+    assert (
+        statistics.standing(DERIVED, []) is None
+        and statistics.standing(DERIVED, randoms([])) is None
+    )
     assert statistics.standing(DERIVED, randoms(BETTER, BETTER))["chance"] == 1.0
 
 
 def test_latency_saved_is_that_of_the_median_round():
     """The machine is twice as slow in the second round, for both alike."""
-    fast = network("derived", "aaddad", [0.0], measured={"inference": [6.0, 12.0, 7.0], "training_step": [1.0, 1.0, 1.0]})
-    slow = network("interleaved", "adadad", [0.0], measured={"inference": [10.0, 20.0, 10.0], "training_step": [2.0, 2.0, 1.0]})
+    fast = network(
+        "derived",
+        "aaddad",
+        [0.0],
+        measured={"inference": [6.0, 12.0, 7.0], "training_step": [1.0, 1.0, 1.0]},
+    )
+    slow = network(
+        "interleaved",
+        "adadad",
+        [0.0],
+        measured={"inference": [10.0, 20.0, 10.0], "training_step": [2.0, 2.0, 1.0]},
+    )
     assert statistics.saving(fast, slow) == pytest.approx({"mean": 0.4, "low": 0.35, "high": 0.4})
-    assert statistics.saving(fast, slow, "training_step")["mean"] == 0.5 and statistics.saving(slow, slow)["mean"] == 0
+    assert (
+        statistics.saving(fast, slow, "training_step")["mean"] == 0.5
+        and statistics.saving(slow, slow)["mean"] == 0
+    )
     assert statistics.saving(fast, DERIVED) is None
 
 
 @pytest.mark.parametrize(
     ("saved", "gaps", "met", "certain"),
-    [(0.36, [0.001, 0.002, 0.003], True, True), (0.36, [0.0, 0.02, 0.0], True, False), (0.34, WORSE, False, False), (0.36, WORSE, False, False),
-     (0.34, BETTER, False, False), (0.36, [0.001], True, False)],
-)  # fmt: skip
+    [
+        (0.36, [0.001, 0.002, 0.003], True, True),
+        (0.36, [0.0, 0.02, 0.0], True, False),
+        (0.34, WORSE, False, False),
+        (0.36, WORSE, False, False),
+        (0.34, BETTER, False, False),
+        (0.36, [0.001], True, False),
+    ],
+)
 def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain):
-    found = statistics.goal(interval(gaps).map(math.expm1), {"mean": saved, "low": saved, "high": saved})
+    found = statistics.goal(
+        interval(gaps).map(math.expm1), {"mean": saved, "low": saved, "high": saved}
+    )
     assert (found["met"], found["certain"]) == (met, certain)
-    asked = "goal (at least 35 % less latency than the interleaved network, its mean perplexity at most 1 % above): "
-    assert found["sentence"].startswith(asked + ("met, " if certain else "met by the means, not for certain, " if met else "not met, "))
+    asked = (
+        "goal (at least 35 % less latency than the interleaved network, its mean perplexity at"
+        " most 1 % above): "
+    )
+    assert found["sentence"].startswith(
+        asked
+        + ("met, " if certain else "met by the means, not for certain, " if met else "not met, ")
+    )
     assert f"{100 * saved:.0f}.0 % less latency" in found["sentence"]
 
 
 def test_a_saving_that_a_quarter_of_the_rounds_does_not_have_is_not_certain():
-    found = statistics.goal(interval([-0.02, -0.021]).map(math.expm1), {"mean": 0.36, "low": 0.34, "high": 0.4})
+    found = statistics.goal(
+        interval([-0.02, -0.021]).map(math.expm1), {"mean": 0.36, "low": 0.34, "high": 0.4}
+    )
     assert (found["met"], found["certain"]) == (True, False)
 
 
 def test_the_goal_is_open_before_anything_is_measured():
-    assert statistics.goal(None, None)["met"] is None and statistics.goal(interval([0.0]), None)["sentence"].endswith("not known yet")
+    assert statistics.goal(None, None)["met"] is None and statistics.goal(interval([0.0]), None)[
+        "sentence"
+    ].endswith("not known yet")
 
 
 def whole() -> list[Network]:
-    times = {"inference": [5.0, 6.0, 7.0], "training_step": [15.0, 16.0, 17.0], "decoding": [1.0, 1.0, 1.0]}
+    times = {
+        "inference": [5.0, 6.0, 7.0],
+        "training_step": [15.0, 16.0, 17.0],
+        "decoding": [1.0, 1.0, 1.0],
+    }
     slower = {name: [2 * ms for ms in rounds] for name, rounds in times.items()}
     known = network(NAMES[1:], "adadad", WORSE, measured=slower)
-    return [network("derived", "aaddad", [0.0] * 3, measured=times), known, *(network("random 1", "dadada", [0.1] * 3, 0.01, True, times),)]
+    return [
+        network("derived", "aaddad", [0.0] * 3, measured=times),
+        known,
+        *(network("random 1", "dadada", [0.1] * 3, 0.01, True, times),),
+    ]
 
 
 def test_the_report_is_json_and_has_every_run():
     found = statistics.report(whole(), "latency", 0.05, True)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     first, known, drawn = found["networks"]
-    assert first["change"]["mean"] == 0 and known["names"] == ["interleaved", "sandwich"] and known["seconds"] == 180 and found["seconds"] == 540
-    assert [(run["seed"], run["run"]) for run in drawn["runs"]] == [(1, "runs/dadada-1"), (2, "runs/dadada-2"), (3, "runs/dadada-3")]
+    assert (
+        first["change"]["mean"] == 0
+        and known["names"] == ["interleaved", "sandwich"]
+        and known["seconds"] == 180
+        and found["seconds"] == 540
+    )
+    assert [(run["seed"], run["run"]) for run in drawn["runs"]] == [
+        (1, "runs/dadada-1"),
+        (2, "runs/dadada-2"),
+        (3, "runs/dadada-3"),
+    ]
     assert known["runs"][0]["perplexity_per_word"] == pytest.approx(math.exp(6.12))
     assert known["latency"]["inference"] == {"milliseconds": 12.0, "low": 11.0, "high": 13.0}
-    assert found["interleaved"]["saving"]["inference"]["mean"] == 0.5 and found["goal"]["met"] and found["outcome"] == "won"
+    assert (
+        found["interleaved"]["saving"]["inference"]["mean"] == 0.5
+        and found["goal"]["met"]
+        and found["outcome"] == "won"
+    )
 
 
 def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdict():
     text = "\n".join(tables.lines(statistics.report(whole(), "latency", 0.05, True), "latency"))
-    assert "interleaved = sandwich  adadad       1,234" in text and "0:03:00" in text and "+10.5 % (+10.5 % to +10.5 %)" in text
-    assert "better than 1 of 1, a rank that one more random string would reach with probability 0.50" in text
-    assert "50.0 % less inference, 50.0 % less training step, 50.0 % less decoding, perplexity -2.1 % (-2.3 % to -1.8 %)" in text
+    assert (
+        "interleaved = sandwich  adadad       1,234" in text
+        and "0:03:00" in text
+        and "+10.5 % (+10.5 % to +10.5 %)" in text
+    )
+    assert (
+        "better than 1 of 1, a rank that one more random string would reach with probability 0.50"
+        in text
+    )
+    assert (
+        "50.0 % less inference, 50.0 % less training step, 50.0 % less decoding, perplexity -2.1 %"
+        " (-2.3 % to -1.8 %)" in text
+    )
     longer = [network("derived", "aaddad", [0.0] * 62)]  # minutes
-    assert tables.lines(statistics.report(longer, "latency", 0.05, True), "latency")[1].endswith(" 1:02:00")
-    assert text.splitlines()[-1].startswith("verdict: The search won: ") and "goal (at least 35 %" in text
+    assert tables.lines(statistics.report(longer, "latency", 0.05, True), "latency")[1].endswith(
+        " 1:02:00"
+    )
+    assert (
+        text.splitlines()[-1].startswith("verdict: The search won: ")
+        and "goal (at least 35 %" in text
+    )
 
 
 def test_a_report_of_nothing_has_no_figures_and_no_points():
-    found = statistics.report([network(name, blocks, []) for name, blocks in references("aaddad").items()], "parameters", 0.05, True)
-    assert tables.points(found)[0] == [] and "-" in tables.lines(found, "parameters")[1] and found["outcome"] == "open"
+    found = statistics.report(
+        [network(name, blocks, []) for name, blocks in references("aaddad").items()],
+        "parameters",
+        0.05,
+        True,
+    )
+    assert (
+        tables.points(found)[0] == []
+        and "-" in tables.lines(found, "parameters")[1]
+        and found["outcome"] == "open"
+    )
     assert len(list(csv.DictReader(io.StringIO(tables.csv_text(found))))) == 6
 
 
@@ -212,21 +365,38 @@ def test_the_csv_has_the_figures_of_the_report():
 def test_points_are_latencies_where_they_are_measured_and_parameters_else():
     made, label = tables.points(statistics.report(whole(), "latency", 0.05, True))
     assert [(point.name, point.kind, point.x) for point in made] == [
-        ("derived", "derived", (6.0, 5.5, 6.5)), ("interleaved = sandwich", "named", (12.0, 11.0, 13.0)), ("dadada", "random", (6.0, 5.5, 6.5))
-    ]  # fmt: skip
+        ("derived", "derived", (6.0, 5.5, 6.5)),
+        ("interleaved = sandwich", "named", (12.0, 11.0, 13.0)),
+        ("dadada", "random", (6.0, 5.5, 6.5)),
+    ]
     assert "milliseconds" in label
     some = [*whole()[:2], network("sandwich", "aadadd", WORSE)]
-    assert tables.points(statistics.report(some, "latency", 0.05, True))[1] == "parameters"  # not all are measured
-    made, label = tables.points(statistics.report([DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True))
-    assert label == "parameters" and [point.x for point in made] == [(1234, None, None)]  # a perplexity that overflows has no point
+    # not all are measured
+    assert tables.points(statistics.report(some, "latency", 0.05, True))[1] == "parameters"
+    made, label = tables.points(
+        statistics.report(
+            [DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True
+        )
+    )
+    # a perplexity that overflows has no point
+    assert label == "parameters" and [point.x for point in made] == [(1234, None, None)]
 
 
 def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
     figures = {"nll_per_token": 3.0, "tokens": 200, "words": 50.0, "bits_per_byte": 1.5}
     path = statistics.scores_path(tmp_path)
     assert statistics.read_scores(tmp_path, "test") is None
-    path.write_text(json.dumps({"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures}))
-    assert statistics.read_scores(tmp_path, "test") == {"nll_per_word": 12.0, "bits_per_byte": 1.5, "parameters": 77, "seconds": 1.5}
+    path.write_text(
+        json.dumps(
+            {"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures}
+        )
+    )
+    assert statistics.read_scores(tmp_path, "test") == {
+        "nll_per_word": 12.0,
+        "bits_per_byte": 1.5,
+        "parameters": 77,
+        "seconds": 1.5,
+    }
     for damage in (
         {"test": None},
         {"test": figures | {"words": 0}},
@@ -234,10 +404,21 @@ def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
         {"parameters": "77"},
         {"test": figures | {"bits_per_byte": None}},
     ):
-        path.write_text(json.dumps({"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures} | damage))
-        with pytest.raises(DataError, match=r"scores .*scores.json are not those of a comparison: remove the file"):
+        path.write_text(
+            json.dumps(
+                {"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures}
+                | damage
+            )
+        )
+        with pytest.raises(
+            DataError, match=r"scores .*scores.json are not those of a comparison: remove the file"
+        ):
             statistics.read_scores(tmp_path, "test")
 
 
 def test_a_time_is_told_in_whole_seconds_and_never_more():
-    assert [tables.clock(seconds) for seconds in (0.9, 59.99, 3723.9)] == ["0:00:00", "0:00:59", "1:02:03"]
+    assert [tables.clock(seconds) for seconds in (0.9, 59.99, 3723.9)] == [
+        "0:00:00",
+        "0:00:59",
+        "1:02:03",
+    ]

@@ -62,4 +62,10 @@ def test_anything_else_is_refused_with_an_example(monkeypatch, text, said):
     with pytest.raises(UsageError) as raised:
         cluster.of_environment()
     message = str(raised.value)
-    assert "TF_CONFIG" in message and cluster.EXAMPLE in message and said in message and text in message and "\n" not in message
+    assert (
+        "TF_CONFIG" in message
+        and cluster.EXAMPLE in message
+        and said in message
+        and text in message
+        and "\n" not in message
+    )

@@ -77,11 +77,16 @@ def test_who_waits_in_vain_says_for_whom(addresses, index, missing, monkeypatch)
     with pytest.raises(ResourceError) as raised:
         rendezvous.meet(Cluster(addresses, index), told.append, patience=1.0)
     names = ", ".join(f"worker {other} ({addresses[other]})" for other in missing)
-    assert str(raised.value).endswith(f" s for {names} in vain: start all workers with the same command")
+    assert str(raised.value).endswith(
+        f" s for {names} in vain: start all workers with the same command"
+    )
     assert str(raised.value).startswith(f"worker {index} of 3 ({addresses[index]}) waited 1 s")
     assert told and all(line.endswith(names) for line in told)
 
 
 def test_a_port_in_use_is_said(addresses):
-    with socket.create_server(("", int(addresses[0].rpartition(":")[2]))), pytest.raises(UsageError, match=r"can't listen at port .* in use"):
+    with (
+        socket.create_server(("", int(addresses[0].rpartition(":")[2]))),
+        pytest.raises(UsageError, match=r"can't listen at port .* in use"),
+    ):
         rendezvous.meet(Cluster(addresses, 0), print, patience=1.0)

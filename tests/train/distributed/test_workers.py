@@ -1,4 +1,5 @@
-"""Several workers train one network: the figures of one process, whoever is told to stop, lost, or started otherwise."""
+"""Several workers train one network: the figures of one process, whoever is told to stop, lost, or
+started otherwise."""
 
 from __future__ import annotations
 
@@ -20,7 +21,16 @@ from project import ROOT
 from small import small_data
 from team import team, until
 
-FLAGS = ("--architecture=sad", "--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5", "--cutoffs=none", "--max_lr=5e-3", "--warmup_steps=20")
+FLAGS = (
+    "--architecture=sad",
+    "--d_model=16",
+    "--num_heads=2",
+    "--d_ffn=24",
+    "--mem_len=5",
+    "--cutoffs=none",
+    "--max_lr=5e-3",
+    "--warmup_steps=20",
+)
 LONG = (*FLAGS, "--epochs=40", "--save_every=10")
 
 
@@ -35,9 +45,12 @@ def steps_saved(run_dir: Path) -> int:
 
 
 def assert_alike(run_dir: Path, other: Path) -> None:
-    """Every row of the history, and the architecture that is derived, are the same but for the last digits."""
+    """Every row of the history, and the architecture that is derived, are the same but for the
+    last digits."""
     one, two = (history.read(path / "history.jsonl") for path in (run_dir, other))
-    assert len(one["train"]) == len(two["train"]) >= 20 and len(one["valid"]) == len(two["valid"]) > 0
+    assert (
+        len(one["train"]) == len(two["train"]) >= 20 and len(one["valid"]) == len(two["valid"]) > 0
+    )
     for mine, theirs in zip(one["train"], two["train"], strict=True):
         np.testing.assert_allclose(mine["nll_per_token"], theirs["nll_per_token"], rtol=2e-5)
         np.testing.assert_allclose(mine["pi"], theirs["pi"], atol=2e-4)
@@ -47,7 +60,9 @@ def assert_alike(run_dir: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_one_process(tmp_path, data_dir, run_tool):
+def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_one_process(
+    tmp_path, data_dir, run_tool
+):
     flags = (f"--data={data_dir}", *FLAGS, "--epochs=3", "--record_every=1", "--save_every=1000")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert run_tool("train", *flags, f"--run={whole}").code == 0
@@ -58,8 +73,15 @@ def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_
     assert (chief.code, other.code) == (5, 5), (chief, other)
     step = steps_saved(shared)
     assert 20 <= step < 60
-    assert chief.err.splitlines()[-1].startswith(f"error: stopped by request of another worker at step {step} of 60; the state is saved")
-    assert other.err.splitlines()[-1].startswith(f"error: stopped by SIGTERM at step {step} of 60; the state is saved") and not other.out
+    assert chief.err.splitlines()[-1].startswith(
+        f"error: stopped by request of another worker at step {step} of 60; the state is saved"
+    )
+    assert (
+        other.err.splitlines()[-1].startswith(
+            f"error: stopped by SIGTERM at step {step} of 60; the state is saved"
+        )
+        and not other.out
+    )
     again = run_tool("train", *flags, f"--run={shared}")
     assert again.code == 0 and f"step {step} of 60" in again.err
     assert_alike(whole, shared)
@@ -68,7 +90,8 @@ def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_
 @pytest.mark.slow
 def test_a_lost_worker_ends_the_others_within_a_minute_and_the_job_goes_on(tmp_path, data_dir):
     run, saved = tmp_path / "run", 0
-    for number in (signal.SIGKILL, signal.SIGSTOP):  # a process that died; a machine that no longer answers
+    # a process that died; a machine that no longer answers
+    for number in (signal.SIGKILL, signal.SIGSTOP):
         with team(tmp_path, 2, f"--data={data_dir}", *LONG, f"--run={run}") as workers:
             until("a checkpoint", lambda: steps_saved(run) > saved)  # noqa: B023  called at once
             workers.workers[1].send_signal(number)
@@ -76,19 +99,29 @@ def test_a_lost_worker_ends_the_others_within_a_minute_and_the_job_goes_on(tmp_p
             [chief] = workers.finish(0, seconds=60)
             assert time.monotonic() - start < 60
         assert chief.code == 6 and f": step {saved} of 800" in chief.err
-        assert "another worker was lost" in chief.err.splitlines()[-1] and "start all workers again" in chief.err.splitlines()[-1]
+        assert (
+            "another worker was lost" in chief.err.splitlines()[-1]
+            and "start all workers again" in chief.err.splitlines()[-1]
+        )
         saved = steps_saved(run)
 
 
 @pytest.mark.slow
 def test_a_worker_started_with_other_settings_is_refused_by_all(tmp_path, data_dir):
     run = tmp_path / "run"
-    with team(tmp_path, 2, f"--data={data_dir}", *LONG, f"--run={run}", own={1: ("--seed=5",)}) as workers:
+    with team(
+        tmp_path, 2, f"--data={data_dir}", *LONG, f"--run={run}", own={1: ("--seed=5",)}
+    ) as workers:
         chief, other = workers.finish()
-    said = "it was started with other settings than the chief (training.seed: 0 -> 5): start all workers with the same command"
+    said = (
+        "it was started with other settings than the chief (training.seed: 0 -> 5): start all"
+        " workers with the same command"
+    )
     assert (chief.code, other.code) == (1, 1) and not (run / "config.json").exists()
     assert other.err.splitlines()[-1] == f"error: {said}"
-    assert chief.err.splitlines()[-1].startswith("error: worker 1 (127.0.0.1:") and chief.err.splitlines()[-1].endswith(said)
+    assert chief.err.splitlines()[-1].startswith(
+        "error: worker 1 (127.0.0.1:"
+    ) and chief.err.splitlines()[-1].endswith(said)
 
 
 @pytest.mark.slow
@@ -99,17 +132,27 @@ def test_what_the_chief_refuses_ends_all(tmp_path, data_dir):
     with team(tmp_path, 2, f"--data={data_dir}", *LONG, f"--run={run}") as workers:
         chief, other = workers.finish()
     assert (chief.code, other.code) == (1, 1)
-    assert all("holds files but no config.json" in done.err.splitlines()[-1] for done in (chief, other))
+    assert all(
+        "holds files but no config.json" in done.err.splitlines()[-1] for done in (chief, other)
+    )
 
 
 @pytest.mark.slow
-def test_a_worker_that_waits_for_the_others_says_for_whom_and_leaves_on_a_signal(tmp_path, data_dir):
+def test_a_worker_that_waits_for_the_others_says_for_whom_and_leaves_on_a_signal(
+    tmp_path, data_dir
+):
     with team(tmp_path, 2, f"--data={data_dir}", *LONG, f"--run={tmp_path / 'run'}") as workers:
         workers.workers[1].kill()
-        until("that it says so", lambda: "s for worker 1 (127.0.0.1:" in (tmp_path / "worker0.err").read_text())
+        until(
+            "that it says so",
+            lambda: "s for worker 1 (127.0.0.1:" in (tmp_path / "worker0.err").read_text(),
+        )
         workers.workers[0].send_signal(signal.SIGTERM)
         [chief] = workers.finish(0)
-    assert chief.code == 5 and chief.err.splitlines()[-1] == "error: interrupted before there was anything to save"
+    assert (
+        chief.code == 5
+        and chief.err.splitlines()[-1] == "error: interrupted before there was anything to save"
+    )
 
 
 SRUN = """#!{python}
@@ -117,22 +160,54 @@ import os, subprocess, sys
 tasks = [subprocess.Popen(sys.argv[1:], env=os.environ | {{"SLURM_PROCID": str(number)}}) for number in range(2)]
 sys.exit(max(task.wait() for task in tasks))
 """
-SCONTROL = '#!/bin/sh\n[ "$1 $2" = "show hostnames" ] && [ "$3" = "node[1-2]" ] && printf "127.0.0.1\\n127.0.0.1\\n"\n'
+SCONTROL = (
+    '#!/bin/sh\n[ "$1 $2" = "show hostnames" ] && [ "$3" = "node[1-2]" ] && printf'
+    ' "127.0.0.1\\n127.0.0.1\\n"\n'
+)
 
 
 @pytest.mark.slow
 def test_the_batch_script_starts_a_worker_on_every_node(tmp_path, data_dir):
-    script = re.search(r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)[1]
-    programs = {"workers.sbatch": script, "bin/srun": SRUN.format(python=sys.executable), "bin/scontrol": SCONTROL}
+    script = re.search(
+        r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
+    )[1]
+    programs = {
+        "workers.sbatch": script,
+        "bin/srun": SRUN.format(python=sys.executable),
+        "bin/scontrol": SCONTROL,
+    }
     programs[".venv/bin/python"] = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
     for name, text in programs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "tools").symlink_to(ROOT / "tools")
-    slurm = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "node[1-2]"}
+    slurm = {
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_JOB_NODELIST": "node[1-2]",
+    }
     env = {**os.environ, **slurm, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    command = ["bash", "workers.sbatch", f"--data={data_dir}", *FLAGS, "--epochs=1", "--run=logs/run"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stdout.count("done: 20 steps; run: logs/run") == 1, done.stderr
-    assert json.loads((tmp_path / "logs" / "run" / "environment.json").read_text())["replicas"] == 2
+    command = [
+        "bash",
+        "workers.sbatch",
+        f"--data={data_dir}",
+        *FLAGS,
+        "--epochs=1",
+        "--run=logs/run",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and done.stdout.count("done: 20 steps; run: logs/run") == 1, (
+        done.stderr
+    )
+    assert (
+        json.loads((tmp_path / "logs" / "run" / "environment.json").read_text())["replicas"] == 2
+    )
