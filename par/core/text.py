@@ -1,0 +1,55 @@
+"""Text for people: tables, plurals, and how characters are shown that can't be printed."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+# Bidirectional classes that change the direction of the text around them (Unicode TR 9).
+DIRECTION = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 step`, `0 steps`, `2,000 steps`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def table(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Aligns rows of cells as lines, the first `left` columns to the left, the others to the
+    right, without spaces at the end of a line."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<" if column < left else ">" for column in range(len(widths))]
+    return [
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def is_printable(char: str) -> bool:
+    """Whether a terminal can show a character as itself: no control character, no lone surrogate,
+    no unassigned code point, no separator but the space."""
+    return char.isprintable()
+
+
+def keeps_direction(char: str) -> bool:
+    """Whether a browser can show a character as itself: it is assigned, no control character but
+    a tab or a line feed, no lone surrogate, and does not change the direction of the text."""
+    if char in "\n\t":
+        return True
+    hidden = unicodedata.category(char) in ("Cc", "Cs", "Cn")
+    return not hidden and unicodedata.bidirectional(char) not in DIRECTION
+
+
+def escape(text: str, is_shown: Callable[[str], bool] = is_printable) -> str:
+    r"""Replaces every character that can't be shown with its escape sequence: `\x1b`, `\u202e`.
+
+    Lone surrogates, by which Python shows file names that are not UTF-8, are escaped too, so the
+    result can always be encoded as UTF-8.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text
+    )
