@@ -136,13 +136,13 @@ def _map(
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
     if memory:
-        axes.axvline(memory, color=style.COLOURS["a"], linewidth=1.2)
+        axes.axvline(memory, color=style.ORANGE, linewidth=1.2)
     axes.text(
         0,
         -0.35,
         f"{name}:  memory | window" if memory else f"{name}:  window",
         va="bottom",
-        fontsize=8,
+        fontsize=style.SMALL,
     )
 
 

@@ -97,7 +97,7 @@ def consensus(path: style.Target, blocks: str, pis: np.ndarray, seeds: Sequence[
                     ha="center",
                     va="center",
                     weight="bold" if odd else shown,
-                    fontsize=8,
+                    fontsize=style.SMALL,
                 )
         upper.set(xlim=(0, count), ylim=(len(KINDS), 0), xticks=[])
         upper.set_yticks(np.arange(len(KINDS)) + 0.5, [NAMES[kind] for kind in KINDS])

@@ -9,18 +9,21 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from par.bench.cost_fit import LETTERS, Fit
 from par.nn.cutoffs import prefix_shares
 from par.report.style import (
-    COLOURS,
+    BLUE,
+    GUIDE,
     MARKERS,
+    ORANGE,
     SERIES,
+    SMALL,
     Target,
     dots,
     from_zero,
+    new_figure,
     save,
     step_axis,
     style,
@@ -39,22 +42,22 @@ def curves(path: Target, run: Run) -> None:
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
     with style():
-        figure = Figure((7.2, 5.6 if search else 4.6), dpi=120, layout="constrained")
+        figure = new_figure(5.6 if search else 4.6)
         loss, *small = figure.subplots(
             3 if search else 2, 1, sharex=True, height_ratios=[3, 1, 1][: 3 if search else 2]
         )
         loss.plot(
             steps,
             [row["nll_per_token"] for row in train],
-            color="#888888",
+            color=GUIDE,
             lw=1.2,
             label="train",
             marker=dots(steps),
         )
         for kind, colour, marker in (
-            ("fixed", "#0072b2", "o"),
-            ("soft", "#0072b2", "o"),
-            ("argmax", "#d55e00", "^"),
+            ("fixed", BLUE, "o"),
+            ("soft", BLUE, "o"),
+            ("argmax", ORANGE, "^"),
         ):
             rows = [row for row in valid if row["evaluate_as"] == kind]
             if rows:
@@ -106,7 +109,7 @@ def decision(path: Target, run: Run, costs: Costs | None) -> None:
     train, pi = run.rows["train"], run.pi()
     steps = [row["step"] for row in train]
     with style():
-        figure = Figure((7.2, 3.6 if costs else 2.2), dpi=120, layout="constrained")
+        figure = new_figure(3.6 if costs else 2.2)
         entropy, *more = np.atleast_1d(figure.subplots(2 if costs else 1, 1, sharex=True))
         entropy.plot(
             steps,
@@ -114,13 +117,13 @@ def decision(path: Target, run: Run, costs: Costs | None) -> None:
             color="black",
             marker=dots(steps),
         )
-        entropy.axhline(math.log(len(KINDS)), color="#888888", ls=":", lw=1.0)
+        entropy.axhline(math.log(len(KINDS)), color=GUIDE, ls=":", lw=1.0)
         entropy.set(ylim=(0, 1.05 * math.log(len(KINDS))), ylabel="entropy of pi (nats)")
         for axes in more:
             outlooks = [costs.outlook(state, argmax(state)) for state in pi]
             for name, colour, dashes in (
-                ("expected", "#0072b2", "-"),
-                ("argmax", "#d55e00", "--"),
+                ("expected", BLUE, "-"),
+                ("argmax", ORANGE, "--"),
             ):
                 axes.plot(
                     steps,
@@ -145,7 +148,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
     ids = np.flatnonzero(counts)
     shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
     with style():
-        figure = Figure((7.2, 3.6), dpi=120, layout="constrained")
+        figure = new_figure(3.6)
         axes = figure.add_subplot(
             xlabel="id + 1",
             ylabel="count",
@@ -153,10 +156,10 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
             yscale="log",
             xlim=(0.9, 1.1 * len(counts)),
         )
-        axes.plot(ids + 1, counts[ids], color=COLOURS["d"], marker=".", ms=3, lw=0.8)
+        axes.plot(ids + 1, counts[ids], color=BLUE, marker=".", ms=3, lw=0.8)
         edges = [0.9, *(end + 0.5 for end in ends), 1.1 * len(counts)]
         for edge in edges[1:-1]:
-            axes.axvline(edge, color=COLOURS["a"], ls="--", lw=1.2)
+            axes.axvline(edge, color=ORANGE, ls="--", lw=1.2)
         for i, (low, high, share, k) in enumerate(
             zip(edges, edges[1:], shares, np.diff([0, *ends, len(counts)]))
         ):
@@ -167,7 +170,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
                 text,
                 ha="center",
                 va="bottom",
-                fontsize=8,
+                fontsize=SMALL,
                 transform=axes.get_xaxis_transform(),
             )
         save(figure, path)
@@ -179,7 +182,7 @@ def pareto(
     """Writes the front of a search: log pi over latency, the share of the interleaved network's
     above; `marked` names some blocks' points."""
     with style():
-        figure = Figure((6.4, 4.4), dpi=120, layout="constrained")
+        figure = new_figure(4.4, width=6.4)
         axes = figure.add_subplot(xlabel=x_label, ylabel="log pi: sum over the blocks (nats)")
         x, y = (
             np.array([choice.milliseconds for choice in front]),
@@ -189,11 +192,11 @@ def pareto(
             x,
             y,
             drawstyle="steps-post",
-            color="#999999",
+            color=GUIDE,
             lw=1.0,
             marker="." if len(front) < 200 else "",
-            mfc=COLOURS["d"],
-            mec=COLOURS["d"],
+            mfc=BLUE,
+            mec=BLUE,
             ms=5,
         )
         for (name, blocks), colour, marker in zip(marked.items(), SERIES[1:], MARKERS[1:]):
@@ -233,13 +236,13 @@ def growth(
     """
     letters = ["", *LETTERS]
     with style():
-        figure = Figure((3.9 * len(measured), 3.9), dpi=120, layout="constrained")
+        figure = new_figure(3.9, width=3.9 * len(measured))
         for axes, (label, values) in zip(
             np.atleast_1d(figure.subplots(1, len(measured))), measured.items()
         ):
             fitted = fits[label].fitted
             ends = 0.85 * min(*values, *fitted), 1.18 * max(*values, *fitted)
-            axes.plot(ends, ends, color="#888888", lw=1.0)
+            axes.plot(ends, ends, color=GUIDE, lw=1.0)
             for letter, marker, colour in zip(letters, MARKERS, SERIES):
                 chosen = [i for i, other in enumerate(varied) if other == letter]
                 axes.plot(
@@ -281,7 +284,7 @@ def memory_lengths(
     The axis is logarithmic from the shortest memory on, and linear from there to none.
     """
     with style():
-        figure = Figure((4.2 * len(panels) + 0.6, 3.9), dpi=120, layout="constrained")
+        figure = new_figure(3.9, width=4.2 * len(panels) + 0.6)
         for axes, (split, networks) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items()
         ):

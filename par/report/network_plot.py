@@ -65,7 +65,7 @@ def network_figure(architecture: Architecture) -> Figure:
     column = LANE + WIDTH + LANE
     # the embedding's place below the first row, the softmax's above the last
     width, height = max(column * columns, 3.4), (rows + 2) * PITCH + 1.5
-    with style.style({"font.size": 9}):
+    with style.style():
         figure = Figure((width, height), dpi=160, facecolor="white")
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height), aspect="equal")
         axes.axis("off")
@@ -83,7 +83,9 @@ def network_figure(architecture: Architecture) -> Figure:
         for here, there in zip([(left, bottom), *places], [*places, top]):
             _way(axes, here, there)
         _arrow(axes, (left + WIDTH / 2, bottom - 0.22), (left + WIDTH / 2, bottom))
-        axes.text(left + WIDTH / 2, bottom - 0.24, "tokens", ha="center", va="top", fontsize=8)
+        axes.text(
+            left + WIDTH / 2, bottom - 0.24, "tokens", ha="center", va="top", fontsize=style.SMALL
+        )
         _arrow(
             axes,
             (top[0] + WIDTH / 2, top[1] + HEIGHT),
@@ -95,7 +97,7 @@ def network_figure(architecture: Architecture) -> Figure:
             "next token",
             ha="center",
             va="bottom",
-            fontsize=8,
+            fontsize=style.SMALL,
         )
         short = architecture.short
         title = short if len(short) <= MAX_NAME else f"{short[: MAX_NAME - 3]}..."
@@ -108,7 +110,7 @@ def network_figure(architecture: Architecture) -> Figure:
             summary(blocks),
             ha="center",
             va="top",
-            fontsize=8 if columns > 1 else 7,
+            fontsize=style.SMALL if columns > 1 else 7,
         )
     return figure
 
@@ -156,7 +158,7 @@ def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
             va="center_baseline",
             weight="bold",
             color=colour,
-            fontsize=8,
+            fontsize=style.SMALL,
             zorder=4,
         )
     name = x + (0.04 + 3 * (TILE - 0.06) if kind == "s" else TILE) + 0.1
@@ -176,7 +178,7 @@ def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
         str(number),
         ha="right",
         va="center_baseline",
-        fontsize=8,
+        fontsize=style.SMALL,
         color="#444444",
     )
     if kind in "as":

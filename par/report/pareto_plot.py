@@ -18,9 +18,9 @@ from par.report import style
 
 # colour, marker, size
 NETWORKS = {
-    "derived": ("#d55e00", "*", 13),
-    "named": ("#0072b2", "s", 6),
-    "random": ("#6e6e6e", "o", 5),
+    "derived": (style.ORANGE, "*", 13),
+    "named": (style.BLUE, "s", 6),
+    "random": (style.GREY, "o", 5),
 }
 OFF_SCALE = 1.3
 Place = tuple[float, float]
@@ -47,7 +47,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y),
     )
     with style.style():
-        figure = Figure((7.2, 5.0), dpi=120, layout="constrained")
+        figure = style.new_figure(5.0)
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(
             xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval"
@@ -86,7 +86,13 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
             for place, own in zip(places, values)
             if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values)
         )
-        steps = {"drawstyle": "steps-post", "ls": "--", "lw": 1.0, "color": "#999999", "zorder": 1}
+        steps = {
+            "drawstyle": "steps-post",
+            "ls": "--",
+            "lw": 1.0,
+            "color": style.GUIDE,
+            "zorder": 1,
+        }
         axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
         axes.margins(0.12, 0.08)
         low, high = axes.get_ylim()
@@ -143,7 +149,7 @@ def _name_points(
         text = axes.text(
             *place,
             name,
-            fontsize=8,
+            fontsize=style.SMALL,
             color=colour,
             va="center_baseline",
             path_effects=[withStroke(linewidth=2, foreground="white")],

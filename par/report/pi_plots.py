@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from par.report.heat_map import CLEAR, PAGE_WIDTH, HeatMap, State, ramp
@@ -25,6 +24,7 @@ from par.report.style import (
     Target,
     dots,
     from_zero,
+    new_figure,
     save,
     step_axis,
     style,
@@ -161,9 +161,7 @@ def pi_over_time(path: Target, run: Run) -> None:
     columns = min(count, max(3, math.ceil(math.sqrt(1.5 * count))))
     lines = math.ceil(count / columns)
     with style():
-        figure = Figure(
-            (max(4.2, 2.1 * columns + 0.6), 1.45 * lines + 1.9), dpi=120, layout="constrained"
-        )
+        figure = new_figure(1.45 * lines + 1.9, width=max(4.2, 2.1 * columns + 0.6))
         panels = figure.add_gridspec(lines + 1, columns)
         for block in range(count):
             axes = figure.add_subplot(

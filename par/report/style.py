@@ -26,6 +26,10 @@ DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
 # Okabe and Ito's, too
 SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
+BLUE, ORANGE, GREY = COLOURS["d"], COLOURS["a"], COLOURS["i"]
+GUIDE = "#888888"  # lines that others are read against
+WIDTH, DPI = 7.2, 120  # of a plot of curves: inches, dots per inch
+SMALL = 8  # font size of labels inside a picture
 # where a picture goes: into a file, or into memory, from where it goes into a page
 Target = Path | io.BytesIO
 STYLE = {
@@ -42,6 +46,11 @@ def style(settings: Mapping[str, Any] | None = None) -> Any:
     """The context in which a picture is made: matplotlib's defaults, whatever a user's
     matplotlibrc says, STYLE, and further settings."""
     return matplotlib.style.context(["default", STYLE | dict(settings or {})])
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of `width` x `height` inches for axes that are laid out by themselves."""
+    return Figure((width, height), dpi=DPI, layout="constrained")
 
 
 def step_axis(axes: Axes, steps: list[int]) -> None:
