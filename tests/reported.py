@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files
+from par.core import schema
 from par.core.config import LoggingConfig
 from par.evaluate.compare import statistics
 from par.search import derive, latency_table
@@ -68,7 +68,7 @@ def recorded(folder: Path, blocks: str = BLOCKS, name: str = "search", upto: int
     ]
     write_history(run / "history.jsonl", sorted(rows + valid, key=lambda row: row["step"]))
     if upto == 62:
-        files.write_json(
+        schema.write_json(
             run / "summary.json",
             {
                 "step": 62,
@@ -86,7 +86,7 @@ def complete(folder: Path, hostile: bool = False) -> Path:
     """A finished search with everything that a report looks for."""
     run, odd = recorded(folder), HOSTILE if hostile else "plain"
     config, pi = run_config.load(run)[0], drifting_pi(BLOCKS, len(STEPS))[-1]
-    files.write_json(
+    schema.write_json(
         run / "environment.json",
         {"par": "0.1.0", "tensorflow": "2.21.0", "cpus": 2, "devices": [f"CPU {odd}"]},
     )
@@ -139,7 +139,7 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         "cost": "latency",
         "tolerance": 0.05,
     }
-    files.write_json(directory / "compare.json", found | {"strings_that_fit": 7})
+    schema.write_json(directory / "compare.json", found | {"strings_that_fit": 7})
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}
     scores = {
         split: {
@@ -170,7 +170,7 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         "fine_tune_lr": 1e-3,
         "rows": rows,
     }
-    files.write_json(
+    schema.write_json(
         directory / "truth.json",
         about | {"fine_tuned_against_scratch": {"mean": 0.028, "low": 0.013, "high": 0.043}},
     )

@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from par.bench import cost_fit, data_speed, multi_device, scaling_model
-from par.core import files
+from par.core import schema
 from par.core.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import UsageError
 from par.core.progress import Progress
@@ -337,7 +337,7 @@ def _train(values: common.Flags) -> int:
     ]
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     "best_product_gflops": round(best / 1e9, 1),
                     "networks": results,
@@ -411,7 +411,7 @@ def _generation(values: common.Flags) -> int:
             results.append({"mem_len": mem_len, "context": timed.context, **speeds, **of_pairs})
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     "architecture": blocks.blocks,
                     "vocab_size": values.vocab_size,
@@ -477,7 +477,7 @@ def _softmax(values: common.Flags) -> int:
                 {"vocab_size": size, "cutoffs": list(model.cutoffs), **figures, "ratio": ratio}
             )
     if values.json:
-        print(files.canonical_json({"rows": rows, "d_model": values.d_model, "softmax": results}))
+        print(schema.canonical_json({"rows": rows, "d_model": values.d_model, "softmax": results}))
         return 0
     print(f"{'vocabulary':>10}  {'cutoffs':<24}{'ms':>9}{'slowest':>9}{'fastest':>9}{'ratio':>8}")
     for row in results:
@@ -541,7 +541,7 @@ def _data(values: common.Flags) -> int:
             )
             progress(1, f"{megabytes} MB")
     if values.json:
-        print(files.canonical_json({"builds": results}))
+        print(schema.canonical_json({"builds": results}))
         return 0
     stages = [name for name in results[0]["seconds"] if name != "starting_tensorflow"]
     titles = "".join(f"{name} s".rjust(12) for name in stages)
@@ -659,7 +659,7 @@ def _print_growth(
             for i, shape in enumerate(sweep)
         ]
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     "shapes": shapes,
                     "fits": {
@@ -718,7 +718,7 @@ def _estimators(values: common.Flags) -> int:
     if values.json:
         ways = {name: estimate._asdict() for name, estimate in estimates.items()}
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {"exact": exact.tolist(), "draws": values.draws, "estimates": ways}
             )
         )
@@ -777,7 +777,7 @@ def _sharing(values: common.Flags) -> int:
         results.append({"layout": layout.name, **figures, "efficiency": efficiency})
     if values.json:
         print(
-            files.canonical_json({"architecture": config.architecture.blocks, "sharing": results})
+            schema.canonical_json({"architecture": config.architecture.blocks, "sharing": results})
         )
         return 0
     print(f"{'':<30}{'cores':>6}{'steps/s':>9}{'slowest':>9}{'fastest':>9}{'efficiency':>12}")
@@ -857,7 +857,7 @@ def _scaling(values: common.Flags) -> int:
     parameters = scaling_model.parameters(blocks.blocks, model, values.vocab_size)
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     "architecture": blocks.blocks,
                     "parameters": parameters,
@@ -945,7 +945,7 @@ def _saving(values: common.Flags) -> int:
     }
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {"architecture": blocks.blocks, "save_every": values.save_every, **figures}
             )
         )

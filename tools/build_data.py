@@ -41,7 +41,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par.core import files, metrics
+from par.core import files, metrics, schema
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import Progress, announce
@@ -227,7 +227,7 @@ def _verify(values: common.Flags) -> None:
     size = sum((root / name).stat().st_size for name in names)
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}
             )
         )
@@ -277,7 +277,7 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
         ),
         "unknown_words": {name: figures["unknown"] for name, figures in unigram.items()},
     }
-    print(files.canonical_json(value))
+    print(schema.canonical_json(value))
 
 
 def _sample(source: Source) -> str:

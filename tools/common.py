@@ -362,12 +362,12 @@ def run(values: Flags, work: Callable[[Flags], int | None], argv: list[str] | No
         _discard_output()
         return 0
     except OSError as error:
-        if error.errno in files.FULL:
+        if error.errno in files.DISK_FULL:
             if error.filename is None:
                 _discard_output()
             return _fail(
                 f"can't write {error.filename or 'the output'} ({error.strerror}):"
-                f" {files.DISK[error.errno]}",
+                f" {files.DISK_ERRORS[error.errno]}",
                 ResourceError.exit_code,
             )
         # a path that the user named, or one below it: missing, a directory, not permitted
@@ -574,7 +574,7 @@ def check_temporary_files() -> None:
             " name one by TMPDIR"
         ) from None
     except OSError as error:
-        raise files.refused(
+        raise files.write_error(
             Path(tempfile.gettempdir()) / "temporary files", TEMPORARY_BYTES, error
         ) from None
 

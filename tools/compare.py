@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par.core import files
+from par.core import files, schema
 from par.core.config import TrainingConfig, fields
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
@@ -452,7 +452,7 @@ def _work_of_truth(values: common.Flags) -> int:
             " {directory}"
         )
         print(
-            files.canonical_json(about | figures)
+            schema.canonical_json(about | figures)
             if values.json
             else said.format(**about, **figures)
         )
@@ -476,9 +476,9 @@ def _work_of_truth(values: common.Flags) -> int:
 
 def _report_truth(values: common.Flags, plan: Truth) -> int:
     found, path = plan.report(), plan.directory / "truth.json"
-    files.write_json(path, found)
+    schema.write_json(path, found)
     if values.json:
-        print(files.canonical_json({"directory": str(plan.directory)} | found))
+        print(schema.canonical_json({"directory": str(plan.directory)} | found))
         return 0
     trained = (
         f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
@@ -536,7 +536,7 @@ def _report(values: common.Flags, plan: Plan) -> int:
     }
     written = _write(plan.directory, found)
     if values.json:
-        print(files.canonical_json({"directory": str(plan.directory)} | found))
+        print(schema.canonical_json({"directory": str(plan.directory)} | found))
         return 0
     print(
         "\n".join(
@@ -555,7 +555,7 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
     files."""
     text, picture = (directory / name for name in ("compare.csv", "compare.png"))
     files.write_text(text, tables.csv_text(found))
-    files.write_json(directory / "compare.json", found)
+    schema.write_json(directory / "compare.json", found)
     points, x_label = tables.points(found)
     if not points:
         return [text, directory / "compare.json"]
@@ -610,7 +610,7 @@ def _dry_run(values: common.Flags, plan: Plan) -> int:
             "strings_that_fit": plan.free,
             "seeds": list(plan.seeds),
         }
-        print(files.canonical_json(about | figures | {"networks": networks}))
+        print(schema.canonical_json(about | figures | {"networks": networks}))
         return 0
     print("\n".join(_head(values, plan)))
     for each, row in zip(plan.networks, networks):

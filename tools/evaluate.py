@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from par.core import files, metrics
+from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import Progress, announce
 from par.data import records
@@ -140,7 +140,7 @@ def _work(values: common.Flags) -> int:
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
     if values.json:
-        print(files.canonical_json(_json(lines, contexts)))
+        print(schema.canonical_json(_json(lines, contexts)))
     else:
         print("\n\n".join("\n".join(part) for part in _parts(values, lines, lengths, contexts)))
     if values.plot:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par.core import files, metrics
+from par.core import files, metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import announce
 from par.data import records
@@ -106,7 +106,7 @@ def _work(values: common.Flags) -> None:
             "scores": {split: metrics.finite(found) for split, found in scores.items()},
         }
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 facts
                 | {"lines_with_other_ids": {split: bad for split, (bad, _) in mismatches.items()}}
             )

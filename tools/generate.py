@@ -20,7 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
-from par.core import files
+from par.core import schema
 from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
@@ -114,7 +114,7 @@ def _work(values: common.Flags) -> None:
             **settings,
         }
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 about | {"texts": texts, "seconds": seconds, "tokens_per_second": speed}
             )
         )

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from par.core import files
+from par.core import files, schema
 from par.core.config import ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import UsageError
 from par.core.progress import announce
@@ -129,7 +129,7 @@ def _work(values: common.Flags) -> None:
     table.save(path)
     if values.json:
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     "path": str(path),
                     "table": table.to_json(),

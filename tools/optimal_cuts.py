@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from par.core import files
+from par.core import schema
 from par.core.config import ModelConfig, TrainingConfig
 from par.core.errors import UsageError
 from par.core.progress import announce
@@ -237,7 +237,7 @@ def _work(values: common.Flags) -> None:
             "cutoffs": chosen.cutoffs,
         }
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {
                     **facts,
                     "flags": train_flags,

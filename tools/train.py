@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par.core import files, processes
+from par.core import processes, schema
 from par.core.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
@@ -492,7 +492,9 @@ def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, s
         facts = {"seconds": rows["train"][-1]["seconds"], "valid": last} | (
             {"latency": costs.figures(likeliest)} if costs else {}
         )
-        print(files.canonical_json({"run": str(run_dir), "state": state, "steps": steps, **facts}))
+        print(
+            schema.canonical_json({"run": str(run_dir), "state": state, "steps": steps, **facts})
+        )
         return 0
     print("\n".join(history.table(rows)))
     if costs:
@@ -515,7 +517,7 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
             for (path, own), result in zip(states.items(), results)
         ]
         print(
-            files.canonical_json(
+            schema.canonical_json(
                 {"run": str(group), "state": state, "seeds": listed} | seeds.together(results)
             )
         )
@@ -544,7 +546,7 @@ def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, 
     if values.num_seeds is not None:
         figures["num_seeds"] = values.num_seeds
     if values.json:
-        print(files.canonical_json(figures))
+        print(schema.canonical_json(figures))
     else:
         print(
             "\n".join(

@@ -6,30 +6,22 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from par.core.errors import DataError, ResourceError, UsageError
 
-# far above any artefact but a manifest (par/data/manifest.py): refuses to parse what can't be one
-MAX_JSON_BYTES = 1 << 20
-MAX_VALUES = 1 << 21  # of a JSON text; the largest manifest has 1.5 million
-MAX_DEPTH = 16  # far above any artefact's
-TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
-DISK = {  # why a system takes no more bytes, and what helps
+DISK_ERRORS = {  # why a system takes no more bytes, and what helps
     errno.ENOSPC: "free some disk space",
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
     errno.EROFS: "make the file system writable",
     errno.EIO: "check the disk",
 }
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
@@ -41,35 +33,29 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text, hence equal hashes."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-
-
-def refused(path: Path, size: int, error: Exception, kept: str = "") -> ResourceError:
+def write_error(path: Path, size: int, error: Exception, kept: str = "") -> ResourceError:
     """What to raise where `size` bytes for `path` were not taken: path, need, what is free there,
     the system's reason, what helps, what is `kept`.
 
     error: an OSError, or TensorFlow's, which has the system's reason in its text.
     """
     code = getattr(error, "errno", None) or next(
-        (code for code in DISK if os.strerror(code) in str(error)), None
+        (code for code in DISK_ERRORS if os.strerror(code) in str(error)), None
     )
     reason = os.strerror(code) if code else str(error).splitlines()[0]
     there = next(parent for parent in Path(os.path.abspath(path)).parents if parent.is_dir())
-    need = f"{f'it needs {size:,} bytes, ' * (size > 0)}{shutil.disk_usage(there).free:,} are free"
+    need = f"it needs {size:,} bytes, " if size else ""
+    need += f"{shutil.disk_usage(there).free:,} are free"
+    remedy = DISK_ERRORS.get(code, "make it writable")
     return ResourceError(
-        f"can't write {path} ({reason}; {need}){kept}: {DISK.get(code, 'make it writable')} and"
-        " run the same command again"
+        f"can't write {path} ({reason}; {need}){kept}: {remedy} and run the same command again"
     )
 
 
 def check_space(directory: Path, size: int) -> None:
     """Raises: ResourceError if the disk of a directory has fewer than `size` bytes left."""
     if shutil.disk_usage(directory).free < size:
-        raise refused(directory, size, OSError(errno.ENOSPC, ""))
+        raise write_error(directory, size, OSError(errno.ENOSPC, ""))
 
 
 @contextlib.contextmanager
@@ -89,8 +75,8 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        if error.errno in DISK:
-            raise refused(
+        if error.errno in DISK_ERRORS:
+            raise write_error(
                 path, size or (partial.stat().st_size if partial.is_file() else 0), error
             ) from None
         if str(error.filename) == str(partial):
@@ -117,8 +103,8 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
     try:
         lock = _locked(partial, root, flag)
     except OSError as error:
-        if error.errno in FULL:
-            raise refused(root, 0, error) from None
+        if error.errno in DISK_FULL:
+            raise write_error(root, 0, error) from None
         raise UsageError(
             f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give another"
             f" --{flag}"
@@ -206,8 +192,8 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        if error.errno in DISK:
-            raise refused(path, 0, error) from None
+        if error.errno in DISK_ERRORS:
+            raise write_error(path, 0, error) from None
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
@@ -246,51 +232,7 @@ def append_text(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.truncate(path, before)
-        raise refused(path, len(content), error) from None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, indented by two, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def parse_json(content: bytes) -> Any:
-    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and
-    half characters (lone surrogates), NaN, numbers that no float holds, a key that stands twice,
-    more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
-    # told before they take memory
-    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise ValueError(f"it has more than {MAX_VALUES:,} values")
-    try:
-        value = json.loads(
-            content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique
-        )
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
-    _check_values(value)
-    return value
-
-
-def _check_values(value: Any) -> None:
-    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be
-    nested deeper than Python's calls."""
-    level, depth = [value], 0
-    while level:
-        if depth > MAX_DEPTH:
-            raise ValueError(TOO_DEEP)
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below += item
-                below += item.values()
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, str):
-                if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
-                    raise ValueError(f"{item[:40]!r} holds half a character (a lone surrogate)")
-            elif item is not None and abs(item) > sys.float_info.max:
-                raise ValueError(f"a number is beyond {sys.float_info.max:.1e}")
-        level, depth = below, depth + 1
+        raise write_error(path, len(content), error) from None
 
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:
@@ -311,32 +253,3 @@ def read_bytes(path: Path, what: str, limit: int) -> bytes:
     if len(content) > limit:
         raise DataError(f"{what} {path} has more than the {limit} bytes that such a file can have")
     return bytes(content)
-
-
-def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """Reads a JSON object of at most `limit` bytes.
-
-    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names
-    the artefact in the message.
-    """
-    content = read_bytes(path, what, limit)
-    try:
-        value = parse_json(content)
-    except ValueError as error:
-        raise DataError(
-            f"{what} {path} is not valid JSON ({str(error).splitlines()[0]})"
-        ) from None
-    if not isinstance(value, dict):
-        raise DataError(f"{what} {path} must hold a JSON object, not a {type(value).__name__}")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return value

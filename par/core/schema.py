@@ -1,20 +1,108 @@
-"""The fields of an artefact, read from JSON as a dataclass says: no key more or less, each of its
-type. What a field may say is checked here, too."""
+"""JSON artefacts: read and written within bounds, and decoded into the types of a dataclass."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import sys
 import typing
+from pathlib import Path
 from typing import Any
 
-from par.core.errors import UsageError
+from par.core import files
+from par.core.errors import DataError, UsageError
 
+# far above any artefact but a manifest (par/data/manifest.py): refuses to parse what can't be one
+MAX_JSON_BYTES = 1 << 20
+MAX_VALUES = 1 << 21  # of a JSON text; the largest manifest has 1.5 million
+MAX_DEPTH = 16  # far above any artefact's
+TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 MAX_INTEGER = 1 << 53
 MAX_NAME = 255  # characters; most file systems take as many bytes
 
 
-def read(kind: Any, value: Any, where: str) -> Any:
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text, hence equal hashes."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, indented by two, atomically."""
+    files.write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Reads a JSON object of at most `limit` bytes.
+
+    Raises: DataError if the file is missing, too large, not JSON, or not an object; `what` names
+    the artefact in the message.
+    """
+    content = files.read_bytes(path, what, limit)
+    try:
+        value = parse_json(content)
+    except ValueError as error:
+        raise DataError(
+            f"{what} {path} is not valid JSON ({str(error).splitlines()[0]})"
+        ) from None
+    if not isinstance(value, dict):
+        raise DataError(f"{what} {path} must hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def parse_json(content: bytes) -> Any:
+    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and
+    half characters (lone surrogates), NaN, numbers that no float holds, a key that stands twice,
+    more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
+    # told before they take memory
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES:,} values")
+    try:
+        value = json.loads(
+            content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    _check_values(value)
+    return value
+
+
+def _check_values(value: Any) -> None:
+    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be
+    nested deeper than Python's calls."""
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str):
+                if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+                    raise ValueError(f"{item[:40]!r} holds half a character (a lone surrogate)")
+            elif item is not None and abs(item) > sys.float_info.max:
+                raise ValueError(f"a number is beyond {sys.float_info.max:.1e}")
+        level, depth = below, depth + 1
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value
+
+
+def decode(kind: Any, value: Any, where: str) -> Any:
     """`value` from JSON as the type `kind`: a dataclass, a tuple or a dict of one type, str, bool,
     float, or an int of 0 or more.
 
@@ -28,14 +116,14 @@ def read(kind: Any, value: Any, where: str) -> Any:
                 f"{where} must have exactly the keys {', '.join(hints)}; unknown or missing: {odd}"
             )
         return kind(
-            **{name: read(hint, value[name], f"{where}: {name}") for name, hint in hints.items()}
+            **{name: decode(hint, value[name], f"{where}: {name}") for name, hint in hints.items()}
         )
     container, arguments = typing.get_origin(kind), typing.get_args(kind)
     if container is tuple and isinstance(value, list):
-        return tuple(read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if container is dict and isinstance(value, dict):
         return {
-            name: item if arguments[1] is Any else read(arguments[1], item, f"{where}.{name}")
+            name: item if arguments[1] is Any else decode(arguments[1], item, f"{where}.{name}")
             for name, item in value.items()
         }
     if (

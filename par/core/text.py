@@ -1,4 +1,4 @@
-"""Text for people: tables, plurals, and how characters are shown that can't be printed."""
+"""Text for people: tables, plurals, and escapes of characters that can't be shown."""
 
 from __future__ import annotations
 
@@ -27,26 +27,21 @@ def table(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
     ]
 
 
-def is_printable(char: str) -> bool:
-    """Whether a terminal can show a character as itself: no control character, no lone surrogate,
-    no unassigned code point, no separator but the space."""
-    return char.isprintable()
-
-
-def keeps_direction(char: str) -> bool:
-    """Whether a browser can show a character as itself: it is assigned, no control character but
-    a tab or a line feed, no lone surrogate, and does not change the direction of the text."""
+def is_safe_in_html(char: str) -> bool:
+    """Whether a page can hold a character as it is: it is assigned, not a lone surrogate, not a
+    control character other than tab and line feed, and does not change the text's direction."""
     if char in "\n\t":
         return True
     hidden = unicodedata.category(char) in ("Cc", "Cs", "Cn")
     return not hidden and unicodedata.bidirectional(char) not in DIRECTION
 
 
-def escape(text: str, is_shown: Callable[[str], bool] = is_printable) -> str:
+def escape(text: str, is_shown: Callable[[str], bool] = str.isprintable) -> str:
     r"""Replaces every character that can't be shown with its escape sequence: `\x1b`, `\u202e`.
 
-    Lone surrogates, by which Python shows file names that are not UTF-8, are escaped too, so the
-    result can always be encoded as UTF-8.
+    By default a character is shown if a terminal can print it as itself. Lone surrogates, by which
+    Python shows file names that are not UTF-8, are escaped too, so the result can always be
+    encoded as UTF-8.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -172,8 +172,8 @@ def partial(path: Path, size: int) -> Iterator[io.FileIO]:
         with _held(path) as file:
             yield file
     except OSError as error:
-        if error.errno in files.DISK:
-            raise files.refused(path, size, error) from None
+        if error.errno in files.DISK_ERRORS:
+            raise files.write_error(path, size, error) from None
         raise
 
 

@@ -136,7 +136,7 @@ class Encoder:
                     while ids:
                         ids = ids[file.write(ids) :]
                 except OSError as error:
-                    raise files.refused(
+                    raise files.write_error(
                         path, int(counts.sum()) * self._dtype.itemsize, error
                     ) from None
                 progress(len(raw), "")

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from par.core import files, schema
+from par.core import schema
 from par.core.config import MAX_VOCAB_SIZE, DataConfig
 from par.core.errors import DataError, UsageError
 from par.data import windows
@@ -85,14 +85,14 @@ def load(data_dir: str | Path) -> Manifest:
     figures that contradict each other.
     """
     path = Path(data_dir) / "manifest.json"
-    value = files.read_json(path, "data manifest", MAX_BYTES)
+    value = schema.read_json(path, "data manifest", MAX_BYTES)
     if not schema.is_schema(value, SCHEMA):
         raise DataError(
             f"data manifest {path} has schema {value.get('schema')!r}, but this program reads"
             f" {SCHEMA}: {AGAIN}"
         )
     try:
-        manifest = schema.read(Manifest, value, str(path))
+        manifest = schema.decode(Manifest, value, str(path))
     except UsageError as error:
         raise DataError(str(error)) from None
     if problem := _contradiction(manifest):

@@ -127,7 +127,7 @@ def write_file(
                         writer.write(example.of(window))
                     progress(len(chunk), piece.name)
         except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
-            raise files.refused(path, piece.steps * example.record_bytes, error) from None
+            raise files.write_error(path, piece.steps * example.record_bytes, error) from None
     return RecordFile(piece.name, path.stat().st_size, files.sha256(path), piece.steps)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from par.core import files
+from par.core import files, schema
 from par.core.config import DataConfig
 from par.core.errors import DataError
 from par.data import windows
@@ -328,7 +328,7 @@ def write(
         settings=settings.to_json(),
         splits=splits,
     )
-    files.write_json(root / "manifest.json", dataclasses.asdict(manifest))
+    schema.write_json(root / "manifest.json", dataclasses.asdict(manifest))
     return manifest
 
 

@@ -199,7 +199,7 @@ def save(model: Model, directory: Path) -> Exported:
             exported, str(directory), signatures={name: getattr(exported, name) for name in names}
         )
     except tf.errors.OpError as error:
-        raise files.refused(
+        raise files.write_error(
             directory, 4 * sum(int(np.prod(v.shape)) for v in exported._weights), error
         ) from None
     return exported

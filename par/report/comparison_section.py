@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from par.core import files
+from par.core import schema
 from par.core.errors import DataError
 from par.evaluate.compare import supernet_ablation, tables
 from par.evaluate.compare.tables import Point
@@ -82,7 +82,7 @@ def read(directory: Path) -> Comparison:
 def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
     if not path.is_file():
         return None
-    value = files.read_json(path, "comparison", MAX_BYTES)
+    value = schema.read_json(path, "comparison", MAX_BYTES)
     try:
         return parse(value)
     except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError):

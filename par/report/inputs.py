@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from par.core import files
+from par.core import schema
 from par.core.errors import DataError
 from par.data import manifest
 from par.data.manifest import Manifest
@@ -137,7 +137,7 @@ def last_step(run: history.Run) -> int:
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return files.read_json(path, path.stem) if path.is_file() else {}
+    return schema.read_json(path, path.stem) if path.is_file() else {}
 
 
 def _parameters(summary: dict[str, Any], first: Path) -> int | None:

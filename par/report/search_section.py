@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files
+from par.core import schema
 from par.report import consensus_plot, heat_map, line_plots, pi_plots
 from par.report.inputs import Artefacts, Command, missing
 from par.report.markup import Html, element, joined, paragraph, picture, scrolling, table
@@ -53,7 +53,7 @@ def pi(of: Artefacts, command: Command) -> Section:
         _ramp(),
         # numbers and keys, no text of others
         element(
-            "script", Html(files.canonical_json(states)), type="application/json", id="pi-data"
+            "script", Html(schema.canonical_json(states)), type="application/json", id="pi-data"
         ),
         element("h3", "Every block over the steps"),
     ]

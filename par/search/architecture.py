@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files, schema
+from par.core import schema
 from par.core.errors import DataError, UsageError
 from par.search.latency_check import Promise
 
@@ -83,7 +83,7 @@ class Architecture:
 
     def save(self, path: Path) -> None:
         """Writes architecture.json."""
-        files.write_json(path, self.to_json())
+        schema.write_json(path, self.to_json())
 
 
 def argmax(pi: Any) -> str:
@@ -148,7 +148,7 @@ def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
 def load(path: Path) -> Architecture:
     """Reads architecture.json. Raises: DataError unless every field has the right type, the blocks
     are valid and fit the rule, pi and latency."""
-    value = files.read_json(path, "architecture")
+    value = schema.read_json(path, "architecture")
     # an earlier version's, which knew of none
     if schema.is_schema(value, 1) and "latency" not in value:
         value |= {"schema": SCHEMA, "latency": None}

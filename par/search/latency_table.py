@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from par.core import files, schema
+from par.core import schema
 from par.core.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig, SearchConfig
 from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS, Architecture, interleaved
@@ -308,7 +308,7 @@ class LatencyTable:
 
     def save(self, path: Path | str) -> None:
         """Writes the table."""
-        files.write_json(Path(path), self.to_json())
+        schema.write_json(Path(path), self.to_json())
 
 
 def _parts(what: str, value: Any) -> dict[str, Spread]:
@@ -358,7 +358,7 @@ def _calibration(value: Any) -> dict[str, float]:
 
 def load(path: Path | str) -> LatencyTable:
     """Reads a table. Raises: DataError if it is missing, damaged, or none."""
-    value = files.read_json(Path(path), "latency table", MAX_BYTES)
+    value = schema.read_json(Path(path), "latency table", MAX_BYTES)
     try:
         return LatencyTable.from_json(value)
     except UsageError as error:

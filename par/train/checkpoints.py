@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from par.core import files
+from par.core import files, schema
 from par.core.errors import DataError
 from par.search import diagnostics
 from par.train import run_config
@@ -68,7 +68,7 @@ class Checkpoints:
                 set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before,
             )
             size = sum(variable.numpy().nbytes for variable in self.variables)
-            raise files.refused(path, size, error, kept=self._whole()) from None
+            raise files.write_error(path, size, error, kept=self._whole()) from None
 
     def files(self, step: int) -> list[Path]:
         """The files of a checkpoint."""
@@ -169,7 +169,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
     if len(text) > MAX_NOTE_BYTES:
         raise ValueError(f"the checkpoint's note has {len(text)} bytes")
     try:
-        note = files.parse_json(text)
+        note = schema.parse_json(text)
         best = {"step": 0, "nll_per_token": 0.0} if note["best"] is None else note["best"]
         numbers = [
             note["seconds"],

@@ -103,7 +103,7 @@ def read(path: Path) -> Rows:
 
 def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        row = files.parse_json(line)
+        row = schema.parse_json(line)
         ok = set(row) == KEYS[row["kind"]] and {"train": _is_train, "valid": _is_valid}[
             row["kind"]
         ](row)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from par import __version__
-from par.core import files, metrics
+from par.core import files, metrics, schema
 from par.search import diagnostics
 from par.search.architecture import KINDS, NAMES
 from par.train import history, run_config, tensorboard
@@ -250,7 +250,7 @@ class RunLogs:
         try:
             yield
         except tf.errors.OpError as error:
-            raise files.refused(self.run_dir / "tensorboard" / name, size, error) from None
+            raise files.write_error(self.run_dir / "tensorboard" / name, size, error) from None
 
     def lengths(self) -> dict[str, int]:
         """Bytes of every log file, all of it handed to the system: what a checkpoint remembers."""
@@ -301,4 +301,4 @@ def write_environment(run_dir: Path, replicas: int = 1) -> None:
         "replicas": replicas,
         "devices": devices,
     }
-    files.write_json(run_dir / "environment.json", value)
+    schema.write_json(run_dir / "environment.json", value)

@@ -173,7 +173,7 @@ class RunConfig:
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
         for name in ("init.step", "init.sha256", *(["training.seed"] if all_seeds else [])):
             identity.pop(name, None)
-        digest = hashlib.sha256(files.canonical_json(identity).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(schema.canonical_json(identity).encode()).hexdigest()[:8]
         return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
@@ -192,7 +192,7 @@ class RunConfig:
             "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
             "total_steps": self.total_steps,
         } | ({"init": dataclasses.asdict(self.init)} if self.init else {})
-        files.write_json(run_dir / "config.json", value)
+        schema.write_json(run_dir / "config.json", value)
 
     def write_flags(
         self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None
@@ -221,7 +221,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     Raises: DataError if config.json is missing, damaged, or from another schema.
     """
     path = Path(run_dir) / "config.json"
-    value = files.read_json(path, "run configuration")
+    value = schema.read_json(path, "run configuration")
     try:
         if set(value) - {"init"} != KEYS or not schema.is_schema(value, SCHEMA):
             raise UsageError(
@@ -229,8 +229,8 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
                 " have init"
             )
         for name in ("architecture", "search_run", "objective", "recipe", "version"):
-            schema.read(str, value[name], name)
-        total_steps, data = schema.read(int, value["total_steps"], "total_steps"), value["data"]
+            schema.decode(str, value[name], name)
+        total_steps, data = schema.decode(int, value["total_steps"], "total_steps"), value["data"]
         if (
             not isinstance(data, dict)
             or not isinstance(data.get("path"), str)
@@ -243,7 +243,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             SearchConfig.from_json(value["search"]),
             TrainingConfig.from_json(value["training"]),
             _checked_data(
-                schema.read(
+                schema.decode(
                     DataIdentity,
                     {name: item for name, item in data.items() if name != "path"},
                     "data",
@@ -252,7 +252,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             value["objective"],
             value["recipe"],
             (
-                _checked_origin(schema.read(Origin, value["init"], "init"))
+                _checked_origin(schema.decode(Origin, value["init"], "init"))
                 if "init" in value
                 else None
             ),
@@ -378,7 +378,7 @@ def last_step(run_dir: Path, config: RunConfig) -> int:
     """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises:
     DataError if summary.json is damaged."""
     path = Path(run_dir) / "summary.json"
-    step = files.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
+    step = schema.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
     if type(step) is not int or not 0 < step <= config.total_steps:
         raise DataError(
             f"summary {path} must have a step from 1 to {config.total_steps}, but has"
@@ -403,8 +403,8 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by the with below
     except OSError as error:
-        if error.errno in files.FULL:
-            raise files.refused(path, LOCK_BYTES, error) from None
+        if error.errno in files.DISK_FULL:
+            raise files.write_error(path, LOCK_BYTES, error) from None
         raise UsageError(
             f"run directory {run_dir} can't be written ({error.strerror}): give another with"
             " --run=DIR"
@@ -429,7 +429,7 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
             file.truncate(0)
             file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
         except OSError as error:
-            raise files.refused(path, LOCK_BYTES, error) from None
+            raise files.write_error(path, LOCK_BYTES, error) from None
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par.core import files, metrics
+from par.core import metrics, schema
 from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
 from par.data import records
@@ -356,7 +356,7 @@ class Trainer:
             "best": self.note["best"],
             "parameters": self.learner.parameters,
         }
-        files.write_json(
+        schema.write_json(
             self.run_dir / "summary.json",
             summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()},
         )

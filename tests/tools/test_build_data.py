@@ -18,8 +18,9 @@ import pytest
 import documented
 from built import SMALL, contents, foreign, run, sentences
 from par.bench import data_speed
-from par.core import files
+from par.core import files, schema
 from par.core.config import DataConfig
+from par.core.errors import ResourceError
 from par.data import build, corpus, encoding, named_corpora, records, tokenizer
 from par.data.download import Known
 from par.data.tokenizer import SPECIAL_PIECES, Tokenizer
@@ -294,15 +295,15 @@ def test_a_directory_that_is_no_data_set_is_never_touched(here, capsys, flags):
 def test_a_build_that_fails_leaves_the_old_one_and_nothing_else(here, capsys, monkeypatch):
     run(capsys, "--input_text=text.txt", *SMALL)
     before = contents(here)
-    write = files.write_json
+    write = schema.write_json
 
     def full(path, value):
-        raise files.ResourceError(f"no space left to write {path}")
+        raise ResourceError(f"no space left to write {path}")
 
-    monkeypatch.setattr(files, "write_json", full)
+    monkeypatch.setattr(schema, "write_json", full)
     assert build_data.main(["--input_text=text.txt", *SMALL, "--seq_len=11", "--overwrite"]) == 6
     assert contents(here) == before and os.listdir("data") == ["text"]
-    monkeypatch.setattr(files, "write_json", write)
+    monkeypatch.setattr(schema, "write_json", write)
     (here / "data" / ".text.partial" / "train").mkdir(parents=True)
     run(capsys, "--input_text=text.txt", *SMALL, "--seq_len=11", "--overwrite")
     assert os.listdir("data") == ["text"]

@@ -15,7 +15,7 @@ from PIL import Image
 
 import documented
 from naive import cutoffs as naive
-from par.core import files
+from par.core import schema
 from par.nn import cutoffs
 from project import ROOT
 from small import FIRST, SYMBOLS, small_data
@@ -423,7 +423,7 @@ def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run
         re.M,
     ), first.err
     run_dir = tmp_path / named.out.strip()
-    found = files.read_json(run_dir / "config.json", "")["model"]["cutoffs"]
+    found = schema.read_json(run_dir / "config.json", "")["model"]["cutoffs"]
     lines = (run_dir / "flags.txt").read_text().splitlines()
     assert [line for line in lines if line.startswith("--cutoffs=")] == [
         f"--cutoffs={cutoff}" for cutoff in found or ["none"]
@@ -459,7 +459,7 @@ def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_th
         and "cutoffs:" not in done.err
         and done.out.splitlines()[-1].startswith("done: 93 steps")
     ), done.err
-    assert files.read_json(tmp_path / "run" / "config.json", "")["model"]["cutoffs"] == [38, 39]
+    assert schema.read_json(tmp_path / "run" / "config.json", "")["model"]["cutoffs"] == [38, 39]
     refused(run_tool(*auto(data_dir, run, "--d_ffn=25")), 1, "model.d_ffn: 24 -> 25")
 
 

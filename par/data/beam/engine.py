@@ -213,12 +213,12 @@ class _Outcome(beam.DoFn):
         except ParError as error:
             line, counts = {"refused": _kind(error), "message": str(error)}, None
         except OSError as error:
-            if error.errno not in files.FULL:
+            if error.errno not in files.DISK_FULL:
                 raise
             line, counts = (
                 {
                     "refused": "ResourceError",
-                    "message": str(files.refused(Path(str(error.filename)), 0, error)),
+                    "message": str(files.write_error(Path(str(error.filename)), 0, error)),
                 },
                 None,
             )

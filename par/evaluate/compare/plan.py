@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from par.core import files
+from par.core import schema
 from par.core.errors import UsageError
 from par.evaluate.compare import statistics
 from par.search import baselines
@@ -127,9 +127,9 @@ class Plan:
         with another draw."""
         path, asked = self.directory / "plan.json", self.draw.to_json()
         if not path.is_file():
-            files.write_json(path, asked)
+            schema.write_json(path, asked)
             return
-        kept = files.read_json(path, "plan of the comparison")
+        kept = schema.read_json(path, "plan of the comparison")
         if changed := [
             f"{name}: {kept.get(name)} -> {asked.get(name)}"
             for name in sorted(asked | kept)
@@ -145,7 +145,7 @@ class Plan:
         networks, and of so many rounds and steps."""
         path = self.directory / "measured.json"
         value = (
-            files.read_json(path, "measured latencies", MAX_MEASURED_BYTES)
+            schema.read_json(path, "measured latencies", MAX_MEASURED_BYTES)
             if path.is_file()
             else {}
         )
@@ -172,7 +172,7 @@ class Plan:
         self, networks: dict[str, dict[str, list[float]]], repeats: int, steps: int
     ) -> None:
         """Inverse of `measured`."""
-        files.write_json(
+        schema.write_json(
             self.directory / "measured.json",
             {"repeats": repeats, "steps": steps, "networks": networks},
         )

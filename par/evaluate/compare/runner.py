@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from par.bench import block_latency
-from par.core import files, metrics
+from par.core import metrics, schema
 from par.core.config import LoggingConfig
 from par.core.errors import StoppedError
 from par.data import records
@@ -49,7 +49,7 @@ def train(
             "parameters": made.learner.parameters,
             "seconds": made.note["seconds"],
         }
-        files.write_json(scores_path(run_dir), about | _scores(made.learner, data_dir, "fixed"))
+        schema.write_json(scores_path(run_dir), about | _scores(made.learner, data_dir, "fixed"))
         if made.received:
             raise StoppedError(
                 f"stopped by {signal.Signals(made.received[0]).name} after run {run_dir} had"

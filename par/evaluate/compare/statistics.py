@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from par.core import files, metrics
+from par.core import metrics, schema
 from par.core.errors import DataError
 from par.core.stats import Interval, interval
 from par.search.baselines import DERIVED, INTERLEAVED
@@ -73,7 +73,7 @@ def read_scores(run_dir: Path, split: str) -> dict[str, Any] | None:
     Raises: DataError if scores.json is damaged.
     """
     path = scores_path(run_dir)
-    return figures_of(files.read_json(path, "scores"), split, path) if path.is_file() else None
+    return figures_of(schema.read_json(path, "scores"), split, path) if path.is_file() else None
 
 
 def figures_of(value: Any, split: str, path: Path) -> dict[str, Any]:

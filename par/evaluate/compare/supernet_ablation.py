@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from par.core import files, metrics
+from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.stats import interval
 from par.evaluate.compare import statistics, tables
@@ -98,7 +98,9 @@ class Truth:
         """The scores of supernet.json by the names of UNTRAINED, {} unless they are of this
         checkpoint and these blocks."""
         value = (
-            files.read_json(self._scored, "scores of a SuperNet") if self._scored.is_file() else {}
+            schema.read_json(self._scored, "scores of a SuperNet")
+            if self._scored.is_file()
+            else {}
         )
         return (
             value
@@ -109,7 +111,7 @@ class Truth:
 
     def write_untrained(self, scores: dict[str, Any]) -> None:
         """Inverse of `untrained`."""
-        files.write_json(self._scored, self._about | scores)
+        schema.write_json(self._scored, self._about | scores)
 
     @property
     def _scored(self) -> Path:

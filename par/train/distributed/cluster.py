@@ -15,7 +15,7 @@ import os
 import re
 from typing import NamedTuple
 
-from par.core import files
+from par.core import schema
 from par.core.errors import UsageError
 
 VARIABLE = "TF_CONFIG"
@@ -58,7 +58,7 @@ def of_environment() -> Cluster:
 def parse(text: str) -> Cluster:
     """The cluster of a TF_CONFIG. Raises: ValueError, LookupError, TypeError or AttributeError for
     any other text."""
-    value = files.parse_json(text.encode("utf-8", "replace"))
+    value = schema.parse_json(text.encode("utf-8", "replace"))
     jobs, task = value["cluster"], value["task"]
     if unknown := set(jobs) - {"chief", "worker"}:
         raise ValueError(f"a cluster has chief and worker only, not {', '.join(sorted(unknown))}")
