@@ -47,6 +47,7 @@ from par.core.errors import DataError, UsageError
 from par.core.progress import Progress, announce
 from par.data import build, corpus, records
 from par.data.build import Source
+from par.data.cleaning import CLEANING
 from par.data.tokenizer import UNK, Tokenizer
 from par.tools import common
 
@@ -187,7 +188,9 @@ def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
 
 
 def _build(values: common.Flags, engine: build.Engine) -> None:
-    source = build.read(values.read(DataConfig), values.mirror, _find(values), values.timeout)
+    source = build.load_source(
+        values.read(DataConfig), values.mirror, _find(values), values.timeout
+    )
     root = Path(values.output_dir or Path("data") / source.corpus.name)
     with files.building(root, "manifest.json", "output_dir") as partial:
         is_built = build.is_built(root, source, values.overwrite, Progress)
@@ -299,7 +302,7 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
     print(f"text: {manifest.corpus.name}{note}, SHA-256 {manifest.corpus.sha256}")
     cleaned = [
         f"{manifest.cleaning[name]:,} {text}"
-        for name, text in corpus.CLEANING.items()
+        for name, text in CLEANING.items()
         if manifest.cleaning[name]
     ]
     print(

@@ -72,7 +72,7 @@ def _build(
 def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
     """What tools/build_data.py does, by the clock."""
     times, engine = [time.perf_counter()], build.Local(workers)
-    source = build.read(settings)
+    source = build.load_source(settings)
     times.append(time.perf_counter())
     with files.building(root, "manifest.json", "output_dir") as partial:
         model = build.train(source)

@@ -16,6 +16,7 @@ from typing import Protocol
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.data import corpus, download, named_corpora, records, tokenizer, windows
+from par.data.cleaning import CLEANING
 from par.data.corpus import Corpus
 from par.data.encoding import Encoded, Encoder
 from par.data.record_file import WriteFiles, write_one_by_one
@@ -49,7 +50,7 @@ class Source:
         return sum(text.raw_bytes for text in self.corpus.texts.values())
 
 
-def read(
+def load_source(
     settings: DataConfig,
     mirrors: Sequence[str] = (),
     find: Callable[[str], corpus.Found] | None = None,
@@ -282,7 +283,7 @@ def write(
             counts=encoded["train"].counts,
             settings=settings,
             corpus=text,
-            cleaning={name: cleaned[name] for name in corpus.CLEANING},
+            cleaning={name: cleaned[name] for name in CLEANING},
             write_files=write_files,
         )
 

@@ -1,10 +1,8 @@
 """Text, cleaned line by line, in three splits. The named corpora are in par/data/named_corpora.py.
 
-A line ends with "\\n" and with nothing else. Cleaning takes away a UTF-8 byte order mark at a
-file's start, turns CRLF into LF, invalid
-UTF-8 and NUL into U+FFFD, and ends the last line of a file. Texts are read anew at each pass, in
-blocks, and never held as a whole; a line may
-be of any length, but a word or a run of spaces of more than 1 MiB is refused.
+A line ends with "\\n" and with nothing else; blocks are cleaned by par/data/cleaning.py. Texts are
+read anew at each pass, in blocks, and never held as a whole; a line may be of any length, but a
+word or a run of spaces of more than 1 MiB is refused.
 """
 
 from __future__ import annotations
@@ -21,21 +19,13 @@ from pathlib import Path
 from typing import AnyStr, BinaryIO, NamedTuple
 
 from par.core.errors import DataError
+from par.data.cleaning import clean
 
 SPLITS = ("train", "valid", "test")
 BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
 # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
 PIECE_CHARACTERS = 1 << 16
 MAX_RUN_BYTES = 1 << 20  # the longest word, or run of spaces: can't be cut
-
-CLEANING = {  # what is counted: how it is said
-    "byte_order_marks": "byte order marks removed",
-    "crlf": "CRLF line ends turned into LF",
-    "invalid_utf8": "invalid UTF-8 sequences turned into U+FFFD",
-    "nul": "NUL characters turned into U+FFFD",
-    "final_newlines": "missing final newlines added",
-    "u2581": "U+2581 characters (SentencePiece's mark of a space), which decode as spaces",
-}
 
 
 class Part(NamedTuple):
@@ -102,27 +92,9 @@ class RawBlock(NamedTuple):
 
     def clean(self, tally: Counter) -> str:
         """The cleaned text; `tally` counts what was cleaned."""
-        data = self.data
-        if self.starts_file and data.startswith(b"\xef\xbb\xbf"):
-            data = data[3:]
-            tally["byte_order_marks"] += 1
-        if crlf := data.count(b"\r\n"):
-            data = data.replace(b"\r\n", b"\n")
-            tally["crlf"] += crlf
-        if self.ends_part and not data.endswith(b"\n"):
-            data += b"\n"
-            tally["final_newlines"] += 1
-        if nul := data.count(b"\0"):
-            data = data.replace(b"\0", b"\xef\xbf\xbd")
-            tally["nul"] += nul
-        if marks := data.count(b"\xe2\x96\x81"):
-            tally["u2581"] += marks
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            text = data.decode("utf-8", "replace")
-            tally["invalid_utf8"] += text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
-            return text
+        return clean(
+            self.data, starts_file=self.starts_file, ends_file=self.ends_part, tally=tally
+        )
 
 
 def pieces(block: str) -> tuple[list[str], list[int]]:
@@ -163,7 +135,7 @@ def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
     return len(body[:found].rstrip(space)) if found >= 0 else 0
 
 
-def opened(source: Path | bytes) -> BinaryIO:
+def open_source(source: Path | bytes) -> BinaryIO:
     """What a part is read from."""
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
@@ -180,7 +152,7 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
     source, start, stop = part
     name = "a text" if isinstance(source, bytes) else source
     try:
-        with opened(source) as file:
+        with open_source(source) as file:
             file.seek(start)
             data, at, ready = b"", start, None  # ready: a block that may be the last
             while chunk := file.read(
@@ -267,7 +239,7 @@ def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     try:
-        with opened(path) as file:
+        with open_source(path) as file:
             while chunk := file.read(BLOCK_BYTES):
                 yield chunk
     except OSError as error:

@@ -13,7 +13,8 @@ from par.core import schema
 from par.core.config import MAX_VOCAB_SIZE, DataConfig
 from par.core.errors import DataError, UsageError
 from par.data import windows
-from par.data.corpus import CLEANING, SPLITS
+from par.data.cleaning import CLEANING
+from par.data.corpus import SPLITS
 
 SCHEMA = 2
 MAX_BYTES = 64 << 20  # three splits of 99,999 shards, with a SHA-256 each
@@ -57,7 +58,7 @@ class CorpusId:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says. `cleaning` counts what was cleaned (`corpus.CLEANING`); `settings`
+    """What manifest.json says. `cleaning` counts what was cleaned (`cleaning.CLEANING`); `settings`
     is the DataConfig with base names for paths."""
 
     schema: int
@@ -151,7 +152,9 @@ def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
             f"{name} has {split.tokens} tokens, which make {steps} steps and drop {dropped}, not"
             f" {split.steps} and {split.dropped}"
         )
-    if [(file.name, file.steps) for file in split.files] != shares(name, steps, settings.shards):
+    if [(file.name, file.steps) for file in split.files] != steps_per_file(
+        name, steps, settings.shards
+    ):
         return f"{name} has other files than {steps} steps in {settings.shards} shards make"
     sizes = {
         "lines": split.lines,
@@ -199,7 +202,7 @@ def cut(tokens: int, settings: DataConfig, split: str) -> tuple[int, int]:
     return steps, tokens - kept
 
 
-def shares(split: str, steps: int, shards: int) -> list[tuple[str, int]]:
+def steps_per_file(split: str, steps: int, shards: int) -> list[tuple[str, int]]:
     """Name and number of steps of each file: even shares, the first ones one longer; never a file
     without a step."""
     shards = min(shards, steps)

@@ -14,7 +14,7 @@ from par.core import files
 from par.core.config import DataConfig
 from par.core.errors import DataError
 from par.data import windows
-from par.data.manifest import RecordFile, shares
+from par.data.manifest import RecordFile, steps_per_file
 from par.data.tokenizer import PAD
 
 RECORDS_AT_ONCE = 1 << 12
@@ -32,9 +32,9 @@ class Piece(NamedTuple):
 
 def pieces_of(split: str, steps: int, shards: int) -> list[Piece]:
     """The steps of a split, cut into record files."""
-    shares_ = shares(split, steps, shards)
-    firsts = itertools.accumulate((share for _, share in shares_), initial=0)
-    return [Piece(split, name, first, share) for (name, share), first in zip(shares_, firsts)]
+    named = steps_per_file(split, steps, shards)
+    firsts = itertools.accumulate((count for _, count in named), initial=0)
+    return [Piece(split, name, first, count) for (name, count), first in zip(named, firsts)]
 
 
 def _checked(chunks: Iterator[np.ndarray], split: str, vocab_size: int) -> Iterator[np.ndarray]:
@@ -65,7 +65,7 @@ class Example:
         self._head = example.removesuffix(window.tobytes())
         self.record_bytes = len(example) + 16  # TFRecord adds its length and two checksums
 
-    def of(self, window: np.ndarray) -> bytes:
+    def serialize(self, window: np.ndarray) -> bytes:
         """The Example of a window [B, T+1]."""
         return self._head + window.astype("<i4").tobytes()
 
@@ -124,7 +124,7 @@ def write_file(
             with tf.io.TFRecordWriter(str(partial)) as writer:
                 for chunk in _checked(chunks, piece.split, vocab_size):
                     for window in chunk:
-                        writer.write(example.of(window))
+                        writer.write(example.serialize(window))
                     progress(len(chunk), piece.name)
         except tf.errors.OpError as error:  # TensorFlow's, of a full disk as a rule
             raise files.write_error(path, piece.steps * example.record_bytes, error) from None

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from par.core.errors import DataError
-from par.data.corpus import Part, Text, opened, size_of
+from par.data.corpus import Part, Text, open_source, size_of
 
 # (shard, first, stop) -> its ids [stop - first], as they were written
-Read = Callable[[int, int, int], np.ndarray]
+ReadIds = Callable[[int, int, int], np.ndarray]
 
 
 def shards(text: Text, size: int) -> list[Part]:
@@ -37,7 +37,7 @@ def _pieces(part: Part, size: int) -> list[Part]:
     source, at, stop = part
     end, found = size_of(source) if stop is None else stop, []
     try:
-        with opened(source) as file:
+        with open_source(source) as file:
             while end - at > size:
                 file.seek(at + size - 1)
                 cut = at + size - 1
@@ -77,7 +77,7 @@ class ShardedTokens:
     """The token stream [N] of shards, read slice by slice; `new_ids` [V] renumbers what is
     read."""
 
-    def __init__(self, starts: np.ndarray, read: Read, new_ids: np.ndarray | None = None):
+    def __init__(self, starts: np.ndarray, read: ReadIds, new_ids: np.ndarray | None = None):
         self.starts, self._read, self.new_ids = starts, read, new_ids
 
     def __len__(self) -> int:

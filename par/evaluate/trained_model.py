@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,8 @@ from par.core import metrics
 from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.data import windows
-from par.data.corpus import RawBlock, Text
+from par.data.cleaning import clean_text
+from par.data.corpus import Text
 from par.data.encoding import encode_block
 from par.data.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
 from par.evaluate import evaluation, neighbours
@@ -321,7 +321,7 @@ class Model:
     def _prompt(self, prompt: str) -> list[int]:
         """The ids of a text that goes on: no [EOS] unless a line end stands there, and no space at
         the end, as the next piece begins with its own."""
-        block = RawBlock(_utf8(prompt), True, False).clean(Counter())
+        block = clean_text(_utf8(prompt))
         return self.tokenizer.encode_block(block.rstrip(" ")).tolist() if block.rstrip(" ") else []
 
     def decoder(self, mem_len: int | None = None) -> Decoder:

@@ -63,7 +63,7 @@ class GraphTokenizer(tf.Module):
         self._hidden = hidden
 
     def clean(self, text: tf.Tensor) -> tf.Tensor:
-        """As par.data.corpus.RawBlock.clean: no byte order mark, LF for CRLF, U+FFFD for NUL and
+        """As par.data.cleaning.clean: no byte order mark, LF for CRLF, U+FFFD for NUL and
         for what is no UTF-8."""
         text = tf.strings.unicode_transcode(
             text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False

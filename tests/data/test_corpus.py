@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from par.core.errors import DataError
-from par.data import corpus
+from par.data import cleaning, corpus
 from par.data.corpus import Text
 
 FRACTIONS = (0.9, 0.05, 0.05)
@@ -42,7 +42,7 @@ def cleaned(*parts: bytes) -> tuple[list[str], dict[str, int]]:
 )
 def test_cleaning_does_what_it_says_and_counts_it(raw, lines, tally):
     assert cleaned(raw) == (lines, tally)
-    assert set(tally) <= set(corpus.CLEANING)
+    assert set(tally) <= set(cleaning.CLEANING)
 
 
 def test_texts_follow_one_another_and_each_ends_its_last_line():
