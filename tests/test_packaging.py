@@ -42,7 +42,9 @@ def test_every_dependency_has_both_bounds() -> None:
         listed += requirements(extra)
     assert len(listed) > 10
     assert [
-        line for line in listed if not re.fullmatch(r"[a-z-]+(\[[a-z-]+\])?>=[\d.]+,<[\d.]+", line)
+        line
+        for line in listed
+        if not re.fullmatch(r"[a-z0-9-]+(\[[a-z-]+\])?>=[\d.]+,<[\d.]+", line)
     ] == []
 
 
@@ -55,7 +57,7 @@ def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() ->
             found |= {name.split(".")[0] for name in names}
     extras = SETUP["options.extras_require"]["beam"]  # imported only where it was asked for
     declared = {
-        re.match(r"[a-z-]+", line).group()
+        re.match(r"[a-z0-9-]+", line).group()
         for line in requirements(SETUP["options"]["install_requires"] + extras)
     }
     foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - {"par"}}
