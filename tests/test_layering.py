@@ -41,7 +41,6 @@ WITH_TENSORFLOW = [
     "evaluate.compare.runner",
     "evaluate.evaluation",
     "evaluate.generation",
-    "evaluate.samples",
     "evaluate.sampling",
     "evaluate.trained_model",
     "export.graph_tokenizer",

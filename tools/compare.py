@@ -503,11 +503,11 @@ def _measure(values: common.Flags, plan: Plan) -> None:
     if plan.measured(values.repeats, values.steps):
         return
     common.start_tensorflow()
-    from par.evaluate.compare import runner
+    from par.bench import block_latency
 
     configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
     plan.write_measured(
-        runner.measure(configs, plan.data_dir, values.repeats, values.steps),
+        block_latency.measure_networks(configs, plan.data_dir, values.repeats, values.steps),
         values.repeats,
         values.steps,
     )

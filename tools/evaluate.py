@@ -36,7 +36,7 @@ from par.core.errors import UsageError
 from par.core.progress import Progress, announce
 from par.data import records
 from par.evaluate import context_length
-from par.evaluate.eval_config import Reading
+from par.evaluate.eval_config import EvalConfig
 from par.search import architecture
 from par.tools import common
 from par.train import history, run_config, warm_start
@@ -82,7 +82,7 @@ FLAGS = (
         ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
-    .group(Reading, "How the text is read")
+    .group(EvalConfig, "How the text is read")
     .own(
         "Several memory lengths",
         (
@@ -108,7 +108,7 @@ class Line:
 
     about: dict[str, Any]
     text: tuple  # what networks must have in common for their tokens to be the same
-    readings: Sequence[Reading]
+    readings: Sequence[EvalConfig]
     scores: list[dict[str, float]]  # for each reading
     nll: list[np.ndarray]  # for each reading, [N - 1] nats
     name: str
@@ -165,10 +165,10 @@ def _parts(
         yield _context_table(lines, contexts)
 
 
-def _readings(values: common.Flags) -> list[Reading]:
+def _readings(values: common.Flags) -> list[EvalConfig]:
     """One, or one for each memory length of a sweep. Raises: UsageError for what does not go
     together."""
-    reading, lengths = values.read(Reading), sorted(set(values.sweep_mem_len))
+    reading, lengths = values.read(EvalConfig), sorted(set(values.sweep_mem_len))
     if not lengths:
         if values.plot:
             raise UsageError(
@@ -206,7 +206,7 @@ def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
 
 def _lines(
     values: common.Flags,
-    readings: Sequence[Reading],
+    readings: Sequence[EvalConfig],
     run: str,
     config: run_config.RunConfig,
     data_dir: Path,

@@ -24,7 +24,7 @@ from par.core import schema
 from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
-from par.evaluate.eval_config import Reading, check_memory
+from par.evaluate.eval_config import EvalConfig, check_memory
 from par.tools import common
 
 MAX_PROMPT_BYTES = 1 << 20
@@ -81,7 +81,7 @@ FLAGS = (
 
 def _work(values: common.Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
-    Reading(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
+    EvalConfig(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
     run, data_dir, _ = common.opened(values.run, values.data)
     check_memory(
         run,

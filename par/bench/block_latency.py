@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from par.bench import training_speed
 from par.core.config import SamplingConfig
 from par.core.errors import DataError
 from par.core.progress import Progress
+from par.data import records
 from par.evaluate.generation import Decoder
 from par.search.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
 from par.search.latency_table import PARTS, WHAT, LatencyTable, Spread
@@ -116,6 +118,19 @@ def rounds(
                     times[what][repeat, n] = networks[n].milliseconds(what)
                 progress(1, configs[n].architecture.short)
     return times
+
+
+def measure_networks(
+    configs: Sequence[RunConfig], data_dir: Path, repeats: int, steps: int
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of each network by its blocks, case and round, all networks timed in turn on
+    tokens that occur as often as in a data set."""
+    counts = records.read_counts(data_dir, records.load(data_dir))
+    times = rounds(configs, counts, repeats, steps)
+    return {
+        config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()}
+        for n, config in enumerate(configs)
+    }
 
 
 def timed_blocks(depth: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ MOST = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading(Group):
+class EvalConfig(Group):
     """None: as in training."""
 
     batch_size: int | None = setting(
@@ -77,7 +77,7 @@ class Reading(Group):
             return 0
         return config.model.mem_len if self.mem_len is None else self.mem_len
 
-    def settled(self, config: RunConfig, manifest: Manifest) -> Reading:
+    def settled(self, config: RunConfig, manifest: Manifest) -> EvalConfig:
         """With all that was left open as it is for this run and data. Raises: as `shape`;
         ResourceError if it can't fit into this machine."""
         batch_size, seq_len = self.shape(manifest)

@@ -16,12 +16,12 @@ from par.core import metrics
 from par.data import records, windows
 from par.data.manifest import Manifest
 from par.data.tokenizer import PAD
-from par.evaluate.eval_config import Reading
+from par.evaluate.eval_config import EvalConfig
 from par.nn.forward_mode import EVALUATION, EVALUATION_ARGMAX
 from par.train.learner import Learner
 
 PHASES = {"soft": EVALUATION, "argmax": EVALUATION_ARGMAX, "fixed": EVALUATION}
-AS_TRAINED = Reading()
+AS_TRAINED = EvalConfig()
 
 
 def ways(learner: Learner) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def ways(learner: Learner) -> tuple[str, ...]:
 
 
 def split_windows(
-    data_dir: Path, manifest: Manifest, split: str, reading: Reading = AS_TRAINED
+    data_dir: Path, manifest: Manifest, split: str, reading: EvalConfig = AS_TRAINED
 ) -> Iterable[Any]:
     """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for
     another B or T or a stride; padding has weight 0.
@@ -50,7 +50,7 @@ def split_windows(
     )
 
 
-def num_windows(manifest: Manifest, split: str, reading: Reading = AS_TRAINED) -> int:
+def num_windows(manifest: Manifest, split: str, reading: EvalConfig = AS_TRAINED) -> int:
     """How many windows [B, T+1] that are."""
     tokens, shape = _stream_length(manifest, split), reading.shape(manifest)
     return (
@@ -70,7 +70,7 @@ def token_nll(
     manifest: Manifest,
     split: str,
     evaluate_as: str,
-    reading: Reading = AS_TRAINED,
+    reading: EvalConfig = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """nll (nats) and weight of every token of a split but the first, each [N - 1], in the order of
@@ -116,7 +116,7 @@ def score(
     manifest: Manifest,
     split: str,
     evaluate_as: str,
-    reading: Reading = AS_TRAINED,
+    reading: EvalConfig = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> dict[str, float]:
     """The figures of par.core.metrics for a split. evaluate_as: one of `ways`."""

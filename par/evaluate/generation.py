@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from par.core.config import SamplingConfig
-from par.data.tokenizer import EOS, SPECIAL_PIECES
+from par.data.tokenizer import EOS, SPECIAL_PIECES, Tokenizer
 from par.evaluate import sampling
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import Memories
+from par.train.learner import Learner
+
+SAMPLER_TEMPERATURE = 0.8  # of the texts that a training run writes of itself
 
 
 class Decoder:
@@ -99,3 +103,31 @@ class Decoder:
         special = np.arange(log_prob.shape[-1]) < len(SPECIAL_PIECES)
         special[EOS] = False
         return sampling.draw(tf.where(special, sampling.OUT, log_prob), config, place), memories
+
+
+class Sampler:
+    """Writes as many tokens with the same seed each time, so that only the network makes the
+    difference; changes nothing of it."""
+
+    def __init__(self, learner: Learner, data_dir: Path, length: int):
+        """length: tokens of a text; 0: there is no text. Nothing is loaded or traced before the
+        first text."""
+        self._learner, self._data_dir, self._length = learner, data_dir, length
+        self._decoder: Decoder | None = None
+
+    def text(self) -> str:
+        """What the network writes where a line begins, a SuperNet as its mixture."""
+        if not self._length:
+            return ""
+        if self._decoder is None:
+            config = self._learner.config
+            self._tokenizer = Tokenizer.load(self._data_dir / "tokenizer.model")
+            self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.reach)
+        drawn = SamplingConfig(
+            length=self._length,
+            temperature=SAMPLER_TEMPERATURE,
+            seed=self._learner.config.training.seed,
+        )
+        return self._tokenizer.decode(
+            np.stack(list(self._decoder.write([EOS], drawn)))[:, 0].tolist()
+        )

@@ -30,8 +30,8 @@ from par.data.cleaning import clean_text
 from par.data.corpus import Text
 from par.data.encoding import encode_block
 from par.data.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
-from par.evaluate import evaluation, neighbours
-from par.evaluate.eval_config import Reading
+from par.evaluate import evaluation
+from par.evaluate.eval_config import EvalConfig
 from par.evaluate.generation import Decoder
 from par.search.architecture import Architecture
 from par.train import loading, run_config
@@ -151,7 +151,7 @@ class Model:
 
         seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a
         text without a line, UsageError for lengths that
-        par.evaluate.eval_config.Reading does not take.
+        par.evaluate.eval_config.EvalConfig does not take.
         """
         ids, (_, words, characters, bytes_) = self._encoded(text)
         nll = float(self._token_nll(ids, seq_len, mem_len).sum(dtype=np.float64))
@@ -176,7 +176,7 @@ class Model:
 
     def _token_nll(self, ids: np.ndarray, seq_len: int | None, mem_len: int | None) -> np.ndarray:
         """nll in nats of each of ids [N], the first after [EOS] -> [N] float32."""
-        Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
+        EvalConfig(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
         if not len(ids):
             return np.zeros([0], np.float32)
         cut = windows.windows(
@@ -199,7 +199,7 @@ class Model:
         block without attention, or for lengths that are
         none; DataError for a text without a line.
         """
-        reading = Reading(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
+        reading = EvalConfig(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
         attending = [
             number for number, kind in enumerate(self.architecture.blocks, 1) if kind in "as"
         ]
@@ -250,7 +250,7 @@ class Model:
         if type(k) is not int or k < 1:
             raise UsageError(f"k must be an integer of at least 1, but is {k!r}")
         row = self._row(piece)
-        found = neighbours.nearest(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
+        found = nearest_rows(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
         names = self.tokenizer.pieces(token for token, _ in found)
         return [(name, cosine) for name, (_, cosine) in zip(names, found)]
 
@@ -326,12 +326,29 @@ class Model:
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
         """What writes texts; mem_len: see `generate`."""
-        mem_len = self.config.reach if mem_len is None else Reading(mem_len=mem_len).mem_len
+        mem_len = self.config.reach if mem_len is None else EvalConfig(mem_len=mem_len).mem_len
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(
                 self.learner.objective, self.config.data.seq_len, mem_len, self.phase
             )
         return self._decoders[mem_len]
+
+
+def cosines(table: np.ndarray, row: int) -> np.ndarray:
+    """cos(e_row, e_i) = e_row·e_i / (|e_row| |e_i|) for every row i of a table [V, D] -> [V]
+    float64; 0 where a vector is all zeros."""
+    table = np.asarray(table, np.float64)
+    lengths = np.linalg.norm(table, axis=1)
+    products, scales = table @ table[row], lengths * lengths[row]
+    return np.divide(products, scales, out=np.zeros_like(products), where=scales > 0)
+
+
+def nearest_rows(table: np.ndarray, row: int, k: int, first: int = 0) -> list[tuple[int, float]]:
+    """The k rows with the largest cosines, largest first, of equal ones the lower row; without
+    `row` itself and the rows below `first`."""
+    found = cosines(table, row)
+    order = [int(i) for i in np.argsort(-found, kind="stable") if i >= first and i != row]
+    return [(i, float(found[i])) for i in order[:k]]
 
 
 def _utf8(text: str) -> bytes:

@@ -28,7 +28,7 @@ from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
 from par.data import records
 from par.evaluate import evaluation
-from par.evaluate.samples import Sampler
+from par.evaluate.generation import Sampler
 from par.search import derive, diagnostics, latency_table
 from par.train import tensorboard, weight_transfer
 from par.train.checkpoints import Checkpoints, check_settings

@@ -9,7 +9,7 @@ import pytest
 
 from par.core.errors import ResourceError, UsageError
 from par.data import manifest
-from par.evaluate.eval_config import Reading, needed_bytes
+from par.evaluate.eval_config import EvalConfig, needed_bytes
 from small import small_config, small_data
 
 
@@ -20,14 +20,14 @@ def run(tmp_path_factory):
 
 
 def test_what_is_left_open_is_as_in_training(run):
-    assert Reading().settled(*run) == Reading(batch_size=4, seq_len=8, mem_len=5)
-    given = Reading(batch_size=2, seq_len=3, mem_len=0, same_length=True, clamp_len=7)
+    assert EvalConfig().settled(*run) == EvalConfig(batch_size=4, seq_len=8, mem_len=5)
+    given = EvalConfig(batch_size=2, seq_len=3, mem_len=0, same_length=True, clamp_len=7)
     assert given.settled(*run) == given
     assert (
-        Reading(stride=2).settled(*run) == Reading(batch_size=4, seq_len=8, stride=2)
-        and Reading(stride=2).memory(run[0]) == 0
+        EvalConfig(stride=2).settled(*run) == EvalConfig(batch_size=4, seq_len=8, stride=2)
+        and EvalConfig(stride=2).memory(run[0]) == 0
     )
-    assert Reading(stride=2, mem_len=0).memory(run[0]) == 0
+    assert EvalConfig(stride=2, mem_len=0).memory(run[0]) == 0
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_what_is_left_open_is_as_in_training(run):
 )
 def test_nonsense_is_refused_with_the_rule_and_the_value(given, said):
     with pytest.raises(UsageError, match=re.escape(said)):
-        Reading(**given)
+        EvalConfig(**given)
 
 
 def test_a_stride_that_leaves_tokens_out_is_refused(run):
-    assert Reading(stride=8).settled(*run).stride == 8
+    assert EvalConfig(stride=8).settled(*run).stride == 8
     with pytest.raises(
         UsageError,
         match="stride must be at most seq_len, 8, or else tokens are left out, but is 9",
     ):
-        Reading(stride=9).settled(*run)
+        EvalConfig(stride=9).settled(*run)
 
 
 def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
@@ -71,7 +71,7 @@ def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
             r" lower --batch_size"
         ),
     ):
-        Reading(batch_size=1 << 20, mem_len=1 << 20).settled(*run)
+        EvalConfig(batch_size=1 << 20, mem_len=1 << 20).settled(*run)
 
 
 def test_needed_bytes_by_hand(run):

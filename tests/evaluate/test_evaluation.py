@@ -10,7 +10,7 @@ import tensorflow as tf
 from naive import batching as naive
 from par.data import manifest, records
 from par.evaluate import evaluation
-from par.evaluate.eval_config import Reading
+from par.evaluate.eval_config import EvalConfig
 from par.nn import positions
 from par.nn.forward_mode import EVALUATION
 from par.train.learner import Learner
@@ -34,7 +34,7 @@ def nll(data_dir):
 
     def read(**reading):
         return evaluation.token_nll(
-            learner, data_dir, manifest.load(data_dir), "valid", "fixed", Reading(**reading)
+            learner, data_dir, manifest.load(data_dir), "valid", "fixed", EvalConfig(**reading)
         )[0]
 
     read.learner = learner
@@ -57,7 +57,7 @@ def test_every_token_is_scored_once_in_the_order_of_the_text(nll):
 
 def test_the_figures_are_those_of_the_sums_over_all_tokens(nll, data_dir):
     loaded = manifest.load(data_dir)
-    for reading in (Reading(), Reading(batch_size=2, seq_len=5), Reading(stride=3)):
+    for reading in (EvalConfig(), EvalConfig(batch_size=2, seq_len=5), EvalConfig(stride=3)):
         found = evaluation.token_nll(nll.learner, data_dir, loaded, "valid", "fixed", reading)
         assert found[1].tolist() == [1.0] * (TOKENS - 1)
         score = evaluation.score(nll.learner, data_dir, loaded, "valid", "fixed", reading)
@@ -72,10 +72,10 @@ def test_the_figures_are_those_of_the_sums_over_all_tokens(nll, data_dir):
 @pytest.mark.parametrize(
     "reading",
     [
-        Reading(),
-        Reading(batch_size=3, seq_len=5),
-        Reading(stride=3),
-        Reading(batch_size=1, stride=8),
+        EvalConfig(),
+        EvalConfig(batch_size=3, seq_len=5),
+        EvalConfig(stride=3),
+        EvalConfig(batch_size=1, stride=8),
     ],
     ids=str,
 )

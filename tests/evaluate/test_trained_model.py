@@ -20,6 +20,7 @@ from built import tiny_text
 from par.core.errors import DataError, UsageError
 from par.data import manifest, sentencepiece_proto
 from par.data.tokenizer import EOS, Tokenizer
+from par.evaluate import trained_model
 from par.evaluate.trained_model import Model
 from par.nn.forward_mode import EVALUATION
 from par.train.learner import Learner
@@ -408,3 +409,17 @@ def test_a_network_without_a_vocabulary_is_refused(vocab_size):
 def test_a_setting_that_no_network_has_is_refused():
     with pytest.raises(UsageError, match=r"settings must be of d_model, .*, but 'heads' is none"):
         par.network("ad", vocab_size=100, heads=4)
+
+
+VECTORS = np.array([[0, 0], [5, 0], [3, 4], [0, 2], [-1, 0], [6, 8]], np.float32)
+
+
+def test_cosines_are_those_of_the_angles_whatever_the_lengths():
+    np.testing.assert_allclose(trained_model.cosines(VECTORS, 1), [0, 1, 0.6, 0, -1, 0.6])
+    np.testing.assert_array_equal(trained_model.cosines(VECTORS, 0), np.zeros(6))
+
+
+def test_the_nearest_come_first_equal_ones_in_their_order_and_never_the_row_itself():
+    assert [row for row, _ in trained_model.nearest_rows(VECTORS, 1, 9)] == [2, 5, 0, 3, 4]
+    assert trained_model.nearest_rows(VECTORS, 2, 1) == [(5, pytest.approx(1.0))]
+    assert [row for row, _ in trained_model.nearest_rows(VECTORS, 1, 2, first=3)] == [5, 3]

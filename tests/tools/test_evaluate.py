@@ -15,7 +15,7 @@ from PIL import Image
 import documented
 from par.data import manifest
 from par.evaluate import evaluation
-from par.evaluate.eval_config import Reading
+from par.evaluate.eval_config import EvalConfig
 from par.tools import common
 from par.tools import evaluate as tool
 from par.train import loading, run_config
@@ -54,7 +54,7 @@ def score(search, **reading):
     config, data_dir = run_config.load(search)
     learner = loading.learner_of(search, config)
     return evaluation.score(
-        learner, data_dir, manifest.load(data_dir), "valid", "soft", Reading(**reading)
+        learner, data_dir, manifest.load(data_dir), "valid", "soft", EvalConfig(**reading)
     )["nll_per_token"]
 
 

@@ -18,7 +18,7 @@ import final_state
 from par.core.errors import DataError, DivergedError, ResourceError, StoppedError
 from par.data import manifest
 from par.evaluate import evaluation
-from par.evaluate.eval_config import Reading
+from par.evaluate.eval_config import EvalConfig
 from par.train import history, run_config
 from small import small_config, small_data, trainer
 
@@ -515,7 +515,7 @@ def test_evaluation_scores_every_token_but_the_first_at_any_shape(
         loaded,
         "test",
         "soft",
-        Reading(batch_size, seq_len, mem_len),
+        EvalConfig(batch_size, seq_len, mem_len),
     )
     assert scores["tokens"] == loaded.splits["test"].tokens - 1
     assert 1 < scores["perplexity_per_token"] < 40
@@ -532,7 +532,7 @@ def test_window_length_does_not_change_the_score_when_everything_is_remembered(
             loaded,
             "valid",
             "argmax",
-            Reading(batch_size=1, seq_len=t, mem_len=600),
+            EvalConfig(batch_size=1, seq_len=t, mem_len=600),
         )["nll_per_token"]
         for t in (50, 125)
     )

@@ -1,5 +1,4 @@
-"""The runs of a comparison: each trained by the loop that trains every run, and scored once; all
-of them timed in turn.
+"""The runs of a comparison: each trained by the loop that trains every run, and scored once.
 
 Every run is a directory as tools/train.py leaves it, with scores.json beside: the figures of the
 last state on valid and test.
@@ -9,13 +8,12 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from par.bench import block_latency
 from par.core import metrics, schema
 from par.core.config import LoggingConfig
 from par.core.errors import StoppedError
@@ -99,17 +97,3 @@ def _forget_graphs() -> None:
     """Else the graphs of every run stay in memory."""
     keras.backend.clear_session()
     gc.collect()
-
-
-def measure(
-    configs: Sequence[run_config.RunConfig], data_dir: Path, repeats: int, steps: int
-) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of each network by its blocks, what of par.search.latency_table.WHAT, and
-    round, all networks in turn: see par.bench.block_latency."""
-    times = block_latency.rounds(
-        configs, records.read_counts(data_dir, records.load(data_dir)), repeats, steps
-    )
-    return {
-        config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()}
-        for n, config in enumerate(configs)
-    }
