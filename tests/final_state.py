@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from par.search import derive
-from par.train import checkpoints, run_config
+from par.train import checkpoints, run_directory
 
 RATES = re.compile(r"tokens/s \d+")
 
@@ -151,8 +151,8 @@ def _summary(run_dir: Path) -> dict[str, Any]:
 
 
 def _reader(run_dir: Path, which: str) -> Any:
-    directory = run_config.checkpoint_dir(run_dir / "checkpoints", which)
-    steps = run_config.checkpoint_files(directory)
+    directory = run_directory.checkpoint_dir(run_dir / "checkpoints", which)
+    steps = run_directory.checkpoint_files(directory)
     return (
         tf.train.load_checkpoint(str(directory / f"ckpt-{next(iter(steps))}")) if steps else None
     )

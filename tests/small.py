@@ -85,7 +85,7 @@ def small_config(
         group(ModelConfig),
         group(SearchConfig),
         training,
-        run_config.DataIdentity.of(manifest.load(data_dir)),
+        run_config.DataIdentity.from_manifest(manifest.load(data_dir)),
     )
 
 

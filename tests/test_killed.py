@@ -21,7 +21,7 @@ import tensorflow as tf
 import final_state
 from par.core.errors import StoppedError, UsageError
 from par.search import diagnostics
-from par.train import checkpoints, run_config
+from par.train import checkpoints, run_directory
 from project import ROOT
 from small import small_config, small_data, trainer
 
@@ -36,7 +36,7 @@ NETWORK = (
     "--epochs=2",
 )
 OWNER = (
-    "import sys, time; from par.train import run_config\nwith run_config.locked(sys.argv[1],"
+    "import sys, time; from par.train import run_directory\nwith run_directory.locked(sys.argv[1],"
     " print): print('holds it', flush=True); time.sleep(60)"
 )
 SECONDS = 180.0
@@ -64,12 +64,12 @@ def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_o
         host = f"host {socket.gethostname()}, process {owner.pid}"
         with (
             pytest.raises(UsageError, match=re.escape(f"is in use by {host}: wait for it")),
-            run_config.locked(tmp_path / "run", announced.append),
+            run_directory.locked(tmp_path / "run", announced.append),
         ):
             pass
         assert announced == []
         owner.kill()
-    with run_config.locked(tmp_path / "run", announced.append):
+    with run_directory.locked(tmp_path / "run", announced.append):
         assert (
             tmp_path / "run" / "lock"
         ).read_text() == f"host {socket.gethostname()}, process {os.getpid()}\n"
@@ -78,7 +78,7 @@ def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_o
         " memory runs out: it ended without saving, and what came after its last checkpoint is"
         " done again"
     ]
-    with run_config.locked(tmp_path / "run", announced.append):
+    with run_directory.locked(tmp_path / "run", announced.append):
         pass
     assert len(announced) == 1 and (tmp_path / "run" / "lock").read_text() == ""
 
@@ -86,9 +86,9 @@ def test_the_lock_of_a_live_owner_is_refused_and_that_of_a_killed_one_is_taken_o
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_who_ends_by_itself_with_an_error_or_without_was_not_killed(tmp_path, error):
     announced: list[str] = []
-    with pytest.raises(error), run_config.locked(tmp_path, announced.append):
+    with pytest.raises(error), run_directory.locked(tmp_path, announced.append):
         raise error
-    with run_config.locked(tmp_path, announced.append):
+    with run_directory.locked(tmp_path, announced.append):
         pass
     assert announced == []
 
@@ -130,9 +130,9 @@ def test_a_save_that_was_killed_is_as_if_it_had_not_begun(tmp_path, left, first)
     warned: list[str] = []
     again, value = state_of(tmp_path)
     assert again.restore(warn=warned.append) == (None if first else NOTE) and warned == []
-    assert int(value) == (-1 if first else 10) and list(run_config.checkpoint_files(tmp_path)) == (
-        [] if first else [10]
-    )
+    assert int(value) == (-1 if first else 10) and list(
+        run_directory.checkpoint_files(tmp_path)
+    ) == ([] if first else [10])
     again.save(13, NOTE)
     assert names(tmp_path) == (["ckpt-13"] if first else ["ckpt-10", "ckpt-13"])
 

@@ -67,7 +67,6 @@ WITH_TENSORFLOW = [
     "train.loading",
     "train.logs",
     "train.optimization",
-    "train.schedules",
     "train.tensorboard",
     "train.trainer",
     "train.weight_transfer",

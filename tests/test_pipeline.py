@@ -44,7 +44,7 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):
         .splitlines()[-1]
         .split("run: ")[1]
     )
-    rows = history.read(tmp_path / search / "history.jsonl")["train"]
+    rows = history.read_rows(tmp_path / search / "history.jsonl")["train"]
     run("plot_pi", f"--run={search}")
     with Image.open(tmp_path / search / "plots" / "pi.gif") as gif:
         assert gif.n_frames == len(rows) > 10

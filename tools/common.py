@@ -498,7 +498,7 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
     if not (Path(path) / artefact).is_file():
         from par.train import seeds
 
-        if several := seeds.found(Path(path)) if artefact == "config.json" else {}:
+        if several := seeds.find_runs(Path(path)) if artefact == "config.json" else {}:
             first = next(iter(several.values()))
             raise UsageError(
                 f"--{flag}={path} holds {len(several)} seeds: give one of them, such as {first};"
@@ -522,7 +522,7 @@ def opened(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
 
     config, remembered = run_config.load(required_dir(run, "run", "config.json"))
     data_dir = required_dir(data or str(remembered), "data", "manifest.json")
-    return config, data_dir, run_config.data_of(run, config, data_dir)
+    return config, data_dir, run_config.load_manifest(run, config, data_dir)
 
 
 def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:

@@ -50,7 +50,7 @@ from par.search import architecture, derive, flops, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
 from par.tools import common
-from par.train import history, run_config, warm_start
+from par.train import history, run_config, run_directory, warm_start
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
 OF_OPPONENTS = (
@@ -244,7 +244,7 @@ def _search(values: common.Flags) -> _Search:
     data_dir = common.required_dir(values.data or str(remembered), "data", "manifest.json")
     before, after = (
         dataclasses.asdict(data)
-        for data in (config.data, run_config.DataIdentity.of(records.load(data_dir)))
+        for data in (config.data, run_config.DataIdentity.from_manifest(records.load(data_dir)))
     )
     if changed := [
         f"{name}: {before[name]} -> {after[name]}"
@@ -316,7 +316,7 @@ def _truth(values: common.Flags) -> Truth:
         data_dir,
         directory,
         chosen.blocks,
-        warm_start.of(run_dir, "last"),
+        warm_start.newest_origin(run_dir, "last"),
         seeds,
         values.fine_tune_epochs,
         lr,
@@ -407,7 +407,7 @@ def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
     for name in written:
         files.check_writable(directory / name)
     try:
-        with run_config.locked(directory, announce):
+        with run_directory.locked(directory, announce):
             yield
     except KeyboardInterrupt:
         raise StoppedError(

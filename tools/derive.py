@@ -50,7 +50,7 @@ from par.search.architecture import Architecture
 from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, Promise
 from par.search.latency_table import LatencyTable
 from par.tools import common
-from par.train import history, run_config, seeds
+from par.train import history, run_config, run_directory, seeds
 
 BUDGET = "budget"
 # in plots/ of the run, by what chooses
@@ -272,7 +272,7 @@ class Front(NamedTuple):
 
 
 def _search(values: common.Flags, rule: str) -> None:
-    search, name = _read(values, rule), run_config.name_of(values.run)
+    search, name = _read(values, rule), run_directory.run_name(values.run)
     if values.plot:
         files.check_writable(_picture(values, rule))
     config, data_dir = run_config.load(search.directory)
@@ -528,7 +528,7 @@ def _is_group(directory: str | None) -> bool:
     return (
         bool(directory)
         and not (Path(directory) / "config.json").is_file()
-        and bool(seeds.found(Path(directory)))
+        and bool(seeds.find_runs(Path(directory)))
     )
 
 
@@ -547,10 +547,10 @@ def _seeds(values: common.Flags) -> tuple[dict[Path, history.Run], list[str]]:
             f"--run={values.run} is a single run: --rule=consensus needs the directory of several"
             " seeds (train --num_seeds=6)"
         )
-    read = seeds.read(Path(values.run))
+    read = seeds.read_runs(Path(values.run))
     left_out = [
         f"seed {seed} is left out: it has recorded no step yet"
-        for seed in seeds.found(Path(values.run))
+        for seed in seeds.find_runs(Path(values.run))
         if seed not in read
     ]
     return {seeds.directory(Path(values.run), seed): run for seed, run in read.items()}, left_out
@@ -585,7 +585,7 @@ def _pattern(values: common.Flags) -> None:
     if (values.run is None) == (values.num_blocks is None):
         raise UsageError(f"--rule={values.rule} needs either --run=DIR or --num_blocks=N")
     if values.num_blocks is None:
-        made = next(iter(seeds.found(Path(values.run)).values()), None) or common.required_dir(
+        made = next(iter(seeds.find_runs(Path(values.run)).values()), None) or common.required_dir(
             values.run, "run", "config.json"
         )
         config, data = run_config.load(made)

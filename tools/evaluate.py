@@ -39,7 +39,7 @@ from par.evaluate import context_length
 from par.evaluate.eval_config import EvalConfig
 from par.search import architecture
 from par.tools import common
-from par.train import history, run_config, warm_start
+from par.train import history, run_config, run_directory, warm_start
 
 FLAGS = (
     common.Flags(__doc__)
@@ -159,7 +159,7 @@ def _parts(
     """What is printed, in lines."""
     if values.show_history:
         for run in dict.fromkeys(values.run):
-            yield [run, *history.table(history.read(Path(run) / "history.jsonl"))]
+            yield [run, *history.table(history.read_rows(Path(run) / "history.jsonl"))]
     yield _table(lines, lengths)
     if contexts:
         yield _context_table(lines, contexts)
@@ -219,10 +219,10 @@ def _lines(
     from par.train import loading, weight_transfer
 
     records.verify(data_dir, manifest, values.split)
-    learner = loading.learner_of(run, config, values.checkpoint, announce)
+    learner = loading.load_learner(run, config, values.checkpoint, announce)
     step = int(learner.step.numpy())
     if blocks:
-        learner = weight_transfer.derived(learner, blocks)
+        learner = weight_transfer.derive_network(learner, blocks)
     scored = learner.config.architecture
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
@@ -268,7 +268,7 @@ def _told_apart(lines: Sequence[Line]) -> list[Line]:
         )
     }
     own = [
-        f" ({run_config.name_of(Path(line.about['run']))})" if line.name in shared else ""
+        f" ({run_directory.run_name(Path(line.about['run']))})" if line.name in shared else ""
         for line in lines
     ]
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]

@@ -87,7 +87,7 @@ def _work(values: common.Flags) -> None:
         run,
         config.num_samples,
         1,
-        run.reach if values.mem_len is None else values.mem_len,
+        run.trained_context if values.mem_len is None else values.mem_len,
         "--num_samples or --mem_len",
     )
     common.start_tensorflow()

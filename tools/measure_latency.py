@@ -182,7 +182,7 @@ def _of_data(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray]:
         model,
         SearchConfig(),
         values.read(TrainingConfig),
-        run_config.DataIdentity.of(manifest),
+        run_config.DataIdentity.from_manifest(manifest),
     )
     return config, records.read_counts(data_dir, manifest)
 

@@ -43,7 +43,7 @@ def _work(values: common.Flags) -> None:
         raise UsageError("--run=DIR is required; see --help")
     from par.train import seeds
 
-    if not seeds.found(Path(values.run)):
+    if not seeds.find_runs(Path(values.run)):
         common.required_dir(values.run, "run", "config.json")
     path = Path(values.output or Path(values.run) / "report.html")
     if path.suffix.lower() not in (".html", ".htm"):

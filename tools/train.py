@@ -45,7 +45,7 @@ from par.core.progress import announce
 from par.data import records
 from par.search import architecture, derive, latency_table
 from par.tools import common
-from par.train import history, run_config, seeds, warm_start
+from par.train import history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster
 
 FLAGS = (
@@ -173,14 +173,16 @@ def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
     )
     search = values.read(SearchConfig, **table)
     init = (
-        warm_start.asked(source, values.init_checkpoint) if (source := _source(values)) else None
+        warm_start.requested_origin(source, values.init_checkpoint)
+        if (source := _source(values))
+        else None
     )
     config = run_config.RunConfig(
         blocks,
         model,
         search,
         values.read(TrainingConfig),
-        run_config.DataIdentity.of(manifest),
+        run_config.DataIdentity.from_manifest(manifest),
         recipe=name,
         init=init,
     )
@@ -195,7 +197,7 @@ def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
         made = _made(run_dir, run_dir if values.num_seeds is not None else None)
         if not made:
             common.required_dir(values.init_from, "init_from", "config.json")
-        config = warm_start.begun(config, source, made)
+        config = warm_start.with_origin(config, source, made)
     return config, data_dir, run_dir
 
 
@@ -219,7 +221,7 @@ def _source(values: common.Flags) -> Path | None:
 
 def _made(run_dir: Path, group: Path | None) -> Path | None:
     """The run if it exists, else one of the same settings: of another seed."""
-    others = seeds.found(group).values() if group else ()
+    others = seeds.find_runs(group).values() if group else ()
     return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
 
 
@@ -277,7 +279,7 @@ def _work(values: common.Flags) -> int:
     if values.dry_run:
         return _dry_run(values, config, run_dir, job)
     if devices.distribute == "multi_worker":
-        place, state = cluster.of_environment(), job.train(config, run_dir)
+        place, state = cluster.from_environment(), job.train(config, run_dir)
         return _report(values, config, run_dir, state) if place.is_chief else 0
     if _is_done(job.kept(config, run_dir), run_dir):
         return _report(values, config, run_dir, "already done")
@@ -304,7 +306,7 @@ def _work_of_seeds(
 ) -> int:
     """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after
     others must equal one trained alone."""
-    planned = seeds.planned(group, job.kept(config, group), values.num_seeds)
+    planned = seeds.plan_runs(group, job.kept(config, group), values.num_seeds)
     done = {path: _is_done(job.kept(own, path), path) for path, own in planned.items()}
     if values.dry_run:
         return _dry_run(values, config, group, job)
@@ -371,12 +373,12 @@ class _Job:
 
         team = workers.Workers(strategy)
         with team.watched(), contextlib.ExitStack() as held:
-            team.together(lambda: records.verify(self.data_dir, records.load(self.data_dir)))
+            team.on_all(lambda: records.verify(self.data_dir, records.load(self.data_dir)))
             team.replicas.rows_each(config.data.batch_size)
             _check_same(team, config)
 
             def begin() -> dict[str, Any]:
-                held.enter_context(run_config.locked(run_dir, announce))
+                held.enter_context(run_directory.locked(run_dir, announce))
                 kept = self.kept(config, run_dir)
                 done = _is_done(kept, run_dir)  # another process may have worked in it since
                 return {
@@ -446,7 +448,7 @@ def _check_same(team: Any, config: run_config.RunConfig) -> None:
                 " all workers with the same command"
             )
 
-    team.together(check)
+    team.on_all(check)
 
 
 def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
@@ -459,10 +461,10 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
                 f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them,"
                 " or give another --run=DIR"
             )
-        return run_config.finished(run_dir)
-    if seeds.found(run_dir):
+        return run_directory.is_finished(run_dir)
+    if seeds.find_runs(run_dir):
         raise UsageError(
-            f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.found(run_dir))} or"
+            f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.find_runs(run_dir))} or"
             " more, or give another --run=DIR"
         )
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
@@ -476,13 +478,13 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
 
 
 def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
-    rows = history.read(run_dir / "history.jsonl")
+    rows = history.read_rows(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
         raise DataError(
             f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run"
             " to start over"
         )
-    steps = run_config.last_step(run_dir, config)
+    steps = run_directory.last_step(run_dir, config)
     costs, likeliest = (
         latency_table.costs_of(config.search.latency_ms),
         derive.argmax(rows["train"][-1]["pi"]),
@@ -518,7 +520,8 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
         ]
         print(
             schema.canonical_json(
-                {"run": str(group), "state": state, "seeds": listed} | seeds.together(results)
+                {"run": str(group), "state": state, "seeds": listed}
+                | seeds.mean_and_spread(results)
             )
         )
         return 0
@@ -531,8 +534,8 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
 
 
 def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, job: _Job) -> int:
-    if config.doubt:
-        announce(f"warning: {config.doubt}")
+    if config.warning:
+        announce(f"warning: {config.warning}")
     common.start_tensorflow()
     from par.bench import training_speed
 

@@ -122,7 +122,9 @@ class Sampler:
         if self._decoder is None:
             config = self._learner.config
             self._tokenizer = Tokenizer.load(self._data_dir / "tokenizer.model")
-            self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.reach)
+            self._decoder = Decoder(
+                self._learner.objective, config.data.seq_len, config.trained_context
+            )
         drawn = SamplingConfig(
             length=self._length,
             temperature=SAMPLER_TEMPERATURE,

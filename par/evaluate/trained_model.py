@@ -99,7 +99,7 @@ class Model:
                 raise UsageError(f"{name} must be one of {', '.join(choices)}, but is {value!r}")
         config, data_dir = run_config.load(Path(run))
         data_dir = Path(data or data_dir)
-        run_config.data_of(run, config, data_dir)
+        run_config.load_manifest(run, config, data_dir)
         tokenizer = Tokenizer.load(data_dir / "tokenizer.model")
         if tokenizer.sha256 != config.data.tokenizer_sha256:
             raise DataError(
@@ -108,7 +108,7 @@ class Model:
                 " tokenizer back"
             )
         return cls(
-            config, loading.learner_of(run, config, checkpoint, warn), tokenizer, evaluate_as
+            config, loading.load_learner(run, config, checkpoint, warn), tokenizer, evaluate_as
         )
 
     @property
@@ -326,7 +326,9 @@ class Model:
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
         """What writes texts; mem_len: see `generate`."""
-        mem_len = self.config.reach if mem_len is None else EvalConfig(mem_len=mem_len).mem_len
+        mem_len = (
+            self.config.trained_context if mem_len is None else EvalConfig(mem_len=mem_len).mem_len
+        )
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(
                 self.learner.objective, self.config.data.seq_len, mem_len, self.phase

@@ -17,7 +17,7 @@ from par.export import model_card
 from par.report.markup import Html, code, paragraph
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
-from par.train import history, run_config, seeds
+from par.train import history, run_config, run_directory, seeds
 
 SAMPLES = Path("samples") / "training.txt"
 SAMPLE_BYTES = 16_000  # the end of the texts, as much as a reader looks at
@@ -84,10 +84,10 @@ def read(directory: Path) -> Artefacts:
     # what lies beside it is found, and the commands are told, by its name
     if directory.name in ("", ".."):
         directory = directory.resolve()
-    several = {} if (directory / "config.json").is_file() else seeds.found(directory)
+    several = {} if (directory / "config.json").is_file() else seeds.find_runs(directory)
     # asked first: a live run may end while its history is read
-    finished = all(map(run_config.finished, several.values() or [directory]))
-    group = seeds.read(directory) if several else {}
+    finished = all(map(run_directory.is_finished, several.values() or [directory]))
+    group = seeds.read_runs(directory) if several else {}
     read_runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {
         directory: history.read_run(directory)
     }
@@ -154,7 +154,7 @@ def _manifest(data_dir: Path, config: run_config.RunConfig) -> Manifest | None:
     if not (data_dir / "manifest.json").is_file():
         return None
     found = manifest.load(data_dir)
-    return found if run_config.DataIdentity.of(found) == config.data else None
+    return found if run_config.DataIdentity.from_manifest(found) == config.data else None
 
 
 def _latencies(

@@ -196,7 +196,9 @@ def together(of: Artefacts, command: Command) -> Section:
     """What several seeds of one setting came to: a table, and for searches their consensus as a
     picture."""
     results = {seed: seeds.result(run) for seed, run in of.group.items() if run.rows["valid"]}
-    left_out = [path for seed, path in seeds.found(of.directory).items() if seed not in results]
+    left_out = [
+        path for seed, path in seeds.find_runs(of.directory).items() if seed not in results
+    ]
     body = []
     if results:
         heads, *lines = seeds.cells(list(results.values()))

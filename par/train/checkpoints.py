@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from par.core import files, schema
 from par.core.errors import DataError
 from par.search import diagnostics
-from par.train import run_config
+from par.train import run_directory
 from par.train.run_config import RunConfig
 
 # What TensorFlow raises for a flipped byte, a cut file, a missing index, a graph that can't be
@@ -43,7 +43,7 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**state, note=self._note)
         self._state = state
         self._directories = {
-            which: run_config.checkpoint_dir(directory, which) for which in ("last", "best")
+            which: run_directory.checkpoint_dir(directory, which) for which in ("last", "best")
         }
         self._keep = {"last": keep, "best": 1}
         self._managers: dict[str, tf.train.CheckpointManager] = {}
@@ -72,7 +72,7 @@ class Checkpoints:
 
     def files(self, step: int) -> list[Path]:
         """The files of a checkpoint."""
-        return run_config.checkpoint_files(self._directories["last"])[step]
+        return run_directory.checkpoint_files(self._directories["last"])[step]
 
     def restore(
         self, which: str = "last", warn: Callable[[str], None] = print
@@ -122,7 +122,7 @@ class Checkpoints:
                 for file in path.parent.glob(f"{path.name}.*"):
                     file.rename(file.with_name(f"{file.name}.damaged"))
             self._damaged.clear()
-            _remove(directory, set(run_config.unfinished_files(directory)))
+            _remove(directory, set(run_directory.unfinished_files(directory)))
             if names := [path.name for path in reversed(_paths(directory))]:
                 lines = [
                     f'model_checkpoint_path: "{names[-1]}"',
@@ -145,7 +145,7 @@ def check_settings(directory: Path, config: RunConfig, which: str = "last") -> N
 
     Raises: DataError with the differences, `name: in config.json -> in the checkpoint`.
     """
-    for path in _paths(run_config.checkpoint_dir(directory, which)):
+    for path in _paths(run_directory.checkpoint_dir(directory, which)):
         try:
             made = checked_note(tf.train.load_checkpoint(str(path)).get_tensor(NOTE))["run"]
         except DAMAGED:  # `Checkpoints.restore` names it
@@ -201,7 +201,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
 
 def _paths(directory: Path) -> list[Path]:
     """The checkpoints on disk, newest first, without TensorFlow's endings."""
-    return [directory / f"ckpt-{step}" for step in run_config.checkpoint_files(directory)]
+    return [directory / f"ckpt-{step}" for step in run_directory.checkpoint_files(directory)]
 
 
 def _is_readable(path: Path) -> bool:

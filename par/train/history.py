@@ -23,7 +23,7 @@ import numpy as np
 from par.core import files, metrics, schema
 from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS
-from par.train import run_config
+from par.train import run_config, run_directory
 
 MAX_LINE_BYTES = 1 << 20
 MAX_BYTES = 256 << 20  # a hundred rows, the default, have 4 MB at most: of 1,024 blocks
@@ -69,7 +69,7 @@ class History:
         files.append_text(self.path, json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
 
 
-def read(path: Path) -> Rows:
+def read_rows(path: Path) -> Rows:
     """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}. A last line
     still being written is left out.
 
@@ -248,17 +248,17 @@ def read_run(directory: Path) -> Run:
     blocks = config.architecture.blocks
     path = directory / "history.jsonl"
     # a run that has just begun has none yet
-    rows = read(path) if path.exists() else {"train": [], "valid": []}
+    rows = read_rows(path) if path.exists() else {"train": [], "valid": []}
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(
             f"history {path} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has"
             f" {len(blocks)}"
         )
-    last_step = run_config.last_step(directory, config)
+    last_step = run_directory.last_step(directory, config)
     if problem := _contradiction(rows, config, last_step):
         raise DataError(f"history {path} is not of the run that config.json says: {problem}")
     return Run(
-        run_config.name_of(directory),
+        run_directory.run_name(directory),
         blocks,
         config.total_steps,
         config.training.seed,

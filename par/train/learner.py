@@ -17,7 +17,7 @@ from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import Memories, Transformer
 from par.objectives import OBJECTIVES
 from par.search import bilevel, gumbel, latency_penalty
-from par.train import optimization, schedules
+from par.train import optimization
 from par.train.distributed.replicas import Replicas, own_variable
 from par.train.run_config import RunConfig
 
@@ -122,7 +122,7 @@ class Learner:
     def tau(self, step: Any) -> tf.Tensor:
         """Temperature at a step."""
         search = self.config.search
-        return schedules.tau(
+        return optimization.tau(
             step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule
         )
 
@@ -130,7 +130,7 @@ class Learner:
         """The share of their peak that the rates of the weights and of the logits have at a
         step."""
         search = self.config.search
-        shape = schedules.warmup_cosine(
+        shape = optimization.warmup_cosine(
             step, self.config.total_steps, 1.0, self.config.training.warmup_steps
         )
         return shape, tf.where(

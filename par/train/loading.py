@@ -11,7 +11,7 @@ from par.train.learner import Learner
 from par.train.run_config import RunConfig
 
 
-def learner_of(
+def load_learner(
     run_dir: Path | str,
     config: RunConfig,
     which: str = "last",

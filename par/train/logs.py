@@ -18,7 +18,7 @@ from par import __version__
 from par.core import files, metrics, schema
 from par.search import diagnostics
 from par.search.architecture import KINDS, NAMES
-from par.train import history, run_config, tensorboard
+from par.train import history, run_directory, tensorboard
 from par.train.learner import Learner
 from par.train.run_config import RunConfig
 
@@ -77,7 +77,7 @@ class RunLogs:
         self._raw("train", tensorboard.layout(config))
         self._raw(
             "hparams",
-            tensorboard.settings(config, run_config.name_of(self.run_dir), learner.parameters),
+            tensorboard.settings(config, run_directory.run_name(self.run_dir), learner.parameters),
         )
         self._markdown(
             "architecture", 0, f"`{config.architecture.blocks}`, {learner.parameters:,} parameters"
@@ -85,7 +85,7 @@ class RunLogs:
 
     def end(self) -> None:
         """The final scores, beside the settings in TensorBoard."""
-        rows = history.read(self.run_dir / "history.jsonl")["valid"]
+        rows = history.read_rows(self.run_dir / "history.jsonl")["valid"]
         self._scalars("hparams", rows[-1]["step"], tensorboard.final(rows))
 
     def text(self, line: str) -> None:

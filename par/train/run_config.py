@@ -1,20 +1,11 @@
-"""A run's directory: what it was configured with, what its name says, and who works in it.
-
-logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history.jsonl
-             checkpoints/  tensorboard/{train,valid}
-             summary.json (when finished)  architecture.json (by derive)  plots/  samples/
-"""
+"""The settings of a run: everything that decides its figures, how it is saved, and by what another
+run's settings differ."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import os
-import re
-import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +25,6 @@ from par.data.manifest import Manifest
 from par.search.architecture import Architecture
 
 SCHEMA = 1
-LOCK_BYTES = 200
 CHECKPOINTS = ("last", "best")
 OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
 KEYS = {
@@ -65,7 +55,7 @@ class DataIdentity:
     train_sha256: str  # hash over the hashes of the train files
 
     @classmethod
-    def of(cls, manifest: Manifest) -> DataIdentity:
+    def from_manifest(cls, manifest: Manifest) -> DataIdentity:
         """The identity of the data set that a manifest describes."""
         train = manifest.splits["train"]
         digest = hashlib.sha256("".join(file.sha256 for file in train.files).encode()).hexdigest()
@@ -119,7 +109,7 @@ class RunConfig:
         return self.training.epochs * self.data.steps_per_epoch
 
     @property
-    def doubt(self) -> str:
+    def warning(self) -> str:
         """What is allowed and yet hardly meant; empty if nothing is."""
         if (warmup := self.training.warmup_steps) < self.total_steps:
             return ""
@@ -130,7 +120,7 @@ class RunConfig:
         )
 
     @property
-    def reach(self) -> int:
+    def trained_context(self) -> int:
         """Tokens back that the last position of a window saw in training, M + T - 1: how far back
         a network looks that writes texts."""
         return self.model.mem_len + self.data.seq_len - 1
@@ -269,7 +259,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     return config, Path(os.path.normpath(Path(run_dir) / data["path"]))
 
 
-def data_of(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
+def load_manifest(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
     """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged,
     or of another tokenizer or vocabulary."""
     found = manifest.load(data_dir)
@@ -321,118 +311,3 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
         for key in sorted(before | after)
         if before.get(key) != after.get(key)
     ]
-
-
-def name_of(run_dir: Path) -> str:
-    """A run's name: its directory's, and before it the group's where it is one of several
-    seeds."""
-    path = Path(run_dir).resolve()
-    return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
-
-
-def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
-    """The files of each checkpoint in a directory, by step, newest first; those that were set
-    aside or are still being written are left out."""
-    return {
-        step: paths
-        for step, paths in _by_step(directory).items()
-        if not unfinished(directory, step).is_dir()
-    }
-
-
-def unfinished_files(directory: Path) -> list[Path]:
-    """What a save that was killed left in a directory."""
-    left = {
-        step: paths
-        for step, paths in _by_step(directory).items()
-        if unfinished(directory, step).is_dir()
-    }
-    return [path for paths in left.values() for path in paths]
-
-
-def unfinished(directory: Path, step: int) -> Path:
-    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are
-    whole: the index is not written at once."""
-    return Path(directory) / f"ckpt-{step}_temp"
-
-
-def _by_step(directory: Path) -> dict[int, list[Path]]:
-    found: dict[int, list[Path]] = {}
-    for path in sorted(Path(directory).glob("ckpt-*")):
-        if match := re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name):
-            found.setdefault(int(match[1]), []).append(path)
-    return dict(sorted(found.items(), reverse=True))
-
-
-def checkpoint_dir(directory: Path, which: str) -> Path:
-    """Where below a run's checkpoints/ the `last` or the `best` ones lie."""
-    return Path(directory) / "best" if which == "best" else Path(directory)
-
-
-def finished(run_dir: Path) -> bool:
-    """Whether the run came to its end."""
-    return (Path(run_dir) / "summary.json").is_file()
-
-
-def last_step(run_dir: Path, config: RunConfig) -> int:
-    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises:
-    DataError if summary.json is damaged."""
-    path = Path(run_dir) / "summary.json"
-    step = schema.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
-    if type(step) is not int or not 0 < step <= config.total_steps:
-        raise DataError(
-            f"summary {path} must have a step from 1 to {config.total_steps}, but has"
-            f" {str(step)[:60]!r}"
-        )
-    return step
-
-
-@contextlib.contextmanager
-def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
-    """Holds the run for this process. The lock ends with its owner, however that dies.
-
-    Its file names the owner while it works, and is empty when that ends by itself, with an error
-    or without. A name of one that is gone tells that it
-    was killed, by a user, by the system for want of memory, or with the machine: that is
-    announced, in one line.
-    Raises: UsageError naming host and process if another live process holds it or the directory
-    can't be written; ResourceError if the disk is full.
-    """
-    path = Path(run_dir) / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by the with below
-    except OSError as error:
-        if error.errno in files.DISK_FULL:
-            raise files.write_error(path, LOCK_BYTES, error) from None
-        raise UsageError(
-            f"run directory {run_dir} can't be written ({error.strerror}): give another with"
-            " --run=DIR"
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
-            raise UsageError(
-                f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR"
-            ) from None
-        try:
-            file.seek(0)
-            if killed := file.read(LOCK_BYTES).decode(errors="replace").strip():
-                why = (
-                    "as the system does when memory runs out: it ended without saving, and what"
-                    " came after its last checkpoint is done again"
-                )
-                announce(f"the last process in {run_dir} ({killed}) was killed, {why}")
-            file.truncate(0)
-            file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
-        except OSError as error:
-            raise files.write_error(path, LOCK_BYTES, error) from None
-        try:
-            yield
-        finally:
-            # a disk that turned read-only: the error under way says so
-            with contextlib.suppress(OSError):
-                file.truncate(0)

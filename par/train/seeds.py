@@ -28,7 +28,7 @@ def directory(group: Path, seed: int) -> Path:
     return Path(group) / f"seed{seed}"
 
 
-def found(group: Path) -> dict[int, Path]:
+def find_runs(group: Path) -> dict[int, Path]:
     """The runs of a group by seed, in ascending order; {} if the directory is none."""
     group = Path(group)
     names = [path.name for path in group.iterdir()] if group.is_dir() else []
@@ -44,7 +44,7 @@ def found(group: Path) -> dict[int, Path]:
     }
 
 
-def planned(
+def plan_runs(
     group: Path, config: run_config.RunConfig, count: int
 ) -> dict[Path, run_config.RunConfig]:
     """The runs of `count` seeds, config's own and those above it.
@@ -64,7 +64,7 @@ def planned(
             f"--run={group} is a single run: give another --run=DIR for several seeds, or leave"
             " --num_seeds out"
         )
-    others = found(group)
+    others = find_runs(group)
     if (
         not others
         and group.is_dir()
@@ -80,10 +80,10 @@ def planned(
     return {directory(group, seed): own for seed, own in made.items()}
 
 
-def read(group: Path) -> dict[int, history.Run]:
+def read_runs(group: Path) -> dict[int, history.Run]:
     """The runs of a group by seed that have recorded a step. Raises: DataError if there is none,
     one is damaged, or their settings differ."""
-    paths = found(group)
+    paths = find_runs(group)
     if not paths:
         raise DataError(
             f"{group} holds no seeds: give a directory that tools/train.py --num_seeds=N made"
@@ -138,7 +138,7 @@ def result(run: history.Run) -> dict[str, Any]:
     return figures | {"blocks": derive.argmax(pi), "least_decided": min(decided, default=None)}
 
 
-def together(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def mean_and_spread(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """{"mean": ..., "spread": ...} of the figures of `result`: arithmetic mean, and standard
     deviation with n - 1; None where one has no figure."""
     out = {}
@@ -184,7 +184,7 @@ def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
         "seconds",
     ]
     all_rows = [(str(row["seed"]), row["blocks"], row) for row in results]
-    all_rows += [(name, "", figures) for name, figures in together(results).items()]
+    all_rows += [(name, "", figures) for name, figures in mean_and_spread(results).items()]
     lines = [heads]
     for label, blocks, row in all_rows:
         scores = [_cell(row["valid"][way]["perplexity_per_word"], 2) for way in ways]

@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
     look: Callable[[], tuple[float, np.ndarray] | None]
 
 
-class LiveLine:
+class StatusLine:
     """How a run stands, on stderr. Called with the steps just made and what they have come to."""
 
     def __init__(
@@ -105,10 +105,10 @@ class LiveLine:
                 "perplexity": f"ppl/word {_rounded(mean * self._tokens_per_word)}",
             }
         if search := self._look():
-            found |= {"tau": f"tau {search[0]:.2f}", "blocks": settling(search[1])}
+            found |= {"tau": f"tau {search[0]:.2f}", "blocks": decided_blocks(search[1])}
         return fitted(found, columns)
 
-    def __enter__(self) -> LiveLine:
+    def __enter__(self) -> StatusLine:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +120,7 @@ class _Drawn(tqdm):
 
     monitor_interval = 0  # no thread may look at the network while it learns
 
-    def __init__(self, line: LiveLine, **settings: Any):
+    def __init__(self, line: StatusLine, **settings: Any):
         self._line = line
         super().__init__(**settings)
 
@@ -129,7 +129,7 @@ class _Drawn(tqdm):
         return self._line.line(columns() - 1)
 
 
-def settling(pi: np.ndarray) -> str:
+def decided_blocks(pi: np.ndarray) -> str:
     """A letter a block: its kind once that has half of the probability, ? before. pi [L, O]."""
     return "".join(KINDS[row.argmax()] if row.max() >= SETTLED else "?" for row in pi)
 

@@ -36,7 +36,7 @@ from par.train.distributed.workers import Workers
 from par.train.learner import Learner
 from par.train.logs import RunLogs, write_environment
 from par.train.run_config import RunConfig
-from par.train.status_line import Chunk, LiveLine, settling
+from par.train.status_line import Chunk, StatusLine, decided_blocks
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
 
@@ -84,11 +84,11 @@ class Trainer:
         def begin() -> dict[str, Any]:
             restored = self.checkpoints.restore(warn=announce)
             if restored is None and config.init:
-                weight_transfer.begin(self.learner, source, announce)
+                weight_transfer.initialize(self.learner, source, announce)
             return restored or empty
 
         self.note: dict[str, Any] = self.team.from_chief(begin)
-        self.team.share(self.checkpoints.variables)
+        self.team.broadcast(self.checkpoints.variables)
         self.learner.take_memories()
         self.step = int(self.learner.step.numpy())
         self.watch = diagnostics.Watch.from_json(self.note["watch"])
@@ -126,8 +126,8 @@ class Trainer:
             self.received = received
             if self.step == 0:
                 self.logs.begin(self.config, self.learner)
-                if self.config.doubt:
-                    self._say(f"warning: {self.config.doubt}")
+                if self.config.warning:
+                    self._say(f"warning: {self.config.warning}")
             while not self.ended:
                 windows = iter(
                     records.dataset(
@@ -314,7 +314,7 @@ class Trainer:
         ):
             tau, pi = search
             self.logs.pi_picture(self.step, self.picture.draw(pi, self.step, tau))
-            self.logs.architecture(self.step, derive.argmax(pi), settling(pi))
+            self.logs.architecture(self.step, derive.argmax(pi), decided_blocks(pi))
         if (self.ended or (every and epoch % every == 0)) and (text := self.sampler.text()):
             self.logs.sample(self.step, epoch, text)
 
@@ -410,7 +410,7 @@ def train(
                 f" {trainer.total}"
             )
         split, hidden = trainer.manifest.splits["train"], quiet or not team.is_chief
-        with LiveLine(
+        with StatusLine(
             config.architecture.short,
             trainer.total,
             trainer.step,

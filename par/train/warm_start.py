@@ -15,7 +15,7 @@ from typing import Any
 from par.core import files
 from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS
-from par.train import run_config
+from par.train import run_config, run_directory
 from par.train.run_config import Origin, RunConfig
 
 HOLDS = {"a": "a", "d": "d", "i": "", "s": KINDS.replace("i", "")}
@@ -23,23 +23,25 @@ HOLDS = {"a": "a", "d": "d", "i": "", "s": KINDS.replace("i", "")}
 FREE = ("mem_len", "dropout_rate", "precision", "init_std")
 
 
-def of(source: Path, which: str) -> Origin:
+def newest_origin(source: Path, which: str) -> Origin:
     """The newest `last` or `best` checkpoint of a run. Raises: DataError if there is none."""
-    steps = run_config.checkpoint_files(run_config.checkpoint_dir(source / "checkpoints", which))
+    steps = run_directory.checkpoint_files(
+        run_directory.checkpoint_dir(source / "checkpoints", which)
+    )
     if not steps:
         raise DataError(f"run {source} has no {which} checkpoint yet: train it first")
     step = next(iter(steps))
     digest = hashlib.sha256("".join(map(files.sha256, steps[step])).encode()).hexdigest()
-    return Origin(run_config.name_of(source), which, step, digest)
+    return Origin(run_directory.run_name(source), which, step, digest)
 
 
-def asked(source: Path, which: str) -> Origin:
+def requested_origin(source: Path, which: str) -> Origin:
     """What a command asks for, before it is known which step that is."""
-    return Origin(run_config.name_of(source), which, 0, "")
+    return Origin(run_directory.run_name(source), which, 0, "")
 
 
-def begun(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
-    """A run that begins with the weights of another, as `asked`. made: the run if it exists; then
+def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
+    """A run that begins with the weights of another, as `requested_origin`. made: the run if it exists; then
     the source is no longer needed, and may be gone.
 
     Raises: UsageError if the weights do not fit; DataError if the source is missing, damaged, or
@@ -49,11 +51,11 @@ def begun(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
         kept = run_config.load(made)[0].init
         if kept and (kept.run, kept.checkpoint) == (config.init.run, config.init.checkpoint):
             return dataclasses.replace(config, init=kept)
-    check(config, run_config.load(source)[0], config.init.run)
-    return dataclasses.replace(config, init=of(source, config.init.checkpoint))
+    check_settings(config, run_config.load(source)[0], config.init.run)
+    return dataclasses.replace(config, init=newest_origin(source, config.init.checkpoint))
 
 
-def check(config: RunConfig, source: RunConfig, name: str) -> None:
+def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
     """Raises: UsageError, with both values, if the weights of a run called `name` can't be those
     of another."""
     theirs, own = _shared(source), _shared(config)

@@ -26,7 +26,9 @@ from par.train import loading, run_config, warm_start
 from par.train.learner import Learner
 
 
-def places(layers: dict[str, keras.layers.Layer]) -> dict[tuple[Any, ...], list[keras.Variable]]:
+def weights_by_place(
+    layers: dict[str, keras.layers.Layer],
+) -> dict[tuple[Any, ...], list[keras.Variable]]:
     """The weights of an objective's layers by place; a norm that branches share is at each of
     their places."""
     found: dict[tuple[Any, ...], list[keras.Variable]] = {}
@@ -44,22 +46,22 @@ def places(layers: dict[str, keras.layers.Layer]) -> dict[tuple[Any, ...], list[
     return found
 
 
-def copy(learner: Learner, source: Learner) -> None:
+def copy_weights(learner: Learner, source: Learner) -> None:
     """Gives a network the weights that another holds at its places; optimizers and step stay.
     Whether they fit, par.train.warm_start has checked."""
-    theirs = places(source.objective.layers)
-    for place, variables in places(learner.objective.layers).items():
+    theirs = weights_by_place(source.objective.layers)
+    for place, variables in weights_by_place(learner.objective.layers).items():
         for variable, value in zip(variables, theirs[place], strict=True):
             variable.assign(value)
 
 
-def opened(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -> Learner:
+def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -> Learner:
     """The run at `source` with the checkpoint that `init` names. Raises: DataError if that is
     damaged, or no longer there."""
-    learner = loading.learner_of(source, run_config.load(source)[0], init.checkpoint, warn)
+    learner = loading.load_learner(source, run_config.load(source)[0], init.checkpoint, warn)
     # of the one that was whole
     found = dataclasses.replace(
-        warm_start.of(source, init.checkpoint), step=int(learner.step.numpy())
+        warm_start.newest_origin(source, init.checkpoint), step=int(learner.step.numpy())
     )
     if found != init:
         changed = [
@@ -74,16 +76,16 @@ def opened(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -
     return learner
 
 
-def begin(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
+def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
     """Gives the fresh network of a run the weights that its settings name as `init`, of the run at
-    `source`. Raises: DataError as `opened` does."""
-    copy(learner, opened(source, learner.config.init, warn))
+    `source`. Raises: DataError as `load_source` does."""
+    copy_weights(learner, load_source(source, learner.config.init, warn))
 
 
-def derived(supernet: Learner, blocks: str) -> Learner:
+def derive_network(supernet: Learner, blocks: str) -> Learner:
     """The network of other blocks with the weights that a network holds for them, untrained."""
     learner = Learner(
         dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None)
     )
-    copy(learner, supernet)
+    copy_weights(learner, supernet)
     return learner

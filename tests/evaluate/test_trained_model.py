@@ -309,7 +309,11 @@ def test_nothing_to_score_is_refused(model):
 
 def test_a_text_is_written_with_as_much_memory_as_training_showed_its_last_position(model):
     # T 8, M 5
-    assert model.decoder().empty_memories().hidden.shape[2] == model.config.reach == 8 + 5 - 1
+    assert (
+        model.decoder().empty_memories().hidden.shape[2]
+        == model.config.trained_context
+        == 8 + 5 - 1
+    )
 
 
 def test_generate_prints_the_same_text_for_a_seed_and_tells_its_speed(generate, model):

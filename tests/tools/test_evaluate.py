@@ -52,7 +52,7 @@ def evaluate(search, monkeypatch, capsys):
 
 def score(search, **reading):
     config, data_dir = run_config.load(search)
-    learner = loading.learner_of(search, config)
+    learner = loading.load_learner(search, config)
     return evaluation.score(
         learner, data_dir, manifest.load(data_dir), "valid", "soft", EvalConfig(**reading)
     )["nll_per_token"]

@@ -20,7 +20,7 @@ def test_appended_rows_are_read_back_by_kind_in_order(tmp_path):
     record = history.History(tmp_path / "history.jsonl")
     for row in (train_row(3, PI), valid_row(3), valid_row(3, "argmax"), train_row(5, PI)):
         record.append(**row)
-    rows = history.read(tmp_path / "history.jsonl")
+    rows = history.read_rows(tmp_path / "history.jsonl")
     assert rows == {
         "train": [train_row(3, PI), train_row(5, PI)],
         "valid": [valid_row(3), valid_row(3, "argmax")],
@@ -31,7 +31,7 @@ def test_a_row_is_readable_as_soon_as_append_returns(tmp_path):
     record = history.History(tmp_path / "history.jsonl")
     for step in (1, 2, 3):
         record.append(**train_row(step, PI))
-        assert len(history.read(tmp_path / "history.jsonl")["train"]) == step
+        assert len(history.read_rows(tmp_path / "history.jsonl")["train"]) == step
 
 
 def test_a_figure_that_is_not_finite_is_never_written(tmp_path):
@@ -49,7 +49,7 @@ def test_every_cut_of_the_last_line_leaves_the_rows_before_it(tmp_path):
     second = whole.index(b"\n") + 1
     for end in range(second, len(whole)):
         path.write_bytes(whole[:end])
-        assert [row["step"] for row in history.read(path)["train"]] == [1]
+        assert [row["step"] for row in history.read_rows(path)["train"]] == [1]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_every_cut_of_the_last_line_leaves_the_rows_before_it(tmp_path):
 def test_what_is_no_row_is_refused_by_line(row, tmp_path):
     write_history(tmp_path / "history.jsonl", [valid_row(0), row])
     with pytest.raises(DataError, match=r"history\.jsonl line 2 is not a row of this program"):
-        history.read(tmp_path / "history.jsonl")
+        history.read_rows(tmp_path / "history.jsonl")
 
 
 def test_bytes_that_are_no_json_are_refused_by_line(tmp_path):
@@ -103,10 +103,10 @@ def test_bytes_that_are_no_json_are_refused_by_line(tmp_path):
     ):
         (tmp_path / "history.jsonl").write_bytes(content)
         with pytest.raises(DataError, match="line 1 is not a row"):
-            history.read(tmp_path / "history.jsonl")
+            history.read_rows(tmp_path / "history.jsonl")
     (tmp_path / "history.jsonl").write_bytes(b" " * (history.MAX_LINE_BYTES + 5))
     with pytest.raises(DataError, match=f"line 1 is longer than {history.MAX_LINE_BYTES} bytes"):
-        history.read(tmp_path / "history.jsonl")
+        history.read_rows(tmp_path / "history.jsonl")
 
 
 def test_steps_increase_and_the_number_of_blocks_stays(tmp_path):
@@ -121,7 +121,7 @@ def test_steps_increase_and_the_number_of_blocks_stays(tmp_path):
     ):
         write_history(path, rows)
         with pytest.raises(DataError, match=said):
-            history.read(path)
+            history.read_rows(path)
 
 
 def test_a_run_is_read_with_what_explains_it(tmp_path):
@@ -141,7 +141,11 @@ def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
         history.read_run(directory)
     write_history(
         directory / "history.jsonl",
-        [row for row in history.read(directory / "history.jsonl")["train"] if row["step"] <= 21],
+        [
+            row
+            for row in history.read_rows(directory / "history.jsonl")["train"]
+            if row["step"] <= 21
+        ],
     )
     run = history.read_run(directory)
     assert (run.last_step, run.total_steps) == (21, 28)

@@ -69,7 +69,7 @@ def test_the_group_has_one_name_for_whatever_seeds_and_another_for_other_setting
 
 
 def test_the_seeds_are_the_first_and_those_above_it_each_in_its_directory(tmp_path, config):
-    made = seeds.planned(tmp_path / "group", config.with_seed(4), 3)
+    made = seeds.plan_runs(tmp_path / "group", config.with_seed(4), 3)
     assert [(path.name, own.training.seed) for path, own in made.items()] == [
         ("seed4", 4),
         ("seed5", 5),
@@ -85,10 +85,10 @@ def test_only_directories_named_after_a_seed_that_hold_a_run_are_seeds(tmp_path)
         make_run(tmp_path / name)
     (tmp_path / "seed5").mkdir()
     (tmp_path / "seed6").touch()
-    assert list(seeds.found(tmp_path).items()) == [
+    assert list(seeds.find_runs(tmp_path).items()) == [
         (seed, tmp_path / f"seed{seed}") for seed in (2, 10, 2147483647)
     ]
-    assert seeds.found(tmp_path / "nowhere") == {} == seeds.found(tmp_path / "seed6")
+    assert seeds.find_runs(tmp_path / "nowhere") == {} == seeds.find_runs(tmp_path / "seed6")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_only_directories_named_after_a_seed_that_hold_a_run_are_seeds(tmp_path)
 )
 def test_a_count_or_a_seed_out_of_bounds_is_refused(tmp_path, config, count, seed, said):
     with pytest.raises(UsageError, match=said):
-        seeds.planned(tmp_path, config.with_seed(seed), count)
+        seeds.plan_runs(tmp_path, config.with_seed(seed), count)
 
 
 def test_a_directory_that_is_something_else_or_of_other_settings_is_refused(
@@ -117,19 +117,19 @@ def test_a_directory_that_is_something_else_or_of_other_settings_is_refused(
             r" --num_seeds out"
         ),
     ):
-        seeds.planned(tmp_path / "run", config, 2)
+        seeds.plan_runs(tmp_path / "run", config, 2)
     (tmp_path / "files" / "note.txt").touch()
     with pytest.raises(UsageError, match=r"files holds files but no seeds"):
-        seeds.planned(tmp_path / "files", config, 2)
+        seeds.plan_runs(tmp_path / "files", config, 2)
     small_config(data_dir, "sd", d_ffn=25, seed=9).save(tmp_path / "group" / "seed9", data_dir)
     with pytest.raises(
         UsageError, match=r"seed9 was made with other settings \(model.d_ffn: 25 -> 24\)"
     ):
         # seed 9 is not asked for, but would be averaged with the others
-        seeds.planned(tmp_path / "group", config, 2)
+        seeds.plan_runs(tmp_path / "group", config, 2)
     config.with_seed(8).save(tmp_path / "group" / "seed9", data_dir)
     with pytest.raises(UsageError, match=r"training.seed: 8 -> 9"):
-        seeds.planned(tmp_path / "group", config, 2)
+        seeds.plan_runs(tmp_path / "group", config, 2)
 
 
 def recorded(directory, seed, blocks="sd", nll=5.0, word=100.0, pi=((0.2, 0.7, 0.1), (0, 1, 0))):
@@ -158,7 +158,7 @@ def test_the_table_has_a_line_a_seed_then_mean_and_spread(tmp_path):
             word=word,
             pi=((0.9 - p, p, 0.1), (0, 1, 0)) if seed else ((p, 0.2, 0.1), (0, 1, 0)),
         )
-    results = [seeds.result(run) for run in seeds.read(tmp_path).values()]
+    results = [seeds.result(run) for run in seeds.read_runs(tmp_path).values()]
     assert seeds.table(results) == [
         (
             "  seed  blocks  perplexity per word (soft)  perplexity per word (argmax)  least"
@@ -185,7 +185,7 @@ def test_the_table_has_a_line_a_seed_then_mean_and_spread(tmp_path):
             " 0.100      0.0"
         ),
     ]
-    both = seeds.together(results)
+    both = seeds.mean_and_spread(results)
     assert both["spread"]["valid"]["soft"]["perplexity_per_word"] == statistics.stdev(
         [100, 1104, 102]
     )
@@ -218,25 +218,25 @@ def test_a_score_that_overflowed_has_no_mean(tmp_path):
         write_history(
             path / "history.jsonl",
             [
-                *history.read(path / "history.jsonl")["train"],
+                *history.read_rows(path / "history.jsonl")["train"],
                 valid_row(7, "fixed", perplexity_per_word=word),
             ],
         )
-    lines = seeds.table([seeds.result(run) for run in seeds.read(tmp_path).values()])
+    lines = seeds.table([seeds.result(run) for run in seeds.read_runs(tmp_path).values()])
     assert [line.split()[-2] for line in lines[1:]] == ["5.00", "-", "-", "-"]
 
 
 def test_seeds_that_recorded_nothing_are_left_out_and_those_of_other_settings_refused(tmp_path):
     with pytest.raises(DataError, match="holds no seeds"):
-        seeds.read(tmp_path)
+        seeds.read_runs(tmp_path)
     for seed in (0, 1, 2):
         make_run(tmp_path / f"seed{seed}", "ss", seed=seed)
     (tmp_path / "seed1" / "history.jsonl").unlink()
     (tmp_path / "seed2" / "history.jsonl").write_text("")
-    assert list(seeds.read(tmp_path)) == [0]
+    assert list(seeds.read_runs(tmp_path)) == [0]
     (tmp_path / "seed0" / "history.jsonl").write_text("")
     with pytest.raises(DataError, match=r"no seed of .* has recorded a step yet"):
-        seeds.read(tmp_path)
+        seeds.read_runs(tmp_path)
     make_run(tmp_path / "seed5", "sss", seed=5)
     with pytest.raises(
         DataError,
@@ -245,7 +245,7 @@ def test_seeds_that_recorded_nothing_are_left_out_and_those_of_other_settings_re
             r" elsewhere"
         ),
     ):
-        seeds.read(tmp_path)
+        seeds.read_runs(tmp_path)
 
 
 def refused(done, *words):
@@ -346,7 +346,8 @@ def test_each_seed_is_a_run_that_the_other_commands_take(group, run_tool):
     path, _ = group
     done = run_tool("evaluate", f"--run={path}/seed3", "--split=valid", "--json")
     kept = {
-        row["evaluate_as"]: row for row in history.read(path / "seed3" / "history.jsonl")["valid"]
+        row["evaluate_as"]: row
+        for row in history.read_rows(path / "seed3" / "history.jsonl")["valid"]
     }
     for row in json.loads(done.out)["results"]:
         assert row["nll_per_token"] == kept[row["evaluate_as"]]["nll_per_token"]

@@ -44,8 +44,8 @@ FIELDS = {
 
 
 def test_a_block_is_a_question_until_one_kind_has_half_of_its_probability():
-    assert status_line.settling(PI) == "a?d"
-    assert status_line.settling(np.array([[0.5, 0.5, 0.0], [0.499, 0.499, 0.002]])) == "a?"
+    assert status_line.decided_blocks(PI) == "a?d"
+    assert status_line.decided_blocks(np.array([[0.5, 0.5, 0.0], [0.499, 0.499, 0.002]])) == "a?"
 
 
 def test_no_line_is_wider_than_there_is_room_and_what_is_needed_most_stays():
@@ -65,7 +65,7 @@ def test_no_line_is_wider_than_there_is_room_and_what_is_needed_most_stays():
 
 
 def test_the_loss_is_the_mean_of_the_last_steps_and_perplexity_is_per_word():
-    line = status_line.LiveLine("ad", 1000, 0, tokens_per_word=1.5)
+    line = status_line.StatusLine("ad", 1000, 0, tokens_per_word=1.5)
     for _ in range(100):
         line(10, status_line.Chunk(nll=10 * 32 * 7.0, tokens=320, seconds=0.1, look=lambda: None))
     assert "loss 7.00" in line.line() and f"ppl/word {math.exp(1.5 * 7):,.0f}" in line.line()
@@ -76,7 +76,7 @@ def test_the_loss_is_the_mean_of_the_last_steps_and_perplexity_is_per_word():
 
 
 def test_the_first_chunk_whose_graph_is_traced_says_nothing_about_speed():
-    line = status_line.LiveLine("ad", 1000, 0, 1.0)
+    line = status_line.StatusLine("ad", 1000, 0, 1.0)
     line(10, status_line.Chunk(10.0, 320, 60.0, lambda: None))
     assert "tok/s" not in line.line() and "left" not in line.line()
     line(10, status_line.Chunk(10.0, 320, 0.1, lambda: None))
@@ -87,7 +87,7 @@ def test_the_network_is_not_looked_at_where_nothing_is_shown():
     def look():
         raise AssertionError("looked")
 
-    line = status_line.LiveLine("s", 1000, 0, 1.0)  # the tests' stderr is no terminal
+    line = status_line.StatusLine("s", 1000, 0, 1.0)  # the tests' stderr is no terminal
     for _ in range(20):
         line(10, status_line.Chunk(10.0, 320, 0.1, look))
 
@@ -96,7 +96,7 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(capsys, monke
     now = [100.0]
     monkeypatch.setattr(status_line.time, "monotonic", lambda: now[0])
     for quiet in (False, True):
-        line = status_line.LiveLine("s", 1000, 0, 1.0, quiet)
+        line = status_line.StatusLine("s", 1000, 0, 1.0, quiet)
         for _ in range(25):
             now[0] += 1.0
             line(10, status_line.Chunk(10.0 * 320, 320, 1.0, lambda: (0.5, PI)))
@@ -110,7 +110,7 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(capsys, monke
 
 
 def test_a_vast_loss_makes_a_short_perplexity():
-    line = status_line.LiveLine("s", 10, 0, 1.4)
+    line = status_line.StatusLine("s", 10, 0, 1.4)
     line(1, status_line.Chunk(nll=5000.0, tokens=1, seconds=1.0, look=lambda: None))
     assert "ppl/word 1e3040" in line.line()
 

@@ -110,7 +110,7 @@ def test_every_run_is_there_and_its_steps_are_right_after_a_resume(logs, ask):
         for run in ("search", "fixed")
         for part in ("train", "valid", "hparams")
     }
-    rows = history.read(logs / "search" / "history.jsonl")
+    rows = history.read_rows(logs / "search" / "history.jsonl")
     losses = points(ask, "search/tensorboard/train", "loss/nll_per_token")
     assert losses == pytest.approx(
         {row["step"]: row["nll_per_token"] for row in rows["train"]}, rel=1e-5
@@ -165,7 +165,7 @@ def test_pi_is_a_picture_of_every_epoch_of_a_search(logs, ask):
     assert [picture["step"] for picture in shown] == [93, 186]
     with Image.open(io.BytesIO(ask("images/individualImage?" + shown[-1]["query"]))) as image:
         pixels = np.asarray(image.convert("RGB"))
-    last = history.read(logs / "search" / "history.jsonl")["train"][-1]
+    last = history.read_rows(logs / "search" / "history.jsonl")["train"][-1]
     drawn = (
         heat_map.HeatMap(["ssd"])
         .draw([heat_map.State(np.array(last["pi"]), 186, last["tau"])])
@@ -235,7 +235,7 @@ def test_runs_are_compared_by_their_settings_and_final_scores(logs, ask):
         and groups["search"]["hparams"]["cutoffs"] == "none"
     )
     scores = {value["name"]["tag"]: value["value"] for value in groups["search"]["metricValues"]}
-    rows = history.read(logs / "search" / "history.jsonl")["valid"][-2:]
+    rows = history.read_rows(logs / "search" / "history.jsonl")["valid"][-2:]
     for row, way in zip(rows, ("", "_argmax")):
         for name in tensorboard.FINAL:
             assert scores[f"final/{name}{way}"] == pytest.approx(row[name], rel=1e-5)

@@ -19,7 +19,7 @@ from par.core.errors import DataError, DivergedError, ResourceError, StoppedErro
 from par.data import manifest
 from par.evaluate import evaluation
 from par.evaluate.eval_config import EvalConfig
-from par.train import history, run_config
+from par.train import history, run_directory
 from small import small_config, small_data, trainer
 
 
@@ -203,18 +203,20 @@ def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_pat
         run.announced[-1] == said
         and (tmp_path / "run" / "training_log.log").read_text().count(said) == 1
     )
-    rows = history.read(tmp_path / "run" / "history.jsonl")
+    rows = history.read_rows(tmp_path / "run" / "history.jsonl")
     assert [row["step"] for row in rows["train"]] == [run.step] == [rows["valid"][-1]["step"]]
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["step"] == run.step
     assert (
         tmp_path / "run" / "checkpoints" / f"ckpt-{run.step}.index"
-    ).is_file() and run_config.finished(tmp_path / "run")
+    ).is_file() and run_directory.is_finished(tmp_path / "run")
     (tmp_path / "run" / "summary.json").unlink()  # as if killed just before it was written
     before = (tmp_path / "run" / "history.jsonl").read_bytes()
     again = trainer(tmp_path / "run", config, data_dir)
     again.run()
     assert (
-        again.step == run.step and again.announced == [] and run_config.finished(tmp_path / "run")
+        again.step == run.step
+        and again.announced == []
+        and run_directory.is_finished(tmp_path / "run")
     )
     assert (tmp_path / "run" / "history.jsonl").read_bytes() == before
 
@@ -235,7 +237,7 @@ def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninter
     soft, argmax = (
         {
             row["step"]: row
-            for row in history.read(uninterrupted.run_dir / "history.jsonl")["valid"]
+            for row in history.read_rows(uninterrupted.run_dir / "history.jsonl")["valid"]
             if row["evaluate_as"] == way
         }
         for way in ("soft", "argmax")
@@ -270,7 +272,7 @@ def test_a_warm_up_that_outlasts_the_training_is_warned_about_at_its_start(tmp_p
     assert [line[: len(doubt)] for line in run.announced] == [doubt] and (
         tmp_path / "run" / "training_log.log"
     ).read_text().count(doubt) == 1
-    assert not small_config(data_dir, "d", epochs=1, warmup_steps=92).doubt
+    assert not small_config(data_dir, "d", epochs=1, warmup_steps=92).warning
 
 
 @pytest.mark.slow
@@ -291,7 +293,7 @@ def test_a_warning_of_the_guard_is_said_once(tmp_path, data_dir):
 
 
 def saved_steps(run_dir) -> list[int]:
-    return sorted(run_config.checkpoint_files(run_dir / "checkpoints"))
+    return sorted(run_directory.checkpoint_files(run_dir / "checkpoints"))
 
 
 @pytest.mark.slow
@@ -418,7 +420,7 @@ def test_texts_change_nothing_of_what_is_learnt(tmp_path, data_dir, uninterrupte
 
 
 def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):
-    rows = history.read(uninterrupted.run_dir / "history.jsonl")
+    rows = history.read_rows(uninterrupted.run_dir / "history.jsonl")
     assert [row["step"] for row in rows["train"]] == [*range(7, 186, 7), 186]
     assert [(row["step"], row["evaluate_as"]) for row in rows["valid"]] == [
         (93, "soft"),
@@ -481,7 +483,7 @@ def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_ent
     }
     assert names <= valid.keys()
     step, entropy = train["entropy/block_01"][0]
-    pi = history.read(uninterrupted.run_dir / "history.jsonl")["train"][0]["pi"][0]
+    pi = history.read_rows(uninterrupted.run_dir / "history.jsonl")["train"][0]["pi"][0]
     assert step == 7 and entropy == pytest.approx(-np.sum(np.array(pi) * np.log(pi)), rel=1e-5)
 
 
@@ -630,7 +632,7 @@ def test_a_checkpoint_that_can_not_be_written_is_said_in_one_line(
 def test_the_best_checkpoint_is_the_one_of_the_lowest_valid_nll(uninterrupted):
     rows = [
         row
-        for row in history.read(uninterrupted.run_dir / "history.jsonl")["valid"]
+        for row in history.read_rows(uninterrupted.run_dir / "history.jsonl")["valid"]
         if row["evaluate_as"] == "soft"
     ]
     best = min(rows, key=lambda row: row["nll_per_token"])

@@ -60,11 +60,11 @@ def score(learner: Learner, data_dir, way: str) -> float:
 )
 def test_the_derived_network_with_inherited_weights_is_the_supernet_s_argmax(data_dir, settings):
     supernet = shaken(small_config(data_dir, "ssads", **settings))  # mem_len 5: with memory
-    derived = weight_transfer.derived(supernet, "iaadd")
+    derived = weight_transfer.derive_network(supernet, "iaadd")
     assert score(derived, data_dir, "fixed") == pytest.approx(
         score(supernet, data_dir, "argmax"), rel=1e-6
     )
-    other = weight_transfer.derived(supernet, "aaadd")
+    other = weight_transfer.derive_network(supernet, "aaadd")
     # the blocks matter at these weights
     assert abs(score(other, data_dir, "fixed") - score(supernet, data_dir, "argmax")) > 1e-3
 
@@ -76,11 +76,11 @@ def test_every_weight_of_a_network_is_at_a_place_and_takes_the_source_s(data_dir
     learner = Learner(small_config(data_dir, blocks, norm=norm, **CUTOFFS))
     placed = [
         v
-        for variables in weight_transfer.places(learner.objective.layers).values()
+        for variables in weight_transfer.weights_by_place(learner.objective.layers).values()
         for v in variables
     ]
     assert {id(v) for v in placed} == {id(v) for v in learner.weights}
-    weight_transfer.copy(learner, source)
+    weight_transfer.copy_weights(learner, source)
     given = [np.asarray(v) for v in source.weights]
     for variable in learner.weights:
         assert any(
@@ -133,7 +133,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         max_lr=1e-4,
         **CUTOFFS,
     )
-    warm_start.check(fits, source, "search")
+    warm_start.check_settings(fits, source, "search")
     others = {
         "d_model": 32,
         "num_heads": 4,
@@ -152,7 +152,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         config = small_config(data_dir, "aid", **CUTOFFS | {name: value})
         was, now = source.model.to_json()[name], config.model.to_json()[name]
         with pytest.raises(UsageError) as caught:
-            warm_start.check(config, source, "search")
+            warm_start.check_settings(config, source, "search")
         assert f"the weights of run search do not fit (model.{name}: {was} -> {now})" in str(
             caught.value
         )
@@ -161,7 +161,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         with pytest.raises(
             UsageError, match=rf"\(data.{name}: {getattr(source.data, name)} -> {value}\)"
         ):
-            warm_start.check(config, source, "search")
+            warm_start.check_settings(config, source, "search")
 
 
 @pytest.fixture(scope="module")
@@ -176,17 +176,18 @@ def source(tmp_path_factory, data_dir):
 
 def begun(source, data_dir, made=None, blocks: str = "aid") -> run_config.RunConfig:
     config = dataclasses.replace(
-        small_config(data_dir, blocks, epochs=1, seed=3), init=warm_start.asked(source, "last")
+        small_config(data_dir, blocks, epochs=1, seed=3),
+        init=warm_start.requested_origin(source, "last"),
     )
-    return warm_start.begun(config, source, made)
+    return warm_start.with_origin(config, source, made)
 
 
 def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, source, data_dir):
     config = begun(source, data_dir)
     made = trainer(tmp_path / "run", config, data_dir, source=source)
-    other = loading.learner_of(source, run_config.load(source)[0])
+    other = loading.load_learner(source, run_config.load(source)[0])
     assert score(made.learner, data_dir, "fixed") == pytest.approx(
-        score(weight_transfer.derived(other, "aid"), data_dir, "fixed"), rel=1e-6
+        score(weight_transfer.derive_network(other, "aid"), data_dir, "fixed"), rel=1e-6
     )
     assert made.step == 0 and all(
         (np.asarray(v) == 0).all()
@@ -223,9 +224,9 @@ def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_e
 def test_the_name_of_a_run_hangs_on_the_source_s_name_and_not_on_its_weights(source, data_dir):
     config = begun(source, data_dir)
     assert config.init.step == 31 and len(config.init.sha256) == 64
-    asked = dataclasses.replace(config, init=warm_start.asked(source, "last"))
+    asked = dataclasses.replace(config, init=warm_start.requested_origin(source, "last"))
     plain = dataclasses.replace(config, init=None)
-    best = dataclasses.replace(config, init=warm_start.of(source, "best"))
+    best = dataclasses.replace(config, init=warm_start.newest_origin(source, "best"))
     assert (
         asked.default_name() == config.default_name()
         and len({run.default_name() for run in (plain, config, best)}) == 3
@@ -307,7 +308,7 @@ def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it
         in err
     )
     kept = run_config.load(run_dir)[0].init
-    assert kept == warm_start.of(source, "last")
+    assert kept == warm_start.newest_origin(source, "last")
     assert (
         f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}"
         in (run_dir / "training_log.log").read_text()
@@ -332,7 +333,7 @@ def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it
     refused(
         call(*flags, f"--init_from={away}"),
         1,
-        f"(init.sha256: {kept.sha256} -> {warm_start.of(away, 'last').sha256})",
+        f"(init.sha256: {kept.sha256} -> {warm_start.newest_origin(away, 'last').sha256})",
     )
     shutil.rmtree(away)
     code, out, _ = call(*flags, f"--init_from={away}")

@@ -20,7 +20,7 @@ from par.core.errors import StoppedError
 from par.data import records
 from par.evaluate import evaluation
 from par.evaluate.compare.statistics import SCORED, scores_path
-from par.train import run_config, trainer, weight_transfer
+from par.train import run_config, run_directory, trainer, weight_transfer
 from par.train.learner import Learner
 
 
@@ -38,7 +38,7 @@ def train(
     Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process
     works in the directory.
     """
-    with run_config.locked(run_dir, announce):
+    with run_directory.locked(run_dir, announce):
         made = trainer.train(
             run_dir, config, data_dir, LoggingConfig(sample_length=0), announce, source=source
         )
@@ -68,11 +68,11 @@ def score_untrained(
     """The scores of a search at the checkpoint `init`, as in scores.json: soft, argmax, and the
     network of `blocks` with its weights. seconds: of the search. Raises: DataError if that
     checkpoint is damaged."""
-    supernet = weight_transfer.opened(search, init, announce)
+    supernet = weight_transfer.load_source(search, init, announce)
     networks = {
         "soft": (supernet, "soft"),
         "argmax": (supernet, "argmax"),
-        "inherited": (weight_transfer.derived(supernet, blocks), "fixed"),
+        "inherited": (weight_transfer.derive_network(supernet, blocks), "fixed"),
     }
     about = {"step": init.step, "seconds": seconds}
     found = {

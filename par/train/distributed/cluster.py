@@ -38,7 +38,7 @@ class Cluster(NamedTuple):
         return f"worker {self.index} of {len(self.addresses)} ({self.addresses[self.index]})"
 
 
-def of_environment() -> Cluster:
+def from_environment() -> Cluster:
     """The cluster that TF_CONFIG tells. Raises: UsageError if it is not set, or does not tell
     which process this is."""
     text = os.environ.get(VARIABLE, "")

@@ -46,7 +46,7 @@ class Workers:
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.replicas = Replicas(strategy)
         multi = isinstance(self.replicas.strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        self._cluster = cluster.of_environment() if multi else cluster.Cluster(("localhost",), 0)
+        self._cluster = cluster.from_environment() if multi else cluster.Cluster(("localhost",), 0)
         self._sum = tf.function(self._sum_once)
         self.count, self.index, self.is_chief = (
             len(self._cluster.addresses),
@@ -58,7 +58,7 @@ class Workers:
         """Of each flag, whether a worker has it set."""
         return [bool(total) for total in self._total([np.array(flags, np.int64)])[0]]
 
-    def together(self, work: Callable[[], Any]) -> Any:
+    def on_all(self, work: Callable[[], Any]) -> Any:
         """Does the work on every worker and returns its own result. Raises: the error of the first
         worker that failed, on all."""
         result, error = None, None
@@ -86,7 +86,7 @@ class Workers:
     def from_chief(self, work: Callable[[], Any]) -> Any:
         """What the work returns on the chief, which alone does it: a value that JSON can hold.
         Raises: the chief's error, on all."""
-        value = self.together(work if self.is_chief else lambda: None)
+        value = self.on_all(work if self.is_chief else lambda: None)
         if self.count == 1:
             return value
         text = np.frombuffer(
@@ -101,7 +101,7 @@ class Workers:
             )
         )
 
-    def share(self, variables: Sequence[Any]) -> None:
+    def broadcast(self, variables: Sequence[Any]) -> None:
         """Gives the variables of every worker the chief's values."""
         if self.count == 1:
             return
@@ -187,7 +187,7 @@ def strategy(
         return tf.distribute.MirroredStrategy(
             [f"{'GPU' if gpus else 'CPU'}:{number}" for number in range(wanted)]
         )
-    rendezvous.meet(cluster.of_environment(), announce)
+    rendezvous.meet(cluster.from_environment(), announce)
     # TensorFlow waits without end for a worker that is lost just now, and Python can't interrupt
     # it
     signal.alarm(JOIN_SECONDS)

@@ -55,7 +55,7 @@ def search(tmp_path, data_dir) -> Path:
 @pytest.fixture
 def plan(search, data_dir) -> Truth:
     """Two seeds of the network `da`, one epoch of fine-tuning."""
-    config, init = run_config.load(search)[0], warm_start.of(search, "last")
+    config, init = run_config.load(search)[0], warm_start.newest_origin(search, "last")
     return Truth(
         search,
         "ss",
@@ -233,7 +233,7 @@ def test_a_search_that_has_gone_on_is_refused_with_the_differences(search, plan,
     score_all(plan, [3.9], [4.2])
     for path in (search / "checkpoints").iterdir():
         path.rename(path.with_name(path.name.replace("62", "63")))
-    later = dataclasses.replace(plan, init=warm_start.of(search, "last"))
+    later = dataclasses.replace(plan, init=warm_start.newest_origin(search, "last"))
     with pytest.raises(
         UsageError,
         match=(

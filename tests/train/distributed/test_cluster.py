@@ -30,7 +30,7 @@ def config(cluster_spec, kind="worker", index=0):
 )
 def test_the_chief_comes_first(monkeypatch, text, addresses, index):
     monkeypatch.setenv("TF_CONFIG", text)
-    found = cluster.of_environment()
+    found = cluster.from_environment()
     assert found == (tuple(addresses), index) and found.is_chief == (index == 0)
     assert str(found) == f"worker {index} of {len(addresses)} ({addresses[index]})"
 
@@ -60,7 +60,7 @@ def test_the_chief_comes_first(monkeypatch, text, addresses, index):
 def test_anything_else_is_refused_with_an_example(monkeypatch, text, said):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UsageError) as raised:
-        cluster.of_environment()
+        cluster.from_environment()
     message = str(raised.value)
     assert (
         "TF_CONFIG" in message

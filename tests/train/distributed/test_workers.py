@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from par.search import derive
-from par.train import history, run_config
+from par.train import history, run_directory
 from project import ROOT
 from small import small_data
 from team import team, until
@@ -41,13 +41,13 @@ def data_dir(tmp_path_factory):
 
 def steps_saved(run_dir: Path) -> int:
     """The step of the newest checkpoint, 0 if there is none."""
-    return next(iter(run_config.checkpoint_files(run_dir / "checkpoints")), 0)
+    return next(iter(run_directory.checkpoint_files(run_dir / "checkpoints")), 0)
 
 
 def assert_alike(run_dir: Path, other: Path) -> None:
     """Every row of the history, and the architecture that is derived, are the same but for the
     last digits."""
-    one, two = (history.read(path / "history.jsonl") for path in (run_dir, other))
+    one, two = (history.read_rows(path / "history.jsonl") for path in (run_dir, other))
     assert (
         len(one["train"]) == len(two["train"]) >= 20 and len(one["valid"]) == len(two["valid"]) > 0
     )
