@@ -18,7 +18,7 @@ from par.nn.adaptive_softmax import AdaptiveSoftmax
 from par.nn.attention import RelativeAttention, Window
 from par.nn.blocks import Block, Dense, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from par.nn.supernet import StochasticBlock
 from par.nn.transformer import Memories, Transformer
 from par.objectives import OBJECTIVES

@@ -50,7 +50,6 @@ WITH_TENSORFLOW = [
     "nn.blocks",
     "nn.forward_mode",
     "nn.gradient_checkpointing",
-    "nn.initial",
     "nn.ops",
     "nn.positions",
     "nn.supernet",

@@ -22,7 +22,7 @@ from par.core.config import ModelConfig
 from par.core.progress import Progress
 from par.nn import cutoffs
 from par.nn.adaptive_softmax import AdaptiveSoftmax
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 
 # of a timing for the fit: 0.3 GB, and as much again for their gradient; the model is extended
 # beyond

@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 from par.core.config import ModelConfig
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 
 
 @tf.custom_gradient

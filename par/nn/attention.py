@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from par.nn import positions
-from par.nn.initial import Initial
-from par.nn.ops import TYPES, add_bias, linear
+from par.nn.ops import TYPES, Initial, add_bias, linear
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,7 @@ import tensorflow as tf
 from par.core.config import ModelConfig
 from par.nn.attention import RelativeAttention, Window
 from par.nn.forward_mode import Phase, dropout
-from par.nn.initial import Initial
-from par.nn.ops import TYPES, add_bias, biased_relu, linear
+from par.nn.ops import TYPES, Initial, add_bias, biased_relu, linear
 
 EPSILON = 1e-6
 

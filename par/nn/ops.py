@@ -1,14 +1,31 @@
-"""Matrix products and biases in float32 or bfloat16. Whatever the type of the factors, the
-gradient of a bias is summed in float32."""
+"""What the layers are built from: initial weights, and matrix products and biases in float32 or
+bfloat16. Whatever the type of the factors, the gradient of a bias is summed in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 # of ModelConfig.precision: the factors of matrix products
 TYPES = {"f32": tf.float32, "bf16": tf.bfloat16}
+
+
+class Initial:
+    """Initializers in the order in which weights are made, each with its own seed, so that a
+    network is a function of (architecture, settings, seed)."""
+
+    def __init__(self, seed: int, std: float):
+        self._next, self._std = seed * 1_000_003, std
+
+    def normal(self, std: float | None = None) -> keras.initializers.Initializer:
+        """Normal with mean 0 and the configured standard deviation, or `std`, with a seed that no
+        other weight of the network has."""
+        self._next += 1
+        return keras.initializers.RandomNormal(
+            stddev=self._std if std is None else std, seed=self._next % 2**31
+        )
 
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:

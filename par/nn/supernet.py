@@ -8,7 +8,7 @@ import tensorflow as tf
 from par.core.config import ModelConfig, SearchConfig
 from par.nn.blocks import Block, Mixture
 from par.nn.forward_mode import Phase
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from par.search import gumbel
 from par.search.architecture import KINDS
 

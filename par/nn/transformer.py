@@ -20,7 +20,7 @@ from par.nn.attention import Window
 from par.nn.blocks import Block, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase, dropout
 from par.nn.gradient_checkpointing import recomputed
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from par.search.architecture import KINDS, Architecture, pi_table
 
 EMBEDDING_PLACE = 1

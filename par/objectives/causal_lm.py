@@ -11,8 +11,7 @@ from par.core.config import ModelConfig
 from par.data.tokenizer import PAD
 from par.nn.adaptive_softmax import AdaptiveSoftmax
 from par.nn.forward_mode import Phase
-from par.nn.initial import Initial
-from par.nn.ops import TYPES
+from par.nn.ops import TYPES, Initial
 from par.nn.transformer import Memories, Transformer
 
 

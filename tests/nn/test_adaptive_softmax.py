@@ -14,7 +14,7 @@ from naive import adaptive_softmax as naive
 from par.core.config import ModelConfig
 from par.core.errors import UsageError
 from par.nn.adaptive_softmax import AdaptiveSoftmax, cross_entropy
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from project import TESTS
 
 D, V, N = 22, 29, 53

@@ -9,7 +9,7 @@ import tensorflow as tf
 from naive import attention as naive
 from par.nn import positions
 from par.nn.attention import RelativeAttention, Window
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 
 B, H, K = 3, 2, 11
 D = H * K

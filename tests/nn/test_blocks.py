@@ -13,7 +13,7 @@ from par.nn import positions
 from par.nn.attention import Window
 from par.nn.blocks import Block, Dense, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from par.nn.supernet import StochasticBlock
 
 B, T, M, H, K, F = 3, 5, 7, 2, 11, 13

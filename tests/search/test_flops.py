@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from par.core.config import ModelConfig, SearchConfig
 from par.nn.adaptive_softmax import AdaptiveSoftmax
-from par.nn.initial import Initial
+from par.nn.ops import Initial
 from par.nn.transformer import Memories, Transformer
 from par.search import flops
 from par.search.architecture import Architecture
