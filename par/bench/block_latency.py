@@ -10,7 +10,6 @@ their spread is that of single rounds.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import platform
 import time
@@ -25,6 +24,7 @@ from par.bench import training_speed
 from par.core.config import SamplingConfig
 from par.core.errors import DataError
 from par.core.progress import Progress
+from par.core.stats import nonnegative_least_squares
 from par.data import records
 from par.evaluate.generation import Decoder
 from par.search.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
@@ -141,22 +141,10 @@ def timed_blocks(depth: int) -> tuple[str, ...]:
 
 
 def parts(blocks: Sequence[str], milliseconds: np.ndarray) -> np.ndarray:
-    """[1 + O] what the constant and each kind take, never negative, from the milliseconds
-    [networks] of whole networks of `blocks`.
-
-    Least squares with these bounds, exactly: of all ways to hold parts at 0, the best that leaves
-    no other part negative.
-    """
+    """The parts [1 + O] of the milliseconds [networks] of whole networks of `blocks`: the constant
+    and each kind, by least squares without negative parts."""
     counts = np.array([[1.0, *(each.count(kind) for kind in KINDS)] for each in blocks])
-    best, error = np.zeros(counts.shape[1]), np.inf
-    for kept in itertools.product((True, False), repeat=len(best)):
-        columns = np.flatnonzero(kept)
-        found = np.zeros(counts.shape[1])
-        found[columns] = np.linalg.lstsq(counts[:, columns], milliseconds, rcond=None)[0]
-        residual = float(np.sum((counts @ found - milliseconds) ** 2))
-        if found.min() >= 0 and residual < error:
-            best, error = found, residual
-    return best
+    return nonnegative_least_squares(counts, milliseconds)
 
 
 class Check(NamedTuple):

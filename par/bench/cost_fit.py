@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from par.nn.cutoffs import least_squares
+from par.core.stats import nonnegative_least_squares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def fit(terms: Sequence[Sequence[float]], measured: Sequence[float]) -> Fit:
     """Least squares of the relative error, no coefficient negative: terms [n, m], measured [n] >
     0. A small shape counts as much as a large one."""
     x, y = np.asarray(terms, np.float64), np.asarray(measured, np.float64)
-    coefficients = least_squares(x / y[:, None], np.ones(len(y)))
+    coefficients = nonnegative_least_squares(x / y[:, None], np.ones(len(y)))
     fitted = x @ coefficients
     unexplained = np.sum((y - fitted) ** 2) / max(
         np.sum((y - y.mean()) ** 2), np.finfo(np.float64).tiny

@@ -1,11 +1,15 @@
-"""Student's interval of a mean: between what it lies with 95 % confidence, from few values."""
+"""Statistics of few values: Student's interval of a mean, quartiles, and least squares without
+negative coefficients."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 CONFIDENCE = 0.95
 
@@ -60,3 +64,43 @@ def interval(values: Sequence[float]) -> Interval:
         return Interval(mean, None, None)
     half = t_factor(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+class Quartiles(NamedTuple):
+    """The median and the two quartiles of values."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """From quartile to quartile, relative to the median."""
+        return (self.high - self.low) / self.median
+
+
+def quartiles(values: Sequence[float] | np.ndarray) -> Quartiles:
+    """The quartiles of values [n], n >= 1, interpolated linearly."""
+    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
+    return Quartiles(median, low, high)
+
+
+def nonnegative_least_squares(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The x >= 0 [m] that minimizes |terms x - values|^2, exactly: terms [n, m], values [n].
+
+    Tries every set of terms, small sets first, so a term that explains nothing gets 0. Takes 2^m
+    solutions: for few terms.
+    """
+    scale = np.linalg.norm(terms, axis=0)
+    best, found = np.inf, np.zeros(len(scale))
+    for size in range(1, len(scale) + 1):
+        for chosen in map(list, itertools.combinations(np.flatnonzero(scale), size)):
+            x = (
+                np.linalg.lstsq(terms[:, chosen] / scale[chosen], values, rcond=None)[0]
+                / scale[chosen]
+            )
+            error = np.sum((terms[:, chosen] @ x - values) ** 2)
+            if x.min() >= 0 and error < best - 1e-9:
+                best, found = error, np.zeros(len(scale))
+                found[chosen] = x
+    return found

@@ -18,7 +18,6 @@ looks only between their starts.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +26,7 @@ import numpy as np
 from par.core import files
 from par.core.config import MAX_VOCAB_SIZE, NONE
 from par.core.errors import DataError, UsageError
+from par.core.stats import nonnegative_least_squares
 
 MAX_BYTES = 32 * MAX_VOCAB_SIZE
 TURNS = 4  # of a fit
@@ -210,7 +210,9 @@ def fit(
     for start in range(len(k)):
         flat = rank < start
         for _ in range(TURNS):
-            x = least_squares(terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat])
+            x = nonnegative_least_squares(
+                terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat]
+            )
             floor = max(
                 np.average(times[flat], weights=weights[flat] ** 2) if flat.any() else 0.0, x[0]
             )
@@ -220,24 +222,6 @@ def fit(
             flat = terms @ x < floor
     *x, median, worst = map(float, found)
     return Fit(width, *x, timings=len(k), median_error=median, worst_error=worst)
-
-
-def least_squares(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """x >= 0 of least |terms x - values|^2: terms [n, m], values [n] -> [m]. Tries every set of
-    terms, few first: one that adds nothing stays 0."""
-    scale = np.linalg.norm(terms, axis=0)
-    best, found = np.inf, np.zeros(len(scale))
-    for size in range(1, len(scale) + 1):
-        for chosen in map(list, itertools.combinations(np.flatnonzero(scale), size)):
-            x = (
-                np.linalg.lstsq(terms[:, chosen] / scale[chosen], values, rcond=None)[0]
-                / scale[chosen]
-            )
-            error = np.sum((terms[:, chosen] @ x - values) ** 2)
-            if x.min() >= 0 and error < best - 1e-9:
-                best, found = error, np.zeros(len(scale))
-                found[chosen] = x
-    return found
 
 
 def device(fits: Sequence[Fit], rows: int) -> Cost:

@@ -16,32 +16,13 @@ import numpy as np
 
 from par.core.config import SearchConfig
 from par.core.errors import UsageError
+from par.core.stats import Quartiles, quartiles
 
 CASES = SearchConfig.choices("latency_of")
 MOST_ERROR = 0.1  # of a prediction: beyond it a table is no ground to choose networks by
 MAX_MILLISECONDS = 1e9
 MAX_PAIRS = 10_000
 MEASURED = ("network", "interleaved", "share")
-
-
-class Quartiles(NamedTuple):
-    """What pairs of measurements say: median and quartiles, milliseconds, or the network's share
-    of the interleaved one's."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Quartiles:
-        """Of values [pairs]."""
-        low, median, high = np.percentile(values, [25, 50, 75]).tolist()
-        return cls(median, low, high)
-
-    @property
-    def width(self) -> float:
-        """From quartile to quartile, as a share of the median."""
-        return (self.high - self.low) / self.median
 
 
 class Measured(NamedTuple):
@@ -81,9 +62,9 @@ class Case(NamedTuple):
         one, milliseconds."""
         return self._replace(
             measured=Measured(
-                Quartiles.of(times[:, 0]),
-                Quartiles.of(times[:, 1]),
-                Quartiles.of(times[:, 0] / times[:, 1]),
+                quartiles(times[:, 0]),
+                quartiles(times[:, 1]),
+                quartiles(times[:, 0] / times[:, 1]),
             )
         )
 

@@ -1,5 +1,5 @@
-"""Student's quantiles are those of the tables, and an interval holds the mean as often as it
-says."""
+"""Student's quantiles are those of the tables, an interval holds the mean as often as it says, and
+least squares has no negative coefficient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from par.core.stats import interval, t_factor, t_probability
+from par.core.stats import (
+    interval,
+    nonnegative_least_squares,
+    quartiles,
+    t_factor,
+    t_probability,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +96,30 @@ def test_what_json_can_not_hold_is_null():
     assert interval([0.0, 2000.0]).map(
         lambda x: math.exp(x) if x < 700 else math.inf
     ).to_json() == {"mean": None, "low": 0.0, "high": None}
+
+
+def test_quartiles_interpolate_and_tell_their_width_relative_to_the_median():
+    assert quartiles([4.0]) == (4.0, 4.0, 4.0)
+    found = quartiles([8.0, 1.0, 2.0, 4.0])
+    assert found == (3.0, 1.75, 5.0) and found.width == pytest.approx(3.25 / 3)
+
+
+def test_least_squares_holds_a_coefficient_at_zero_that_would_be_negative():
+    terms = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])
+    np.testing.assert_allclose(nonnegative_least_squares(terms, terms @ [2.0, 3.0]), [2.0, 3.0])
+    # falling values: without the bound the slope would be -1; the best constant is their mean
+    np.testing.assert_allclose(
+        nonnegative_least_squares(terms, np.array([3.0, 2.0, 1.0])), [2.0, 0.0]
+    )
+    np.testing.assert_array_equal(nonnegative_least_squares(terms, np.array([-1.0, -2, -3])), 0.0)
+
+
+def test_least_squares_is_the_best_of_all_nonnegative_coefficients():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        terms, values = rng.normal(size=(6, 3)), rng.normal(size=6)
+        found = nonnegative_least_squares(terms, values)
+        error = np.sum((terms @ found - values) ** 2)
+        others = np.maximum(found + rng.normal(scale=0.1, size=(200, 3)), 0.0)
+        assert found.min() >= 0
+        assert error <= np.min(np.sum((others @ terms.T - values) ** 2, axis=1)) + 1e-9

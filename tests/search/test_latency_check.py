@@ -11,9 +11,10 @@ import pytest
 
 from faults import change_json
 from par.core.errors import DataError
+from par.core.stats import Quartiles
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
-from par.search.latency_check import Case, Promise, Quartiles
+from par.search.latency_check import Case, Promise
 from par.search.latency_table import Costs
 
 COSTS = {"inference": Costs(2.0, 1.0, 0.0, 4.0), "decoding": Costs(0.5, 0.25, 0.0, 1.0)}

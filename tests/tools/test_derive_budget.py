@@ -16,8 +16,8 @@ import documented
 from faults import change_json
 from par.bench import block_latency
 from par.core.config import ModelConfig, SearchConfig
+from par.core.stats import Quartiles
 from par.search import architecture, latency_table
-from par.search.latency_check import Quartiles
 from par.search.latency_table import LatencyTable, Spread
 from par.tools import derive as tool
 from par.train import run_config

@@ -24,7 +24,7 @@ import numpy as np
 
 from par.core import metrics, schema
 from par.core.errors import DataError
-from par.core.stats import Interval, interval
+from par.core.stats import Interval, interval, quartiles
 from par.search.baselines import DERIVED, INTERLEAVED
 from par.search.latency_table import WHAT
 
@@ -122,10 +122,8 @@ def saving(network: Network, base: Network, what: str = "inference") -> dict[str
     and their quartiles."""
     if not (network.measured and base.measured):
         return None
-    low, median, high = np.percentile(
-        1 - np.array(network.measured[what]) / np.array(base.measured[what]), [25, 50, 75]
-    )
-    return {"mean": float(median), "low": float(low), "high": float(high)}
+    saved = quartiles(1 - np.array(network.measured[what]) / np.array(base.measured[what]))
+    return {"mean": saved.median, "low": saved.low, "high": saved.high}
 
 
 def standing(derived: Network, drawn: Sequence[Network]) -> dict[str, Any] | None:
@@ -340,7 +338,7 @@ def _entry(network: Network, derived: Network) -> dict[str, Any]:
         "cost_above_derived": metrics.finite({"more": network.more})["more"],
         "parameters": next((run["parameters"] for run in runs), None),
         "latency": (
-            network.measured and {name: _quartiles(network.measured[name]) for name in WHAT}
+            network.measured and {name: _milliseconds(network.measured[name]) for name in WHAT}
         ),
         "perplexity_per_word": nll and nll.map(metrics.perplexity).to_json(),
         "bits_per_byte": bits and bits.to_json(),
@@ -350,9 +348,9 @@ def _entry(network: Network, derived: Network) -> dict[str, Any]:
     }
 
 
-def _quartiles(milliseconds: Sequence[float]) -> dict[str, float]:
-    low, median, high = np.percentile(milliseconds, [25, 50, 75])
-    return {"milliseconds": float(median), "low": float(low), "high": float(high)}
+def _milliseconds(rounds: Sequence[float]) -> dict[str, float]:
+    found = quartiles(rounds)
+    return {"milliseconds": found.median, "low": found.low, "high": found.high}
 
 
 def share(value: float, digits: int = 1, sign: str = "") -> str:
