@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from absl import flags
 
 from par.core.config import Group, fields
-from par.tools import common, train
+from par.tools import train
+from par.tools.cli.flags import Flags, Section, typed
+from par.tools.cli.recipes import RECIPES, recipe_lines
 from project import ROOT
 
 PAGE = ROOT / "docs" / "flags.md"
@@ -36,7 +38,7 @@ of `tools/recipes/`, and the path of another `.flags` file will do.
 """
 
 
-def commands() -> dict[str, common.Flags]:
+def commands() -> dict[str, Flags]:
     """The flags of every command by its name, in the order of setup.cfg; of one with several
     subjects, by command and subject."""
     setup = configparser.ConfigParser()
@@ -58,9 +60,9 @@ def commands() -> dict[str, common.Flags]:
 def recipes() -> dict[str, dict[str, list[str]]]:
     """What each recipe sets, by flag; several values where the flag is repeatable."""
     found: dict[str, dict[str, list[str]]] = {}
-    for path in sorted(common.RECIPES.glob("*.flags")):
+    for path in sorted(RECIPES.glob("*.flags")):
         made = found.setdefault(path.stem, {})
-        for line in common.recipe_lines(path.stem):
+        for line in recipe_lines(path.stem):
             name, _, value = line.removeprefix("--").partition("=")
             made.setdefault(name, []).append(value)
     return found
@@ -96,7 +98,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def table(values: common.Flags, section: common.Section) -> str:
+def table(values: Flags, section: Section) -> str:
     """A row a flag. What recipes set is shown where the command takes --recipe."""
     sets = (
         {name: made for name, made in recipes().items() if set(made) & set(section.names)}
@@ -107,9 +109,7 @@ def table(values: common.Flags, section: common.Section) -> str:
     rows.append(["---"] * len(rows[0]))
     for name in section.names:
         set_by = [
-            ", ".join(
-                common.typed(values[name].parser.parse(value)) for value in made.get(name, [])
-            )
+            ", ".join(typed(values[name].parser.parse(value)) for value in made.get(name, []))
             for made in sets.values()
         ]
         rows.append(
@@ -140,7 +140,7 @@ def rows_of(text: str) -> Iterator[tuple[str, str]]:
             yield heading, row[1]
 
 
-def _reference(values: common.Flags, section: common.Section, whole: common.Section) -> str:
+def _reference(values: Flags, section: Section, whole: Section) -> str:
     """Where the settings of a section are told. Those without a default come from a run."""
     anchor = re.sub(r"[^\w -]", "", whole.title.lower()).replace(" ", "-")
     only = (
@@ -155,7 +155,7 @@ def _reference(values: common.Flags, section: common.Section, whole: common.Sect
     )
 
 
-def _values(values: common.Flags, section: common.Section, name: str) -> str:
+def _values(values: Flags, section: Section, name: str) -> str:
     """What a flag takes, with the bounds of a setting."""
     flag, choices = values[name], values.choices(name)
     several = "; repeatable" if isinstance(flag, flags.MultiFlag) else ""

@@ -10,9 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-TOOLS = sorted(
-    path.stem for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common")
-)
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
 
 
 class Finished(NamedTuple):

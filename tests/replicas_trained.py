@@ -14,7 +14,7 @@ from typing import Any
 
 from par.data import manifest, records
 from par.search import derive
-from par.tools import common
+from par.tools.cli.tensorflow import start_tensorflow
 from small import small_config
 
 SMALL = {"d_model": 10, "num_heads": 2, "dropout_rate": 0.2}
@@ -71,7 +71,7 @@ def trained(data_dir: Path, learner: Any) -> dict[str, Any]:
 
 def main() -> None:
     data_dir, devices, kinds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    strategy = common.start_tensorflow(
+    strategy = start_tensorflow(
         "none" if devices == 1 else "mirrored", devices if devices > 1 else 0
     )
     from par.train.distributed.replicas import Replicas

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 import pages
-from par.tools import benchmark, common
+from par.tools import benchmark
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
 from project import ROOT, TOOLS
 from reader import Reader
 
@@ -46,7 +48,7 @@ CHECKS = {
 PYTHON = ("python", "python3", ".venv/bin/python")
 
 
-def flags_of(tool: str, arguments: Sequence[str] = ()) -> common.Flags:
+def flags_of(tool: str, arguments: Sequence[str] = ()) -> Flags:
     """The flags of a tool; of benchmark, those of the subject that its first argument names, if it
     names one."""
     module = importlib.import_module(f"par.tools.{tool}")
@@ -72,7 +74,7 @@ def parsed(tool: str, arguments: Sequence[str]) -> int:
         if tool == "benchmark" and arguments[0] in benchmark.SUBJECTS
         else list(arguments)
     )
-    return common.run(flags_of(tool, arguments), lambda _: 0, named)
+    return run_command(flags_of(tool, arguments), lambda _: 0, named)
 
 
 def tools_of(commands: Sequence[pages.Command]) -> set[str]:
@@ -206,7 +208,7 @@ def test_no_command_stands_where_it_is_not_read():
             ), (page, block)
 
 
-def names(flags: common.Flags) -> set[str]:
+def names(flags: Flags) -> set[str]:
     """The flags, and what turns a switch off."""
     return {
         name for each in flags for name in (each, *([f"no{each}"] if flags[each].boolean else []))

@@ -45,7 +45,7 @@ from par.search.architecture import Architecture
 from par.search.baselines import Cost
 from par.search.latency_check import Case, Promise
 from par.search.latency_table import LatencyTable, Spread
-from par.tools import common
+from par.tools.cli.recipes import RECIPES, recipe_lines
 from par.train import checkpoints, history, run_config
 from recorded_run import make_run
 from reported import write_comparison
@@ -551,9 +551,9 @@ def own_report(root: Path) -> Artefact:
 
 def own_recipe(root: Path) -> Artefact:
     path = root / "own.flags"
-    path.write_bytes((common.RECIPES / "quick.flags").read_bytes())
+    path.write_bytes((RECIPES / "quick.flags").read_bytes())
     return Artefact(
-        path, mutations.damaged, lambda: common.recipe_lines(str(path)), sound_flags, (UsageError,)
+        path, mutations.damaged, lambda: recipe_lines(str(path)), sound_flags, (UsageError,)
     )
 
 

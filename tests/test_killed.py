@@ -160,8 +160,9 @@ def test_after_a_resume_too_only_the_newest_checkpoints_are_kept(tmp_path):
 # Less memory than training needs, from the moment on at which TensorFlow is up.
 LITTLE_MEMORY = """
 import re, resource, sys
-from par.tools import common, train
-common.start_tensorflow()
+from par.tools import train
+from par.tools.cli.tensorflow import start_tensorflow
+start_tensorflow()
 import par.train.trainer
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 700_000_000,) * 2)

@@ -71,9 +71,7 @@ WITH_TENSORFLOW = [
     "train.weight_transfer",
 ]
 MODULES = sorted(path for path in (ROOT / "par").rglob("*.py") if path.parent != ROOT / "par")
-TOOLS = sorted(
-    path for path in (ROOT / "tools").glob("*.py") if path.stem not in ("__init__", "common")
-)
+TOOLS = sorted(path for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
 
 
 def imported(path: Path) -> set[str]:
@@ -154,11 +152,19 @@ def test_the_library_defines_no_flags_and_knows_no_tool(path):
     }
 
 
-def test_no_module_but_common_is_shared_by_the_tools():
+def test_the_tools_share_only_what_is_in_cli():
     for path in TOOLS:
-        assert {name for name in imported(path) if name.startswith(("par.tools", "tools"))} <= {
-            "par.tools.common"
-        }, path.name
+        shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
+        assert all(name.startswith("par.tools.cli.") for name in shared), path.name
+
+
+def test_what_the_tools_share_knows_none_of_them_and_is_imported_in_one_order():
+    graph = {}
+    for path in (ROOT / "tools" / "cli").glob("*.py"):
+        shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
+        assert all(name.startswith("par.tools.cli.") for name in shared), path.name
+        graph[path.stem] = {name.split(".")[3] for name in shared}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_what_can_do_without_tensorflow_does():

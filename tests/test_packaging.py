@@ -16,7 +16,8 @@ from absl import flags
 
 import par
 from par.core import config
-from par.tools import common
+from par.tools.cli.flags import Flags
+from par.tools.cli.recipes import expand_recipe, recipe_lines
 from project import ROOT, TOOLS, tracked_files
 
 SETUP = configparser.ConfigParser()
@@ -98,7 +99,10 @@ def test_every_package_is_listed() -> None:
     on_disk = {
         ".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("par/**/__init__.py")
     }
-    assert set(requirements(SETUP["options"]["packages"])) == on_disk | {"par.tools"}
+    assert set(requirements(SETUP["options"]["packages"])) == on_disk | {
+        "par.tools",
+        "par.tools.cli",
+    }
 
 
 def test_every_tool_has_a_console_script_and_the_reverse() -> None:
@@ -147,11 +151,11 @@ def test_a_recipe_is_read_alike_as_recipe_and_as_flagfile(path: Path) -> None:
     read = []
     for option in (f"--recipe={path.stem}", f"--flagfile={path}"):
         data = (
-            common.Flags("build_data")
+            Flags("build_data")
             .group(config.DataConfig, "data")
             .own("own", (flags.DEFINE_string, "recipe", None, ""))
         )
-        train = common.Flags("train").own(
+        train = Flags("train").own(
             "own",
             (flags.DEFINE_string, "recipe", None, ""),
             (flags.DEFINE_integer, "num_blocks", None, ""),
@@ -163,7 +167,7 @@ def test_a_recipe_is_read_alike_as_recipe_and_as_flagfile(path: Path) -> None:
             values(
                 [
                     "tool",
-                    *common.expand_recipe(
+                    *expand_recipe(
                         ["--corpus=python-docs", option] if values is data else [option], values
                     ),
                 ]
@@ -176,7 +180,7 @@ def test_a_recipe_is_read_alike_as_recipe_and_as_flagfile(path: Path) -> None:
 def test_seed_and_base_make_the_same_data_so_that_they_can_share_it() -> None:
     settings = {field.name for field, _ in config.fields(config.DataConfig)}
     base, seed = (
-        [line for line in common.recipe_lines(name) if line[2:].split("=")[0] in settings]
+        [line for line in recipe_lines(name) if line[2:].split("=")[0] in settings]
         for name in ("base", "seed")
     )
     assert base == seed != []

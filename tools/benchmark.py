@@ -49,7 +49,10 @@ from par.core.progress import Progress
 from par.data import corpus, named_corpora
 from par.search import architecture, flops
 from par.search.architecture import KINDS
-from par.tools import common
+from par.tools.cli.checks import picture_path
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 
 BASE_SHAPE = {"d_model": 128, "num_heads": 4, "d_ffn": 512, "mem_len": 16, "cutoffs": (250, 2500)}
@@ -58,7 +61,7 @@ BATCH = (
     (flags.DEFINE_integer, "seq_len", 32, "window length T in tokens"),
 )
 OUTPUT = (flags.DEFINE_bool, "json", False, "print one JSON line")
-TRAIN = common.Flags(__doc__).own(
+TRAIN = Flags(__doc__).own(
     "train",
     (flags.DEFINE_integer, "steps", 50, "training steps of one measurement"),
     (flags.DEFINE_integer, "repeats", 5, "measurements of each network, in turn"),
@@ -74,7 +77,7 @@ TRAIN = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "mem_len", BASE_SHAPE["mem_len"], "memory length M in tokens"),
     OUTPUT,
 )
-SOFTMAX = common.Flags(__doc__).own(
+SOFTMAX = Flags(__doc__).own(
     "softmax",
     (flags.DEFINE_integer, "repeats", 7, "measurements of each softmax, in turn"),
     (flags.DEFINE_multi_integer, "vocab_size", [12_000, 32_000, 267_735], "vocabulary size V"),
@@ -91,7 +94,7 @@ SOFTMAX = common.Flags(__doc__).own(
     *BATCH,
     OUTPUT,
 )
-DATA = common.Flags(__doc__).own(
+DATA = Flags(__doc__).own(
     "data",
     (flags.DEFINE_multi_integer, "megabytes", [20, 200], "size of a text, in millions of bytes"),
     (
@@ -110,7 +113,7 @@ DATA = common.Flags(__doc__).own(
     ),
     OUTPUT,
 )
-GROWTH = common.Flags(__doc__).own(
+GROWTH = Flags(__doc__).own(
     "growth",
     (
         flags.DEFINE_multi_integer,
@@ -162,7 +165,7 @@ GROWTH = common.Flags(__doc__).own(
     OUTPUT,
 )
 
-ESTIMATORS = common.Flags(__doc__).own(
+ESTIMATORS = Flags(__doc__).own(
     "estimators",
     (
         flags.DEFINE_integer,
@@ -174,7 +177,7 @@ ESTIMATORS = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "seed", 0, "seed of the network, the text and the draws"),
     OUTPUT,
 )
-GENERATION = common.Flags(__doc__).own(
+GENERATION = Flags(__doc__).own(
     "generation",
     (flags.DEFINE_string, "architecture", "adadad", "blocks of the network"),
     (
@@ -193,7 +196,7 @@ GENERATION = common.Flags(__doc__).own(
     (flags.DEFINE_integer, "repeats", 5, "measurements of both, in turn"),
     OUTPUT,
 )
-SHARING = common.Flags(__doc__).own(
+SHARING = Flags(__doc__).own(
     "sharing",
     (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
     (
@@ -210,7 +213,7 @@ SHARING = common.Flags(__doc__).own(
     OUTPUT,
 )
 SCALING = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "scaling",
         (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
@@ -233,7 +236,7 @@ SCALING = (
     .group(SearchConfig, "scaling: search", only=("sampling", "paths"))
 )
 SAVING = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "saving",
         (
@@ -282,7 +285,7 @@ PARTS = {
 
 
 def _config(
-    values: common.Flags, blocks: str, precision: str = "f32", **search: Any
+    values: Flags, blocks: str, precision: str = "f32", **search: Any
 ) -> run_config.RunConfig:
     """At the base shape; pi stays uniform."""
     data = run_config.DataIdentity(
@@ -299,7 +302,7 @@ def _config(
     )
 
 
-def _train(values: common.Flags) -> int:
+def _train(values: Flags) -> int:
     if min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1:
         raise UsageError("steps, repeats, vocab_size, batch_size and seq_len must be at least 1")
     searches: dict[str, dict[str, Any]] = {
@@ -314,7 +317,7 @@ def _train(values: common.Flags) -> int:
         for name, settings in searches.items()
     }
     configs |= {blocks: _config(values, blocks) for blocks in values.fixed}
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import training_speed
 
     networks = {
@@ -373,7 +376,7 @@ def _result(name: str, rates: list[float], flops: float, best: float) -> dict[st
     }
 
 
-def _generation(values: common.Flags) -> int:
+def _generation(values: Flags) -> int:
     if min(values.tokens, values.repeats, values.vocab_size, *values.mem_len) < 1:
         raise UsageError("tokens, repeats, vocab_size and mem_len must be at least 1")
     data = run_config.DataIdentity("synthetic", values.vocab_size, 1, 32, 1, "", "")
@@ -384,7 +387,7 @@ def _generation(values: common.Flags) -> int:
         )
     model = ModelConfig(**BASE_SHAPE)
     model.check_vocabulary(values.vocab_size)
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import training_speed
 
     results = []
@@ -435,7 +438,7 @@ def _generation(values: common.Flags) -> int:
     return 0
 
 
-def _softmax(values: common.Flags) -> int:
+def _softmax(values: Flags) -> int:
     if min(values.repeats, values.batch_size, values.seq_len, *values.vocab_size) < 1:
         raise UsageError("repeats, vocab_size, batch_size and seq_len must be at least 1")
     if not values.cutoffs and min(values.vocab_size) < 50:
@@ -451,7 +454,7 @@ def _softmax(values: common.Flags) -> int:
     }
     for size, model in adaptive.items():
         model.check_vocabulary(size)
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import softmax_speed, training_speed
 
     results = []
@@ -494,7 +497,7 @@ def _softmax(values: common.Flags) -> int:
     return 0
 
 
-def _data(values: common.Flags) -> int:
+def _data(values: Flags) -> int:
     if min(values.repeats, *values.megabytes) < 1 or values.workers < 0:
         raise UsageError("repeats and megabytes must be at least 1, workers at least 0")
     source = (
@@ -561,7 +564,7 @@ def _data(values: common.Flags) -> int:
     return 0
 
 
-def _growth_config(values: common.Flags, shape: cost_fit.Shape) -> run_config.RunConfig:
+def _growth_config(values: Flags, shape: cost_fit.Shape) -> run_config.RunConfig:
     data = run_config.DataIdentity(
         "synthetic", values.vocab_size, shape.batch_size, shape.seq_len, 10_000, "", ""
     )
@@ -574,7 +577,7 @@ def _growth_config(values: common.Flags, shape: cost_fit.Shape) -> run_config.Ru
     )
 
 
-def _growth(values: common.Flags) -> int:
+def _growth(values: Flags) -> int:
     sizes = {name: getattr(values, name) for name in cost_fit.LETTERS.values()}
     if (
         min(
@@ -597,8 +600,8 @@ def _growth(values: common.Flags) -> int:
             f" coefficients, but make {len(sweep)}"
         )
     if values.plot:
-        common.picture(values.plot, "plot")
-    common.start_tensorflow()
+        picture_path(values.plot, "plot")
+    start_tensorflow()
     from par.bench import memory, training_speed
 
     with Progress(
@@ -606,7 +609,7 @@ def _growth(values: common.Flags) -> int:
     ) as progress:
         taken = {}
         for shape in sweep if values.memory else ():
-            taken[shape] = memory.of_training(configs[shape], common.start_tensorflow)
+            taken[shape] = memory.of_training(configs[shape], start_tensorflow)
             progress(1, f"{shape}, memory")
         networks = {}
         for shape, config in configs.items():
@@ -646,7 +649,7 @@ def _without_last(sweep: Iterable[cost_fit.Shape], figures: list[float]) -> cost
 
 
 def _print_growth(
-    values: common.Flags,
+    values: Flags,
     sweep: dict[cost_fit.Shape, str],
     measured: dict[str, list[float]],
     fits: dict[str, cost_fit.Fit],
@@ -705,13 +708,13 @@ def _print_growth(
         print(style.described(Path(values.plot)))
 
 
-def _estimators(values: common.Flags) -> int:
+def _estimators(values: Flags) -> int:
     if not (1 <= values.blocks <= 5 and values.draws > 1 and values.seed >= 0):
         raise UsageError(
             f"blocks must be 1 to 5, draws at least 2, seed at least 0, but are {values.blocks},"
             f" {values.draws}, {values.seed}"
         )
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import gradient_estimators
 
     exact, estimates = gradient_estimators.measure(values.blocks, values.draws, values.seed)
@@ -739,7 +742,7 @@ def _estimators(values: common.Flags) -> int:
     return 0
 
 
-def _sharing(values: common.Flags) -> int:
+def _sharing(values: Flags) -> int:
     if (
         min(values.steps, values.repeats, values.vocab_size, values.batch_size, values.seq_len) < 1
         or values.workers < 2
@@ -759,7 +762,7 @@ def _sharing(values: common.Flags) -> int:
         for _ in range(values.repeats):
             for layout in layouts:
                 rates[layout.name].append(
-                    multi_device.rate(layout, config, values.steps, common.start_tensorflow)
+                    multi_device.rate(layout, config, values.steps, start_tensorflow)
                 )
                 progress(1, layout.name)
     alone = statistics.median(rates[layouts[0].name])
@@ -795,7 +798,7 @@ def _sharing(values: common.Flags) -> int:
     return 0
 
 
-def _scaling(values: common.Flags) -> int:
+def _scaling(values: Flags) -> int:
     numbers = (
         "tflops",
         "link_gigabytes",
@@ -887,7 +890,7 @@ def _scaling(values: common.Flags) -> int:
     return 0
 
 
-def _saving(values: common.Flags) -> int:
+def _saving(values: Flags) -> int:
     if (
         min(
             values.steps,
@@ -913,7 +916,7 @@ def _saving(values: common.Flags) -> int:
     config = run_config.RunConfig(blocks, model, SearchConfig(), TrainingConfig(), data)
     if values.directory and not Path(values.directory).is_dir():
         raise UsageError(f"directory must be one that exists, but is {values.directory!r}")
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import training_speed
 
     with (
@@ -969,8 +972,8 @@ def _saving(values: common.Flags) -> int:
 class Subject(NamedTuple):
     """What can be measured: its flags, and the work."""
 
-    flags: common.Flags
-    work: Callable[[common.Flags], int]
+    flags: Flags
+    work: Callable[[Flags], int]
 
 
 SUBJECTS = {
@@ -984,7 +987,7 @@ SUBJECTS = {
     "scaling": Subject(SCALING, _scaling),
     "saving": Subject(SAVING, _saving),
 }
-OVERVIEW = common.Flags(
+OVERVIEW = Flags(
     "\n".join(
         [__doc__, *(line for subject in SUBJECTS.values() for line in subject.flags.options())]
     )
@@ -996,15 +999,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     named = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     if named in SUBJECTS:
-        return common.run(SUBJECTS[named].flags, SUBJECTS[named].work, arguments)
+        return run_command(SUBJECTS[named].flags, SUBJECTS[named].work, arguments)
 
-    def refuse(_: common.Flags) -> int:
+    def refuse(_: Flags) -> int:
         raise UsageError(
             f"the first argument must name what is measured, one of {', '.join(SUBJECTS)}, but is"
             f" {named!r}; see --help"
         )
 
-    return common.run(OVERVIEW, refuse, [] if named else arguments)
+    return run_command(OVERVIEW, refuse, [] if named else arguments)
 
 
 if __name__ == "__main__":

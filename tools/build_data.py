@@ -49,11 +49,16 @@ from par.data import build, corpus, records
 from par.data.build import Source
 from par.data.cleaning import CLEANING
 from par.data.tokenizer import UNK, Tokenizer
-from par.tools import common
+from par.tools.cli.checks import required_dir
+from par.tools.cli.command_line import tool_command
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.recipes import cutoffs_beside
+from par.tools.cli.tensorflow import check_temporary_files, silenced_stderr, start_tensorflow
 
 MAX_WORKERS = 1024
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .group(DataConfig, "Data")
     .own(
         "Download",
@@ -106,7 +111,7 @@ FLAGS = (
             "processes that encode, 0: one a core; without effect on the result",
         ),
         (
-            common.choice("local", "beam"),
+            choice("local", "beam"),
             "runner",
             "local",
             "who encodes and writes: this machine, or Apache Beam; without effect on the result",
@@ -143,7 +148,7 @@ FLAGS = (
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     if values.verify is not None:
         return _verify(values)
     if not 0 <= values.workers <= MAX_WORKERS:
@@ -154,7 +159,7 @@ def _work(values: common.Flags) -> None:
         return _build(values, engine)
 
 
-def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
+def _engine(values: Flags) -> AbstractContextManager[build.Engine]:
     """Who does the work. Raises: UsageError for flags that are not of this runner, or where Apache
     Beam is missing or refuses its options."""
     if values.runner == "local":
@@ -173,12 +178,12 @@ def _engine(values: common.Flags) -> AbstractContextManager[build.Engine]:
             "--runner=beam needs Apache Beam, which is not installed: pip install"
             ' "par-transformer-xl[beam]"'
         )
-    with common.silenced_stderr():
+    with silenced_stderr():
         from par.data.beam import engine
     return engine.Beam(values.runner_options, values.work_dir or "")
 
 
-def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
+def _find(values: Flags) -> Callable[[str], corpus.Found] | None:
     """How a text is found that is behind a URL, which Beam can read."""
     if values.runner == "local" or "://" not in values.input_text:
         return None
@@ -187,7 +192,7 @@ def _find(values: common.Flags) -> Callable[[str], corpus.Found] | None:
     return beam_files.find
 
 
-def _build(values: common.Flags, engine: build.Engine) -> None:
+def _build(values: Flags, engine: build.Engine) -> None:
     source = build.load_source(
         values.read(DataConfig), values.mirror, _find(values), values.timeout
     )
@@ -195,14 +200,14 @@ def _build(values: common.Flags, engine: build.Engine) -> None:
     with files.building(root, "manifest.json", "output_dir") as partial:
         is_built = build.is_built(root, source, values.overwrite, Progress)
         if is_built:
-            common.start_tensorflow()
+            start_tensorflow()
             try:
                 records.verify(root, records.load(root))
             except DataError as error:
                 announce(f"the data set in {root} is damaged and is built again: {error}")
                 is_built = False
         if not is_built:
-            common.check_temporary_files()
+            check_temporary_files()
             made = (
                 f"training a {source.settings.model_type} tokenizer on"
                 if source.model is None
@@ -211,20 +216,20 @@ def _build(values: common.Flags, engine: build.Engine) -> None:
             announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
             model, encoded = build.encode(partial, source, build.train(source), Progress, engine)
             # records need it; what is refused is refused before, and memory is free by now
-            common.start_tensorflow()
+            start_tensorflow()
             build.write(partial, source, model, encoded, Progress, engine)
     if values.json:
         _print_json(root, source, is_built)
     else:
         _print(root, source, is_built)
-        cutoffs = common.cutoffs_beside(values.recipe, records.load(root).vocab_size)
-        print(f"next: {common.command('train', data=root, recipe=values.recipe, cutoffs=cutoffs)}")
+        cutoffs = cutoffs_beside(values.recipe, records.load(root).vocab_size)
+        print(f"next: {tool_command('train', data=root, recipe=values.recipe, cutoffs=cutoffs)}")
 
 
-def _verify(values: common.Flags) -> None:
-    root = common.required_dir(values.verify, "verify", "manifest.json")
+def _verify(values: Flags) -> None:
+    root = required_dir(values.verify, "verify", "manifest.json")
     manifest = records.load(root)
-    common.start_tensorflow()
+    start_tensorflow()
     records.verify(root, manifest)
     names = [file.name for split in manifest.splits.values() for file in split.files]
     size = sum((root / name).stat().st_size for name in names)
@@ -351,7 +356,7 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

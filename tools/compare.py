@@ -49,7 +49,10 @@ from par.evaluate.compare.supernet_ablation import Truth
 from par.search import architecture, derive, flops, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
-from par.tools import common
+from par.tools.cli.checks import refuse_idle, required_dir
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 
 WRITTEN = ("compare.csv", "compare.json", "compare.png")
@@ -67,7 +70,7 @@ OF_OPPONENTS = (
 )
 RECIPE = [field.name for field, _ in fields(TrainingConfig) if field.name != "seed"]
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (
@@ -108,7 +111,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice(*statistics.SCORED),
+            choice(*statistics.SCORED),
             "split",
             "test",
             "split that is compared on; both are scored",
@@ -152,7 +155,7 @@ FLAGS = (
     .own(
         "Equal cost",
         (
-            common.choice("latency", "parameters", "none"),
+            choice("latency", "parameters", "none"),
             "match",
             "latency",
             "what random strings share with the derived network; none: draw from all",
@@ -173,7 +176,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice(*latency_table.WHAT),
+            choice(*latency_table.WHAT),
             "latency_of",
             "inference",
             "which of the table's latencies counts",
@@ -220,7 +223,7 @@ class _Search(NamedTuple):
     directory: Path
 
 
-def _search(values: common.Flags) -> _Search:
+def _search(values: Flags) -> _Search:
     """What the flags ask for, opponents apart. Raises: UsageError, DataError before anything is
     done."""
     for name, least, most in (
@@ -234,14 +237,14 @@ def _search(values: common.Flags) -> _Search:
             raise UsageError(
                 f"{name} must be from {least} to {most}, but is {getattr(values, name)}"
             )
-    run_dir = common.required_dir(values.run, "run", "config.json")
+    run_dir = required_dir(values.run, "run", "config.json")
     search = history.read_run(run_dir)
     search.require_search(
         "there is nothing to compare; a search is a run of tools/train.py --architecture=6s or the"
         " like"
     )
     config, remembered = run_config.load(run_dir)
-    data_dir = common.required_dir(values.data or str(remembered), "data", "manifest.json")
+    data_dir = required_dir(values.data or str(remembered), "data", "manifest.json")
     before, after = (
         dataclasses.asdict(data)
         for data in (config.data, run_config.DataIdentity.from_manifest(records.load(data_dir)))
@@ -276,7 +279,7 @@ def _search(values: common.Flags) -> _Search:
     )
 
 
-def _plan(values: common.Flags) -> Plan:
+def _plan(values: Flags) -> Plan:
     """The comparison that the flags ask for. Raises: UsageError, DataError before anything is
     done."""
     _, search, config, data_dir, chosen, seeds, directory = _search(values)
@@ -302,7 +305,7 @@ def _plan(values: common.Flags) -> Plan:
     return Plan(config, data_dir, directory, draw, networks, free, seeds)
 
 
-def _truth(values: common.Flags) -> Truth:
+def _truth(values: Flags) -> Truth:
     """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
     run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
     warm_start.check_blocks(chosen.blocks, search.blocks, search.name)
@@ -346,7 +349,7 @@ def _derived(run_dir: Path, search: history.Run) -> Architecture:
     return chosen
 
 
-def _cost(values: common.Flags, config: run_config.RunConfig) -> Cost:
+def _cost(values: Flags, config: run_config.RunConfig) -> Cost:
     """By what costs are equal."""
     if values.match == "parameters" or not values.latency_table:
         if values.match == "latency":
@@ -370,21 +373,21 @@ def _cost(values: common.Flags, config: run_config.RunConfig) -> Cost:
     return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
 
 
-def _check_together(values: common.Flags) -> None:
+def _check_together(values: Flags) -> None:
     """Raises: UsageError for a flag that another one leaves without effect."""
     if values.truth:
-        common.refuse_idle(values, OF_OPPONENTS, beside="truth")
+        refuse_idle(values, OF_OPPONENTS, beside="truth")
     else:
-        common.refuse_idle(values, ("fine_tune_epochs", "fine_tune_lr"), without="truth")
+        refuse_idle(values, ("fine_tune_epochs", "fine_tune_lr"), without="truth")
     if values.dry_run:
-        common.refuse_idle(values, ("report_only",), beside="dry_run")
+        refuse_idle(values, ("report_only",), beside="dry_run")
     if not values.latency_table:
-        common.refuse_idle(values, ("latency_of",), without="latency_table")
+        refuse_idle(values, ("latency_of",), without="latency_table")
     elif values.match == "parameters":
-        common.refuse_idle(values, ("latency_table",), beside="match=parameters")
+        refuse_idle(values, ("latency_table",), beside="match=parameters")
 
 
-def _work(values: common.Flags) -> int:
+def _work(values: Flags) -> int:
     _check_together(values)
     if values.truth:
         return _work_of_truth(values)
@@ -419,7 +422,7 @@ def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None 
     """Trains and scores what is not yet. source: the run whose weights some begin with."""
     if not todo:
         return
-    common.start_tensorflow()
+    start_tensorflow()
     from par.evaluate.compare import runner
 
     records.verify(data_dir, records.load(data_dir))
@@ -431,7 +434,7 @@ def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None 
         runner.train(job.run_dir, job.config, data_dir, announce, source)
 
 
-def _work_of_truth(values: common.Flags) -> int:
+def _work_of_truth(values: Flags) -> int:
     """Scores the SuperNet, trains what is derived from it, and prints the table."""
     plan = _truth(values)
     todo, total = plan.unfinished(), 2 * len(plan.seeds)
@@ -461,7 +464,7 @@ def _work_of_truth(values: common.Flags) -> int:
         return _report_truth(values, plan)
     with _alone_in(plan.directory, ("truth.json",)):
         if not plan.untrained():
-            common.start_tensorflow()
+            start_tensorflow()
             from par.evaluate.compare import runner
 
             records.verify(plan.data_dir, records.load(plan.data_dir))
@@ -474,7 +477,7 @@ def _work_of_truth(values: common.Flags) -> int:
         return _report_truth(values, plan)
 
 
-def _report_truth(values: common.Flags, plan: Truth) -> int:
+def _report_truth(values: Flags, plan: Truth) -> int:
     found, path = plan.report(), plan.directory / "truth.json"
     schema.write_json(path, found)
     if values.json:
@@ -498,11 +501,11 @@ def _report_truth(values: common.Flags, plan: Truth) -> int:
     return 0
 
 
-def _measure(values: common.Flags, plan: Plan) -> None:
+def _measure(values: Flags, plan: Plan) -> None:
     """Times all networks in turn, unless that is done."""
     if plan.measured(values.repeats, values.steps):
         return
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import block_latency
 
     configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
@@ -513,7 +516,7 @@ def _measure(values: common.Flags, plan: Plan) -> None:
     )
 
 
-def _report(values: common.Flags, plan: Plan) -> int:
+def _report(values: Flags, plan: Plan) -> int:
     """Reads what is finished, writes the files, prints the report."""
     what, tolerance = plan.draw.cost.what, plan.draw.tolerance
     found = statistics.report(
@@ -565,7 +568,7 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
     return [text, directory / "compare.json", picture]
 
 
-def _head(values: common.Flags, plan: Plan) -> list[str]:
+def _head(values: Flags, plan: Plan) -> list[str]:
     """What is compared."""
     seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
     cost_of = (
@@ -592,7 +595,7 @@ def _several(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _dry_run(values: common.Flags, plan: Plan) -> int:
+def _dry_run(values: Flags, plan: Plan) -> int:
     """What would be trained."""
     networks = [
         {"names": list(each.names), "blocks": each.blocks, "cost": plan.draw.cost.of(each.blocks)}
@@ -631,7 +634,7 @@ def _dry_run(values: common.Flags, plan: Plan) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

@@ -49,14 +49,18 @@ from par.search import architecture, derive, latency_table, pareto
 from par.search.architecture import Architecture
 from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, Promise
 from par.search.latency_table import LatencyTable
-from par.tools import common
+from par.tools.cli.checks import refuse_idle, required_dir
+from par.tools.cli.command_line import tool_command
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds
 
 BUDGET = "budget"
 # in plots/ of the run, by what chooses
 PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "derive",
         (
@@ -69,7 +73,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice(*derive.RULES, BUDGET, *derive.PATTERNS),
+            choice(*derive.RULES, BUDGET, *derive.PATTERNS),
             "rule",
             "argmax",
             "how the kind of a block is chosen; a budget implies its rule",
@@ -115,7 +119,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice(*latency_table.WHAT),
+            choice(*latency_table.WHAT),
             "latency_of",
             None,
             "which latency counts; default inference, without a table that of the search",
@@ -137,7 +141,7 @@ FLAGS = (
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     rule = _rule(values)
     if values.plot and rule not in PICTURES:
         raise UsageError(
@@ -155,7 +159,7 @@ def _work(values: common.Flags) -> None:
     _search(values, rule)
 
 
-def _rule(values: common.Flags) -> str:
+def _rule(values: Flags) -> str:
     """The rule that the flags say. Raises: UsageError for flags that do not go together."""
     budgets = [name for name in ("budget_ms", "budget_ratio") if getattr(values, name) is not None]
     if len(budgets) == 2:
@@ -200,7 +204,7 @@ def _rule(values: common.Flags) -> str:
             " give a budget, too"
         )
     if not values.measure:
-        common.refuse_idle(values, ("pairs",), beside="nomeasure")
+        refuse_idle(values, ("pairs",), beside="nomeasure")
     if not 1 <= values.pairs <= MAX_PAIRS:
         raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
     if values.calibrate and not (values.measure and (budgets or not values.pareto)):
@@ -271,7 +275,7 @@ class Front(NamedTuple):
     budget_ms: float | None
 
 
-def _search(values: common.Flags, rule: str) -> None:
+def _search(values: Flags, rule: str) -> None:
     search, name = _read(values, rule), run_directory.run_name(values.run)
     if values.plot:
         files.check_writable(_picture(values, rule))
@@ -316,7 +320,7 @@ def _search(values: common.Flags, rule: str) -> None:
 
 
 def _tell(
-    values: common.Flags,
+    values: Flags,
     search: Search,
     chosen: Architecture,
     path: Path,
@@ -419,7 +423,7 @@ def _tell(
     )
 
 
-def _latencies(values: common.Flags, config: run_config.RunConfig) -> Latencies:
+def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
     """Raises: DataError if the table is damaged or for another shape; UsageError if the search's
     own latencies are of another case or missing."""
     if not values.latency_table:
@@ -446,9 +450,7 @@ def _latencies(values: common.Flags, config: run_config.RunConfig) -> Latencies:
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 
-def _front(
-    values: common.Flags, likeliest: Architecture, blocks: str, latencies: Latencies
-) -> Front:
+def _front(values: Flags, likeliest: Architecture, blocks: str, latencies: Latencies) -> Front:
     """Raises: UsageError without latencies."""
     if not latencies.costs:
         raise UsageError(
@@ -465,7 +467,7 @@ def _front(
 
 
 def _measured(
-    values: common.Flags,
+    values: Flags,
     config: run_config.RunConfig,
     data_dir: Path,
     chosen: Architecture,
@@ -476,7 +478,7 @@ def _measured(
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import block_latency
 
     pair = [
@@ -491,7 +493,7 @@ def _measured(
 
 
 def _print_front(
-    values: common.Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front
+    values: Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front
 ) -> None:
     """--pareto without a budget: nothing is chosen."""
     drawn = (
@@ -513,7 +515,7 @@ def _print_front(
     )
 
 
-def _read(values: common.Flags, rule: str) -> Search:
+def _read(values: Flags, rule: str) -> Search:
     several = rule == "consensus" or (rule == BUDGET and _is_group(values.run))
     searches, warnings = _seeds(values) if several else (_run(values), [])
     for run in searches.values():
@@ -532,12 +534,12 @@ def _is_group(directory: str | None) -> bool:
     )
 
 
-def _run(values: common.Flags) -> dict[Path, history.Run]:
-    directory = common.required_dir(values.run, "run", "config.json")
+def _run(values: Flags) -> dict[Path, history.Run]:
+    directory = required_dir(values.run, "run", "config.json")
     return {directory: history.read_run(directory)}
 
 
-def _seeds(values: common.Flags) -> tuple[dict[Path, history.Run], list[str]]:
+def _seeds(values: Flags) -> tuple[dict[Path, history.Run], list[str]]:
     """The searches of several seeds by directory, and a line for each seed that has nothing to say
     yet."""
     if not values.run:
@@ -556,11 +558,11 @@ def _seeds(values: common.Flags) -> tuple[dict[Path, history.Run], list[str]]:
     return {seeds.directory(Path(values.run), seed): run for seed, run in read.items()}, left_out
 
 
-def _picture(values: common.Flags, rule: str) -> Path:
+def _picture(values: Flags, rule: str) -> Path:
     return Path(values.run) / "plots" / PICTURES[rule]
 
 
-def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
+def _drawn(values: Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
     from par.report import consensus_plot, style
 
     picture = _picture(values, "consensus")
@@ -568,9 +570,7 @@ def _drawn(values: common.Flags, blocks: str, pis: np.ndarray, chosen: Architect
     return style.described(picture)
 
 
-def _drawn_front(
-    values: common.Flags, latencies: Latencies, front: Front, marked: dict[str, str]
-) -> str:
+def _drawn_front(values: Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
     from par.report import line_plots, style
 
     picture = _picture(values, BUDGET)
@@ -580,12 +580,12 @@ def _drawn_front(
     return style.described(picture)
 
 
-def _pattern(values: common.Flags) -> None:
+def _pattern(values: Flags) -> None:
     """A rule that needs no search: of the blocks of a run, or of its seeds, or of --num_blocks."""
     if (values.run is None) == (values.num_blocks is None):
         raise UsageError(f"--rule={values.rule} needs either --run=DIR or --num_blocks=N")
     if values.num_blocks is None:
-        made = next(iter(seeds.find_runs(Path(values.run)).values()), None) or common.required_dir(
+        made = next(iter(seeds.find_runs(Path(values.run)).values()), None) or required_dir(
             values.run, "run", "config.json"
         )
         config, data = run_config.load(made)
@@ -595,7 +595,7 @@ def _pattern(values: common.Flags) -> None:
     else:
         path = Path(values.output) if values.output else None
         chosen = Architecture(derive.PATTERNS[values.rule](values.num_blocks), values.rule)
-        following = common.command("train", data="data/NAME", architecture=path or chosen.blocks)
+        following = tool_command("train", data="data/NAME", architecture=path or chosen.blocks)
     if path:
         chosen.save(path)
     if values.json:
@@ -618,7 +618,7 @@ def _next_command(run: Path, data: Path, chosen: Path, name: str) -> str:
     """The command that trains the chosen architecture with the search's own settings. Files of one
     search give runs of different names."""
     suffix = "derived" if chosen.name == "architecture.json" else chosen.stem
-    return common.command(
+    return tool_command(
         "train",
         flagfile=run / "flags.txt",
         data=os.path.relpath(data),
@@ -629,7 +629,7 @@ def _next_command(run: Path, data: Path, chosen: Path, name: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

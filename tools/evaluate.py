@@ -1,5 +1,4 @@
-"""Scores trained networks on any split: perplexity per token, per word, bits per character and per
-byte, side by side.
+"""Scores trained networks side by side, on any split: perplexity per token and word, bits per byte.
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
     python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as
@@ -38,11 +37,14 @@ from par.data import records
 from par.evaluate import context_length
 from par.evaluate.eval_config import EvalConfig
 from par.search import architecture
-from par.tools import common
+from par.tools.cli.checks import load_run, picture_path, refuse_idle
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
@@ -52,9 +54,9 @@ FLAGS = (
             None,
             "data set, where it is not at the place that the run remembers",
         ),
-        (common.choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
+        (choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
         (
-            common.choice("soft", "argmax", repeatable=True),
+            choice("soft", "argmax", repeatable=True),
             "evaluate_as",
             ["soft", "argmax"],
             "how a SuperNet is scored",
@@ -69,7 +71,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice("last", "best"),
+            choice("last", "best"),
             "checkpoint",
             "last",
             "the last, or the best by valid nll",
@@ -114,23 +116,23 @@ class Line:
     name: str
 
 
-def _work(values: common.Flags) -> int:
+def _work(values: Flags) -> int:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     readings = _readings(values)
     if values.architecture:
-        common.refuse_idle(values, ("evaluate_as",), beside="architecture")
+        refuse_idle(values, ("evaluate_as",), beside="architecture")
     if values.json:
-        common.refuse_idle(values, ("show_history",), beside="json")
+        refuse_idle(values, ("show_history",), beside="json")
     if values.plot:
-        common.picture(values.plot, "plot")
-    opened = [(run, *common.opened(run, values.data)) for run in dict.fromkeys(values.run)]
+        picture_path(values.plot, "plot")
+    opened = [(run, *load_run(run, values.data)) for run in dict.fromkeys(values.run)]
     settled = [
         [reading.settled(config, manifest) for reading in readings]
         for _, config, _, manifest in opened
     ]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
-    common.start_tensorflow()
+    start_tensorflow()
     lines = [
         line
         for run, of_run in zip(opened, settled)
@@ -151,7 +153,7 @@ def _work(values: common.Flags) -> int:
 
 
 def _parts(
-    values: common.Flags,
+    values: Flags,
     lines: Sequence[Line],
     lengths: Sequence[int],
     contexts: Sequence[dict[str, Any]],
@@ -165,7 +167,7 @@ def _parts(
         yield _context_table(lines, contexts)
 
 
-def _readings(values: common.Flags) -> list[EvalConfig]:
+def _readings(values: Flags) -> list[EvalConfig]:
     """One, or one for each memory length of a sweep. Raises: UsageError for what does not go
     together."""
     reading, lengths = values.read(EvalConfig), sorted(set(values.sweep_mem_len))
@@ -188,7 +190,7 @@ def _readings(values: common.Flags) -> list[EvalConfig]:
     return [dataclasses.replace(reading, mem_len=length) for length in lengths]
 
 
-def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
+def _blocks(values: Flags, of_runs: dict[str, str]) -> str:
     """The blocks to score in the place of the runs' own, "" for these. Raises: UsageError if one
     is stochastic, or a run has no weights for it."""
     if not values.architecture:
@@ -205,7 +207,7 @@ def _blocks(values: common.Flags, of_runs: dict[str, str]) -> str:
 
 
 def _lines(
-    values: common.Flags,
+    values: Flags,
     readings: Sequence[EvalConfig],
     run: str,
     config: run_config.RunConfig,
@@ -385,7 +387,7 @@ def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

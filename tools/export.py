@@ -1,5 +1,6 @@
-"""Exports a trained network as a TensorFlow SavedModel with its tokenizer inside: text in, scores
-or text out, without this program.
+"""Exports a trained network as a TensorFlow SavedModel that contains its tokenizer.
+
+Text goes in, scores or generated text come out, without this program.
 
     python tools/export.py --run=logs/RUN --output=exported
     python tools/export.py --run=logs/SEARCH --output=exported --evaluate_as=soft           a
@@ -24,11 +25,14 @@ from par.core import files, metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import announce
 from par.data import records
-from par.tools import common
+from par.tools.cli.checks import load_run
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import silenced_stderr, start_tensorflow
 
 SPLITS = ("valid", "test")
 MARK = "saved_model.pb"  # what every SavedModel has
-FLAGS = common.Flags(__doc__).own(
+FLAGS = Flags(__doc__).own(
     "What",
     (flags.DEFINE_string, "run", None, "run directory"),
     (
@@ -39,9 +43,9 @@ FLAGS = common.Flags(__doc__).own(
     ),
     (flags.DEFINE_string, "output", None, "directory to write"),
     (flags.DEFINE_bool, "overwrite", False, "replace an export that is there"),
-    (common.choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
+    (choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
     (
-        common.choice("soft", "argmax"),
+        choice("soft", "argmax"),
         "evaluate_as",
         "argmax",
         "how a SuperNet is exported; a fixed network is what it is",
@@ -50,13 +54,13 @@ FLAGS = common.Flags(__doc__).own(
 )
 
 
-def _work(values: common.Flags) -> None:
-    config, data_dir, manifest = common.opened(values.run, values.data)
+def _work(values: Flags) -> None:
+    config, data_dir, manifest = load_run(values.run, values.data)
     if not values.output:
         raise UsageError("--output=DIR is required; see --help")
     output = Path(values.output)
     files.check_replaceable(output, MARK, values.overwrite)
-    common.start_tensorflow()
+    start_tensorflow()
     from par.evaluate import evaluation
     from par.evaluate.trained_model import Model
     from par.export import model_card, saved_model
@@ -69,7 +73,7 @@ def _work(values: common.Flags) -> None:
     }
     step = int(model.learner.step.numpy())
     with files.building(output, MARK, "output") as partial:
-        with common.silenced_stderr():
+        with silenced_stderr():
             exported = saved_model.save(model, partial)
             mismatches = {
                 split: saved_model.mismatches(
@@ -122,7 +126,7 @@ def _work(values: common.Flags) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,14 @@ from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
 from par.evaluate.eval_config import EvalConfig, check_memory
-from par.tools import common
+from par.tools.cli.checks import load_run
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 
 MAX_PROMPT_BYTES = 1 << 20
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (flags.DEFINE_string, "run", None, "run directory"),
@@ -53,13 +56,13 @@ FLAGS = (
             ),
         ),
         (
-            common.choice("last", "best"),
+            choice("last", "best"),
             "checkpoint",
             "last",
             "the last, or the best by valid nll",
         ),
         (
-            common.choice("soft", "argmax"),
+            choice("soft", "argmax"),
             "evaluate_as",
             "soft",
             "how a SuperNet is used; a fixed network is what it is",
@@ -79,10 +82,10 @@ FLAGS = (
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
     EvalConfig(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
-    run, data_dir, _ = common.opened(values.run, values.data)
+    run, data_dir, _ = load_run(values.run, values.data)
     check_memory(
         run,
         config.num_samples,
@@ -90,7 +93,7 @@ def _work(values: common.Flags) -> None:
         run.trained_context if values.mem_len is None else values.mem_len,
         "--num_samples or --mem_len",
     )
-    common.start_tensorflow()
+    start_tensorflow()
     from par.evaluate.trained_model import Model
 
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
@@ -130,7 +133,7 @@ def _work(values: common.Flags) -> None:
     )
 
 
-def _prompt(values: common.Flags) -> str:
+def _prompt(values: Flags) -> str:
     """Raises: UsageError if it is given twice, too long, or a flag holds what is no text;
     DataError if a file is no UTF-8."""
     if values.prompt is not None and values.prompt_file is not None:
@@ -159,7 +162,7 @@ def _prompt(values: common.Flags) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

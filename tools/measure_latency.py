@@ -35,7 +35,10 @@ from par.data import records
 from par.search import latency_table
 from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.search.latency_check import MOST_ERROR
-from par.tools import common
+from par.tools.cli.checks import required_dir
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 
 UPDATE = ("optimizer", "weight_decay", "clip_norm", "seed")
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (
@@ -96,7 +99,7 @@ FLAGS = (
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     if not all(
         1 <= count <= latency_table.MAX_REPEATS for count in (values.repeats, values.steps)
     ):
@@ -114,7 +117,7 @@ def _work(values: common.Flags) -> None:
         )
     )
     files.check_writable(path)
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import block_latency, softmax_speed
 
     if not values.run and values.word(ModelConfig, "cutoffs") == "auto":
@@ -149,7 +152,7 @@ def _work(values: common.Flags) -> None:
         )
 
 
-def _of_run(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray | None]:
+def _of_run(values: Flags) -> tuple[run_config.RunConfig, np.ndarray | None]:
     """The configuration of --run, and the counts [V] of its data, None where that is gone."""
     names = ["data", "recipe", "num_blocks", *ModelConfig().to_json(), *UPDATE]
     if given := [name for name in names if values[name].present]:
@@ -157,18 +160,18 @@ def _of_run(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray | No
             f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with"
             " settings"
         )
-    config, data_dir = run_config.load(common.required_dir(values.run, "run", "config.json"))
+    config, data_dir = run_config.load(required_dir(values.run, "run", "config.json"))
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
     return config, counts
 
 
-def _of_data(values: common.Flags) -> tuple[run_config.RunConfig, np.ndarray]:
+def _of_data(values: Flags) -> tuple[run_config.RunConfig, np.ndarray]:
     """The configuration that --data and the settings say, and the counts [V] of the data."""
     if not values.data:
         raise UsageError("give --run=DIR, or --data=DIR with settings; see --help")
-    data_dir = common.required_dir(values.data, "data", "manifest.json")
+    data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not 1 <= values.num_blocks <= MAX_BLOCKS:
         raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {values.num_blocks}")
@@ -233,7 +236,7 @@ def _check_lines(checks: list[Check]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

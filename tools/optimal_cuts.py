@@ -34,7 +34,10 @@ from par.core.progress import announce
 from par.data import records
 from par.data.tokenizer import SPECIAL_PIECES
 from par.nn import cutoffs
-from par.tools import common
+from par.tools.cli.checks import picture_path, required_dir
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 
 # key, title, unit
 COSTS = {
@@ -45,7 +48,7 @@ NETWORK = ("d_model", "proj_factor", "proj_dims")
 # each number of clusters takes a dynamic programme, and each tail width a model, of its own
 MAX_CLUSTERS = 64
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
@@ -74,7 +77,7 @@ FLAGS = (
             "every K from 1 up to this; default: 5, or as many as leave no tail narrower than 8",
         ),
         (
-            common.choice(*COSTS),
+            choice(*COSTS),
             "cost",
             "device",
             "device: milliseconds by a model of this machine; area: logits that are computed",
@@ -100,7 +103,7 @@ FLAGS = (
 )
 
 
-def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
+def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
     """Name, counts [V] in the order of the ids, B and T."""
     if bool(values.data) == bool(values.counts):
         raise UsageError(
@@ -108,7 +111,7 @@ def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
             f" {values.counts!r}; see --help"
         )
     if values.data:
-        data_dir = common.required_dir(values.data, "data", "manifest.json")
+        data_dir = required_dir(values.data, "data", "manifest.json")
         if values.sort:
             raise UsageError(
                 "--sort is for --counts: the ids of a data set are those of its tokenizer,"
@@ -153,7 +156,7 @@ def _counts(values: common.Flags) -> tuple[str, np.ndarray, int, int]:
     return name, counts, batch_size, seq_len
 
 
-def _sizes(values: common.Flags, v: int) -> list[int]:
+def _sizes(values: Flags, v: int) -> list[int]:
     """The numbers of clusters to cut into; 1, the plain softmax, is always among them."""
     wanted, most, tails, largest = (
         values.clusters,
@@ -187,15 +190,15 @@ def _sizes(values: common.Flags, v: int) -> list[int]:
     return sorted({1, wanted}) if wanted else list(range(1, min(most, v) + 1))
 
 
-def _picture(values: common.Flags, name: str) -> Path | None:
+def _picture(values: Flags, name: str) -> Path | None:
     """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png,
     what `files.check_writable` does."""
     if values.plot == "":
         return None
-    return common.picture(values.plot or f"logs/{name}-cutoffs.png", "plot")
+    return picture_path(values.plot or f"logs/{name}-cutoffs.png", "plot")
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     name, counts, batch_size, seq_len = _counts(values)
     sizes, picture, seed = (
         _sizes(values, len(counts)),
@@ -205,7 +208,7 @@ def _work(values: common.Flags) -> None:
     model = values.read(ModelConfig, num_heads=1, cutoffs=tuple(range(1, sizes[-1])))
     rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
     if values.cost == "device" or values.measure:
-        common.start_tensorflow()
+        start_tensorflow()
         from par.bench import softmax_speed
     if values.cost == "device":
         fits = softmax_speed.fit_clusters(model, counts, rows, seed)
@@ -312,7 +315,7 @@ def _listed(ends: Sequence[int]) -> str:
 
 
 def _conclusion(
-    values: common.Flags, model: ModelConfig, best: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts]
+    values: Flags, model: ModelConfig, best: cutoffs.Cuts, cuts: Sequence[cutoffs.Cuts]
 ) -> list[str]:
     """What follows, in a sentence."""
     plain, unit, faster = (
@@ -338,7 +341,7 @@ def _conclusion(
     return [f"no tail was tried: {widths}; --max_clusters=K tries narrower ones"]
 
 
-def _train_flags(values: common.Flags, chosen: cutoffs.Cuts) -> str:
+def _train_flags(values: Flags, chosen: cutoffs.Cuts) -> str:
     """As `train` takes them: the cutoffs, and what was given of the network that they are for."""
     given = [(name, getattr(values, name)) for name in NETWORK if values[name].present]
     return " ".join(
@@ -355,7 +358,7 @@ def _train_flags(values: common.Flags, chosen: cutoffs.Cuts) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from absl import flags
 
 from par.core.errors import UsageError
 from par.search import architecture
-from par.tools import common
+from par.tools.cli.checks import picture_path, required_dir
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
 from par.train import run_config
 
 FORMATS = (".png", ".svg")
-FLAGS = common.Flags(__doc__).own(
+FLAGS = Flags(__doc__).own(
     "plot_network",
     (
         flags.DEFINE_string,
@@ -45,18 +47,16 @@ FLAGS = common.Flags(__doc__).own(
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     if bool(values.architecture) == bool(values.run):
         raise UsageError("give either --architecture=BLOCKS or --run=DIR; see --help")
     if values.architecture and not values.output:
         raise UsageError("--architecture needs --output=FILE, a .png or .svg")
-    output = common.picture(
+    output = picture_path(
         values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS
     )
     if values.run:
-        drawn = run_config.load(common.required_dir(values.run, "run", "config.json"))[
-            0
-        ].architecture
+        drawn = run_config.load(required_dir(values.run, "run", "config.json"))[0].architecture
     else:
         drawn = architecture.parse(values.architecture)
 
@@ -68,7 +68,7 @@ def _work(values: common.Flags) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from absl import flags
 
 from par.core import files
 from par.core.errors import UsageError
-from par.tools import common
+from par.tools.cli.checks import required_dir
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
 from par.train import history
 
 MAX_RUNS = 12
-FLAGS = common.Flags(__doc__).own(
+FLAGS = Flags(__doc__).own(
     "plot_pi",
     (flags.DEFINE_string, "run", None, "a run directory"),
     (
@@ -36,7 +38,7 @@ FLAGS = common.Flags(__doc__).own(
         "a further run, whose pi is drawn beside that of --run or of the other ones given so",
     ),
     (
-        common.choice("gif", "png"),
+        choice("gif", "png"),
         "format",
         None,
         "the GIF alone or the still pictures alone; default both",
@@ -57,7 +59,7 @@ FLAGS = common.Flags(__doc__).own(
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     runs = _runs(values)
     first = next(iter(runs))
     directory = Path(values.output_dir or first / "plots")
@@ -85,7 +87,7 @@ def _work(values: common.Flags) -> None:
             print(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")
 
 
-def _runs(values: common.Flags) -> dict[Path, history.Run]:
+def _runs(values: Flags) -> dict[Path, history.Run]:
     """The runs to draw by directory. Raises: UsageError for flags that do not go together,
     DataError for a run that can't be drawn."""
     if not 0.1 <= values.seconds <= 600:
@@ -96,7 +98,7 @@ def _runs(values: common.Flags) -> dict[Path, history.Run]:
     _check_together(values, named)
     runs = {
         path: history.read_run(path)
-        for path in (common.required_dir(path, flag, "config.json") for flag, path in named)
+        for path in (required_dir(path, flag, "config.json") for flag, path in named)
     }
     remedy = (
         "leave it out of --compare"
@@ -111,7 +113,7 @@ def _runs(values: common.Flags) -> dict[Path, history.Run]:
     return runs
 
 
-def _check_together(values: common.Flags, named: Sequence[tuple[str, str]]) -> None:
+def _check_together(values: Flags, named: Sequence[tuple[str, str]]) -> None:
     if values.curves_only and values.compare:
         raise UsageError("--compare draws pi, and --curves_only leaves it out: give one of them")
     if values.curves_only and values.format == "gif":
@@ -128,7 +130,7 @@ def _check_together(values: common.Flags, named: Sequence[tuple[str, str]]) -> N
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

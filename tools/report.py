@@ -23,9 +23,12 @@ from absl import flags
 
 from par.core import files
 from par.core.errors import DataError, UsageError
-from par.tools import common
+from par.tools.cli.checks import required_dir
+from par.tools.cli.command_line import tool_command
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
 
-FLAGS = common.Flags(__doc__).own(
+FLAGS = Flags(__doc__).own(
     "report",
     (flags.DEFINE_string, "run", None, "a run directory, or that of several seeds"),
     (flags.DEFINE_string, "output", None, "the page; default RUN/report.html"),
@@ -38,13 +41,13 @@ FLAGS = common.Flags(__doc__).own(
 )
 
 
-def _work(values: common.Flags) -> None:
+def _work(values: Flags) -> None:
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     from par.train import seeds
 
     if not seeds.find_runs(Path(values.run)):
-        common.required_dir(values.run, "run", "config.json")
+        required_dir(values.run, "run", "config.json")
     path = Path(values.output or Path(values.run) / "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"output must end with .html, but is {path}")
@@ -60,13 +63,13 @@ def _work(values: common.Flags) -> None:
 
     from par.report import report
 
-    report.write(path, artefacts, common.command, values.comparison)
+    report.write(path, artefacts, tool_command, values.comparison)
     print(f"{path}: {path.stat().st_size / 1000:,.0f} kB")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; `argv` without the program's name. Returns the exit code."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Trains a network on records: the search (stochastic blocks) or any fixed string, by the same
-loop.
+"""Trains a network on records: a search (stochastic blocks) or a fixed string, by the same loop.
 
     python tools/train.py --data=data/python-docs --recipe=quick
     search among 6 stochastic blocks
@@ -44,12 +43,15 @@ from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
 from par.data import records
 from par.search import architecture, derive, latency_table
-from par.tools import common
+from par.tools.cli.checks import required_dir
+from par.tools.cli.flags import Flags, choice
+from par.tools.cli.main import run_command
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster
 
 FLAGS = (
-    common.Flags(__doc__)
+    Flags(__doc__)
     .own(
         "What",
         (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
@@ -84,7 +86,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice("last", "best"),
+            choice("last", "best"),
             "init_checkpoint",
             "last",
             "which checkpoint of --init_from: the last, or the best by valid nll",
@@ -114,7 +116,7 @@ FLAGS = (
             ),
         ),
         (
-            common.choice("none", "mirrored", "multi_worker"),
+            choice("none", "mirrored", "multi_worker"),
             "distribute",
             "none",
             (
@@ -155,10 +157,10 @@ FLAGS = (
 )
 
 
-def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
+def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     """The configuration that the flags and the data's manifest say, the data directory and the run
     directory."""
-    data_dir = common.required_dir(values.data, "data", "manifest.json")
+    data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not values.architecture and values.num_blocks < 1:
         raise UsageError(f"num_blocks must be at least 1, but is {values.num_blocks}")
@@ -196,12 +198,12 @@ def configure(values: common.Flags) -> tuple[run_config.RunConfig, Path, Path]:
     if source:
         made = _made(run_dir, run_dir if values.num_seeds is not None else None)
         if not made:
-            common.required_dir(values.init_from, "init_from", "config.json")
+            required_dir(values.init_from, "init_from", "config.json")
         config = warm_start.with_origin(config, source, made)
     return config, data_dir, run_dir
 
 
-def _source(values: common.Flags) -> Path | None:
+def _source(values: Flags) -> Path | None:
     """The run that the weights are from. Raises: UsageError for an empty name, --init_checkpoint
     alone, or beside settings still to be found."""
     if values.init_from == "":
@@ -225,7 +227,7 @@ def _made(run_dir: Path, group: Path | None) -> Path | None:
     return next((path for path in (run_dir, *others) if (path / "config.json").is_file()), None)
 
 
-def _check_table(values: common.Flags, config: run_config.RunConfig) -> None:
+def _check_table(values: Flags, config: run_config.RunConfig) -> None:
     """Raises: DataError, with both values, if the latency table is for another shape; UsageError
     where the shape is still to be found."""
     if values.latency_table and _auto(values):
@@ -245,7 +247,7 @@ def _check_table(values: common.Flags, config: run_config.RunConfig) -> None:
         )
 
 
-def _auto(values: common.Flags) -> bool:
+def _auto(values: Flags) -> bool:
     """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it
     decides."""
     if values.word(ModelConfig, "cutoffs") != "auto":
@@ -258,7 +260,7 @@ def _auto(values: common.Flags) -> bool:
     return True
 
 
-def _work(values: common.Flags) -> int:
+def _work(values: Flags) -> int:
     config, data_dir, run_dir = configure(values)
     logging = values.read(LoggingConfig)
     if values.print_run:
@@ -286,7 +288,7 @@ def _work(values: common.Flags) -> int:
     return _report(values, config, run_dir, job.train(config, run_dir))
 
 
-def _devices(values: common.Flags) -> _Devices:
+def _devices(values: Flags) -> _Devices:
     """Where the run is trained. Raises: UsageError for flags that contradict each other."""
     if values.num_devices < 0 or (values.num_devices and values.distribute != "mirrored"):
         raise UsageError(
@@ -301,9 +303,7 @@ def _devices(values: common.Flags) -> _Devices:
     return _Devices(values.distribute, values.num_devices)
 
 
-def _work_of_seeds(
-    values: common.Flags, config: run_config.RunConfig, group: Path, job: _Job
-) -> int:
+def _work_of_seeds(values: Flags, config: run_config.RunConfig, group: Path, job: _Job) -> int:
     """A process a seed: what TensorFlow keeps in a process would pile up, and a seed trained after
     others must equal one trained alone."""
     planned = seeds.plan_runs(group, job.kept(config, group), values.num_seeds)
@@ -328,11 +328,11 @@ def _train_apart(
 ) -> int:
     """Trains one seed in a process of its own. Returns the exit code."""
 
-    def work(_: common.Flags) -> int:
+    def work(_: Flags) -> int:
         job.train(config, run_dir, lambda step: asked_to_stop())
         return 0
 
-    return common.run(common.Flags(""), work, [])
+    return run_command(Flags(""), work, [])
 
 
 class _Devices(NamedTuple):
@@ -367,7 +367,7 @@ class _Job:
     ) -> str:
         """Trains a run to its end, or goes on with it. Returns what became of it: done, or already
         done."""
-        strategy = common.start_tensorflow(*self.devices)
+        strategy = start_tensorflow(*self.devices)
         from par.train import trainer
         from par.train.distributed import workers
 
@@ -477,7 +477,7 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
     return False
 
 
-def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
+def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
     rows = history.read_rows(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
         raise DataError(
@@ -510,7 +510,7 @@ def _report(values: common.Flags, config: run_config.RunConfig, run_dir: Path, s
     return 0
 
 
-def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) -> int:
+def _report_seeds(values: Flags, group: Path, states: dict[Path, str]) -> int:
     results = [seeds.result(history.read_run(path)) for path in states]
     state = "done" if "done" in states.values() else "already done"
     if values.json:
@@ -533,10 +533,10 @@ def _report_seeds(values: common.Flags, group: Path, states: dict[Path, str]) ->
     return 0
 
 
-def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, job: _Job) -> int:
+def _dry_run(values: Flags, config: run_config.RunConfig, run_dir: Path, job: _Job) -> int:
     if config.warning:
         announce(f"warning: {config.warning}")
-    common.start_tensorflow()
+    start_tensorflow()
     from par.bench import training_speed
 
     manifest = records.load(job.data_dir)
@@ -562,7 +562,7 @@ def _dry_run(values: common.Flags, config: run_config.RunConfig, run_dir: Path, 
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    return common.run(FLAGS, _work, argv)
+    return run_command(FLAGS, _work, argv)
 
 
 if __name__ == "__main__":

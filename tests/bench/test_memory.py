@@ -9,7 +9,7 @@ from par.bench import memory
 from par.core.config import ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import ResourceError
 from par.search.architecture import parse
-from par.tools import common
+from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 
 
@@ -61,7 +61,7 @@ def test_computing_blocks_again_lowers_the_peak_by_what_they_keep():
     is not in it."""
     larger = np.ones(4 << 30, np.uint8)
     plain, again = (
-        memory.of_training(config("8s", flag, batch_size=512), common.start_tensorflow)
+        memory.of_training(config("8s", flag, batch_size=512), start_tensorflow)
         for flag in (False, True)
     )
     assert larger[-1] == 1 and plain["parameters"] == again["parameters"]

@@ -540,9 +540,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from par.data import download
-from par.tools import common
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
 known = download.Known("file.zip", int(sys.argv[2]), sys.argv[3], (sys.argv[4],))
-sys.exit(common.run(common.Flags("x"), lambda values: print(download.fetch(known, known.urls, Path(sys.argv[1]))), []))
+sys.exit(run_command(Flags("x"), lambda values: print(download.fetch(known, known.urls, Path(sys.argv[1]))), []))
 """
 
 

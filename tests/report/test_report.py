@@ -21,8 +21,9 @@ from par.core.config import DataConfig
 from par.report import heat_map, markup, search_section, setup_section
 from par.report import page as page_module
 from par.search import derive
-from par.tools import build_data, common
+from par.tools import build_data
 from par.tools import report as tool
+from par.tools.cli.command_line import tool_command
 from par.train import history, run_config
 from pictures import luminance
 from recorded_run import make_run, write_history
@@ -405,7 +406,7 @@ def test_the_commands_that_repeat_it_are_taken_by_the_tools(page, run):
         flags.unparse_flags()
         flags(["tool", *flags.read_flags_from_files(command[2:], force_gnu=False)])
         assert flags.run == f"{run}-again"
-    assert common.command("report", run=run) in page.text("repeat")
+    assert tool_command("report", run=run) in page.text("repeat")
 
 
 def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_that_builds_it():
@@ -417,7 +418,7 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
         vocab_size=300,
     )
     line = setup_section._build(
-        SimpleNamespace(settings=asked.to_json()), common.command, "data/my own"
+        SimpleNamespace(settings=asked.to_json()), tool_command, "data/my own"
     )
     flags = build_data.FLAGS
     flags.unparse_flags()

@@ -409,7 +409,7 @@ def clock(monkeypatch):
         return {what: np.tile(ms, (repeats, 1)) for what, ms in whole.items()}
 
     monkeypatch.setattr(block_latency, "rounds", rounds)
-    monkeypatch.setattr(tool.common, "start_tensorflow", lambda: None)
+    monkeypatch.setattr(tool, "start_tensorflow", lambda: None)
     return asked
 
 

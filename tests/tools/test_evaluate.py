@@ -16,7 +16,6 @@ import documented
 from par.data import manifest
 from par.evaluate import evaluation
 from par.evaluate.eval_config import EvalConfig
-from par.tools import common
 from par.tools import evaluate as tool
 from par.train import loading, run_config
 from small import small_config, small_data, trainer
@@ -41,7 +40,7 @@ def search(tmp_path_factory, data_dir):
 @pytest.fixture
 def evaluate(search, monkeypatch, capsys):
     """Runs the command in this process on valid: exit code, stdout, stderr."""
-    monkeypatch.setattr(common, "start_tensorflow", lambda: None)
+    monkeypatch.setattr(tool, "start_tensorflow", lambda: None)
 
     def run(*given, run_dirs=(search,)):
         code = tool.main([*(f"--run={path}" for path in run_dirs), "--split=valid", *given])
@@ -265,6 +264,6 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
     ],
 )
 def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, given, code, said):
-    monkeypatch.setattr(common, "start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
+    monkeypatch.setattr(tool, "start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
     found, out, err = evaluate(*given)
     assert (found, out) == (code, "") and said in err and err.count("\n") == 1

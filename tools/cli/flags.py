@@ -1,0 +1,203 @@
+"""The flags of a tool: generated from the settings, or its own, with the text of --help."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from absl import flags
+
+from par.core import config
+from par.core.errors import UsageError
+
+REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
+GroupType = TypeVar("GroupType", bound=config.Group)
+
+
+class Section(NamedTuple):
+    """Flags that --help and docs/flags.md list under one title. group: whose settings they are;
+    None for flags of the tool alone."""
+
+    title: str
+    names: list[str]
+    group: type[config.Group] | None = None
+
+
+class Flags(flags.FlagValues):
+    """The flags of one tool. Nothing is registered globally, so that several tools can live in one
+    process."""
+
+    def __init__(self, doc: str):
+        super().__init__()
+        self.__dict__["doc"] = doc
+        self.__dict__["sections"] = []
+
+    def group(
+        self,
+        cls: type[config.Group],
+        title: str,
+        only: Sequence[str] = (),
+        inherited: bool = False,
+    ) -> Flags:
+        """Adds a flag for every setting of a group, or for those named, with the setting's
+        default, reason and choices.
+
+        inherited: there is no default, as the settings come from a run; `given` has those that
+        were typed.
+        """
+        chosen = [
+            (field, kind) for field, kind in config.fields(cls) if not only or field.name in only
+        ]
+        for field, kind in chosen:
+            _define(self, field, kind, None if inherited else field.default)
+        self.sections.append(Section(title, [field.name for field, _ in chosen], cls))
+        return self
+
+    def read(self, cls: type[GroupType], **given: Any) -> GroupType:
+        """The group as the flags say it; what is given goes before its flag. Raises: UsageError
+        for a value that fails a check."""
+        fields = [field for field, _ in config.fields(cls) if field.name in self]
+        values = {
+            field.name: (
+                () if self.word(cls, field.name) == config.NONE else getattr(self, field.name)
+            )
+            for field in fields
+        } | given
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+            }
+        )
+
+    def given(self, cls: type[config.Group]) -> dict[str, Any]:
+        """The inherited settings of a group that were typed, by name."""
+        return {
+            field.name: value
+            for field, _ in config.fields(cls)
+            if field.name in self and (value := getattr(self, field.name)) is not None
+        }
+
+    def word(self, cls: type[config.Group], name: str) -> str | None:
+        """The word that a setting's flag was given in place of numbers. Raises: UsageError for a
+        word beside anything else."""
+        words = cls.words(name)
+        given = set(getattr(self, name)) if words else set()
+        if given & set(words) and len(given) > 1:
+            raise UsageError(
+                f"{name} must be numbers, or {' or '.join(words)} alone, but are"
+                f" {', '.join(map(str, getattr(self, name)))}"
+            )
+        return next(iter(given & set(words)), None)
+
+    def own(self, title: str, *definitions: tuple[Callable, str, Any, str]) -> Flags:
+        """Adds flags of this tool alone: (flags.DEFINE_..., name, default, help)."""
+        for define, name, default, text in definitions:
+            define(name, default, text, flag_values=self)
+        self.sections.append(Section(title, [name for _, name, _, _ in definitions]))
+        return self
+
+    def usage(self) -> str:
+        """The text of --help."""
+        return "\n".join([self.doc.strip(), "", *self.options()]).strip()
+
+    def options(self) -> list[str]:
+        """The lines of --help that tell the flags."""
+        lines = []
+        for title, names, _ in self.sections:
+            lines.append(f"{title}:")
+            for name in names:
+                flag, choices = self[name], self.choices(name)
+                repeatable = " (repeatable)" if isinstance(flag, flags.MultiFlag) else ""
+                shown = repeatable + (
+                    f" (default {self.default(name)})" if self.default(name) else ""
+                )
+                text = self.reason(name) + (": " + "|".join(choices) if choices else "") + shown
+                label = f"  --{'[no]' if flag.boolean else ''}{name}"
+                lines += textwrap.wrap(
+                    text, 118, initial_indent=f"{label:<25} ", subsequent_indent=" " * 26
+                )
+        return lines
+
+    def choices(self, name: str) -> list[str]:
+        """The values that a flag may have, [] where it is not a choice."""
+        return list(getattr(self[name].parser, "enum_values", None) or ())
+
+    def default(self, name: str) -> str:
+        """A flag's default as one would type it, several values with commas between; "" where
+        there is none."""
+        default = self[name].default
+        return (
+            ""
+            if default is None
+            else ", ".join(map(typed, default if isinstance(default, list) else [default]))
+        )
+
+    def reason(self, name: str) -> str:
+        """What a flag does, as it was defined: without the choices and the advice to repeat it,
+        which absl puts around it."""
+        text = self[name].help.split(REPEATED)[0]
+        return text.split(">: ", 1)[1] if self.choices(name) else text
+
+
+def typed(value: Any) -> str:
+    """The value of a flag as one would type it: `0.05`, `12000`, `true`, or the text itself."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def choice(*values: str, repeatable: bool = False) -> Callable:
+    """A definition for `Flags.own` of a flag that takes one of `values`, or several if it is
+    repeatable."""
+
+    def define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
+        kind = flags.DEFINE_multi_enum if repeatable else flags.DEFINE_enum
+        kind(name, default, list(values), text, flag_values=flag_values)
+
+    return define
+
+
+class _IntegerOr(flags.IntegerParser):
+    """Parses an integer, or leaves a word as it is."""
+
+    def __init__(self, words: tuple[str, ...]):
+        super().__init__()
+        self._words = words
+
+    def parse(self, argument: Any) -> int | str:
+        return argument if argument in self._words else super().parse(argument)
+
+
+def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type, default: Any) -> None:
+    name, text = field.name, field.metadata["reason"]
+    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    if field.metadata["choices"]:
+        flags.DEFINE_enum(name, default, list(field.metadata["choices"]), text, flag_values=values)
+    elif item is None:
+        define = {
+            str: flags.DEFINE_string,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            bool: flags.DEFINE_bool,
+        }[kind]
+        define(name, default, text, flag_values=values)
+    elif words := field.metadata["words"]:
+        flags.DEFINE_multi(
+            _IntegerOr(words),
+            flags.ArgumentSerializer(),
+            name,
+            None if default is None else list(default),
+            text,
+            flag_values=values,
+        )
+    else:
+        define = {
+            str: flags.DEFINE_multi_string,
+            int: flags.DEFINE_multi_integer,
+            float: flags.DEFINE_multi_float,
+        }[item]
+        define(name, None if default is None else list(default), text, flag_values=values)

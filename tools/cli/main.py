@@ -1,0 +1,161 @@
+"""A tool from its arguments to its exit code: one line on stderr for every error a user can cause."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from par.core import files
+from par.core.errors import (
+    ParError,
+    ResourceError,
+    SettingError,
+    StoppedError,
+    UsageError,
+    one_line,
+)
+from par.tools.cli.flags import Flags
+from par.tools.cli.recipes import expand_recipe, flag_name
+
+OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
+
+
+def run_command(
+    values: Flags, work: Callable[[Flags], int | None], argv: list[str] | None = None
+) -> int:
+    """Parses `argv` (without the program's name) into `values`, does the work, and turns what
+    happens into an exit code.
+
+    Every error a user can cause is one line on stderr; a traceback is shown only for a defect of
+    this program.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what a terminal's encoding has no sign for is shown by its code, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
+    before = (
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if threading.current_thread() is threading.main_thread()
+        else None
+    )
+    try:
+        if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
+            print(values.usage())
+            code = 0
+        else:
+            _parse(values, arguments)
+            _check_text(values)
+            code = work(values) or 0
+        sys.stdout.flush()
+        return code
+    except SettingError as error:
+        return _fail(error.of_flags(values), error.exit_code)
+    except ParError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", StoppedError.exit_code)
+    except MemoryError:
+        return _fail(OUT_OF_MEMORY, ResourceError.exit_code)
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        _discard_output()
+        return 0
+    except OSError as error:
+        if error.errno in files.DISK_FULL:
+            if error.filename is None:
+                _discard_output()
+            return _fail(
+                f"can't write {error.filename or 'the output'} ({error.strerror}):"
+                f" {files.DISK_ERRORS[error.errno]}",
+                ResourceError.exit_code,
+            )
+        # a path that the user named, or one below it: missing, a directory, not permitted
+        if error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
+        return _defect(error)
+    except Exception as error:
+        # TensorFlow's; the module may not be loaded here
+        if type(error).__name__ == "ResourceExhaustedError":
+            return _fail(f"{OUT_OF_MEMORY}, or use another --sampling", ResourceError.exit_code)
+        return _defect(error)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _discard_output() -> None:
+    """If stdout takes no more, what is left in its buffer has nowhere to go: the interpreter must
+    not try again when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parse(values: Flags, arguments: list[str]) -> None:
+    """Raises: UsageError in one line for everything that absl refuses (which raises ValueError for
+    `--nojson=1`)."""
+    values.unparse_flags()
+    try:
+        arguments = values.read_flags_from_files(arguments, force_gnu=False)
+        rest = values(["tool", *expand_recipe(_one_value_a_flag(arguments, values), values)])[1:]
+    except ParError:
+        raise
+    except (flags.Error, ValueError) as error:
+        # absl prints a tuple
+        said = re.sub(
+            r"\('Non-boolean argument to boolean flag', (.*)\)",
+            r"must be true or false, but is \1",
+            str(error),
+        )
+        raise UsageError(f"{said}; see --help") from None
+    if rest:
+        raise UsageError(
+            f"unexpected argument {rest[0]!r}: every option is a flag, --name=value; see --help"
+        )
+
+
+def _check_text(values: Flags) -> None:
+    """Raises: UsageError for a flag or a working directory that is not UTF-8: TensorFlow opens no
+    such path, and no artefact can name it."""
+    given = {f"--{name}": values[name].value for name in values}
+    with contextlib.suppress(FileNotFoundError):  # another process removed it
+        given["the working directory"] = os.getcwd()
+    for where, value in given.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii() and re.search("[\ud800-\udfff]", text):
+                raise UsageError(
+                    f"{where} must be UTF-8, but is {text!r}: give a text or a name that is"
+                )
+
+
+def _one_value_a_flag(arguments: Sequence[str], known: flags.FlagValues) -> list[str]:
+    """`--run=A --run=B` for `--run A B`, if the flag is repeatable: what a shell makes of `--run
+    logs/*`."""
+    rest, out = list(arguments), []
+    while rest:
+        out.append(flag := rest.pop(0))
+        name = flag_name(flag)
+        if rest and "=" not in flag and name in known and isinstance(known[name], flags.MultiFlag):
+            out.append(rest.pop(0))
+            while rest and not rest[0].startswith("-"):
+                out.append(f"{flag}={rest.pop(0)}")
+    return out
+
+
+def _defect(error: Exception) -> int:
+    traceback.print_exception(error)
+    return _fail(f"unexpected {type(error).__name__}: please report the lines above", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return code
