@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from par.core import locks
 from par.core.errors import DataError, ResourceError, UsageError
 
 DISK_ERRORS = {  # why a system takes no more bytes, and what helps
@@ -90,67 +91,82 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
-    """Keeps other builds from `root` and yields an empty directory beside it, which takes its
-    place if the file `mark` is in it when the block ends.
+    """Yields an empty directory beside `root` that takes its place if it holds the file `mark`
+    when the block ends. Until then `root` stays as it was, and no other process can build it.
 
-    What was there stays until then. What a killed build left is removed, and what it had moved
-    aside comes back. flag: the one that names `root`.
-    Raises: UsageError if the place can't be written, or another process builds there.
+    What a killed build left is removed, and what it had moved aside comes back. flag: the one that
+    names `root`.
+    Raises: UsageError if the place can't be written, or another process builds there;
+    ResourceError if the disk is full.
     """
     root = root.resolve()
-    missing = [path for path in root.parents if not path.exists()]
-    partial, old = (root.parent / f".{root.name}.{what}" for what in ("partial", "old"))
-    try:
-        lock = _locked(partial, root, flag)
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise write_error(root, 0, error) from None
+    if is_mount_point(root):
         raise UsageError(
-            f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give another"
-            f" --{flag}"
-        ) from None
-    try:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        for left in partial.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        yield partial
-        if (partial / mark).exists():
-            if root.exists():
-                root.rename(old)
-            partial.rename(root)
-    # names a file that is gone: the user knows the directory that it was for
-    except ResourceError as error:
-        raise ResourceError(str(error).replace(str(partial), str(root))) from None
-    finally:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-        for path in missing:
-            with contextlib.suppress(OSError):  # not empty, or gone
-                path.rmdir()
-
-
-def _locked(partial: Path, root: Path, flag: str) -> int:
-    """Makes the directory, if it is not there, and locks it until the descriptor that is returned
-    is closed, or this process ends."""
-    while True:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY)
+            f"{flag} {root} is a mount point, which can't be replaced: give a directory inside it"
+        )
+    missing = [path for path in root.parents if not path.exists()]
+    partial, old, lock = (
+        root.parent / f".{root.name}.{what}" for what in ("partial", "old", "lock")
+    )
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # else it got its final name meanwhile
-            if partial.exists() and partial.stat().st_ino == os.fstat(lock).st_ino:
-                return lock
-        except BlockingIOError:
-            os.close(lock)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.locked(lock))
+            stack.callback(_remove_build, root, partial, old, lock, missing)
+            if old.exists() and not root.exists():
+                old.rename(root)
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        except locks.InUseError:
             raise UsageError(
                 f"{flag} {root} is being built by another process: wait for it, or give another"
                 f" --{flag}"
             ) from None
-        os.close(lock)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise write_error(root, 0, error) from None
+            raise UsageError(
+                f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give"
+                f" another --{flag}"
+            ) from None
+        try:
+            yield partial
+            if (partial / mark).exists():
+                if root.exists():
+                    root.rename(old)
+                partial.rename(root)
+        # names a file that is gone: the user knows the directory that it was for
+        except ResourceError as error:
+            raise ResourceError(str(error).replace(str(partial), str(root))) from None
+
+
+def _remove_build(root: Path, partial: Path, old: Path, lock: Path, made: Sequence[Path]) -> None:
+    """Removes what a build needed beside `root`, the parent directories that it made too if they
+    are empty, and restores what it had moved aside if nothing took its place."""
+    if old.exists() and not root.exists():
+        old.rename(root)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    lock.unlink(missing_ok=True)
+    for directory in made:
+        with contextlib.suppress(OSError):  # not empty, or gone
+            directory.rmdir()
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether a file system is mounted at an absolute path, by Linux' list also a directory of the
+    same disk (a bind mount). Such a directory can't be renamed."""
+    if os.path.ismount(path):
+        return True
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", "rb") as mounts:
+        # spaces and the like are written in octal: \040
+        places = [re.sub(rb"\\(\d{3})", _octal, line.split(b" ")[4]) for line in mounts]
+        return os.fsencode(path) in places
+    return False
+
+
+def _octal(code: re.Match[bytes]) -> bytes:
+    return bytes([int(code[1], 8)])
 
 
 def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:

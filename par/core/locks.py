@@ -1,4 +1,4 @@
-"""A lock on a file or directory that ends with the process that holds it, however that dies."""
+"""A lock on a file that ends with the process that holds it, however that process dies."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ class InUseError(OSError):
 
 
 @contextlib.contextmanager
-def locked(
-    path: Path,
-    make: Callable[[Path], int],
-    on_wait: Callable[[], None] | None = None,
-) -> Iterator[int]:
-    """Holds an exclusive lock on the file or directory that `make` opens at `path`; yields its
-    file descriptor.
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Holds an exclusive lock on the file at `path` and yields its descriptor, which appends.
 
-    make: opens the path, or creates it first, and returns a descriptor. It is called again when
-    the locked file is no longer the one at `path`: its last owner has renamed or removed it.
+    The file is created if it is missing. Its owner may rename or remove it: who waits then locks
+    the file that has taken its place.
     on_wait: called before waiting for another owner; without it, there is no waiting.
-    Raises: InUseError if another process holds the lock and `on_wait` is None; what `make` raises.
+    Raises: InUseError if another process holds the lock and `on_wait` is None; OSError if the file
+    can't be created.
     """
     while True:
-        descriptor = make(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,14 +33,14 @@ def locked(
                     raise InUseError(f"{path} is locked by another process") from None
                 on_wait()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if is_at(descriptor, path):
+            if _is_at(descriptor, path):
                 yield descriptor
                 return
         finally:
             os.close(descriptor)
 
 
-def is_at(descriptor: int, path: Path) -> bool:
+def _is_at(descriptor: int, path: Path) -> bool:
     """Whether an open file is the one that lies at `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))

@@ -8,14 +8,13 @@ logs/<run>/  config.json  flags.txt  environment.json  training_log.log  history
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from par.core import files, schema
+from par.core import files, locks, schema
 from par.core.errors import DataError, UsageError
 from par.train.run_config import RunConfig
 
@@ -98,35 +97,32 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
     can't be written; ResourceError if the disk is full.
     """
     path = Path(run_dir) / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by the with below
-    except OSError as error:
-        if error.errno in files.DISK_FULL:
-            raise files.write_error(path, LOCK_BYTES, error) from None
-        raise UsageError(
-            f"run directory {run_dir} can't be written ({error.strerror}): give another with"
-            " --run=DIR"
-        ) from None
-    with file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read(LOCK_BYTES).decode(errors="replace").strip() or "another process"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = stack.enter_context(locks.locked(path))
+        except locks.InUseError:
+            owner = _owner(path) or "another process"
             raise UsageError(
                 f"run {run_dir} is in use by {owner}: wait for it or give another --run=DIR"
             ) from None
+        except OSError as error:
+            if error.errno in files.DISK_FULL:
+                raise files.write_error(path, LOCK_BYTES, error) from None
+            raise UsageError(
+                f"run directory {run_dir} can't be written ({error.strerror}): give another with"
+                " --run=DIR"
+            ) from None
         try:
-            file.seek(0)
-            if killed := file.read(LOCK_BYTES).decode(errors="replace").strip():
+            if killed := _owner(path):
                 why = (
                     "as the system does when memory runs out: it ended without saving, and what"
                     " came after its last checkpoint is done again"
                 )
                 announce(f"the last process in {run_dir} ({killed}) was killed, {why}")
-            file.truncate(0)
-            file.write(f"host {socket.gethostname()}, process {os.getpid()}\n".encode())
+            os.truncate(descriptor, 0)
+            owner = f"host {socket.gethostname()}, process {os.getpid()}\n"
+            os.write(descriptor, owner.encode())
         except OSError as error:
             raise files.write_error(path, LOCK_BYTES, error) from None
         try:
@@ -134,4 +130,10 @@ def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
         finally:
             # a disk that turned read-only: the error under way says so
             with contextlib.suppress(OSError):
-                file.truncate(0)
+                os.truncate(descriptor, 0)
+
+
+def _owner(lock: Path) -> str:
+    """The process that a lock's file names, empty if none."""
+    with open(lock, "rb") as file:
+        return file.read(LOCK_BYTES).decode(errors="replace").strip()

@@ -104,3 +104,54 @@ def test_an_error_is_one_printable_line_of_bounded_length():
     assert (
         str(DataError("a\n b\tc")) == "a b c" and str(DataError("\x1bé\udce9")) == "\\x1bé\\udce9"
     )
+
+
+def test_no_other_build_starts_before_the_first_has_removed_what_it_left_beside_its_result(
+    tmp_path, monkeypatch
+):
+    rename, refused = Path.rename, []
+
+    def renaming(source, target):
+        rename(source, target)
+        if Path(target) == tmp_path / "out":
+            with (
+                pytest.raises(UsageError, match="is being built by another process"),
+                files.building(tmp_path / "out", "mark", "output"),
+            ):
+                pass
+            refused.append(source.name)
+
+    monkeypatch.setattr(Path, "rename", renaming)
+    for _ in range(2):
+        with files.building(tmp_path / "out", "mark", "output") as partial:
+            (partial / "mark").touch()
+    assert refused == [".out.partial"] * 2 and [path.name for path in tmp_path.iterdir()] == [
+        "out"
+    ]
+
+
+def test_what_a_killed_build_left_is_removed_and_what_it_moved_aside_comes_back(tmp_path):
+    (tmp_path / ".out.partial" / "half").mkdir(parents=True)
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "old").touch()
+    (tmp_path / ".out.lock").touch()
+    with files.building(tmp_path / "out", "mark", "output") as partial:
+        assert not list(partial.iterdir()) and (tmp_path / "out" / "old").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["old"]
+
+
+def test_a_build_makes_its_parent_directories_and_removes_them_when_nothing_came_of_it(tmp_path):
+    with files.building(tmp_path / "a" / "b" / "out", "mark", "output"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mount_point_is_refused_before_the_work(monkeypatch):
+    for _ in range(2):  # by its device, and by the system's list
+        with (
+            pytest.raises(UsageError, match="/proc is a mount point"),
+            files.building(Path("/proc"), "mark", "output"),
+        ):
+            pytest.fail("the work has begun")
+        monkeypatch.setattr(files.os.path, "ismount", lambda path: False)
