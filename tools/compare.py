@@ -42,6 +42,7 @@ from par.core import files, schema
 from par.core.config import TrainingConfig, fields
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
+from par.core.text import plural
 from par.data import records
 from par.evaluate.compare import statistics, supernet_ablation, tables
 from par.evaluate.compare.plan import Draw, Job, Plan
@@ -484,10 +485,10 @@ def _report_truth(values: Flags, plan: Truth) -> int:
         print(schema.canonical_json({"directory": str(plan.directory)} | found))
         return 0
     trained = (
-        f"{_several(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
+        f"{plural(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
         f" fine-tuning at a peak of {plan.max_lr:g}"
     )
-    seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
+    seeds = f"{plural(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
     print(
         "\n".join(
             [
@@ -570,7 +571,7 @@ def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
 
 def _head(values: Flags, plan: Plan) -> list[str]:
     """What is compared."""
-    seeds = f"{_several(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
+    seeds = f"{plural(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
     cost_of = (
         "any cost"
         if values.match == "none"
@@ -578,21 +579,17 @@ def _head(values: Flags, plan: Plan) -> list[str]:
     )
     drawn = sum(each.random for each in plan.networks)
     strings = (
-        f"{_several(drawn, 'random string')}, of the {plan.free:,} others of"
+        f"{plural(drawn, 'random string')}, of the {plan.free:,} others of"
         f" {len(plan.draw.derived)} blocks and {cost_of}"
     )
     return [
         (
-            f"{plan.draw.search_run}: {_several(plan.config.training.epochs, 'epoch')}, {seeds},"
+            f"{plan.draw.search_run}: {plural(plan.config.training.epochs, 'epoch')}, {seeds},"
             f" {values.split} split"
         ),
         strings,
         "",
     ]
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _dry_run(values: Flags, plan: Plan) -> int:

@@ -44,6 +44,7 @@ from absl import flags
 from par.core import files
 from par.core.errors import UsageError
 from par.core.progress import announce
+from par.core.text import plural
 from par.data import records
 from par.search import architecture, derive, latency_table, pareto
 from par.search.architecture import Architecture
@@ -387,11 +388,7 @@ def _tell(
         return
     if values.pareto:
         print("\n".join([*pareto.lines(front.choices, latencies.own, latencies.of), ""]))
-    of = (
-        f"the mean pi of {len(search.runs)} seed{'s' * (len(search.runs) > 1)}"
-        if search.several
-        else "pi"
-    )
+    of = f"the mean pi of {plural(len(search.runs), 'seed')}" if search.several else "pi"
     early = ", where it had settled" if step == last.last_step < last.total_steps else ""
     how = (
         f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}"

@@ -33,6 +33,7 @@ from absl import flags
 from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import Progress, announce
+from par.core.text import table
 from par.data import records
 from par.evaluate import context_length
 from par.evaluate.eval_config import EvalConfig
@@ -331,7 +332,7 @@ def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
                     *figures,
                 ]
             )
-    return _aligned(rows)
+    return table(rows, left=2)
 
 
 def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> list[str]:
@@ -354,22 +355,11 @@ def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) ->
             ]
         )
     return [
-        *_aligned(rows),
+        *table(rows, left=2),
         (
             f"tokens of memory up to which each step is a gain of {context_length.LEAST_GAIN:.0%}"
             " or more in perplexity"
         ),
-    ]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(
-            f"{cell:{'<' if i < 2 else '>'}{width}}"
-            for i, (cell, width) in enumerate(zip(row, widths))
-        )
-        for row in rows
     ]
 
 

@@ -22,6 +22,7 @@ from absl import flags
 
 from par.core import files
 from par.core.errors import UsageError
+from par.core.text import plural
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice
 from par.tools.cli.main import run_command
@@ -71,7 +72,7 @@ def _work(values: Flags) -> None:
 
     if not values.curves_only and values.format != "png":
         frames = pi_plots.pi_gif(directory / f"{name}.gif", searches, values.seconds)
-        length = f"{frames} frame{'s' * (frames > 1)}, {values.seconds + pi_plots.HOLD / 100:g} s"
+        length = f"{plural(frames, 'frame')}, {values.seconds + pi_plots.HOLD / 100:g} s"
         print(f"{style.described(directory / f'{name}.gif')}, {length}")
     if not values.curves_only and values.format != "gif":
         pi_plots.pi_png(directory / f"{name}.png", searches)

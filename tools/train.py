@@ -41,6 +41,7 @@ from par.core import processes, schema
 from par.core.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
+from par.core.text import plural
 from par.data import records
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
@@ -526,10 +527,7 @@ def _report_seeds(values: Flags, group: Path, states: dict[Path, str]) -> int:
         )
         return 0
     print("\n".join(seeds.table(results)))
-    print(
-        f"{state}: {len(results)} seed{'s' * (len(results) > 1)}; run: {group}; spread: standard"
-        " deviation"
-    )
+    print(f"{state}: {plural(len(results), 'seed')}; run: {group}; spread: standard deviation")
     return 0
 
 

@@ -10,22 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+from par.core.text import escape
+
 # characters: a damaged file may hold any value, and the message shows what was received
 MAX_MESSAGE = 4000
 
 
 def one_line(text: str) -> str:
-    """`text` in one line of at most MAX_MESSAGE characters, those that can't be printed by their
-    codes, half characters (lone surrogates) too."""
-    line = " ".join(text[: 4 * MAX_MESSAGE].split())
-    line = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
-    )
-    return (
-        line
-        if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE
-        else f"{line[:MAX_MESSAGE]} ..."
-    )
+    """`text` as one printable line of at most MAX_MESSAGE characters."""
+    line = escape(" ".join(text[: 4 * MAX_MESSAGE].split()))
+    if len(line) <= MAX_MESSAGE and len(text) <= 4 * MAX_MESSAGE:
+        return line
+    return f"{line[:MAX_MESSAGE]} ..."
 
 
 class ParError(Exception):

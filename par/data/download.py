@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import http.client
 import io
@@ -29,9 +28,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from par import __version__
-from par.core import files
+from par.core import files, locks
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import Progress, announce
+from par.core.text import escape
 
 # wikitext.smerity.com answers 403 to urllib's own
 USER_AGENT = f"Mozilla/5.0 (compatible; par-transformer-xl/{__version__})"
@@ -106,8 +106,7 @@ class _Failed(Exception):
 
     def __init__(self, reason: object, again: bool = False):
         # a server may have written it: no control character reaches the terminal
-        line = " ".join(str(reason).split())[:200]
-        super().__init__("".join(char if char.isprintable() else "?" for char in line))
+        super().__init__(escape(" ".join(str(reason).split())[:200]))
         self.again = again
 
 
@@ -180,22 +179,20 @@ def partial(path: Path, size: int) -> Iterator[io.FileIO]:
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[io.FileIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = _partial_path(path)
-    while True:
-        with open(place, "a+b", buffering=0) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                announce(f"another process is getting {path}: waiting for it")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is(file, place):  # the other process has put it in its place, or removed it
-                continue
-            try:
-                yield file
-            finally:
-                if not _size(file):
-                    place.unlink(missing_ok=True)
-            return
+    partial = _partial_path(path)
+
+    def announce_wait() -> None:
+        announce(f"another process is getting {path}: waiting for it")
+
+    with (
+        locks.locked(partial, on_wait=announce_wait) as descriptor,
+        open(descriptor, "a+b", buffering=0, closefd=False) as file,
+    ):
+        try:
+            yield file
+        finally:
+            if not _size(file):
+                partial.unlink(missing_ok=True)
 
 
 def keep(file: io.FileIO, path: Path) -> None:
@@ -223,13 +220,6 @@ def _partial_path(path: Path) -> Path:
 
 def _size(file: io.FileIO) -> int:
     return os.fstat(file.fileno()).st_size
-
-
-def _is(file: io.FileIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:

@@ -24,6 +24,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from par.core.text import plural
 from par.report import style
 from par.search.architecture import KINDS, NAMES, Architecture
 
@@ -121,7 +122,7 @@ def summary(blocks: str) -> str:
     kinds = ", ".join(
         f"{counts[kind]} {name.lower()}" for kind, name in NAMES.items() if counts[kind]
     )
-    return f"{len(blocks)} block{'s' * (len(blocks) > 1)}: {kinds}"
+    return f"{plural(len(blocks), 'block')}: {kinds}"
 
 
 def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:

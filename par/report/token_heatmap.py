@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from par.core.errors import UsageError
+from par.core.text import escape
 from par.report import heat_map
 from par.report.markup import Html, element, joined
 
@@ -105,14 +106,5 @@ def _percent(nll: float) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text with a sign at line ends, and what can't be printed by its code."""
-    return "".join(
-        (
-            "\u21b5\n"
-            if char == "\n"
-            else char
-            if char.isprintable()
-            else char.encode("unicode_escape").decode()
-        )
-        for char in text
-    )
+    """The text with a sign before its line ends and with unprintable characters escaped."""
+    return "\u21b5\n".join(map(escape, text.split("\n")))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files, metrics, schema
+from par.core import files, metrics, schema, text
 from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS
 from par.train import run_config, run_directory
@@ -329,11 +329,7 @@ def _contradiction(rows: Rows, config: run_config.RunConfig, last_step: int) -> 
 
 def table(rows: Rows) -> list[str]:
     """`evaluations` as lines of text."""
-    heads, *lines = evaluations(rows)
-    return [
-        "  ".join(f"{cell:>{len(head)}}" for cell, head in zip(line, heads))
-        for line in [heads, *lines]
-    ]
+    return text.table(evaluations(rows))
 
 
 def evaluations(rows: Rows) -> list[list[str]]:

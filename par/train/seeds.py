@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from par.core import metrics
+from par.core import metrics, text
 from par.core.errors import DataError, UsageError
 from par.search import derive
 from par.train import history, run_config
@@ -163,12 +163,7 @@ def _spread(values: Sequence[float | None]) -> float | None:
 
 def table(results: Sequence[dict[str, Any]]) -> list[str]:
     """`cells` as lines of text."""
-    lines = cells(results)
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip()
-        for line in lines
-    ]
+    return text.table(cells(results))
 
 
 def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -26,6 +26,7 @@ import tensorflow as tf
 from par.core import metrics, schema
 from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
+from par.core.text import plural
 from par.data import records
 from par.evaluate import evaluation
 from par.evaluate.generation import Sampler
@@ -235,7 +236,7 @@ class Trainer:
             share, epochs = self.watch.share(search.stop_when_stable), search.stop_when_stable
             self._say(
                 f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind"
-                f" has not changed for {epochs} epoch{'s' * (epochs > 1)} in {share:.0%} of the"
+                f" has not changed for {plural(epochs, 'epoch')} in {share:.0%} of the"
                 f" stochastic blocks (--stop_when_stable={epochs})"
             )
 

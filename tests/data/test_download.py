@@ -262,7 +262,7 @@ FAULTS: dict[str, tuple[Behaviour, str]] = {
     ),
     "one byte wrong": (serve(BODY[:-1] + b"!"), "its SHA-256 is "),
     "reset before the headers": (reset, "Connection reset by peer"),
-    "no HTTP": (noise, "?[31m no HTTP at all\n"),
+    "no HTTP": (noise, "\\x1b[31m no HTTP at all\n"),
     "a reason without end": (long_reason, "answers 500 xxx"),
     "two hundred headers": (many_headers, "got more than 100 headers"),
     "redirect loop": (

@@ -19,6 +19,7 @@ from typing import Any
 from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.stats import interval
+from par.core.text import table
 from par.evaluate.compare import statistics, tables
 from par.evaluate.compare.plan import Job, Opponent
 from par.evaluate.compare.statistics import SCORED
@@ -216,7 +217,7 @@ def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) ->
 def lines(found: dict[str, Any]) -> list[str]:
     """A report for people: a row a network, and what fine-tuning is worth beside training from
     scratch."""
-    text = [*tables.aligned(rows(found)), NOTE]
+    text = [*table(rows(found), left=2), NOTE]
     return [*text, "", said] if (said := sentence(found)) else text
 
 

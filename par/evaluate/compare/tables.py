@@ -6,10 +6,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from par.core.stats import Interval
+from par.core.text import table
 from par.evaluate.compare.statistics import less, share
 from par.search.baselines import DERIVED
 from par.search.latency_table import WHAT
@@ -25,7 +25,7 @@ def lines(found: dict[str, Any], what: str) -> list[str]:
     """A report for people: a row a network, where the derived one stands, what it saves, whether
     the goal is met, and the verdict."""
     return [
-        *aligned(rows(found, what)),
+        *table(rows(found, what), left=2),
         NOTE,
         "",
         *sentences(found),
@@ -182,18 +182,6 @@ def clock(seconds: float) -> str:
     (par.train.history)."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def aligned(rows: Sequence[tuple[str, ...]], left: int = 2) -> list[str]:
-    """Rows of cells as lines, the first `left` columns flush left and the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(
-            f"{cell:{'<' if i < left else '>'}{width}}"
-            for i, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def changed(gap: dict[str, float | None]) -> str:
