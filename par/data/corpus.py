@@ -13,6 +13,7 @@ import hashlib
 import io
 import itertools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -61,8 +62,8 @@ class Text:
         )
 
     def blocks(self, tally: Counter | None = None) -> Iterator[str]:
-        """The cleaned text in blocks of a few MiB that end at a line's end or, inside a line that
-        is longer, in front of a space.
+        """The cleaned text in blocks of at most 2 MiB that end at a line's end or, inside a line
+        that is longer, in front of a space.
 
         `tally` counts what was cleaned. Raises: DataError if a file can't be read, or more than 1
         MiB in which a line can't be cut.
@@ -104,17 +105,16 @@ def pieces(block: str) -> tuple[list[str], list[int]]:
     A piece that continues a line begins with its spaces.
     """
     texts = block.split("\n")
+    goes_on = [len(texts) - 1]
     if not texts[-1]:
         texts.pop()
-    goes_on = [] if block.endswith("\n") else [len(texts) - 1]
-    if max(map(len, texts)) <= PIECE_CHARACTERS:
+        goes_on = []
+    if not texts or max(map(len, texts)) <= PIECE_CHARACTERS:
         return texts, goes_on
     short: list[str] = []
     short_goes_on: list[int] = []
     for i, text in enumerate(texts):
-        while len(text) > PIECE_CHARACTERS and (
-            cut := _before_a_space(text, " ", PIECE_CHARACTERS)
-        ):
+        while len(text) > PIECE_CHARACTERS and (cut := _cut_in_line(text, PIECE_CHARACTERS)):
             short_goes_on.append(len(short))
             short.append(text[:cut])
             text = text[cut:]
@@ -124,15 +124,53 @@ def pieces(block: str) -> tuple[list[str], list[int]]:
     return short, short_goes_on
 
 
-def _before_a_space(text: AnyStr, space: AnyStr, limit: int) -> int:
-    """Where a line can be cut: in front of spaces with something else on both sides, the last ones
-    before `limit` or else the next; 0: nowhere."""
-    body = text.rstrip(space)
-    first = len(body) - len(body.lstrip(space))
-    found = body.rfind(space, first, limit)
-    if found < 0:
-        found = body.find(space, max(limit, first))
-    return len(body[:found].rstrip(space)) if found >= 0 else 0
+def _cut_in_line(line: AnyStr, limit: int) -> int:
+    """Where a long line is cut: in front of a run of spaces that has something else on both
+    sides, the last such run within `limit` or else the next; 0 if there is none.
+
+    Runs between visible characters are preferred: what a model's normalisation turns into spaces,
+    U+2581 or nothing does not stand beside them, so the ids are those of the whole line.
+    """
+    return next(_cuts(line, limit, _is_visible), 0) or next(_cuts(line, limit, bool), 0)
+
+
+def _cuts(line: AnyStr, limit: int, fits: Callable[[str], bool]) -> Iterator[int]:
+    """Starts of the runs of spaces between two characters that fit: those within `limit`
+    backwards, then the later ones forwards."""
+    space = " " if isinstance(line, str) else b" "
+    first, end = len(line) - len(line.lstrip(space)), len(line.rstrip(space))
+
+    def run(found: int) -> tuple[int, int, bool]:
+        """Start and stop (exclusive) of the run of spaces around an index, and whether its
+        neighbours fit."""
+        start, stop = found, found + 1
+        while line[start - 1 : start] == space:
+            start -= 1
+        while line[stop : stop + 1] == space:
+            stop += 1
+        before, after = _text(line[max(start - 4, 0) : start]), _text(line[stop : stop + 4])
+        return start, stop, fits(before[-1:]) and fits(after[:1])
+
+    at = min(limit, end)
+    while (found := line.rfind(space, first, at)) >= 0:
+        at, _, is_place = run(found)
+        if is_place:
+            yield at
+    stop = max(limit, first)
+    while (found := line.find(space, stop, end)) >= 0:
+        start, stop, is_place = run(found)
+        if is_place:
+            yield start
+
+
+def _text(part: AnyStr) -> str:
+    return part if isinstance(part, str) else part.decode("utf-8", "replace")
+
+
+def _is_visible(char: str) -> bool:
+    """Whether a character is a letter, a digit, punctuation or a symbol, and no normalisation
+    makes a space of it."""
+    return unicodedata.category(char)[0] in "LNPS" and char not in "\u2581\ufffd"
 
 
 def open_source(source: Path | bytes) -> BinaryIO:
@@ -154,30 +192,41 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
     try:
         with open_source(source) as file:
             file.seek(start)
-            data, at, ready = b"", start, None  # ready: a block that may be the last
-            while chunk := file.read(
-                BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))
-            ):
-                data += chunk
-                if (run := _long_run(data)) is not None:
-                    size = (
-                        f"{MAX_RUN_BYTES >> 20} MiB without the end of a word or a line, from byte"
-                        f" {at + run:,} on"
+            data, at = b"", start
+            while True:
+                window = BLOCK_BYTES + 2 * MAX_RUN_BYTES + 8  # holds a cut, or a run too long
+                while len(data) < window and (
+                    chunk := file.read(
+                        BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - at - len(data))
                     )
-                    raise DataError(f"text {name} has more than {size}: break it into lines")
-                if cut := data.rfind(b"\n") + 1 or _before_a_space(
-                    data.rstrip(b"\r"), b" ", len(data)
                 ):
-                    if ready is not None:
-                        yield ready
-                    ready = RawBlock(data[:cut], at == 0, False)
-                    data, at = data[cut:], at + cut
-            if ready is not None:
-                yield ready if data else ready._replace(ends_part=True)
-            if data:
-                yield RawBlock(data, at == 0, True)
+                    data += chunk
+                if not data:
+                    return
+                if (run := _long_run(data)) is not None:
+                    raise DataError(
+                        f"text {name} has more than {MAX_RUN_BYTES >> 20} MiB without the end of"
+                        f" a word or a line, from byte {at + run:,} on: break it into lines"
+                    )
+                end = _block_end(data[:window])
+                yield RawBlock(data[:end], at == 0, end == len(data))
+                data, at = data[end:], at + end
     except OSError as error:
         raise DataError(f"text {name} can't be read ({error.strerror})") from None
+
+
+def _block_end(data: bytes) -> int:
+    """Where the block ends that begins with `data`, the next bytes of a text or all that are left.
+
+    Only the content of a line decides where it is cut: neither its end nor what precedes it.
+    """
+    if (newline := data.rfind(b"\n", 0, BLOCK_BYTES)) >= 0:
+        return newline + 1
+    if len(data) < BLOCK_BYTES:
+        return len(data)
+    newline = data.find(b"\n")
+    line = data if newline < 0 else data[:newline]
+    return _cut_in_line(line.rstrip(b"\r"), BLOCK_BYTES) or newline + 1 or len(data)
 
 
 def _long_run(data: bytes) -> int | None:

@@ -25,10 +25,7 @@ def shards(text: Text, size: int) -> list[Part]:
     """The parts of a text in pieces that end at the first line end from `size` bytes on, or where
     their part does.
 
-    Encoded one by one they give the ids of the whole. An exception are lines of more than
-    `corpus.BLOCK_BYTES` (2 MiB), which are cut at spaces:
-    where a U+2581, or what case folding makes a space, stands beside such a cut. Raises: DataError
-    if a file can't be read.
+    Encoded one by one they give the ids of the whole. Raises: DataError if a file can't be read.
     """
     return [piece for part in text.parts for piece in _pieces(part, size)]
 

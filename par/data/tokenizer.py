@@ -116,12 +116,12 @@ class Tokenizer:
         begins inside a line.
 
         Lines of more than 65,536 characters are encoded piece by piece. A piece that continues a
-        line loses the space that it begins with,
-        as the model puts one in front. No piece of our vocabularies goes on over a space in its
-        middle, so the ids are those of the whole
-        line, unless U+2581, or what case folding makes a space, stands beside a cut. Of a word
-        model every word is a piece of its own,
-        because SentencePiece makes one [UNK] of unknown words that follow one another.
+        line loses the space that it begins with, as the model puts one in front. Pieces of our
+        vocabularies do not continue over a space in their middle, and lines are cut beside visible
+        characters (par/data/corpus.py), so the ids are those of the whole line. The exception is a
+        line that offers no such place in 65,536 characters or thereafter. Of a word model every
+        word is a piece of its own, because SentencePiece makes one [UNK] of unknown words that
+        follow one another.
         """
         texts, goes_on = corpus.pieces(block)
         if self._is_word:
@@ -131,7 +131,7 @@ class Tokenizer:
                 texts[i] = texts[i].removeprefix(" ")
         open_ends = deque(goes_on)
         kind = "numpy" if len(block) > LONG_TEXT * len(texts) else int
-        parts = []
+        parts = [np.zeros([0], np.int32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             ids = self._processor.encode(
                 texts[start : start + TEXTS_AT_ONCE], add_eos=True, num_threads=1, return_type=kind

@@ -42,8 +42,8 @@ def made(kind: str) -> tuple[Tokenizer, GraphTokenizer]:
 
 @functools.cache
 def corpus_of(name: str) -> bytes:
-    """The test split of python-docs, noise of odd characters and of broken UTF-8, or a line of
-    75,000 characters."""
+    """The test split of python-docs, noise of odd characters, of broken UTF-8 and of what
+    is or becomes a space, or a line of 75,000 characters."""
     rng = random.Random(0)
     if name == "python-docs":
         return "".join(named_corpora.python_docs().texts["test"].blocks()).encode()
@@ -54,11 +54,14 @@ def corpus_of(name: str) -> bytes:
             rng.choice(b"a \n\xe2\x96\x81\xf0\x9f\x98\x80\xff\xed\xa0\x00\xc0")
             for _ in range(5_000)
         )
+    if name == "spaces":  # without a line end
+        return "".join(rng.choice("x\u00e9   \u00a0\u3000\u2581") for _ in range(500)).encode()
     return ("word " * 13_000 + "x" * 10_000 + "\n\n").encode()
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long"]
+    "name",
+    [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long", "spaces"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_words_and_text_are_those_of_the_library(kind, name):
