@@ -535,7 +535,7 @@ def own_report(root: Path) -> Artefact:
     def sound(found: comparison_section.Comparison) -> None:
         texts = [
             *found.opponents.sentences,
-            *(cell for row in found.opponents.rows for cell in row),
+            *(cell for row in found.opponents.table.rows for cell in row),
         ]
         assert all(isinstance(text, str) for text in texts) and all(
             1 <= point.y[0] < math.inf for point in found.opponents.points
@@ -544,7 +544,7 @@ def own_report(root: Path) -> Artefact:
     return Artefact(
         root / "reported" / "compare.json",
         mutations.json_file,
-        lambda: comparison_section.read(root / "reported"),
+        lambda: comparison_section.load_comparison(root / "reported"),
         sound,
     )
 

@@ -232,10 +232,11 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     assert ", ".join(path.stem for path in RECIPES) in unknown.stderr
     # only as par.tools
     assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []
-    assert {
-        path.suffix
-        for path in installed.parent.glob("lib/python*/site-packages/par/report/page.*")
-    } == {".py", ".css", ".js"}
+    report = next(installed.parent.glob("lib/python*/site-packages/par/report"))
+    assert {path.suffix for path in report.glob("page.*")} == {".py", ".css", ".js"}
+    assert {path.name for path in (report / "templates").iterdir()} == {
+        path.name for path in (ROOT / "par" / "report" / "templates").iterdir()
+    }
 
 
 @pytest.mark.slow

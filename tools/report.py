@@ -59,11 +59,11 @@ def _work(values: Flags) -> None:
 
     from par.report import inputs
 
-    artefacts = inputs.read(Path(values.run))
+    artefacts = inputs.load_artefacts(Path(values.run))
 
-    from par.report import report
+    from par.report import page
 
-    report.write(path, artefacts, tool_command, values.comparison)
+    page.write(path, artefacts, tool_command, values.comparison)
     print(f"{path}: {path.stat().st_size / 1000:,.0f} kB")
 
 

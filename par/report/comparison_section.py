@@ -1,21 +1,21 @@
-"""The part of a report that tells whether a search was worth it: what tools/compare.py left, by
+"""The section of a report that tells whether a search was worth it: what tools/compare.py left, by
 itself and with --truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from par.core import schema
 from par.core.errors import DataError
+from par.core.text import plural
 from par.evaluate.compare import supernet_ablation, tables
 from par.evaluate.compare.tables import Point
-from par.report import pareto_plot
-from par.report.inputs import Artefacts, Command, missing
-from par.report.markup import Html, code, element, paragraph, picture, several, table
-from par.report.page import Section
-from par.report.search_section import drawn
+from par.report import pareto_plot, parts
+from par.report.inputs import Artefacts
+from par.report.parts import Command, Missing, Picture, Table
 
 FOUND, TRUTH = "compare.json", "truth.json"
 MAX_BYTES = 16 << 20
@@ -23,28 +23,52 @@ MOST = 1e300  # beyond it sums overflow
 COSTS = ("latency", "parameters")
 
 
-class Opponents(NamedTuple):
-    """What a comparison found."""
+@dataclasses.dataclass(frozen=True)
+class Opponents:
+    """The derived network beside others."""
 
     about: str
     verdict: str
-    rows: Sequence[Sequence[str]]  # the heads first
+    table: Table
     sentences: Sequence[str]
     points: Sequence[Point]
     label: str  # of what the networks cost
 
+    note = tables.NOTE
 
-class Fate(NamedTuple):
-    """What became of a search (par.evaluate.compare.supernet_ablation)."""
+    @property
+    def picture(self) -> Picture | None:
+        """Their scores over their costs."""
+        if not self.points:
+            return None
+        places = "; ".join(
+            f"{point.name} {point.y[0]:,.1f} at {point.x[0]:,.4g}" for point in self.points
+        )
+        return parts.png(
+            f"Perplexity per word over {self.label}: {places}",
+            "What each network scores over what it costs, and their front.",
+            pareto_plot.scatter,
+            self.points,
+            self.label,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fate:
+    """The SuperNet of a search beside what was derived from it
+    (par.evaluate.compare.supernet_ablation)."""
 
     search: str
     blocks: str
     about: str
-    rows: Sequence[Sequence[str]]
+    table: Table
     sentence: str
 
+    note = supernet_ablation.NOTE
 
-class Comparison(NamedTuple):
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
     """What a directory of tools/compare.py holds."""
 
     directory: Path
@@ -52,34 +76,32 @@ class Comparison(NamedTuple):
     fate: Fate | None
 
 
-def places(of: Artefacts, named: Sequence[str]) -> list[Path]:
+def comparison_dirs(artefacts: Artefacts, named: Sequence[str]) -> list[Path]:
     """Directories of comparisons: those that were named, then those of the run and of the search
     it comes from, where they are by default."""
-    search = of.config.architecture.search_run
-    beside = [of.directory.with_name(f"{of.directory.resolve().name}-compare")]
-    beside += (
-        [of.directory.resolve().parent / f"{search}-compare"]
-        if search and "\0" not in search
-        else []
-    )
+    search = artefacts.config.architecture.search_run
+    run = artefacts.directory.resolve()
+    beside = [artefacts.directory.with_name(f"{run.name}-compare")]
+    if search and "\0" not in search:
+        beside.append(run.parent / f"{search}-compare")
     own = [path for path in beside if any((path / name).is_file() for name in (FOUND, TRUTH))]
     return list({path.resolve(): path for path in [*map(Path, named), *own]}.values())
 
 
-def read(directory: Path) -> Comparison:
+def load_comparison(directory: Path) -> Comparison:
     """Raises: DataError if no comparison is there, or what is there is damaged."""
-    made = Comparison(
-        directory, _read(directory / FOUND, _opponents), _read(directory / TRUTH, _fate)
+    comparison = Comparison(
+        directory, _parsed(directory / FOUND, _opponents), _parsed(directory / TRUTH, _fate)
     )
-    if not (made.opponents or made.fate):
+    if not (comparison.opponents or comparison.fate):
         raise DataError(
             f"--comparison={directory} has neither {FOUND} nor {TRUTH}: give a directory that"
             " tools/compare.py made"
         )
-    return made
+    return comparison
 
 
-def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
+def _parsed(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
     if not path.is_file():
         return None
     value = schema.read_json(path, "comparison", MAX_BYTES)
@@ -100,21 +122,19 @@ def _texts(*values: Any) -> tuple[str, ...]:
 
 
 def _opponents(found: dict[str, Any]) -> Opponents:
-    seeds, epochs = several(len(found["seeds"]), "seed"), several(found["epochs"], "epoch")
+    seeds, epochs = plural(len(found["seeds"]), "seed"), plural(found["epochs"], "epoch")
     about = (
         f"{seeds} of {epochs}, {found['split']} split; opponents of the search {found['search']}."
     )
     points, label = tables.points(found)
     if found["cost"] not in COSTS or not found["networks"] or not all(map(_can_be, points)):
         raise ValueError(found["cost"])
-    rows, (verdict, *_) = (
-        tables.rows(found, found["cost"]),
-        _texts(found["verdict"], *(point.name for point in points)),
-    )
+    heads, *rows = (_texts(*row) for row in tables.rows(found, found["cost"]))
+    verdict, *_ = _texts(found["verdict"], *(point.name for point in points))
     return Opponents(
         about,
         verdict,
-        [_texts(*row) for row in rows],
+        Table("The networks, the derived one first", heads, rows, marked=[0]),
         _texts(*tables.sentences(found)),
         points,
         label,
@@ -133,99 +153,49 @@ def _can_be(point: Point) -> bool:
 
 def _fate(found: dict[str, Any]) -> Fate:
     about = (
-        f"{several(len(found['seeds']), 'seed')}, {several(found['epochs'], 'epoch')} from"
+        f"{plural(len(found['seeds']), 'seed')}, {plural(found['epochs'], 'epoch')} from"
         f" scratch, {found['fine_tune_epochs']} of fine-tuning."
     )
-    return Fate(
-        *_texts(found["search"], found["blocks"]),
-        about,
-        [_texts(*row) for row in supernet_ablation.rows(found)],
-        supernet_ablation.sentence(found),
-    )
+    search, blocks = _texts(found["search"], found["blocks"])
+    heads, *rows = (_texts(*row) for row in supernet_ablation.rows(found))
+    table = Table("The SuperNet and what it left", heads, rows)
+    return Fate(search, blocks, about, table, supernet_ablation.sentence(found))
 
 
-def _told(opponents: Opponents) -> Iterator[Html]:
-    heads, *rows = opponents.rows
-    yield paragraph(opponents.verdict, class_="verdict")
-    yield paragraph(opponents.about)
-    yield table("The networks, the derived one first", heads, rows, marked=[0])
-    yield _sentence(tables.NOTE, class_="note")
-    for line in opponents.sentences:
-        yield _sentence(line)
-    if opponents.points:
-        places = "; ".join(
-            f"{point.name} {point.y[0]:,.1f} at {point.x[0]:,.4g}" for point in opponents.points
+@dataclasses.dataclass(frozen=True)
+class ComparisonSection:
+    """All comparisons, and in words what is missing."""
+
+    comparisons: Sequence[Comparison]
+    missing: Sequence[Missing]
+
+    name, title, template = "comparison", "Was the search worth it?", "comparison.html.j2"
+
+
+def comparison_section(
+    artefacts: Artefacts, command: Command, comparisons: Sequence[Comparison]
+) -> ComparisonSection:
+    """What was compared, and by which commands the rest would be."""
+    return ComparisonSection(comparisons, _missing(artefacts, command, comparisons))
+
+
+def _missing(
+    artefacts: Artefacts, command: Command, comparisons: Sequence[Comparison]
+) -> list[Missing]:
+    if comparisons and (artefacts.group or not artefacts.config.architecture.is_search):
+        return []
+    if artefacts.group:
+        text = "Several seeds together have no comparison; one of them can"
+        return [Missing(text, command("compare", run=artefacts.first))]
+    if not artefacts.config.architecture.is_search:
+        text = (
+            "A comparison belongs to a search; this is a fixed network, and none lies beside it."
         )
-        caption = "What each network scores over what it costs, and their front."
-        yield picture(
-            drawn(pareto_plot.scatter, opponents.points, opponents.label),
-            ".png",
-            f"Perplexity per word over {opponents.label}: {places}",
-            caption,
-        )
-
-
-def _became(fate: Fate) -> Iterator[Html]:
-    heads, *rows = fate.rows
-    yield paragraph(
-        "What became of ", code(fate.search), " and of ", code(fate.blocks), f": {fate.about}"
-    )
-    yield table("The SuperNet and what it left", heads, rows)
-    yield _sentence(supernet_ablation.NOTE, class_="note")
-    if fate.sentence:
-        yield _sentence(fate.sentence)
-
-
-def _sentence(line: str, **attributes: Any) -> Html:
-    return paragraph(f"{line[0].upper()}{line[1:]}.", **attributes)
-
-
-def comparison(of: Artefacts, command: Command, made: Sequence[Comparison]) -> Section:
-    """All comparisons; in words what is missing."""
-    search, title = of.config.architecture.is_search, "Was the search worth it?"
-    body: list[Html] = []
-    for each in made:
-        if len(made) > 1:
-            body.append(element("h3", str(each.directory)))
-        body += _told(each.opponents) if each.opponents else []
-        if each.opponents and each.fate:
-            body.append(element("h3", "What became of the SuperNet"))
-        body += _became(each.fate) if each.fate else []
-    if of.group:
-        hints = (
-            []
-            if made
-            else [
-                missing(
-                    "Several seeds together have no comparison; one of them can",
-                    command("compare", run=of.first),
-                )
-            ]
-        )
-    elif not search:
-        hints = (
-            []
-            if made
-            else [
-                paragraph(
-                    "A comparison belongs to a search; this is a fixed network, and none lies"
-                    " beside it.",
-                    class_="missing",
-                )
-            ]
-        )
-    else:
-        hints = (
-            []
-            if any(each.opponents for each in made)
-            else [
-                missing(
-                    "It was not trained beside other networks yet",
-                    command("compare", run=of.directory),
-                )
-            ]
-        )
-        if not any(each.fate for each in made):
-            text = "The SuperNet was not put beside what was derived from it yet"
-            hints.append(missing(text, f"{command('compare', run=of.directory)} --truth"))
-    return Section("comparison", title, [*body, *hints])
+        return [Missing(text)]
+    missing, compare = [], command("compare", run=artefacts.directory)
+    if not any(comparison.opponents for comparison in comparisons):
+        missing.append(Missing("It was not trained beside other networks yet", compare))
+    if not any(comparison.fate for comparison in comparisons):
+        text = "The SuperNet was not put beside what was derived from it yet"
+        missing.append(Missing(text, f"{compare} --truth"))
+    return missing

@@ -1,20 +1,19 @@
-"""What there is to report of a run, or of several seeds of one setting: every artefact that lies
-in its directory, read strictly."""
+"""What there is to report of a run, or of several seeds of one setting: every artefact in its
+directory, read strictly."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from par.core import schema
 from par.core.errors import DataError
 from par.data import manifest
 from par.data.manifest import Manifest
 from par.export import model_card
-from par.report.markup import Html, code, paragraph
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
 from par.train import history, run_config, run_directory, seeds
@@ -22,20 +21,25 @@ from par.train import history, run_config, run_directory, seeds
 SAMPLES = Path("samples") / "training.txt"
 SAMPLE_BYTES = 16_000  # the end of the texts, as much as a reader looks at
 MAX_PARAMETERS = 1 << 62
-Command = Callable[..., str]  # the line of another command: its name, and its flags by name
 
 
-class Latencies(NamedTuple):
-    """Costs of blocks, of which case they are, and the table that they are from; None: the search
-    itself was given them."""
+@dataclasses.dataclass(frozen=True)
+class Latencies:
+    """Costs of blocks in one case (`inference`, ...), and the table that holds them; None: the
+    settings of the search hold them."""
 
-    of: str
+    case: str
     costs: latency_table.Costs
     table: Path | None
 
     @property
+    def case_name(self) -> str:
+        """The case for people."""
+        return self.case.replace("_", " ")
+
+    @property
     def source(self) -> str:
-        """For people."""
+        """The table or the settings, for people."""
         return self.table.name if self.table else "the run's settings"
 
 
@@ -67,15 +71,10 @@ class Artefacts:
     @property
     def step(self) -> int:
         """How far the run, or the first of several seeds, has come."""
-        return last_step(self.run)
+        return self.run.recorded_step
 
 
-def missing(said: str, command: str) -> Html:
-    """What stands in the place of what is not there: what it is, and by which command it comes."""
-    return paragraph(f"{said}: ", code(command), class_="missing")
-
-
-def read(directory: Path) -> Artefacts:
+def load_artefacts(directory: Path) -> Artefacts:
     """Reads a run's directory, or that of several seeds.
 
     Raises: DataError if there is no run, or anything that belongs to it is damaged.
@@ -88,13 +87,13 @@ def read(directory: Path) -> Artefacts:
     # asked first: a live run may end while its history is read
     finished = all(map(run_directory.is_finished, several.values() or [directory]))
     group = seeds.read_runs(directory) if several else {}
-    read_runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {
+    runs = {seeds.directory(directory, seed): run for seed, run in group.items()} or {
         directory: history.read_run(directory)
     }
-    first, run = next(iter(read_runs.items()))
+    first, run = next(iter(runs.items()))
     if finished:
-        for place, each in read_runs.items():
-            _check_whole(place, each)
+        for place, own in runs.items():
+            own.require_whole(place)
     config, data_dir = run_config.load(first)
     path = directory / "architecture.json"
     chosen = architecture.load(path) if path.is_file() else None
@@ -106,7 +105,7 @@ def read(directory: Path) -> Artefacts:
         data_dir,
         group,
         finished=finished,
-        parameters=_parameters(_read_if_there(first / "summary.json"), first),
+        parameters=_parameters(first / "summary.json"),
         manifest=_manifest(data_dir, config),
         chosen=chosen,
         origin=model_card.derived(first, config.architecture),
@@ -116,36 +115,16 @@ def read(directory: Path) -> Artefacts:
     )
 
 
-def _check_whole(place: Path, run: history.Run) -> None:
-    """Raises: DataError if the history of a run that has ended does not go to its end."""
-    step = last_step(run)
-    if step < run.last_step:
-        said = (
-            f"ends at step {step:,}, but the run ended at step {run.last_step:,}"
-            if step
-            else f"has no step of the {run.last_step:,} of the run"
-        )
-        raise DataError(
-            f"history {place / 'history.jsonl'} {said}: rows were lost; put a whole copy in its"
-            " place"
-        )
-
-
-def last_step(run: history.Run) -> int:
-    """How far it has come: the step of the last row, 0 before it."""
-    return max((rows[-1]["step"] for rows in run.rows.values() if rows), default=0)
-
-
 def _read_if_there(path: Path) -> dict[str, Any]:
     return schema.read_json(path, path.stem) if path.is_file() else {}
 
 
-def _parameters(summary: dict[str, Any], first: Path) -> int | None:
+def _parameters(path: Path) -> int | None:
+    summary = _read_if_there(path)
     count = summary.get("parameters")
     if summary and not (type(count) is int and 0 < count < MAX_PARAMETERS):
         raise DataError(
-            f"summary {first / 'summary.json'} must have parameters above 0, but has"
-            f" {str(count)[:60]!r}"
+            f"summary {path} must have parameters above 0, but has {str(count)[:60]!r}"
         )
     return count
 
@@ -160,14 +139,14 @@ def _manifest(data_dir: Path, config: run_config.RunConfig) -> Manifest | None:
 def _latencies(
     places: Sequence[Path], config: run_config.RunConfig, chosen: Architecture | None
 ) -> Latencies | None:
-    """By the table beside the run, if it fits its shape, else by what the search itself was
-    given."""
+    """From the table beside the run, if it fits its shape, else from the settings of the
+    search."""
     data = config.data
+    case = chosen.latency.of if chosen and chosen.latency else latency_table.WHAT[0]
     for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:
         table = latency_table.load(path)
-        of = chosen.latency.of if chosen and chosen.latency else latency_table.WHAT[0]
-        if not table.misfits(of, config.model, data.vocab_size, data.batch_size, data.seq_len):
-            return Latencies(of, table.costs(of), path)
+        if not table.misfits(case, config.model, data.vocab_size, data.batch_size, data.seq_len):
+            return Latencies(case, table.costs(case), path)
     costs = latency_table.costs_of(config.search.latency_ms)
     return Latencies(config.search.latency_of, costs, None) if costs else None
 

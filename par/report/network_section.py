@@ -1,15 +1,18 @@
-"""The parts of a report that tell what network there is: its blocks, what was derived, and what it
-takes."""
+"""The sections of a report that tell what network there is: its blocks, what was derived, and its
+latency."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
-from par.report import line_plots, network_plot
-from par.report.inputs import Artefacts, Command, missing
-from par.report.markup import Html, code, paragraph, picture, several, table
-from par.report.page import Section
-from par.report.search_section import drawn
+from par.core.text import plural
+from par.report import line_plots, network_plot, parts
+from par.report.inputs import Artefacts
+from par.report.parts import Command, Missing, Picture, Section, Table
+from par.report.rendering import sentence
 from par.search import derive, pareto
 from par.search.architecture import HAND, KINDS, NAMES, Architecture, interleaved
 from par.search.latency_check import Promise
@@ -17,193 +20,215 @@ from par.search.latency_check import Promise
 MAX_FRONT = 40  # networks of a front that the table lists
 
 
-def network(of: Artefacts, command: Command) -> Section:
-    """The network of the run, and of a search what was derived from it."""
-    config = of.config
-    if not config.architecture.is_search:
-        return Section("network", "The network", [_stack(config.architecture), *_came_from(of)])
-    body = (
-        []
-        if of.chosen
-        else [missing("No network is derived from this search yet", _derive(of, command))]
+@dataclasses.dataclass(frozen=True)
+class FixedNetwork:
+    """The network of a run without stochastic blocks, and where its blocks come from."""
+
+    stack: Picture
+    search: str | None  # the run that it was derived from; None: it was given by hand
+    rule: str
+    pi: Table | None
+
+    name, title, template = "network", "The network", "fixed_network.html.j2"
+
+
+@dataclasses.dataclass(frozen=True)
+class DerivedNetwork:
+    """The network derived from a search, or the likeliest one so far."""
+
+    search: str  # the blocks of the search
+    missing: Missing | None = None
+    blocks: str = ""
+    rule: str = ""  # how it was derived; '': these are the likeliest blocks so far
+    doubts: Sequence[str] = ()
+    stack: Picture | None = None
+    pi: Table | None = None
+
+    name, title = "network", "The network that came out"
+    template = "derived_network.html.j2"
+
+
+def network_section(artefacts: Artefacts, command: Command) -> Section:
+    """The network of the run, or of a search what was derived from it."""
+    architecture, origin = artefacts.config.architecture, artefacts.origin
+    if not architecture.is_search:
+        has_pi = architecture.search_run and origin and origin.pi
+        return FixedNetwork(
+            _stack(architecture),
+            architecture.search_run,
+            origin.rule if origin else "",
+            _pi_table(origin, "s" * len(origin)) if has_pi else None,
+        )
+    if artefacts.chosen:
+        return _derived(artefacts, artefacts.chosen)
+    rule = "consensus" if artefacts.group else None
+    missing = Missing(
+        "No network is derived from this search yet",
+        command("derive", run=artefacts.directory, rule=rule),
     )
-    if of.chosen:
-        how = f"by the rule {of.chosen.rule}" + (
-            f", of {several(len(of.chosen.seeds), 'seed')}" if of.group else ""
-        )
-        body.append(
-            paragraph(
-                "From ",
-                code(config.architecture.short),
-                " came ",
-                code(of.chosen.blocks),
-                f" {how}.",
-            )
-        )
-        body += [paragraph(f"Note: {line}.") for line in _doubts(of)]
-        body.append(_stack(of.chosen))
-        if of.chosen.pi:
-            body.append(_pi(of.chosen, config.architecture.blocks))
-    elif of.run.rows["train"]:
-        likeliest = Architecture(derive.argmax(of.run.pi()[-1]))
-        body += [
-            paragraph("The likeliest blocks so far are ", code(likeliest.blocks), "."),
-            _stack(likeliest),
-        ]
-    return Section("network", "The network that came out", body)
+    if not artefacts.run.rows["train"]:
+        return DerivedNetwork(architecture.short, missing)
+    likeliest = Architecture(derive.argmax(artefacts.run.pi()[-1]))
+    return DerivedNetwork(architecture.short, missing, likeliest.blocks, stack=_stack(likeliest))
 
 
-def _derive(of: Artefacts, command: Command) -> str:
-    return command("derive", run=of.directory, rule="consensus" if of.group else None)
+def _derived(artefacts: Artefacts, chosen: Architecture) -> DerivedNetwork:
+    architecture = artefacts.config.architecture
+    rule = f"by the rule {chosen.rule}"
+    if artefacts.group:
+        rule += f", of {plural(len(chosen.seeds), 'seed')}"
+    return DerivedNetwork(
+        architecture.short,
+        blocks=chosen.blocks,
+        rule=rule,
+        doubts=_doubts(artefacts, chosen),
+        stack=_stack(chosen),
+        pi=_pi_table(chosen, architecture.blocks) if chosen.pi else None,
+    )
 
 
-def _stack(architecture: Architecture) -> Html:
+def _stack(architecture: Architecture) -> Picture:
     alt = (
         f"{architecture.short}: {network_plot.summary(architecture.blocks)}, between embedding and"
         " softmax"
     )
     caption = "The blocks between embedding and softmax; memories come into those that attend."
-    return picture(drawn(network_plot.network_svg, architecture), ".svg", alt, caption)
+    return parts.svg(alt, caption, network_plot.network_svg, architecture)
 
 
-def _came_from(of: Artefacts) -> list[Html]:
-    search = of.config.architecture.search_run
-    if not search:
-        return [paragraph("Its blocks were given by hand.")]
-    body = [
-        paragraph(
-            "Its blocks were derived from the search ",
-            code(search),
-            f" by the rule {of.origin.rule}." if of.origin else ".",
-        )
-    ]
-    return [*body, _pi(of.origin, "s" * len(of.origin))] if of.origin and of.origin.pi else body
-
-
-def _doubts(of: Artefacts) -> list[str]:
+def _doubts(artefacts: Artefacts, chosen: Architecture) -> list[str]:
     """Why it may not be what one wants."""
-    if not (of.chosen.pi and len(of.chosen) == len(of.run.blocks)):
+    run = artefacts.run
+    if not (chosen.pi and len(chosen) == len(run.blocks)):
         return []
-    return derive.doubts(of.chosen, of.run.blocks, of.step, of.run.last_step)
+    return derive.doubts(chosen, run.blocks, artefacts.step, run.last_step)
 
 
-def _pi(chosen: Architecture, blocks: str) -> Html:
-    rows = []
-    for number, (kind, letter, row) in enumerate(zip(blocks, chosen.blocks, chosen.pi), 1):
-        rows.append(
-            (
-                str(number),
-                NAMES[letter] if kind == "s" else f"{NAMES[letter]} (fixed)",
-                *(f"{p:.3f}" for p in row),
-            )
+def _pi_table(chosen: Architecture, blocks: str) -> Table:
+    rows = [
+        (
+            str(number),
+            NAMES[letter] if kind == "s" else f"{NAMES[letter]} (fixed)",
+            *(f"{p:.3f}" for p in row),
         )
-    return table(
-        "pi that it was derived from", ("block", "chosen", *(NAMES[kind] for kind in KINDS)), rows
-    )
+        for number, (kind, letter, row) in enumerate(zip(blocks, chosen.blocks, chosen.pi), 1)
+    ]
+    heads = ("block", "chosen", *(NAMES[kind] for kind in KINDS))
+    return Table("pi that it was derived from", heads, rows)
 
 
-def latency(of: Artefacts, command: Command) -> Section:
-    """What the network should take and takes, and what every other budget would give."""
-    own = of.chosen or of.origin
-    body = _promise(own, own.latency) if own and own.latency else []
-    if of.latencies and not body and not of.config.architecture.is_search:
-        body.append(
-            paragraph(
-                f"{of.latencies.costs.line(of.config.architecture.blocks, of.latencies.of)}, by"
-                f" {of.latencies.source}."
-            )
-        )
-    if of.latencies and of.config.architecture.is_search and of.run.rows["train"]:
-        body += _front(of)
-    if not of.latencies:
-        body.append(
-            missing(
-                "No table of milliseconds fits this run", command("measure_latency", run=of.first)
-            )
-        )
-    elif (
-        of.latencies.table
-        and of.config.architecture.is_search
-        and not (own and own.latency and own.latency.pairs)
-    ):
-        hint = command(
-            "derive", run=of.directory, latency_table=of.latencies.table, budget_ratio=0.65
-        )
-        body.append(
-            missing("What is in architecture.json was not derived for a budget and measured", hint)
-        )
-    return Section("latency", "What it takes", body)
+@dataclasses.dataclass(frozen=True)
+class LatencySection:
+    """Predicted and measured latency of the network, and what other budgets would give."""
+
+    check: Table | None
+    sentences: Sequence[str]
+    front: Picture | None
+    front_networks: Table | None
+    missing: Missing | None
+
+    name, title, template = "latency", "What it takes", "latency.html.j2"
 
 
-def _promise(network: Architecture, promise: Promise) -> list[Html]:
-    """Predicted beside measured."""
+def latency_section(artefacts: Artefacts, command: Command) -> LatencySection:
+    """The latency of the run's network."""
+    architecture, latencies = artefacts.config.architecture, artefacts.latencies
+    own = artefacts.chosen or artefacts.origin
+    check = front = networks = None
+    sentences: list[str] = []
+    if own and own.latency:
+        check = _check_table(own, own.latency)
+        sentences = _check_sentences(own, own.latency)
+    elif latencies and not architecture.is_search:
+        line = latencies.costs.line(architecture.blocks, latencies.case)
+        sentences = [f"{line}, by {latencies.source}."]
+    if latencies and architecture.is_search and artefacts.run.rows["train"]:
+        front, networks = _front(artefacts)
+    return LatencySection(check, sentences, front, networks, _missing(artefacts, command, own))
+
+
+def _missing(artefacts: Artefacts, command: Command, own: Architecture | None) -> Missing | None:
+    latencies = artefacts.latencies
+    if not latencies:
+        return Missing(
+            "No table of milliseconds fits this run",
+            command("measure_latency", run=artefacts.first),
+        )
+    was_measured = own and own.latency and own.latency.pairs
+    if latencies.table and artefacts.config.architecture.is_search and not was_measured:
+        return Missing(
+            "What is in architecture.json was not derived for a budget and measured",
+            command(
+                "derive",
+                run=artefacts.directory,
+                latency_table=latencies.table,
+                budget_ratio=0.65,
+            ),
+        )
+    return None
+
+
+def _check_table(network: Architecture, check: Promise) -> Table:
+    """Predicted beside measured latency of the network and of the interleaved one."""
     reference, rows = Architecture(interleaved(len(network))).short, []
-    for case in promise.cases:
+    for case in check.cases:
         for name, ms, measured in zip(
             (network.short, reference), case[1:3], case.measured or (None, None)
         ):
-            seen = (
-                (
+            row = (f"{name}, {case.name}", f"{ms:.3f}")
+            if measured:
+                row += (
                     f"{measured.median:.3f}",
                     f"{measured.low:.3f} to {measured.high:.3f}",
                     f"{ms / measured.median - 1:+.1%}",
                 )
-                if measured
-                else ()
-            )
-            rows.append((f"{name}, {case.name}", f"{ms:.3f}", *seen))
-    heads = (
-        "network and case",
-        "predicted ms",
-        *(("measured ms", "quartiles", "error") if promise.pairs else ()),
-    )
-    said = f"{promise.lines(network.short, reference)[-1]}."
-    goal = (
-        [f"The budget was {promise.budget_ms:.3f} ms of {promise.of.replace('_', ' ')}."]
-        if promise.budget_ms
-        else []
-    )
-    notes = [f"{line[0].upper()}{line[1:]}." for line in promise.warnings(network.short)]
-    measured = f" beside what {promise.pairs} pairs of measurements say" if promise.pairs else ""
-    caption = f"Predicted latency{measured}; {reference} is the interleaved network"
-    return [
-        table(caption, heads, rows),
-        *map(paragraph, [f"{said[0].upper()}{said[1:]}", *goal, *notes]),
-    ]
+            rows.append(row)
+    heads, beside = ("network and case", "predicted ms"), ""
+    if check.pairs:
+        heads += ("measured ms", "quartiles", "error")
+        beside = f" beside what {check.pairs} pairs of measurements say"
+    return Table(f"Predicted latency{beside}; {reference} is the interleaved network", heads, rows)
 
 
-def _front(of: Artefacts) -> list[Html]:
-    """The likeliest network for every latency."""
-    costs, blocks = of.latencies.costs, of.run.blocks
-    mean = np.mean([run.pi()[-1] for run in of.group.values()] or [of.run.pi()[-1]], axis=0)
-    found = pareto.front(mean, blocks, costs)
-    marked = {
-        "argmax": "".join(
-            new if old == "s" else old for old, new in zip(blocks, derive.argmax(mean))
-        )
-    }
-    if of.chosen and len(of.chosen) == len(blocks) and of.chosen.rule != HAND:
-        marked["chosen"] = of.chosen.blocks
-    label = f"{of.latencies.of.replace('_', ' ')} (ms)"
+def _check_sentences(network: Architecture, check: Promise) -> list[str]:
+    reference = Architecture(interleaved(len(network))).short
+    sentences = [sentence(check.lines(network.short, reference)[-1])]
+    if check.budget_ms:
+        case = check.of.replace("_", " ")
+        sentences.append(f"The budget was {check.budget_ms:.3f} ms of {case}.")
+    return sentences + [sentence(line) for line in check.warnings(network.short)]
+
+
+def _front(artefacts: Artefacts) -> tuple[Picture, Table]:
+    """The likeliest network for every latency, as a picture and as a table."""
+    latencies, blocks, chosen = artefacts.latencies, artefacts.run.blocks, artefacts.chosen
+    runs = list(artefacts.group.values()) or [artefacts.run]
+    mean = np.mean([run.pi()[-1] for run in runs], axis=0)
+    found = pareto.front(mean, blocks, latencies.costs)
+    likeliest = zip(blocks, derive.argmax(mean))
+    marked = {"argmax": "".join(new if old == "s" else old for old, new in likeliest)}
+    if chosen and len(chosen) == len(blocks) and chosen.rule != HAND:
+        marked["chosen"] = chosen.blocks
+    label = f"{latencies.case_name} (ms)"
     first, last = found[0], found[-1]
     alt = (
         f"{len(found)} networks, from {first.blocks} at {first.milliseconds:.3f} ms to"
         f" {last.blocks} at {last.milliseconds:.3f} ms"
     )
-    caption = f"The likeliest network for every latency, by {of.latencies.source}."
+    caption = f"The likeliest network for every latency, by {latencies.source}."
+    drawn = (line_plots.pareto, found, latencies.costs, marked, label)
+    listed = found[:: max(1, -(-len(found) // MAX_FRONT))]
+    title = "The same networks"
+    if len(listed) < len(found):
+        title += f", {len(listed)} of {len(found)}"
+    heads = (label, "of interleaved", "log pi", "blocks")
     rows = [
         (
-            f"{each.milliseconds:.3f}",
-            f"{costs.share(each.blocks):.1%}",
-            f"{each.log_pi:.3f}",
-            each.blocks,
+            f"{choice.milliseconds:.3f}",
+            f"{latencies.costs.share(choice.blocks):.1%}",
+            f"{choice.log_pi:.3f}",
+            choice.blocks,
         )
-        for each in found
+        for choice in listed
     ]
-    listed = rows[:: max(1, -(-len(rows) // MAX_FRONT))]
-    heads = (label, "of interleaved", "log pi", "blocks")
-    some = "" if len(listed) == len(rows) else f", {len(listed)} of {len(rows)}"
-    return [
-        picture(drawn(line_plots.pareto, found, costs, marked, label), ".png", alt, caption),
-        table(f"The same networks{some}", heads, listed),
-    ]
+    return parts.png(alt, caption, *drawn), Table(title, heads, rows)

@@ -1,23 +1,38 @@
-"""The frame of a report: one HTML file that loads nothing, whatever stands in it.
+"""One page of a run: what was searched, how it went, what came out, its latency and its worth, and
+how to make it again.
 
-Its Content-Security-Policy names the one style and the one script by their SHA-256 and lets
-nothing else run, no picture come from elsewhere and no
-form be sent. So text that got in as markup, which par.report.markup prevents, would still do
-nothing.
+The page is one HTML file that loads nothing, whatever stands in it. Its Content-Security-Policy
+names the one style and the one script by their SHA-256 and lets nothing else run, no picture come
+from elsewhere and no form be sent. So text that got in as markup, which par.report.rendering
+prevents, would still do nothing.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from par import __version__
-from par.report import heat_map
-from par.report.markup import Html, element
+from par.core import files
+from par.core.text import plural
+from par.evaluate.compare.tables import clock
+from par.report import heat_map, rendering
+from par.report.comparison_section import comparison_dirs, comparison_section, load_comparison
+from par.report.inputs import Artefacts
+from par.report.network_section import latency_section, network_section
+from par.report.parts import Command, Section
+from par.report.search_section import curves_section, pi_section, scores_table
+from par.report.seeds_section import seeds_section
+from par.report.setup_section import (
+    configuration_section,
+    environment_section,
+    repeat_section,
+    samples_section,
+)
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}';"
@@ -25,59 +40,110 @@ POLICY = (
 )
 
 
-class Section(NamedTuple):
-    """A part of the page. name: in its address."""
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """A line at the head of the page. is_code: it is shown as code."""
 
-    name: str
-    title: str
-    body: Sequence[Html]
-
-    @property
-    def html(self) -> Html:
-        """With its heading."""
-        heading = element("h2", self.title, id=f"{self.name}-title")
-        return element(
-            "section", heading, *self.body, id=self.name, aria_labelledby=f"{self.name}-title"
-        )
+    term: str
+    text: str
+    is_code: bool = False
 
 
-def page(title: str, lede: str, begin: Sequence[Html], sections: Sequence[Section]) -> str:
-    """The whole file. begin: what stands below the title, before the table of contents."""
-    style, script = style_sheet(), _file("page.js")
-    policy = POLICY.format(style=_digest(style), script=_digest(script))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="generator", content=f"par-transformer-xl {__version__}"),
-        element("title", f"{title}: report"),
-        element("style", Html(style)),
+def write(
+    path: Path, artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()
+) -> None:
+    """Writes the page of a run (`par.report.inputs.load_artefacts`): the same bytes for the same
+    files.
+
+    command: gives the command line of a tool by its name and flags. comparisons: directories of
+    tools/compare.py beside those found by themselves.
+    Raises: DataError if a comparison is missing or damaged, before anything is written.
+    """
+    files.write_text(path, html(artefacts, command, comparisons))
+
+
+def html(artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()) -> str:
+    """The page."""
+    config, style, script = artefacts.config, style_sheet(), _file("page.js")
+    what = "Search" if config.architecture.is_search else "Network"
+    page = rendering.render(
+        "page.html.j2",
+        policy=POLICY.format(style=_digest(style), script=_digest(script)),
+        version=__version__,
+        style=style,
+        script=script,
+        title=f"{what} {config.architecture.short} on {config.data.name}",
+        name=artefacts.name,
+        state=state(artefacts),
+        facts=list(facts(artefacts)),
+        scores=None if artefacts.group else scores_table(artefacts.run),
+        sections=sections(artefacts, command, comparisons),
     )
-    contents = element(
-        "ul",
-        *(
-            element("li", element("a", section.title, href=f"#{section.name}"))
-            for section in sections
-        ),
+    return f"{page}\n"
+
+
+def sections(
+    artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()
+) -> list[Section]:
+    """The sections of the page, in their order."""
+    # what is refused is refused before all the drawing
+    found = [load_comparison(path) for path in comparison_dirs(artefacts, comparisons)]
+    if artefacts.group:
+        first = [seeds_section(artefacts, command)]
+    else:
+        first = [pi_section(artefacts, command), curves_section(artefacts, command)]
+    return [
+        *first,
+        network_section(artefacts, command),
+        latency_section(artefacts, command),
+        comparison_section(artefacts, command, found),
+        samples_section(artefacts, command),
+        configuration_section(artefacts, command),
+        environment_section(artefacts, command),
+        repeat_section(artefacts, command),
+    ]
+
+
+def state(artefacts: Artefacts) -> str:
+    """How far it has come."""
+    last, total = artefacts.run.last_step, artefacts.config.total_steps
+    if artefacts.group:
+        ended = "all finished" if artefacts.finished else "not all finished"
+        return f"{len(artefacts.group)} seeds, {ended}"
+    if not artefacts.finished:
+        return f"so far: step {artefacts.step:,} of {total:,}"
+    settled = ", where the search had settled" if last < total else ""
+    return f"finished: step {last:,} of {total:,}{settled}"
+
+
+def facts(artefacts: Artefacts) -> Iterator[Fact]:
+    """What there is to know at a glance."""
+    config, data, group = artefacts.config, artefacts.config.data, artefacts.group
+    yield Fact("Blocks", config.architecture.short, is_code=True)
+    if artefacts.chosen and config.architecture.is_search:
+        yield Fact("Came out", artefacts.chosen.blocks, is_code=True)
+    size = ""
+    if artefacts.manifest:
+        size = f", {artefacts.manifest.splits['train'].tokens:,} tokens to train on"
+    yield Fact("Data", f"{data.name}: {data.vocab_size:,} pieces{size}")
+    yield Fact("Recipe", config.recipe)
+    seeds = ", ".join(map(str, group or [config.training.seed]))
+    yield Fact("Seeds" if group else "Seed", seeds)
+    epochs = plural(config.training.epochs, "epoch")
+    yield Fact("Steps", f"{config.total_steps:,}: {epochs} of {data.steps_per_epoch:,}")
+    window = f"{data.batch_size} x {data.seq_len} tokens, memory {config.model.mem_len}"
+    yield Fact("Window", window)
+    parameters = artefacts.parameters
+    yield Fact("Parameters", f"{parameters:,}" if parameters else "told when it has ended")
+    histories = [run.rows["train"] for run in group.values() or [artefacts.run]]
+    seconds = [rows[-1]["seconds"] for rows in histories if rows]
+    yield Fact(
+        "Training time, all seeds" if group else "Training time",
+        clock(sum(seconds)) if seconds else "not begun",
     )
-    body = element(
-        "body",
-        element("a", "To the content", class_="skip", href="#main"),
-        element("header", element("h1", title), element("p", lede, class_="lede"), *begin),
-        element("nav", contents, aria_label="Contents"),
-        element("main", *(section.html for section in sections), id="main", tabindex=-1),
-        element(
-            "footer",
-            element(
-                "p",
-                f"Made by PAR Transformer-XL search {__version__} from the files of the run. This"
-                " page loads nothing.",
-            ),
-        ),
-        element("script", Html(script)),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    if config.init:
+        begun = f"the weights of {config.init.run}, step {config.init.step:,}"
+        yield Fact("Begun with", begun)
 
 
 def style_sheet() -> str:

@@ -1,24 +1,22 @@
-"""The parts of a report that tell how a search went: pi with a slider over its steps, several
-seeds together, the curves."""
+"""The sections of a report that tell how a search went: pi with a slider over its steps, and the
+learning curves with the scores."""
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from par.core import schema
-from par.report import consensus_plot, heat_map, line_plots, pi_plots
-from par.report.inputs import Artefacts, Command, missing
-from par.report.markup import Html, element, joined, paragraph, picture, scrolling, table
-from par.report.page import Section
+from par.report import heat_map, line_plots, parts, pi_plots
+from par.report.inputs import Artefacts
+from par.report.parts import Command, Missing, Picture, Table
 from par.search import derive, diagnostics
 from par.search.architecture import KINDS, NAMES
-from par.train import history, seeds
+from par.train import history
 
 MAX_PROBABILITIES = 150_000  # of all states of the slider together: about 1.3 MB
 # blocks of which the page has a picture over the steps: drawing 64 takes ten seconds
@@ -26,165 +24,138 @@ MAX_PANELS = 32
 DIGITS = 6  # of a probability in the page
 
 
-def drawn(draw: Callable[..., None], *arguments: Any) -> bytes:
-    """What a function of the picture modules draws."""
-    file = io.BytesIO()
-    draw(file, *arguments)
-    return file.getvalue()
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell of the map of pi: the level of its colour, its text, and whether its kind is the
+    likeliest of the block. The text is seen in the likeliest cells alone."""
+
+    level: int
+    text: str
+    is_best: bool
 
 
-def pi(of: Artefacts, command: Command) -> Section:
-    """The heat map of pi with its slider, and pi over the steps; in words why there is none."""
-    title, run = "How the search went", of.run
-    if reason := _why_no_pi(of, command):
-        return Section("pi", title, [reason])
-    states = _states(run)
-    step, tau, probabilities = (states[name][-1] for name in ("steps", "tau", "pi"))
-    body = [
-        paragraph(
-            "Each column is a block, each row what it may become; darker is more probable, and the"
-            " number is that of the likeliest."
-        ),
-        _controls(len(states["steps"])),
-        paragraph(
-            f"step {step:,} of {run.last_step:,}, tau {tau:.3f}", id="pi-state", class_="state"
-        ),
-        scrolling("pi by block", heat_table(run.blocks, np.array(probabilities))),
-        _ramp(),
-        # numbers and keys, no text of others
-        element(
-            "script", Html(schema.canonical_json(states)), type="application/json", id="pi-data"
-        ),
-        element("h3", "Every block over the steps"),
-    ]
-    if len(run.blocks) > MAX_PANELS:
-        body.append(
-            missing(
-                f"{len(run.blocks)} panels are a picture of their own, which is written by",
-                command("plot_pi", run=of.directory),
-            )
-        )
-    else:
-        caption = "Probability of each kind, a panel a block, and tau below."
-        body.append(picture(drawn(pi_plots.pi_over_time, run), ".png", _in_words(run), caption))
-    return Section("pi", title, body)
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A kind of block in the map of pi, with a cell for each block."""
+
+    kind: str
+    cells: list[Cell]
 
 
-def _why_no_pi(of: Artefacts, command: Command) -> Html | None:
-    architecture = of.config.architecture
+@dataclasses.dataclass(frozen=True)
+class PiMap:
+    """The map of pi in its last state, and all states that the slider shows."""
+
+    state: str
+    rows: list[Row]
+    ramp: range  # levels of the legend
+    states: dict[str, Any]  # for page.js
+
+    @property
+    def last(self) -> int:
+        """Place of the last state."""
+        return len(self.states["steps"]) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PiSection:
+    """The map of pi with its slider, and pi over the steps; in words why there is none."""
+
+    note: str = ""
+    missing: Missing | None = None
+    map: PiMap | None = None
+    lines: Picture | None = None
+    missing_lines: Missing | None = None
+
+    name, title, template = "pi", "How the search went", "pi.html.j2"
+
+
+def pi_section(artefacts: Artefacts, command: Command) -> PiSection:
+    """How pi developed in a run."""
+    run, architecture = artefacts.run, artefacts.config.architecture
     if not architecture.is_search:
-        text = (
+        note = (
             f"Every block of {architecture.short} is fixed, so there is no distribution to watch."
         )
         if not architecture.search_run:
-            return paragraph(text)
-        return missing(
-            f"{text} The search that it comes from has one",
-            command("report", run=of.directory.parent / architecture.search_run),
-        )
-    return None if of.run.rows["train"] else nothing_yet(of, command)
+            return PiSection(note)
+        search = artefacts.directory.parent / architecture.search_run
+        text = f"{note} The search that it comes from has one"
+        return PiSection(missing=Missing(text, command("report", run=search)))
+    if not run.rows["train"]:
+        return PiSection(missing=nothing_yet(artefacts, command))
+    if len(run.blocks) > MAX_PANELS:
+        text = f"{len(run.blocks)} panels are a picture of their own, which is written by"
+        missing = Missing(text, command("plot_pi", run=artefacts.directory))
+        return PiSection(map=pi_map(run), missing_lines=missing)
+    caption = "Probability of each kind, a panel a block, and tau below."
+    lines = parts.png(_last_state_in_words(run), caption, pi_plots.pi_over_time, run)
+    return PiSection(map=pi_map(run), lines=lines)
 
 
-def nothing_yet(of: Artefacts, command: Command) -> Html:
-    """Of a run that has just begun."""
-    return missing(
+def nothing_yet(artefacts: Artefacts, command: Command) -> Missing:
+    """Stands for the history of a run that has just begun."""
+    return Missing(
         "No step is recorded yet, but will be while this runs",
-        command("train", flagfile=of.first / "flags.txt"),
+        command("train", flagfile=artefacts.first / "flags.txt"),
     )
 
 
-def _states(run: history.Run) -> dict[str, Any]:
+def pi_map(run: history.Run) -> PiMap:
+    """The map of a run with at least one recorded step."""
+    states = slider_states(run)
+    step, tau, probabilities = (states[key][-1] for key in ("steps", "tau", "pi"))
+    return PiMap(
+        f"step {step:,} of {run.last_step:,}, tau {tau:.3f}",
+        _rows(run.blocks, np.array(probabilities)),
+        range(0, heat_map.LEVELS + 1, heat_map.LEVELS // 8),
+        states,
+    )
+
+
+def slider_states(run: history.Run) -> dict[str, Any]:
     """What page.js shows: all recorded states, or evenly spaced ones where they are too many for a
     page."""
-    chosen = pi_plots.thinned(
-        len(run.rows["train"]), max(2, MAX_PROBABILITIES // (len(run.blocks) * len(KINDS)))
-    )
-    rows = [run.rows["train"][number] for number in chosen]
-    schedule = {
+    most = max(2, MAX_PROBABILITIES // (len(run.blocks) * len(KINDS)))
+    rows = [run.rows["train"][place] for place in pi_plots.thinned(len(run.rows["train"]), most)]
+    return {
         "steps": [row["step"] for row in rows],
         "total": run.last_step,
         "tau": [round(row["tau"], DIGITS) for row in rows],
-    }
-    probabilities = np.round([row["pi"] for row in rows], DIGITS).tolist()
-    return schedule | {
-        "pi": probabilities,
+        "pi": np.round([row["pi"] for row in rows], DIGITS).tolist(),
         "stochastic": [kind == "s" for kind in run.blocks],
         "levels": heat_map.LEVELS,
     }
 
 
-def _controls(count: int) -> Html:
-    slider = element(
-        "input",
-        type="range",
-        id="pi-step",
-        min=0,
-        max=count - 1,
-        step=1,
-        value=count - 1,
-        aria_labelledby="pi-label",
-    )
-    button, label = (
-        element("button", "Play", type="button", id="pi-play"),
-        element("label", "step of the search", for_="pi-step", id="pi-label"),
-    )
-    return element("div", button, slider, label, class_="controls", id="pi-controls", hidden=True)
-
-
-def heat_table(blocks: str, probabilities: np.ndarray) -> Html:
-    """One state of pi [L, O] as page.js shows it: a class for the level of a cell, its number,
-    which is seen in the likeliest cell alone."""
+def _rows(blocks: str, probabilities: np.ndarray) -> list[Row]:
+    """One state of pi [L, O] as page.js shows it."""
     likeliest = derive.argmax(probabilities)
-    heads = [
-        element("th", element("span", "kind"), scope="col", class_="corner"),
-        *(element("th", str(b), scope="col") for b in range(1, len(blocks) + 1)),
-    ]
-    rows = []
-    for option, kind in enumerate(KINDS):
-        cells = [element("th", NAMES[kind], scope="row")]
-        for letter, best, p in zip(blocks, likeliest, probabilities[:, option].tolist()):
-            text = f"{p:.2f}" if letter == "s" else "fixed" if kind == best else ""
-            cells.append(
-                element(
-                    "td",
-                    element("span", text),
-                    class_=f"p{math.floor(p * heat_map.LEVELS + 0.5)}{' best' * (kind == best)}",
-                )
-            )
-        rows.append(element("tr", *cells))
-    caption = element("caption", "pi by block")
-    return element(
-        "table",
-        caption,
-        element("thead", element("tr", *heads)),
-        element("tbody", *rows),
-        class_="heat",
-        id="pi-map",
-    )
-
-
-def _ramp() -> Html:
-    swatches = [
-        element("i", class_=f"p{level}")
-        for level in range(0, heat_map.LEVELS + 1, heat_map.LEVELS // 8)
-    ]
-    return element(
-        "div",
-        element("span", "probability 0"),
-        *swatches,
-        element("span", "1"),
-        class_="ramp",
-        aria_hidden="true",
-    )
-
-
-def _in_words(run: history.Run) -> str:
-    """The last state, for whom can't see the picture."""
-    blocks = [
-        f"block {number} {NAMES[kind]}" + (f" {max(row):.2f}" if letter == "s" else " (fixed)")
-        for number, (letter, kind, row) in enumerate(
-            zip(run.blocks, derive.argmax(run.pi()[-1]), run.pi()[-1]), 1
+    return [
+        Row(
+            NAMES[kind],
+            [
+                _cell(letter, best == kind, p)
+                for letter, best, p in zip(blocks, likeliest, probabilities[:, option].tolist())
+            ],
         )
+        for option, kind in enumerate(KINDS)
+    ]
+
+
+def _cell(letter: str, is_best: bool, p: float) -> Cell:
+    level = math.floor(p * heat_map.LEVELS + 0.5)
+    if letter == "s":
+        return Cell(level, f"{p:.2f}", is_best)
+    return Cell(level, "fixed" if is_best else "", is_best)
+
+
+def _last_state_in_words(run: history.Run) -> str:
+    """The last state, for readers who can't see the picture."""
+    last = run.pi()[-1]
+    blocks = [
+        f"block {number} {NAMES[kind]} " + (f"{max(row):.2f}" if letter == "s" else "(fixed)")
+        for number, (letter, kind, row) in enumerate(zip(run.blocks, derive.argmax(last), last), 1)
     ]
     return (
         f"Lines of pi over {run.rows['train'][-1]['step']:,} steps; in the end the likeliest are"
@@ -192,77 +163,50 @@ def _in_words(run: history.Run) -> str:
     )
 
 
-def together(of: Artefacts, command: Command) -> Section:
-    """What several seeds of one setting came to: a table, and for searches their consensus as a
-    picture."""
-    results = {seed: seeds.result(run) for seed, run in of.group.items() if run.rows["valid"]}
-    left_out = [
-        path for seed, path in seeds.find_runs(of.directory).items() if seed not in results
-    ]
-    body = []
-    if results:
-        heads, *lines = seeds.cells(list(results.values()))
-        body.append(
-            table("Each seed on the valid split; mean and standard deviation below", heads, lines)
-        )
-    if left_out:
-        text = f"{', '.join(path.name for path in left_out)} not evaluated yet; to go on"
-        body.append(missing(text, command("train", flagfile=left_out[0] / "flags.txt")))
-    if "s" in of.run.blocks:
-        pis = np.array([run.pi()[-1] for run in of.group.values()])
-        mean, agreement = derive.consensus(pis)
-        chosen = derive.argmax(mean)
-        agreed = ", ".join(map(str, agreement))
-        alt = (
-            f"The likeliest kinds by the mean of {len(pis)} seeds are {chosen}; so many seeds"
-            f" agree, block by block: {agreed}."
-        )
-        body.append(
-            picture(
-                drawn(consensus_plot.consensus, of.run.blocks, pis, list(of.group)),
-                ".png",
-                alt,
-                "Mean pi, and what each seed chose.",
-            )
-        )
-        body += [
-            paragraph(f"{line[0].upper()}{line[1:]}.")
-            for line in derive.disagreement(agreement.tolist(), len(pis))
-        ]
-    return Section("seeds", "The seeds together", body)
+@dataclasses.dataclass(frozen=True)
+class CurvesSection:
+    """Losses, rates, tau, entropy and latency over the steps, and the evaluations."""
+
+    missing: Missing | None = None
+    pictures: Sequence[Picture] = ()
+    evaluations: Table | None = None
+
+    name, title, template = "curves", "Learning curves", "curves.html.j2"
 
 
-def curves(of: Artefacts, command: Command) -> Section:
-    """Losses, rates, tau, entropy and latency over the steps, and the evaluations as a table."""
-    run, title = of.run, "Learning curves"
-    train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
-    if not train:
-        return Section("curves", title, [nothing_yet(of, command)])
-    alt = f"nll per token: train from {_course(train, 'nll_per_token')}"
-    for way, rows in itertools.groupby(
-        sorted(valid, key=lambda row: row["evaluate_as"]), key=lambda row: row["evaluate_as"]
-    ):
-        alt += (
-            f"; valid{'' if way == 'fixed' else f' as {way}'} from"
-            f" {_course(list(rows), 'nll_per_token')}"
-        )
-    alt += f". Learning rate from {_course(train, 'learning_rate')}." + (
-        f" tau from {_course(train, 'tau')}." if "s" in run.blocks else ""
-    )
-    body = [
-        picture(
-            drawn(line_plots.curves, run),
-            ".png",
-            alt,
-            "Loss per token, with perplexity on the right; below it what the schedules did.",
-        )
-    ]
+def curves_section(artefacts: Artefacts, command: Command) -> CurvesSection:
+    """How the loss of a run developed, and what the schedules did meanwhile."""
+    run = artefacts.run
+    if not run.rows["train"]:
+        return CurvesSection(missing=nothing_yet(artefacts, command))
+    pictures, evaluations = [_curves(run)], None
     if "s" in run.blocks:
-        body.append(_decision(of))
-    if valid:
-        heads, *lines = history.evaluations(run.rows)
-        body.append(table("Evaluations on the valid split", heads, lines))
-    return Section("curves", title, body)
+        pictures.append(_decision(artefacts))
+    if _valid_rows(run):
+        heads, *rows = history.evaluations(run.rows)
+        evaluations = Table("Evaluations on the valid split", heads, rows)
+    return CurvesSection(pictures=pictures, evaluations=evaluations)
+
+
+def _valid_rows(run: history.Run) -> list[dict[str, Any]]:
+    return [row for row in run.rows["valid"] if row["split"] == "valid"]
+
+
+def _curves(run: history.Run) -> Picture:
+    train = run.rows["train"]
+    losses = [f"train from {_course(train, 'nll_per_token')}"]
+    valid = sorted(_valid_rows(run), key=lambda row: row["evaluate_as"])
+    for way, rows in itertools.groupby(valid, key=lambda row: row["evaluate_as"]):
+        name = "valid" if way == "fixed" else f"valid as {way}"
+        losses.append(f"{name} from {_course(list(rows), 'nll_per_token')}")
+    alt = (
+        f"nll per token: {'; '.join(losses)}. Learning rate from"
+        f" {_course(train, 'learning_rate')}."
+    )
+    if "s" in run.blocks:
+        alt += f" tau from {_course(train, 'tau')}."
+    caption = "Loss per token, with perplexity on the right; below it what the schedules did."
+    return parts.png(alt, caption, line_plots.curves, run)
 
 
 def _course(rows: Sequence[dict[str, Any]], key: str) -> str:
@@ -272,65 +216,62 @@ def _course(rows: Sequence[dict[str, Any]], key: str) -> str:
     )
 
 
-def _decision(of: Artefacts) -> Html:
-    run, costs = of.run, of.latencies.costs if of.latencies else None
-    first, last = (diagnostics.figures(state, run.blocks) for state in run.pi()[[0, -1]])
+def _decision(artefacts: Artefacts) -> Picture:
+    run, latencies = artefacts.run, artefacts.latencies
+    ends = run.pi()[[0, -1]]
+    first, last = (diagnostics.figures(state, run.blocks)["entropy/mean"] for state in ends)
     alt = (
-        f"Mean entropy of pi from {first['entropy/mean']:.3f} to {last['entropy/mean']:.3f} nats,"
+        f"Mean entropy of pi from {first:.3f} to {last:.3f} nats,"
         f" of at most {math.log(len(KINDS)):.3f}."
     )
     caption = (
         "How undecided the search was: 0 is decided, the dotted line is no preference at all."
     )
-    if costs:
-        start, end = (costs.outlook(state, derive.argmax(state)) for state in run.pi()[[0, -1]])
+    if latencies:
+        start, end = (latencies.costs.outlook(state, derive.argmax(state)) for state in ends)
         alt += (
             f" Expected latency from {start['expected_ms']:.3f} to {end['expected_ms']:.3f} ms, of"
             f" the likeliest blocks {end['argmax_ms']:.3f} ms."
         )
-        caption += (
-            f" Below it the latency ({of.latencies.of.replace('_', ' ')}) by"
-            f" {of.latencies.source}."
-        )
-    return picture(drawn(line_plots.decision, run, costs), ".png", alt, caption)
+        caption += f" Below it the latency ({latencies.case_name}) by {latencies.source}."
+    costs = latencies.costs if latencies else None
+    return parts.png(alt, caption, line_plots.decision, run, costs)
 
 
-def scores(of: Artefacts) -> Html:
-    """The last evaluation in every figure; '' before the first."""
-    valid = [row for row in of.run.rows["valid"] if row["split"] == "valid"]
+# heads of the table of scores, their keys in a row of the history, and their decimal places
+SCORES = (
+    ("nll per token", "nll_per_token", 4),
+    ("perplexity per token", "perplexity_per_token", 2),
+    ("perplexity per word", "perplexity_per_word", 2),
+    ("bits per character", "bits_per_character", 4),
+    ("bits per byte", "bits_per_byte", 4),
+)
+
+
+def scores_table(run: history.Run) -> Table | None:
+    """The last evaluation on the valid split, and the best one if it is another; None before the
+    first."""
+    valid = _valid_rows(run)
     if not valid:
-        return joined([])
+        return None
+    last = valid[-1]
     best = min(
         (row for row in valid if row["evaluate_as"] != "argmax"),
         key=lambda row: row["nll_per_token"],
-        default=valid[-1],
+        default=last,
     )
-    rows = [("last", row) for row in valid if row["step"] == valid[-1]["step"]] + (
-        [("best", best)] if best["step"] < valid[-1]["step"] else []
+    named = [("last", row) for row in valid if row["step"] == last["step"]]
+    if best["step"] < last["step"]:
+        named.append(("best", best))
+    heads = ("valid split", "step", *(head for head, _, _ in SCORES))
+    return Table("Scores", heads, [_scores_row(name, row) for name, row in named])
+
+
+def _scores_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    way = row["evaluate_as"]
+    figures = ((row[key], digits) for _, key, digits in SCORES)
+    return (
+        name if way == "fixed" else f"{name}, {way}",
+        f"{row['step']:,}",
+        *("-" if value is None else f"{value:,.{digits}f}" for value, digits in figures),
     )
-    heads = (
-        "valid split",
-        "step",
-        "nll per token",
-        "perplexity per token",
-        "perplexity per word",
-        "bits per character",
-        "bits per byte",
-    )
-    lines = []
-    for name, row in rows:
-        way = "" if row["evaluate_as"] == "fixed" else f", {row['evaluate_as']}"
-        figures = [
-            (row["nll_per_token"], 4),
-            (row["perplexity_per_token"], 2),
-            (row["perplexity_per_word"], 2),
-        ]
-        figures += [(row["bits_per_character"], 4), (row["bits_per_byte"], 4)]
-        lines.append(
-            (
-                name + way,
-                f"{row['step']:,}",
-                *("-" if value is None else f"{value:,.{digits}f}" for value, digits in figures),
-            )
-        )
-    return table("Scores", heads, lines)

@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from par.core.errors import UsageError
 from par.core.text import escape
-from par.report import heat_map
-from par.report.markup import Html, element, joined
+from par.report import heat_map, rendering
 
 # of a longer text the beginning is shown: a page of that many spans is still quick
 MOST_TOKENS = 2_000
@@ -34,14 +33,23 @@ class Span(NamedTuple):
     nll: float  # nats, summed
 
 
+class Cell(NamedTuple):
+    """A text on its colour, and what is shown when the mouse rests on it."""
+
+    text: str
+    title: str
+    background: str
+    colour: str
+
+
 def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> Iterator[Span]:
     """Tokens as parts that can be seen: those without a text of their own, as the first bytes of a
     character, go with the next one that has one."""
     open_pieces: list[str] = []
     total = 0.0
-    for piece, text, of_token in zip(pieces, texts, nll, strict=True):
+    for piece, text, token_nll in zip(pieces, texts, nll, strict=True):
         open_pieces.append(piece)
-        total += float(of_token)
+        total += float(token_nll)
         if text:
             yield Span(text, open_pieces, total)
             open_pieces, total = [], 0.0
@@ -51,7 +59,7 @@ def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> 
 
 def coloured(
     pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float], most: float
-) -> Html:
+) -> str:
     """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the
     scale below it.
 
@@ -60,44 +68,32 @@ def coloured(
     """
     if not 0 < most < math.inf:
         raise UsageError(f"most must be a number of nats above 0, but is {most!r}")
-    count = len(pieces)
-    seen = spans(pieces[:MOST_TOKENS], texts[:MOST_TOKENS], nll[:MOST_TOKENS])
-    shown = joined([_span(_printable(span.text), _title(span), span.nll / most) for span in seen])
-    more = (
-        f" ... and {count - MOST_TOKENS:,} more tokens"
-        if count > MOST_TOKENS
-        else ""
-        if count
-        else "(no text)"
-    )
-    steps = (most * i / (LEGEND - 1) for i in range(LEGEND))
-    scale = joined(
-        [
-            _span(f" {step:.1f} ", f"{step:.1f} nats: probability {_percent(step)}", step / most)
-            for step in steps
-        ]
-    )
-    look = "background:#fff;color:#000;padding:0.6em;font-family:monospace;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
-    return element(
-        "div",
-        shown,
-        more,
-        element("div", "nats of a token: ", scale, " and more", style="margin-top:0.8em"),
-        style=look,
+    count, more = len(pieces), ""
+    if not count:
+        more = "(no text)"
+    elif count > MOST_TOKENS:
+        more = f" ... and {count - MOST_TOKENS:,} more tokens"
+    shown = spans(pieces[:MOST_TOKENS], texts[:MOST_TOKENS], nll[:MOST_TOKENS])
+    scale = (most * i / (LEGEND - 1) for i in range(LEGEND))
+    return rendering.render(
+        "token_heatmap.html.j2",
+        cells=[_cell(_printable(span.text), _title(span), span.nll / most) for span in shown],
+        more=more,
+        scale=[
+            _cell(f" {nats:.1f} ", f"{nats:.1f} nats: probability {_percent(nats)}", nats / most)
+            for nats in scale
+        ],
     )
 
 
-def _span(text: str, title: str, share: float) -> Html:
-    background, colour = heat_map.colours(share)
-    return element("span", text, title=title, style=f"background:{background};color:{colour}")
+def _cell(text: str, title: str, darkness: float) -> Cell:
+    return Cell(text, title, *heat_map.colours(darkness))
 
 
 def _title(span: Span) -> str:
     pieces = " ".join(_printable(piece) for piece in span.pieces)
-    return (
-        f"{pieces}: {span.nll:.2f} nats, probability"
-        f" {_percent(span.nll)}{', together' * (len(span.pieces) > 1)}"
-    )
+    together = ", together" if len(span.pieces) > 1 else ""
+    return f"{pieces}: {span.nll:.2f} nats, probability {_percent(span.nll)}{together}"
 
 
 def _percent(nll: float) -> str:

@@ -230,6 +230,25 @@ class Run:
                 " on, then try again"
             )
 
+    @property
+    def recorded_step(self) -> int:
+        """The step of the last row, 0 before the first."""
+        return max((rows[-1]["step"] for rows in self.rows.values() if rows), default=0)
+
+    def require_whole(self, directory: Path) -> None:
+        """For a finished run. Raises: DataError if its history ends before the run did."""
+        step = self.recorded_step
+        if step == self.last_step:
+            return
+        if step:
+            end = f"ends at step {step:,}, but the run ended at step {self.last_step:,}"
+        else:
+            end = f"has no step of the {self.last_step:,} of the run"
+        raise DataError(
+            f"history {directory / 'history.jsonl'} {end}: rows were lost; put a whole copy in its"
+            " place"
+        )
+
     def pi(self) -> np.ndarray:
         """[rows, L, O] float64, rows in the order of the steps."""
         return np.array([row["pi"] for row in self.rows["train"]], np.float64).reshape(

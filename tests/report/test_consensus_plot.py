@@ -59,7 +59,7 @@ def test_the_consensus_shows_the_mean_and_a_count_in_the_kinds_that_a_seed_chose
     assert written.tolist() == [[True, False, False], [False, True, True], [True, False, True]]
 
 
-def test_below_it_a_row_for_all_and_one_a_seed_in_the_colours_of_their_choices_and_others_stand_out(
+def test_below_it_are_a_row_for_all_and_one_a_seed_and_other_choices_stand_out(
     tmp_path,
 ):
     consensus_plot.consensus(tmp_path / "c.png", "sss", CONSENSUS, (0, 1))

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import itertools
 import json
 import re
 import shlex
 from types import SimpleNamespace
+from typing import Any
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
 
 from faults import change_json
 from par.core.config import DataConfig
-from par.report import heat_map, markup, search_section, setup_section
+from par.report import heat_map, parts, rendering, search_section, setup_section
 from par.report import page as page_module
 from par.search import derive
 from par.tools import build_data
@@ -168,7 +169,7 @@ def test_no_text_of_a_file_is_markup(tmp_path, page):
 @pytest.mark.parametrize(
     "text, shown",
     [
-        ("a < b & \"c\" 'd'", "a &lt; b &amp; &quot;c&quot; &#x27;d&#x27;"),
+        ("a < b & \"c\" 'd'", "a &lt; b &amp; &#34;c&#34; &#39;d&#39;"),
         ("\x00\x7f\x85", "\\x00\\x7f\\x85"),
         ("caf\udce9", "caf\\udce9"),
         ("\u202eabc\u2066", "\\u202eabc\\u2066"),
@@ -176,8 +177,24 @@ def test_no_text_of_a_file_is_markup(tmp_path, page):
     ],
 )
 def test_text_is_escaped_and_what_has_no_sign_is_shown_by_its_code(text, shown):
-    assert markup.escaped(text) == shown and markup.escaped(markup.escaped(text)) == shown
-    assert markup.element("p", text, title=text) == f'<p title="{shown}">{shown}</p>'
+    assert shown_by("{{ text }}", text=text) == shown
+    assert shown_by("{% from 'macros.html.j2' import code %}{{ code(text) }}", text=text) == (
+        f"<code>{shown}</code>"
+    )
+    label = shown_by(
+        "{% from 'macros.html.j2' import listing %}{{ listing('', text) }}", text=text
+    )
+    assert f'aria-label="{shown}"' in label
+
+
+def shown_by(source: str, **values: Any) -> str:
+    """What a template of this wing makes of values."""
+    return rendering.environment().from_string(source).render(values)
+
+
+def test_a_value_that_a_template_asks_for_and_does_not_get_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="titel"):
+        shown_by("{{ titel }}", title="x")
 
 
 def test_the_slider_holds_the_history_and_the_page_its_last_state(run, page):
@@ -218,7 +235,9 @@ def test_of_a_long_history_of_many_blocks_the_slider_has_fewer_states_first_and_
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(search_section, "MAX_PROBABILITIES", 60)
-    states = search_section._states(history.read_run(make_run(tmp_path / "run", "ss", count=31)))
+    states = search_section.slider_states(
+        history.read_run(make_run(tmp_path / "run", "ss", count=31))
+    )
     assert len(states["pi"]) == len(states["tau"]) == 10 and (
         states["steps"][0],
         states["steps"][-1],
@@ -287,19 +306,15 @@ def test_a_flag_of_a_command_is_never_broken_behind_its_hyphens(tmp_path):
         and " --truth" in shown
     )
     assert ".flag { display: inline-block;" in page.text_of("style")[0]
-    split = markup.code("train.py --a=1 --b='x -y'")
-    assert (
-        split == '<code>train.py <span class="flag">--a=1</span> <span class="flag">--b=&#x27;x'
-        " -y&#x27;</span></code>"
-    )
+    split = rendering.words("train.py --a=1 --b='x -y'")
+    assert split == ["train.py", " ", "--a=1", " ", "--b='x -y'"]
 
 
 @pytest.mark.parametrize("dots", [100, 200])
 def test_a_picture_is_shown_as_large_as_its_inches_say_whatever_its_dots(dots):
-    written = io.BytesIO()
-    Image.new("RGB", (3 * dots, dots)).save(written, "png", dpi=(dots, dots))
-    [shown] = Page(markup.picture(written.getvalue(), ".png", "three inches", "")).named("img")
-    assert shown["width"] == "288"
+    image = Image.new("RGB", (3 * dots, dots))
+    shown = parts.png("three inches", "", lambda file: image.save(file, "png", dpi=(dots, dots)))
+    assert shown.width == 288
 
 
 def test_a_run_that_has_recorded_nothing_yet_has_a_page(tmp_path):
@@ -348,7 +363,7 @@ def test_several_seeds_have_a_page_of_their_consensus(tmp_path):
     assert f"{tmp_path}/group-again --num_seeds=2" in page.text("repeat")
 
 
-def test_a_comparison_beside_the_run_is_found_a_named_one_joins_it_none_stands_twice_and_their_figures_are_told(
+def test_a_comparison_beside_the_run_is_found_a_named_one_joins_it_and_none_stands_twice(
     tmp_path,
 ):
     run = make_run(tmp_path / "logs" / "search", "s", count=2)
@@ -417,7 +432,7 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
         split_fractions=(0.5, 0.25, 0.25),
         vocab_size=300,
     )
-    line = setup_section._build(
+    line = setup_section.build_command(
         SimpleNamespace(settings=asked.to_json()), tool_command, "data/my own"
     )
     flags = build_data.FLAGS

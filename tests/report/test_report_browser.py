@@ -19,8 +19,12 @@ pytestmark = pytest.mark.slow
 
 # Every text's colour beside what is painted below it; [text, contrast] of what is less than 4.5.
 FAINT = """
-const channels = (colour) => { const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number); return {rgb: [r, g, b], a}; };
-const luminance = (rgb) => rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+const channels = (colour) => {
+  const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+  return {rgb: [r, g, b], a};
+};
+const luminance = (rgb) => rgb.map((c) => c / 255)
+  .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
   .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 function ground(element) {
   for (let e = element; e; e = e.parentElement) {
@@ -36,7 +40,8 @@ while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
   if (!walker.currentNode.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
   seen += 1;
-  const lights = [luminance(channels(getComputedStyle(element).color).rgb), luminance(ground(element))].sort((x, y) => y - x);
+  const text = channels(getComputedStyle(element).color).rgb;
+  const lights = [luminance(text), luminance(ground(element))].sort((x, y) => y - x);
   const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
   if (contrast < 4.5) faint.push([walker.currentNode.data.trim().slice(0, 40), contrast]);
 }
@@ -49,7 +54,8 @@ A4 = 718  # CSS pixels between the browser's own margins
 SHOWN = """
 window.shown = [];
 const state = document.getElementById("pi-state");
-new MutationObserver(() => shown.push([state.textContent, performance.now()])).observe(state, {childList: true});
+const record = () => shown.push([state.textContent, performance.now()]);
+new MutationObserver(record).observe(state, {childList: true});
 """
 
 
