@@ -60,6 +60,7 @@ WITH_TENSORFLOW = [
     "search.gumbel",
     "search.latency_penalty",
     "train.checkpoints",
+    "train.distributed.devices",
     "train.distributed.replicas",
     "train.distributed.workers",
     "train.learner",

@@ -30,7 +30,6 @@ product seen in the same run.
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
 import sys
 import tempfile
@@ -45,6 +44,7 @@ from par.bench import cost_fit, data_speed, multi_device, scaling_model
 from par.core import schema
 from par.core.config import DataConfig, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import UsageError
+from par.core.machine import core_count
 from par.core.progress import Progress
 from par.data import corpus, named_corpora
 from par.search import architecture, flops
@@ -793,7 +793,7 @@ def _sharing(values: Flags) -> int:
     shared = f"medians of {values.repeats}; efficiency: steps per second and core, beside one core"
     print(
         f"{config.architecture.short}, batch {values.batch_size} x {values.seq_len}; {shared};"
-        f" this machine has {os.cpu_count()} cores"
+        f" this machine has {core_count()} cores"
     )
     return 0
 

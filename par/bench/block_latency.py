@@ -10,7 +10,6 @@ their spread is that of single rounds.
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -23,12 +22,14 @@ import tensorflow as tf
 from par.bench import training_speed
 from par.core.config import SamplingConfig
 from par.core.errors import DataError
+from par.core.machine import core_count
 from par.core.progress import Progress
 from par.core.stats import nonnegative_least_squares
 from par.data import records
 from par.evaluate.generation import Decoder
 from par.search.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
 from par.search.latency_table import PARTS, WHAT, LatencyTable, Spread
+from par.train.distributed.devices import device_names
 from par.train.learner import Learner
 from par.train.run_config import RunConfig
 
@@ -222,13 +223,9 @@ def spreads(blocks: Sequence[str], times: np.ndarray) -> dict[str, Spread]:
 
 def device() -> dict[str, Any]:
     """What the figures hang on; no host name."""
-    devices = [
-        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
-        for d in tf.config.list_physical_devices()
-    ]
     return {
         "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "devices": devices,
+        "cpus": core_count(),
+        "devices": device_names(),
         "tensorflow": tf.__version__,
     }

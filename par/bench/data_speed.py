@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import sentencepiece
 
 from par.core import files
 from par.core.config import DataConfig
+from par.core.machine import core_count
 from par.data import build
 from par.data.corpus import Text
 
@@ -123,7 +123,7 @@ class Baseline:
 
     def __init__(self, model: Path, text: Path, workers: int):
         self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-        self._threads = workers or len(os.sched_getaffinity(0))
+        self._threads = workers or core_count()
         self._lines, self._bytes = [], 0
         for line in Text.of(text).pieces():
             self._lines.append(line)

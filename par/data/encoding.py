@@ -25,6 +25,7 @@ import numpy as np
 
 from par.core import files
 from par.core.errors import ResourceError
+from par.core.machine import core_count
 from par.data.corpus import BLOCK_BYTES, RawBlock, Text
 from par.data.shards import ShardedTokens
 from par.data.tokenizer import Tokenizer
@@ -89,9 +90,7 @@ class Encoder:
     is worth them. To be used in a `with`."""
 
     def __init__(self, model: bytes, size: int, workers: int = 0):
-        wanted = min(
-            workers or len(os.sched_getaffinity(0)), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES))
-        )
+        wanted = min(workers or core_count(), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES)))
         self._workers, self._pool, self._tokenizer = max(wanted, 1), None, Tokenizer(model)
         self._dtype = id_type(self._tokenizer.vocab_size)
         if wanted > 1:

@@ -4,10 +4,10 @@ and what that takes."""
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from par.core.config import Group, setting
 from par.core.errors import ResourceError, SettingError, UsageError
+from par.core.machine import memory_bytes
 from par.data.manifest import Manifest
 from par.train.run_config import RunConfig
 
@@ -102,12 +102,12 @@ def check_memory(
     """
     needed, there = (
         needed_bytes(config, batch_size, seq_len, mem_len),
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes(),
     )
     if needed > there:
         sizes = f"B {batch_size:,}, T {seq_len:,}, M {mem_len:,}"
         raise ResourceError(
-            f"{sizes} take at least {needed / 1e9:,.1f} GB, but this machine has"
+            f"{sizes} take at least {needed / 1e9:,.1f} GB, but this process may use"
             f" {there / 1e9:,.1f} GB: lower {levers}"
         )
 

@@ -16,9 +16,11 @@ import tensorflow as tf
 
 from par import __version__
 from par.core import files, metrics, schema
+from par.core.machine import core_count
 from par.search import diagnostics
 from par.search.architecture import KINDS, NAMES
 from par.train import history, run_directory, tensorboard
+from par.train.distributed.devices import device_names
 from par.train.learner import Learner
 from par.train.run_config import RunConfig
 
@@ -286,10 +288,6 @@ def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
 
 def write_environment(run_dir: Path, replicas: int = 1) -> None:
     """environment.json: versions and devices that the figures hang on; no host name."""
-    devices = [
-        tf.config.experimental.get_device_details(d).get("device_name", d.device_type)
-        for d in tf.config.list_physical_devices()
-    ]
     value = {
         "par": __version__,
         "python": platform.python_version(),
@@ -297,8 +295,8 @@ def write_environment(run_dir: Path, replicas: int = 1) -> None:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "cpus": os.cpu_count(),
+        "cpus": core_count(),
         "replicas": replicas,
-        "devices": devices,
+        "devices": device_names(),
     }
     schema.write_json(run_dir / "environment.json", value)

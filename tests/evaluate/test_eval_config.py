@@ -67,7 +67,7 @@ def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
     with pytest.raises(
         ResourceError,
         match=(
-            r"^B 1,048,576, T 8, M 1,048,576 take at least [\d,.]+ GB, but this machine has .*"
+            r"^B 1,048,576, T 8, M 1,048,576 take at least [\d,.]+ GB, but this process may use .*"
             r" lower --batch_size"
         ),
     ):

@@ -363,7 +363,7 @@ def test_generate_gives_several_samples_and_json(generate, model):
         (
             ["--mem_len=1048576", "--num_samples=1024"],
             6,
-            ["take at least", "but this machine has", "lower --num_samples or --mem_len"],
+            ["take at least", "but this process may use", "lower --num_samples or --mem_len"],
         ),
         (["--run=missing"], 3, ["missing", "config.json"]),
         (["--data=missing"], 3, ["missing", "manifest.json"]),

@@ -259,7 +259,7 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
         (
             ("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"),
             6,
-            "but this machine has",
+            "but this process may use",
         ),
     ],
 )

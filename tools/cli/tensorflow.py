@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from par.core import files
 from par.core.errors import ParError, ResourceError
+from par.core.machine import core_count
 
 TEMPORARY_BYTES = 1 << 16  # far above any function that AutoGraph rewrites
 
@@ -30,7 +31,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
     # two ops side by side, each on one core: measured 1.2 to 1.3 times the steps of each op on
     # both
-    if (os.cpu_count() or 1) <= 2:
+    if core_count() <= 2:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     with silenced_stderr() as stderr:
         import tensorflow as tf
