@@ -96,8 +96,10 @@ def trainer(
     source: Path | None = None,
     **logging: int,
 ) -> Any:
-    """A Trainer whose announcements are kept in its `announced`; it writes no texts unless
+    """A Trainer, restored, whose announcements are kept in its `announced`; it writes no texts unless
     `sample_length` is given."""
+    from par.evaluate.training_hooks import training_hooks
+    from par.report.epoch_picture import PiPicture
     from par.train.trainer import Trainer
 
     announced: list[str] = []
@@ -106,8 +108,10 @@ def trainer(
         config,
         data_dir,
         LoggingConfig(**{"sample_length": 0} | logging),
-        announced.append,
-        source,
+        hooks=training_hooks(PiPicture()),
+        announce=announced.append,
+        source=source,
     )
     made.announced = announced
+    made.restore()
     return made

@@ -369,7 +369,9 @@ class _Job:
         """Trains a run to its end, or goes on with it. Returns what became of it: done, or already
         done."""
         strategy = start_tensorflow(*self.devices)
-        from par.train import trainer
+        from par.evaluate.training_hooks import training_hooks
+        from par.report.epoch_picture import PiPicture
+        from par.train import session
         from par.train.distributed import workers
 
         team = workers.Workers(strategy)
@@ -390,16 +392,17 @@ class _Job:
             begun = team.from_chief(begin)
             if not begun["done"]:
                 config = config.with_cutoffs(tuple(begun["cutoffs"]))
-                trainer.train(
+                session.train(
                     run_dir,
                     config,
                     self.data_dir,
                     self.logging,
-                    announce,
-                    should_stop,
-                    self.source,
-                    team,
-                    self.quiet,
+                    hooks=training_hooks(PiPicture()),
+                    announce=announce,
+                    should_stop=should_stop,
+                    source=self.source,
+                    team=team,
+                    quiet=self.quiet,
                 )
         return "already done" if begun["done"] else "done"
 

@@ -115,6 +115,11 @@ class Learner:
         return self.objective.trunk.pi
 
     @property
+    def logits_are_finite(self) -> bool:
+        """Whether no architecture logit is NaN or infinite."""
+        return all(np.isfinite(v.numpy()).all() for v in self.logits)
+
+    @property
     def parameters(self) -> int:
         """Number of weights, without the architecture logits."""
         return int(sum(np.prod(v.shape) for v in self.weights))
@@ -179,9 +184,10 @@ class Learner:
         """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll
         sum (nats), tokens, gradient norm.
 
-        nll and tokens are those of the step's window, whoever learns from it. The norm is that of
-        the weights' gradient; where they do not learn
-        (par.search.bilevel), of the logits'; 0 where nothing does.
+        nll and tokens are those of the step's window, also where weights or logits are not
+        updated. The norm is that of the weights' gradient; where they are not updated
+        (par.search.bilevel), of the logits'; 0 where neither is. It is NaN, too, where the logits
+        or their gradient are not finite.
         """
         rows = tf.TensorArray(tf.float32, size=count, element_shape=[3])
         for i in tf.range(count):
@@ -230,6 +236,9 @@ class Learner:
             norm = self.update_weights(of_weights)
         if of_logits:
             self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
+            # finite weights beside broken logits must not be saved
+            sound = _all_finite([*of_logits, *(v.value for v in self.logits)])
+            norm = tf.where(sound, norm, np.float32(np.nan))
         for variable, value in zip(self._memories, after):
             variable.assign(value)
         return tf.stack([nll, weight, norm])
@@ -376,6 +385,11 @@ class Learner:
 
             self._evaluation_graphs[key] = step
         return self._evaluation_graphs[key]
+
+
+def _all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """Scalar bool: whether no value is NaN or infinite."""
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in tensors])
 
 
 def _optimizer(

@@ -32,17 +32,22 @@ SAMPLES = "samples/training.txt"
 
 
 class RunLogs:
-    """The log files of one run. `kept` are the lengths in bytes they had when the checkpoint that
-    is continued was written."""
+    """The log files of one run. `open` comes before anything is written."""
 
-    def __init__(self, run_dir: Path, kept: dict[str, int]):
+    def __init__(self, run_dir: Path):
         self.run_dir = run_dir
-        _cut_back(run_dir, kept)
         self._history = history.History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    def open(self, kept: dict[str, int]) -> None:
+        """Cuts the files back to their `kept` lengths, in bytes: those that they had when the
+        checkpoint that is continued was written. Raises: ResourceError if TensorBoard's can't be
+        written."""
+        _cut_back(self.run_dir, kept)
         with self._events("", EVENT_BYTES):
             self._writers = {
-                name: tf.summary.create_file_writer(str(run_dir / "tensorboard" / name))
+                name: tf.summary.create_file_writer(str(self.run_dir / "tensorboard" / name))
                 for name in WRITERS
             }
 

@@ -1,12 +1,10 @@
-"""What TensorBoard shows of a run beside single figures: a page of charts by subject, settings
-beside final scores, pi as a picture."""
+"""What TensorBoard shows of a run beside single figures: a page of charts by subject, and settings
+beside final scores."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import summary_v2 as hparams
@@ -14,14 +12,7 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from par.core import metrics
 from par.train.run_config import RunConfig
 
-SHOWN = 50  # epochs of a run of which pictures are kept, at most
 FINAL = ("nll_per_token", *metrics.COMPARED)
-
-
-def is_shown(epoch: int, epochs: int) -> bool:
-    """Whether an epoch's picture is kept: every one of a short run, evenly spaced ones of a long
-    run, the last always."""
-    return epoch % math.ceil(epochs / SHOWN) == 0 or epoch == epochs
 
 
 def layout(config: RunConfig) -> bytes:
@@ -100,22 +91,6 @@ def final(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {tag: value for tag, value in named.items() if value is not None} | {
         "final/seconds": rows[-1]["seconds"]
     }
-
-
-class PiPicture:
-    """Draws pi as the GIF's frames are drawn; matplotlib is loaded when the first is asked for."""
-
-    def __init__(self, blocks: str):
-        self._blocks, self._heat_map = blocks, None
-
-    def draw(self, pi: np.ndarray, step: int, tau: float) -> np.ndarray:
-        """[1, height, width, 3] uint8, from pi [L, O]."""
-        if self._heat_map is None:
-            from par.report import heat_map
-
-            self._state = heat_map.State
-            self._heat_map = heat_map.HeatMap([self._blocks])
-        return np.asarray(self._heat_map.draw([self._state(pi, step, tau)]).convert("RGB"))[None]
 
 
 def _plain(value: Any) -> bool | int | float | str:

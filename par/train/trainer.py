@@ -11,10 +11,8 @@ checkpoint was written.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,22 +26,22 @@ from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
 from par.core.text import plural
 from par.data import records
-from par.evaluate import evaluation
-from par.evaluate.generation import Sampler
 from par.search import derive, diagnostics, latency_table
-from par.train import tensorboard, weight_transfer
+from par.train import weight_transfer
 from par.train.checkpoints import Checkpoints, check_settings
 from par.train.distributed.workers import Workers
+from par.train.hooks import EpochEnd, Hooks
 from par.train.learner import Learner
-from par.train.logs import RunLogs, write_environment
+from par.train.logs import RunLogs
 from par.train.run_config import RunConfig
-from par.train.status_line import Chunk, StatusLine, decided_blocks
+from par.train.signals import stop_signals
+from par.train.status_line import Chunk
 
 CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
 
 
 class Trainer:
-    """One run: its learner, its data, its checkpoints and its logs."""
+    """One run: its learner, its data, its checkpoints and its logs. `restore` comes before `run`."""
 
     def __init__(
         self,
@@ -51,17 +49,21 @@ class Trainer:
         config: RunConfig,
         data_dir: Path,
         logging: LoggingConfig,
+        *,
+        hooks: Hooks,
         announce: Callable[[str], None],
         source: Path | None = None,
         team: Workers | None = None,
     ):
+        """Builds the network and reads nothing of the run but the settings of its checkpoint.
+
+        hooks: what evaluates the network, and what is shown at the end of an epoch. source: the
+        run that `config.init` names. team: the workers that train the run together.
+        Raises: DataError if the data is damaged, or the run was made with other settings.
+        """
         self.team = team or Workers()
-        self.config, self.data_dir, self.logging, self.announce = (
-            config,
-            data_dir,
-            logging,
-            announce,
-        )
+        self.run_dir, self.config, self.data_dir, self.logging = run_dir, config, data_dir, logging
+        self.hooks, self.announce, self.source = hooks, announce, source
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
         self.record_every = logging.record_every or max(1, self.total // 100)
@@ -71,35 +73,42 @@ class Trainer:
             latency_table.costs_of(config.search.latency_ms) if self.learner.logits else None
         )
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
-        self.run_dir = run_dir
-        sums = {name: [0.0, 0.0] for name in ("log", "record", "evaluation")}
-        empty = {
-            "sums": sums,
+        self.logs = RunLogs(run_dir)
+        self.step = 0
+        self.watch = diagnostics.Watch()
+        self.note: dict[str, Any] = {
+            "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
             "seconds": 0.0,
             "best": None,
             "files": {},
             "run": config.identity(),
-            "watch": diagnostics.Watch().to_json(),
+            "watch": self.watch.to_json(),
         }
+        self._saved_at = time.monotonic()
+        # Signals that came while it ran: one in the last steps does not stop this run, but the
+        # caller, who may have more to do.
+        self.received: list[int] = []
+
+    def restore(self) -> None:
+        """Continues from the newest checkpoint that is whole; a run without one begins, with the
+        weights of `source` if its settings name another run. Log files are cut back to what they
+        were at that step.
+
+        Raises: DataError if there are checkpoints, but none can be loaded, or `source` is damaged.
+        """
 
         def begin() -> dict[str, Any]:
-            restored = self.checkpoints.restore(warn=announce)
-            if restored is None and config.init:
-                weight_transfer.initialize(self.learner, source, announce)
-            return restored or empty
+            restored = self.checkpoints.restore(warn=self.announce)
+            if restored is None and self.config.init:
+                weight_transfer.initialize(self.learner, self.source, self.announce)
+            return restored or self.note
 
-        self.note: dict[str, Any] = self.team.from_chief(begin)
+        self.note = self.team.from_chief(begin)
         self.team.broadcast(self.checkpoints.variables)
         self.learner.take_memories()
         self.step = int(self.learner.step.numpy())
         self.watch = diagnostics.Watch.from_json(self.note["watch"])
-        self.logs = RunLogs(run_dir, self.note["files"])
-        self._saved_at = time.monotonic()
-        self.sampler = Sampler(self.learner, data_dir, logging.sample_length)
-        self.picture = tensorboard.PiPicture(config.architecture.blocks)
-        # signals while it ran: one in the last steps does not stop this run, but whoever has more
-        # to do
-        self.received: list[int] = []
+        self.logs.open(self.note["files"])
 
     @property
     def ended(self) -> bool:
@@ -123,7 +132,7 @@ class Trainer:
         gradient that is not finite.
         """
         self._saved_at = time.monotonic()
-        with _signals() as received:
+        with stop_signals() as received:
             self.received = received
             if self.step == 0:
                 self.logs.begin(self.config, self.learner)
@@ -145,7 +154,7 @@ class Trainer:
                     self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
                     if self.step == end:
                         self._evaluate()
-                        self.team.from_chief(self._show)
+                        self.team.from_chief(self._call_hooks)
                     stop, due = self.team.any(
                         [bool(received) or should_stop(self.step), self._save_is_due()]
                     )
@@ -292,10 +301,8 @@ class Trainer:
             "seconds": round(self.note["seconds"], 3),
         }
         by_way = {}
-        for way in evaluation.ways(self.learner):
-            scores = by_way[way] = evaluation.score(
-                self.learner, self.data_dir, self.manifest, "valid", way
-            )
+        for way, scores in self.hooks.evaluate(self.learner, self.data_dir, self.manifest):
+            by_way[way] = scores
             self.logs.valid_row(self._position(), way, scores, **so_far)
             if way != "argmax" and (
                 self.note["best"] is None
@@ -306,18 +313,18 @@ class Trainer:
         if len(by_way) > 1:
             self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
 
-    def _show(self) -> None:
-        """For a reader, at the end of an epoch: pi as a picture, the architecture so far, a
-        text."""
-        epoch, every = self.step // self.per_epoch, self.logging.sample_every
-        if (search := self._look_at_search()) and (
-            self.ended or tensorboard.is_shown(epoch, self.config.training.epochs)
-        ):
-            tau, pi = search
-            self.logs.pi_picture(self.step, self.picture.draw(pi, self.step, tau))
-            self.logs.architecture(self.step, derive.argmax(pi), decided_blocks(pi))
-        if (self.ended or (every and epoch % every == 0)) and (text := self.sampler.text()):
-            self.logs.sample(self.step, epoch, text)
+    def _call_hooks(self) -> None:
+        end = EpochEnd(
+            learner=self.learner,
+            logs=self.logs,
+            data_dir=self.data_dir,
+            logging=self.logging,
+            step=self.step,
+            epoch=self.step // self.per_epoch,
+            is_last=self.ended,
+        )
+        for hook in self.hooks.epoch_end:
+            hook(end)
 
     def _save_is_due(self) -> bool:
         """By steps, or by the clock, which is looked at between two chunks and so changes none."""
@@ -341,10 +348,15 @@ class Trainer:
         bad = int(np.argmin(np.isfinite(rows).all(axis=-1)))
         at = self.step + bad
         nll, weight, norm = rows[bad]
+        rate, arch_rate = self.learner.rates(at)
+        state, remedy = "", "a lower --max_lr or a smaller --clip_norm"
+        if self.learner.logits and not self.learner.logits_are_finite and np.isfinite(nll):
+            state = f", architecture logits not finite at their learning rate {arch_rate:.3g}"
+            remedy = "a lower --arch_lr"
         message = (
             f"diverged at step {at + 1}: loss {nll / weight:.4g}, gradient norm {norm:.4g},"
-            f" learning rate {self.learner.rates(at)[0]:.3g}; the last checkpoint is finite: start"
-            " a run with a lower --max_lr or a smaller --clip_norm"
+            f" learning rate {rate:.3g}{state}; the last checkpoint is finite: start a run with"
+            f" {remedy}"
         )
         self.logs.text(message)
         return DivergedError(message)
@@ -361,81 +373,3 @@ class Trainer:
             self.run_dir / "summary.json",
             summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()},
         )
-
-
-def _silent(line: str) -> None:
-    pass
-
-
-def train(
-    run_dir: Path,
-    config: RunConfig,
-    data_dir: Path,
-    logging: LoggingConfig,
-    announce: Callable[[str], None],
-    should_stop: Callable[[int], bool] = lambda step: False,
-    source: Path | None = None,
-    team: Workers | None = None,
-    quiet: bool = False,
-) -> Trainer:
-    """Trains the run in a directory that is locked to its end, from the beginning or from where it
-    stands. Raises: what `Trainer.run` raises.
-
-    source: where the run of `config.init` lies, whose weights a run takes that has no checkpoint
-    of its own yet. team: the workers that train it
-    together; none but the chief writes to the run's directory. quiet: only warnings are announced,
-    and no progress is shown.
-    """
-    team = team or Workers()
-    with contextlib.ExitStack() as held:
-        if not team.is_chief:  # says nothing, and its logs go to a directory that goes with it
-            run_dir, announce = Path(held.enter_context(tempfile.TemporaryDirectory())), _silent
-
-        def configure() -> None:
-            if not (run_dir / "config.json").is_file():
-                config.write_flags(run_dir, data_dir, logging, source)
-                config.save(run_dir, data_dir)
-            write_environment(run_dir, team.replicas.count)
-
-        team.from_chief(configure)
-        trainer = Trainer(run_dir, config, data_dir, logging, announce, source, team)
-        verb = "continuing" if trainer.step else "training"
-        begun = (
-            f", begun with the weights of {config.init.run} at step {config.init.step}"
-            if config.init
-            else ""
-        )
-        if not quiet:
-            announce(
-                f"{verb} {config.architecture.blocks} in {run_dir}{begun}: step {trainer.step} of"
-                f" {trainer.total}"
-            )
-        split, hidden = trainer.manifest.splits["train"], quiet or not team.is_chief
-        with StatusLine(
-            config.architecture.short,
-            trainer.total,
-            trainer.step,
-            split.tokens / split.words,
-            hidden,
-        ) as progress:
-            trainer.run(progress, should_stop)
-    return trainer
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT; the second one leaves at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        received.append(number)
-        if len(received) > 1:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

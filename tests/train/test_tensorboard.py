@@ -24,7 +24,7 @@ import documented
 import final_state
 from par.core.errors import StoppedError
 from par.report import heat_map
-from par.train import history, tensorboard
+from par.train import history, hooks, tensorboard
 from small import small_config, small_data, trainer
 
 
@@ -242,10 +242,12 @@ def test_runs_are_compared_by_their_settings_and_final_scores(logs, ask):
 
 
 def test_pictures_of_a_long_run_are_evenly_spaced_and_end_with_the_last():
-    assert [epoch for epoch in range(1, 6) if tensorboard.is_shown(epoch, 5)] == [1, 2, 3, 4, 5]
+    assert [epoch for epoch in range(1, 6) if hooks.is_pictured(epoch, 5)] == [1, 2, 3, 4, 5]
     for epochs in (49, 50, 51, 101, 1000):
-        shown = [epoch for epoch in range(1, epochs + 1) if tensorboard.is_shown(epoch, epochs)]
-        assert tensorboard.SHOWN / 2 <= len(shown) <= tensorboard.SHOWN + 1 and shown[-1] == epochs
+        shown = [epoch for epoch in range(1, epochs + 1) if hooks.is_pictured(epoch, epochs)]
+        assert (
+            hooks.MAX_PICTURES / 2 <= len(shown) <= hooks.MAX_PICTURES + 1 and shown[-1] == epochs
+        )
 
 
 def test_a_fixed_network_has_no_charts_of_a_search_and_no_setting_of_one(tmp_path):

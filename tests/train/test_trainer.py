@@ -561,6 +561,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_finite_checkpoint(
     assert "diverged at step 21" in (tmp_path / "run" / "training_log.log").read_text()
 
 
+def test_a_gradient_of_the_logits_that_is_not_finite_stops_the_run_before_it_is_saved(
+    tmp_path, data_dir
+):
+    config = small_config(data_dir, "sd")
+    run = trainer(tmp_path / "run", config, data_dir, save_every=5)
+    of_all = run.learner.gradients
+
+    def poisoned(*arguments):
+        nll, weight, after, of_weights, of_logits = of_all(*arguments)
+        bad = tf.where(run.learner.step == 12, np.float32(np.nan), 0.0)
+        return nll, weight, after, of_weights, [gradient + bad for gradient in of_logits]
+
+    run.learner.gradients = poisoned
+    with pytest.raises(DivergedError, match=r"diverged at step 13: .*logits.*--arch_lr"):
+        run.run()
+    assert list(run_directory.checkpoint_files(run.run_dir / "checkpoints")) == [10, 5]
+    assert all(np.isfinite(value).all() for value in final_state.tensors(run.run_dir).values())
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     tmp_path, data_dir, uninterrupted
 ):

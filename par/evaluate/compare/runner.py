@@ -20,7 +20,8 @@ from par.core.errors import StoppedError
 from par.data import records
 from par.evaluate import evaluation
 from par.evaluate.compare.statistics import SCORED, scores_path
-from par.train import run_config, run_directory, trainer, weight_transfer
+from par.evaluate.training_hooks import training_hooks
+from par.train import run_config, run_directory, session, weight_transfer
 from par.train.learner import Learner
 
 
@@ -34,13 +35,19 @@ def train(
     """Trains a run to its end, from where it stands, and writes its scores; what was stopped
     between the two is scored.
 
-    source: as in par.train.trainer.train.
+    source: as in par.train.session.train.
     Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process
     works in the directory.
     """
     with run_directory.locked(run_dir, announce):
-        made = trainer.train(
-            run_dir, config, data_dir, LoggingConfig(sample_length=0), announce, source=source
+        made = session.train(
+            run_dir,
+            config,
+            data_dir,
+            LoggingConfig(sample_length=0),
+            hooks=training_hooks(),
+            announce=announce,
+            source=source,
         )
         about = {
             "step": made.step,
