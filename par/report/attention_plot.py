@@ -10,17 +10,14 @@ mat   .   #   #  | .   .   .
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.font_manager
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 
 from par.core.errors import UsageError
 from par.report import heat_map, style
@@ -101,10 +98,9 @@ def attention_figure(
         figure.text(
             0.12 / figure_width,
             1 - 0.16 / height,
-            title,
+            style.literal(title),
             va="top",
             weight="bold",
-            parse_math=False,
         )
     return figure
 
@@ -125,13 +121,12 @@ def _map(
         _darkness(seen), cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=0.5
     )
     axes.set(xlim=(0, key_len), ylim=(seq_len, 0))
-    axes.set_yticks(np.arange(seq_len) + 0.5, labels[memory:], fontsize=FONT, parse_math=False)
+    axes.set_yticks(np.arange(seq_len) + 0.5, labels[memory:], fontsize=FONT)
     axes.set_xticks(
         np.arange(key_len) + 0.5,
         labels if named else [""] * key_len,
         fontsize=FONT,
         rotation=90,
-        parse_math=False,
     )
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
@@ -171,15 +166,7 @@ def _legend(figure: Figure, box: tuple[float, float, float, float], colours: Col
 
 
 def _label(piece: str) -> str:
-    """A piece in the characters that the font has; others are boxes. A long one is cut."""
-    known = _characters()
-    shown = "".join(
-        char if ord(char) in known and char.isprintable() else "\u25a1" for char in piece
-    )
+    """A piece in the characters that the font has; others are boxes, as their codes would be too
+    long here. A long one is cut."""
+    shown = "".join(char if style.is_drawable(char) else "\u25a1" for char in piece)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}\u2026"
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-    """What matplotlib's own font can draw."""
-    return frozenset(FT2Font(matplotlib.font_manager.findfont("DejaVu Sans")).get_charmap())

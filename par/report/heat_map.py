@@ -114,7 +114,12 @@ class HeatMap:
             if several:
                 for name, span, (x, y) in zip(names, spans, corners):
                     self._text(
-                        x, y - 62, _shortened(name, span // 9), "left", fontsize=10, weight="bold"
+                        x,
+                        y - 62,
+                        _shortened(style.literal(name), span // 9),
+                        "left",
+                        fontsize=10,
+                        weight="bold",
                     )
             self.canvas.draw()
             self._still = self.canvas.copy_from_bbox(figure.bbox)

@@ -23,6 +23,7 @@ from par.report.style import (
     Target,
     dots,
     from_zero,
+    literal,
     new_figure,
     save,
     step_axis,
@@ -147,7 +148,7 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
     of the adaptive softmax end."""
     ids = np.flatnonzero(counts)
     shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
-    with style():
+    with style({"text.parse_math": True}):  # powers of ten; no text of others is drawn here
         figure = new_figure(3.6)
         axes = figure.add_subplot(
             xlabel="id + 1",
@@ -288,14 +289,13 @@ def memory_lengths(
         for axes, (split, networks) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels.items()
         ):
-            for i, (label, perplexities) in enumerate(networks.items()):
+            for i, perplexities in enumerate(networks.values()):
                 axes.plot(
                     lengths,
                     perplexities,
                     MARKERS[i % len(MARKERS)] + "-",
                     color=SERIES[i % len(SERIES)],
                     ms=5,
-                    label=label,
                 )
             axes.set_xscale(
                 "symlog", base=2, linthresh=min(length for length in lengths if length)
@@ -303,10 +303,13 @@ def memory_lengths(
             axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
             axes.minorticks_off()
             axes.set(xlabel="memory length (tokens)", ylabel="perplexity per word")
-            axes.set_title(split, loc="left")
+            axes.set_title(literal(split), loc="left")
+        # given here, as matplotlib leaves out lines whose label begins with an underscore
+        lines, names = figure.axes[0].lines, next(iter(panels.values()))
         figure.legend(
-            *figure.axes[0].get_legend_handles_labels(),
+            lines,
+            [literal(name) for name in names],
             loc="outside upper center",
-            ncols=min(len(panels) * 2, len(figure.axes[0].lines)),
+            ncols=min(len(panels) * 2, len(lines)),
         )
         save(figure, path)

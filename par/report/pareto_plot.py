@@ -100,7 +100,9 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         figure.legend(loc="outside upper center", ncols=4)
         canvas.draw()  # fixes where everything is
         names = [
-            point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})"
+            style.literal(
+                point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})"
+            )
             for point in points
         ]
         lines = [line for place, point in zip(places, points) for line in _bars(place, point)]

@@ -1,22 +1,26 @@
-"""What every picture of this program shares: style, colours that everyone can tell apart, the axis
-of steps, and writing a file whole."""
+"""What every picture of this program shares: style, colours that everyone can tell apart, texts of
+others, the axis of steps, and writing a file whole."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib.font_manager
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
 from par.core import files
+from par.core.text import escape
 
 # Okabe and Ito's, told apart by colour-blind readers
 COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}
@@ -39,13 +43,38 @@ STYLE = {
     "axes.titlesize": 9,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # a name may hold dollar signs
 }
+FONT = "DejaVu Sans"  # comes with matplotlib, so that a picture looks the same everywhere
 
 
 def style(settings: Mapping[str, Any] | None = None) -> Any:
     """The context in which a picture is made: matplotlib's defaults, whatever a user's
     matplotlibrc says, STYLE, and further settings."""
     return matplotlib.style.context(["default", STYLE | dict(settings or {})])
+
+
+def literal(text: str) -> str:
+    r"""A text of others, as the name of a run, as pictures show it: characters that FONT lacks, as
+    Chinese ones and most emoji, by their escape sequences: `\u5c0f`."""
+    return escape(text, is_drawable)
+
+
+def is_drawable(char: str) -> bool:
+    """Whether FONT has a character, in both of its weights."""
+    return ord(char) in _code_points() and char.isprintable()
+
+
+@functools.cache
+def _code_points() -> frozenset[int]:
+    properties = (
+        matplotlib.font_manager.FontProperties(family=FONT, weight=weight)
+        for weight in ("normal", "bold")
+    )
+    charmaps = [
+        FT2Font(matplotlib.font_manager.findfont(font)).get_charmap() for font in properties
+    ]
+    return frozenset.intersection(*map(frozenset, charmaps))
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
@@ -66,8 +95,8 @@ def dots(steps: list[int]) -> str:
 
 
 def from_zero(axes: Axes) -> None:
-    """The axis of what is drawn, and is never negative, begins at 0; the room above hangs on the
-    height, not on how little the values differ."""
+    """The axis of what is drawn, and is never negative, begins at 0; the room above depends on
+    the height, not on how little the values differ."""
     axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
 
 
