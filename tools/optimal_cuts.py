@@ -195,7 +195,9 @@ def _picture(values: Flags, name: str) -> Path | None:
     what `files.check_writable` does."""
     if values.plot == "":
         return None
-    return picture_path(values.plot or f"logs/{name}-cutoffs.png", "plot")
+    # several data sets may be made of one text
+    named = Path(values.data).resolve().name if values.data else name
+    return picture_path(values.plot or f"logs/{named}-cutoffs.png", "plot")
 
 
 def _work(values: Flags) -> None:

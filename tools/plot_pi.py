@@ -26,7 +26,7 @@ from par.core.text import plural
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice
 from par.tools.cli.main import run_command
-from par.train import history
+from par.train import history, run_directory
 
 MAX_RUNS = 12
 FLAGS = Flags(__doc__).own(
@@ -84,7 +84,7 @@ def _work(values: Flags) -> None:
         line_plots.curves(directory / "curves.png", searches[0])
         print(style.described(directory / "curves.png"))
     for run in searches:
-        if (step := run.rows["train"][-1]["step"]) < run.last_step:
+        if (step := run.recorded_step) < run.last_step:
             print(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")
 
 
@@ -97,16 +97,18 @@ def _runs(values: Flags) -> dict[Path, history.Run]:
         ("compare", path) for path in values.compare
     ]
     _check_together(values, named)
-    runs = {
-        path: history.read_run(path)
-        for path in (required_dir(path, flag, "config.json") for flag, path in named)
-    }
+    paths = [required_dir(path, flag, "config.json") for flag, path in named]
+    # asked first: a live run may end while its history is read
+    finished = set(filter(run_directory.is_finished, paths))
+    runs = {path: history.read_run(path) for path in paths}
     remedy = (
         "leave it out of --compare"
         if values.compare
         else "--curves_only draws its learning curves"
     )
-    for run in runs.values():
+    for path, run in runs.items():
+        if path in finished:
+            run.require_whole(path)
         if values.curves_only:
             run.require_rows()
         else:

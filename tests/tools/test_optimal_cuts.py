@@ -169,6 +169,15 @@ def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(
     )
 
 
+def test_the_pictures_of_two_data_sets_of_one_text_are_two(run_tool, tmp_path):
+    for name in ("one", "two"):
+        data_dir = small_data(tmp_path / name)
+        flags = (f"--data={data_dir}", "--cost=area", "--clusters=2", "--json")
+        done = run_tool("optimal_cuts", *flags, cwd=tmp_path)
+        assert done.code == 0 and json.loads(done.out)["plot"] == f"logs/{name}-cutoffs.png"
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+
+
 def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_aside(
     run_tool, tmp_path
 ):

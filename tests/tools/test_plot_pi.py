@@ -237,3 +237,19 @@ def test_a_live_run_is_drawn_while_its_history_grows(tmp_path, capsys):
         and steps == sorted(steps)
         and 7 < steps[1] < 6300
     )
+
+
+@pytest.mark.parametrize("flags", [["--format=png"], ["--curves_only"]])
+def test_a_finished_run_that_lost_rows_of_its_history_is_refused_and_not_called_live(
+    flags, tmp_path, capsys
+):
+    run = make_run(tmp_path / "run", "ss", count=3)
+    (run / "summary.json").write_text('{"step": 21}')
+    assert tool.main([f"--run={run}", *flags]) == 0
+    assert "so far" not in capsys.readouterr().out
+    rows = (run / "history.jsonl").read_text().splitlines(keepends=True)
+    (run / "history.jsonl").write_text(rows[0])
+    assert tool.main([f"--run={run}", f"--output_dir={tmp_path}/again", *flags]) == 3
+    out, err = capsys.readouterr()
+    assert out == "" and "step 7" in err and "step 21" in err and "rows were lost" in err
+    assert not (tmp_path / "again").exists()
