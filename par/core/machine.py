@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores by its affinity, memory by its control groups."""
+"""What a process may use of the machine: cores by its affinity, memory by its control groups."""
 
 from __future__ import annotations
 

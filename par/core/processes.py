@@ -3,10 +3,13 @@ process lives end with it."""
 
 from __future__ import annotations
 
+import concurrent.futures.process
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +27,7 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
     Raises: StoppedError if a signal came and the work ended well all the same, or at once;
     ResourceError if the system killed it.
     """
+    # not a pool of one process: that tells no exit code and hands no signal on
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_inside, args=(receiver, work, arguments))
@@ -87,35 +91,54 @@ class Call:
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
         context = multiprocessing.get_context("spawn")
-        self._receiver, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_send, args=(sender, function, arguments))
-        self._process.start()
-        sender.close()
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _ignore_interrupts)
+        others = set(multiprocessing.active_children())
+        # inherited: a new interpreter is not ready for signals
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._future = self._pool.submit(function, *arguments)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        (self._process,) = set(multiprocessing.active_children()) - others
 
     def result(self, what: str = "a process") -> Any:
-        """What it returned. Raises: what it raised; ResourceError, naming `what`, if the process
-        was ended, as by a lack of memory."""
+        """Waits for the value that the function returns.
+
+        Raises: what it raised; ResourceError, naming `what`, if the process was ended, as by a
+        lack of memory.
+        """
         try:
-            found = self._receiver.recv()
-        except EOFError:
+            return self._future.result()
+        except concurrent.futures.process.BrokenProcessPool:
             self._process.join()
             raise ResourceError(
-                f"{what} ended with code {self._process.exitcode}: try smaller sizes"
+                f"{what} {_describe_end(self._process.exitcode)}: try smaller sizes"
             ) from None
+        except KeyboardInterrupt:
+            self._process.kill()
+            raise
         finally:
-            self._process.join()
-            self._receiver.close()
-        if isinstance(found, Exception):
-            raise found
-        return found
+            self._pool.shutdown()
 
 
-def _send(
-    sender: multiprocessing.connection.Connection,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-) -> None:
-    try:
-        sender.send(function(*arguments))
-    except Exception as error:
-        sender.send(error)
+def _describe_end(code: int) -> str:
+    """How a process ended, by its exit code, which is a signal's negative number."""
+    if code >= 0:
+        return f"ended with code {code}"
+    reason = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-code).name}{reason}"
+
+
+def _ignore_interrupts() -> None:
+    """Prepares a process of a pool, which its parent ends: Ctrl-C reaches both of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Makes this process end when the one that started it has ended, even if that was killed."""
+    parent = multiprocessing.parent_process().sentinel
+    threading.Thread(
+        target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True
+    ).start()

@@ -3,6 +3,7 @@ to."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from par.core import processes
-from par.core.errors import ParError, ResourceError, StoppedError
+from par.core.errors import ParError, ResourceError, SettingError, StoppedError
 from project import TESTS
 
 SECONDS = 60.0  # far beyond what any of the works takes
@@ -41,6 +42,32 @@ def deaf(asked_to_stop, path):
     return 0
 
 
+def add(*numbers):
+    return sum(numbers), os.getpid()
+
+
+def refuse(setting):
+    raise SettingError(f"{setting} is wrong", setting)
+
+
+def end_at_once(code):
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def note_and_sleep(path):
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(SECONDS)
+
+
+def is_alive(pid):
+    """Whether a process runs: one that has ended, but that nobody has asked for, does not."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def end_by(asked_to_stop, number):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), number)
@@ -58,6 +85,17 @@ def when_up(path, *numbers):
             time.sleep(0.3)
 
     threading.Thread(target=send, daemon=True).start()
+
+
+def start_parent(directory, program, up):
+    """Starts a program that calls for work; returns when that is up."""
+    (directory / "parent.py").write_text(program)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS / "core")))}
+    parent = subprocess.Popen([sys.executable, "parent.py", str(up)], cwd=directory, env=env)
+    end = time.monotonic() + SECONDS
+    while not (up.exists() and up.read_text()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return parent
 
 
 @pytest.mark.parametrize("code", [0, 4])
@@ -119,13 +157,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["KILL", "HUP"])
 def test_the_work_is_asked_to_stop_when_its_parent_is_gone(tmp_path, number):
-    (tmp_path / "parent.py").write_text(PARENT)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS / "core")))}
-    parent = subprocess.Popen([sys.executable, "parent.py", "up"], cwd=tmp_path, env=env)
-    for _ in range(600):
-        if (tmp_path / "up").exists():
-            break
-        time.sleep(0.1)
+    parent = start_parent(tmp_path, PARENT, tmp_path / "up")
     parent.send_signal(number)
     parent.wait()
     for _ in range(200):
@@ -133,3 +165,58 @@ def test_the_work_is_asked_to_stop_when_its_parent_is_gone(tmp_path, number):
             break
         time.sleep(0.1)
     assert (tmp_path / "up.asked").exists()
+
+
+def test_a_call_returns_or_raises_what_the_function_does_in_a_process_of_its_own():
+    calls = [processes.Call(add, 1, 2), processes.Call(refuse, "depth")]
+    total, pid = calls[0].result()
+    assert total == 3 and pid != os.getpid() and not is_alive(pid)
+    with pytest.raises(SettingError, match="depth is wrong") as caught:
+        calls[1].result()
+    assert caught.value.names == ("depth",)
+
+
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [
+        (7, "the work ended with code 7"),
+        (
+            -signal.SIGKILL,
+            "the work was ended by SIGKILL, as the system does when memory",
+        ),
+        (-signal.SIGALRM, "the work was ended by SIGALRM"),
+        (-signal.SIGABRT, "the work was ended by SIGABRT"),
+    ],
+)
+def test_a_call_whose_process_is_ended_is_one_line_that_says_how(code, end):
+    with pytest.raises(ResourceError, match=f"^{end}.*: try smaller sizes"):
+        processes.Call(end_at_once, code).result("the work")
+
+
+def test_an_interrupt_ends_the_process_of_a_call_at_once(tmp_path):
+    when_up(tmp_path / "up", signal.SIGINT)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        processes.Call(note_and_sleep, str(tmp_path / "up")).result()
+    assert time.monotonic() - begin < SECONDS / 2
+    assert not is_alive(int((tmp_path / "up").read_text()))
+
+
+CALLER = """
+import sys
+from par.core import processes
+from test_processes import note_and_sleep
+if __name__ == "__main__":
+    processes.Call(note_and_sleep, sys.argv[1]).result()
+"""
+
+
+def test_the_process_of_a_call_ends_when_its_parent_is_killed(tmp_path):
+    up = tmp_path / "up"
+    parent = start_parent(tmp_path, CALLER, up)
+    parent.kill()
+    parent.wait()
+    pid, end = int(up.read_text()), time.monotonic() + 20
+    while is_alive(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not is_alive(pid)
