@@ -7,21 +7,23 @@ usage() {
   cat <<'END'
 usage: tests/run.sh [--all] [pytest options]
 
-Sets up .venv if it is missing, checks with ruff, runs the tests. Without --all, those marked slow are left out;
-with it, two processes share the test files (-n 0: one).
+Sets up .venv if it is missing, checks with ruff, runs the tests. Without --all, those marked slow are left out.
+Two processes share the test files (-n 0: one; so it is with --pdb, --trace and -s).
 Paths are as seen from the project's directory: tests/run.sh tests/test_packaging.py -k version
 PYTHON names the interpreter to use (CPython 3.11 to 3.13), PAR_VENV another place than .venv.
 END
 }
 
 selection=(-m "not slow") options=()
+parallel=(-n 2 --dist loadfile --no-loadscope-reorder) # tests/conftest.py has the order
 for option; do
   case $option in
     -h | --help)
       usage
       exit 0
       ;;
-    --all) selection=(-n 2 --dist loadfile) ;; # much of a slow test is waiting for one core: starting a command, tracing, saving
+    --all) selection=() ;;
+    --pdb | --trace | -s) parallel=() options+=("$option") ;;
     *) options+=("$option") ;;
   esac
 done
@@ -32,5 +34,5 @@ cd -- "$root" || exit 1
 code=0
 "$python" -m ruff check . || code=$?
 "$python" -m ruff format --check . || code=$?
-"$python" -m pytest ${selection[@]+"${selection[@]}"} ${options[@]+"${options[@]}"} || code=$? # 5: no test ran
+"$python" -m pytest ${parallel[@]+"${parallel[@]}"} ${selection[@]+"${selection[@]}"} ${options[@]+"${options[@]}"} || code=$? # 5: no test ran
 exit "$code"

@@ -203,7 +203,11 @@ def randomised(made: Any) -> Any:
 
 
 @each_case
-@pytest.mark.parametrize("phase", [EVALUATION, TRAINING], ids=["evaluation", "training"])
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param(EVALUATION, marks=pytest.mark.slow), TRAINING],
+    ids=["evaluation", "training"],
+)
 def test_a_graph_gives_what_eager_code_gives(case, phase):
     made = randomised(case.make(1))
     for one, other in zip(tf.function(lambda: case.call(made, phase))(), case.call(made, phase)):

@@ -26,9 +26,11 @@ NETWORK = (
 )
 
 
-def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, run_tool):
+def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+
     def run(name, *flags):
-        done = run_tool(name, *flags, cwd=tmp_path)
+        done = call(name, *flags)
         assert done.code == 0, done.err
         return done.out
 

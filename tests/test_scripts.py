@@ -26,6 +26,8 @@ COPIED = [
     "pyproject.toml",
 ]
 
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+
 # Stands for pip, ruff and pytest. Notes its arguments in calls.jsonl; FAIL=NAME:CODE makes it
 # fail, HANG=NAME makes it wait for a signal.
 STUB = """
@@ -559,10 +561,12 @@ def test_run_sh_leaves_slow_tests_out_unless_all_are_wanted(clone: Clone) -> Non
     assert clone.calls("ruff", "pytest") == [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["pytest", "-m", "not slow", "-k", "two words"],
+        ["pytest", *PARALLEL, "-m", "not slow", "-k", "two words"],
     ]
     assert clone.run("tests/run.sh", "-x", "--all")[0] == 0
-    assert clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile", "-x"]]
+    assert clone.calls("pytest") == [["pytest", *PARALLEL, "-x"]]
+    assert clone.run("tests/run.sh", "--pdb")[0] == 0  # a debugger wants one process
+    assert clone.calls("pytest") == [["pytest", "-m", "not slow", "--pdb"]]
 
 
 def test_run_sh_fails_if_the_lint_or_any_test_fails_or_no_test_ran(clone: Clone) -> None:
@@ -589,11 +593,11 @@ def test_ci_installs_a_browser_where_there_is_none_and_runs_all_tests_even_if_th
         "-qq update",
         "-qq -y install --no-install-recommends chromium chromium-driver",
     ]
-    assert clone.calls("pytest") == [["pytest", "-n", "2", "--dist", "loadfile"]]
+    assert clone.calls("pytest") == [["pytest", *PARALLEL]]
     code, _, err = clone.run(".ci/run", PATH=place, APT="100")
     assert (code, err.count("Chromium could not be installed")) == (0, 1) and clone.calls(
         "pytest"
-    ) == [["pytest", "-n", "2", "--dist", "loadfile"]]
+    ) == [["pytest", *PARALLEL]]
     called.unlink()
     clone.interpreter("chromedriver", "#!/bin/sh\n")
     assert clone.run(".ci/run", PATH=place)[0] == 0 and not called.exists()

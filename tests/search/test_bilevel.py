@@ -144,7 +144,9 @@ def test_without_bilevel_the_weights_learn_on_every_step_and_the_logits_after_th
     assert int(learner.weight_optimizer.iterations) == 9
 
 
-@pytest.mark.parametrize(("step", "part"), [(3, "weight"), (4, "logits")])
+@pytest.mark.parametrize(
+    ("step", "part"), [pytest.param(3, "weight", marks=pytest.mark.slow), (4, "logits")]
+)
 def test_the_gradient_of_a_turn_is_that_of_the_step_in_which_both_learn(data_dir, step, part):
     config = {"clip_norm": 0.0, "dropout_rate": 0.1}
     learners = [
