@@ -36,7 +36,7 @@ from par.core.progress import Progress, announce
 from par.core.text import table
 from par.data import records
 from par.evaluate import context_length
-from par.evaluate.eval_config import EvalConfig
+from par.evaluate.eval_config import EvalConfig, num_tokens
 from par.search import architecture
 from par.tools.cli.checks import load_run, picture_path, refuse_idle
 from par.tools.cli.flags import Flags, choice
@@ -128,15 +128,15 @@ def _work(values: Flags) -> int:
     if values.plot:
         picture_path(values.plot, "plot")
     opened = [(run, *load_run(run, values.data)) for run in dict.fromkeys(values.run)]
-    settled = [
-        [reading.settled(config, manifest) for reading in readings]
+    resolved = [
+        [reading.resolved(config, manifest, values.split) for reading in readings]
         for _, config, _, manifest in opened
     ]
     blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
     start_tensorflow()
     lines = [
         line
-        for run, of_run in zip(opened, settled)
+        for run, of_run in zip(opened, resolved)
         for line in _lines(values, of_run, *run, blocks)
     ]
     lines = _told_apart(lines)
@@ -248,6 +248,12 @@ def _lines(
         )
         line = Line(about, text, readings, [], [], name)
         for reading in readings:
+            fitted = reading.fitted(learner.config, manifest, split)
+            if way == ways[0] and (reduced := reading.reductions(fitted)):
+                announce(
+                    f"note: {split} has {num_tokens(manifest, split):,} tokens: {reduced}, which"
+                    " gives the same scores"
+                )
             with Progress(
                 f"{scored.short} {split}",
                 "window",

@@ -1,4 +1,4 @@
-"""Goes on with a text: a trained network writes it token by token, its memory carried along.
+"""Continues a text: a trained network writes it token by token, with its memory carried along.
 
     python tools/generate.py --run=logs/RUN --prompt="The list"
     python tools/generate.py --run=logs/RUN --prompt_file=start.txt --length=200 --temperature=0.8
@@ -7,9 +7,9 @@
     standard input
 
 Prints the prompt, as the tokenizer reads it, and what follows, as it is written; with several
-samples, each one under a line with its number when all
-are done. The same seed gives the same text. Without a prompt the text begins with a line. The time
-and tokens per second go to stderr.
+samples, each one under a line with its number when all are done. The same seed gives the same
+text. Without a prompt the text begins with a line. The time of writing and tokens per second go to
+stderr; reading the prompt is not counted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from par.core import schema
 from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
+from par.data.cleaning import clean_text
 from par.evaluate.eval_config import EvalConfig, check_memory
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice
@@ -45,15 +46,12 @@ FLAGS = (
                 " tokenizer is used"
             ),
         ),
-        (flags.DEFINE_string, "prompt", None, "the text to go on with"),
+        (flags.DEFINE_string, "prompt", None, "the text to continue"),
         (
             flags.DEFINE_string,
             "prompt_file",
             None,
-            (
-                "the same from a file, UTF-8; - is standard input. Of a line end at its end,"
-                " nothing is left"
-            ),
+            ("the same from a file, UTF-8; - is standard input. A line end at its end is removed"),
         ),
         (
             choice("last", "best"),
@@ -65,7 +63,7 @@ FLAGS = (
             choice("soft", "argmax"),
             "evaluate_as",
             "soft",
-            "how a SuperNet is used; a fixed network is what it is",
+            "how a SuperNet is used; does not change a fixed network",
         ),
         (
             flags.DEFINE_integer,
@@ -84,27 +82,27 @@ FLAGS = (
 
 def _work(values: Flags) -> None:
     config, prompt = values.read(SamplingConfig), _prompt(values)
-    EvalConfig(mem_len=values.mem_len)  # refuses what is no length before TensorFlow starts
+    EvalConfig(mem_len=values.mem_len)  # checks the bounds before TensorFlow starts
     run, data_dir, _ = load_run(values.run, values.data)
-    check_memory(
-        run,
-        config.num_samples,
-        1,
-        run.trained_context if values.mem_len is None else values.mem_len,
-        "--num_samples or --mem_len",
-    )
+    mem_len = run.trained_context
+    if values.mem_len is not None:
+        # a token has at least a byte, and more memory than tokens stays empty
+        longest = len(prompt.encode()) + 1 + config.length
+        mem_len = min(values.mem_len, max(longest, mem_len))
+    check_memory(run, config.num_samples, 1, mem_len, flags="--num_samples or --mem_len")
     start_tensorflow()
     from par.evaluate.trained_model import Model
 
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
     settings = config.to_json() | {"mem_len": values.mem_len}
-    # traces the graphs, which is no part of the speed
-    model.generate(prompt, **settings | {"length": 1})
+    continuation = model.continuation(prompt, show_progress=True, **settings)
+    continuation.trace()
     start = time.perf_counter()
+    texts = []
     if values.json or config.num_samples > 1:
-        texts = model.generate(prompt, **settings)
+        texts = continuation.texts()
     else:
-        for text in model.stream(prompt, **settings):
+        for text in continuation.stream():
             print(text, end="", flush=True)
         print()
     seconds = time.perf_counter() - start
@@ -134,8 +132,10 @@ def _work(values: Flags) -> None:
 
 
 def _prompt(values: Flags) -> str:
-    """Raises: UsageError if it is given twice, too long, or a flag holds what is no text;
-    DataError if a file is no UTF-8."""
+    """The prompt, cleaned as a corpus is.
+
+    Raises: UsageError if it is given twice or too long; DataError if a file is not UTF-8.
+    """
     if values.prompt is not None and values.prompt_file is not None:
         raise UsageError("give --prompt or --prompt_file, not both")
     if values.prompt_file is None:
@@ -151,13 +151,14 @@ def _prompt(values: Flags) -> str:
             " its end"
         )
     try:
-        decoded = text.decode("utf-8")
+        text.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"the prompt is not UTF-8: byte {error.start:,} is 0x{text[error.start]:02x}; convert"
             " it, with iconv for example"
         ) from None
-    return decoded.removesuffix("\n") if values.prompt_file else decoded
+    cleaned = clean_text(text)
+    return cleaned.removesuffix("\n") if values.prompt_file else cleaned
 
 
 def main(argv: list[str] | None = None) -> int:

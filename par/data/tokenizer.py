@@ -49,6 +49,9 @@ _Piece = sentencepiece_proto.SentencePiece
 _SPECIAL_TYPES = (_Piece.CONTROL, _Piece.UNKNOWN) + (_Piece.CONTROL,) * 6
 MAX_MODEL_BYTES = 1 << 30
 
+# Decoding lines together starts threads: 100 µs, where a line by itself takes 2.
+FEW_LINES = 50
+
 
 class Tokenizer:
     """A SentencePiece model whose first ids are the special ones. `model` is the serialised model,
@@ -162,6 +165,8 @@ class Tokenizer:
                 lines.append([])
             else:
                 lines[-1].append(token)
+        if len(lines) < FEW_LINES:
+            return "\n".join(self._processor.decode(line) for line in lines)
         return "\n".join(self._processor.decode(lines))
 
     def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:

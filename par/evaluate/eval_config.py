@@ -1,13 +1,15 @@
-"""How a network reads a split when it is scored: the shape of its windows, how far it sees back;
-and what that takes."""
+"""How a split is evaluated: the shape of its windows, how far a token sees back, and the memory
+that this needs."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from par.core.config import Group, setting
-from par.core.errors import ResourceError, SettingError, UsageError
+from par.core.errors import ResourceError, SettingError
 from par.core.machine import memory_bytes
+from par.data import windows
 from par.data.manifest import Manifest
 from par.train.run_config import RunConfig
 
@@ -16,7 +18,7 @@ MOST = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig(Group):
-    """None: as in training."""
+    """Shape of the windows, memory and mask of an evaluation; None means the value of training."""
 
     batch_size: int | None = setting(
         None, "rows B; the default is training's", minimum=1, maximum=MOST
@@ -52,76 +54,130 @@ class EvalConfig(Group):
         if self.stride is not None:
             for name in ("mem_len", "same_length"):
                 if getattr(self, name) not in (None, False):
-                    said = (
-                        f"stride reads without a memory, but {name} is {getattr(self, name)}: give"
-                        f" one of --stride and --{name}"
+                    message = (
+                        f"stride evaluates without a memory, but {name} is"
+                        f" {getattr(self, name)}: give only one of stride and {name}"
                     )
-                    raise SettingError(said, "stride", name)
+                    raise SettingError(message, "stride", name)
 
-    def shape(self, manifest: Manifest) -> tuple[int, int]:
+    def window_shape(self, manifest: Manifest) -> tuple[int, int]:
         """B and T. Raises: UsageError if windows would leave tokens out."""
-        batch_size, seq_len = (
-            self.batch_size or manifest.batch_size,
-            self.seq_len or manifest.seq_len,
-        )
+        batch_size = self.batch_size or manifest.batch_size
+        seq_len = self.seq_len or manifest.seq_len
         if self.stride is not None and self.stride > seq_len:
-            raise UsageError(
-                f"stride must be at most seq_len, {seq_len}, or else tokens are left out, but is"
-                f" {self.stride}"
+            message = (
+                f"stride must be at most seq_len, {seq_len}, or tokens between two windows are"
+                f" left out, but is {self.stride}"
             )
+            raise SettingError(message, "stride", "seq_len")
         return batch_size, seq_len
 
-    def memory(self, config: RunConfig) -> int:
-        """M."""
+    def memory_length(self, config: RunConfig) -> int:
+        """M: 0 with a stride, else mem_len, else training's."""
         if self.stride is not None:
             return 0
         return config.model.mem_len if self.mem_len is None else self.mem_len
 
-    def settled(self, config: RunConfig, manifest: Manifest) -> EvalConfig:
-        """With all that was left open as it is for this run and data. Raises: as `shape`;
-        ResourceError if it can't fit into this machine."""
-        batch_size, seq_len = self.shape(manifest)
-        check_memory(
-            config,
-            batch_size,
-            seq_len,
-            self.memory(config),
-            "--batch_size, --seq_len or --mem_len",
+    def resolved(
+        self, config: RunConfig, manifest: Manifest, splits: Sequence[str] = ()
+    ) -> EvalConfig:
+        """The same with B, T and M of this run and data in the place of None.
+
+        Raises: UsageError as `window_shape`; ResourceError if the evaluation of one of `splits`
+        does not fit into this machine's memory.
+        """
+        batch_size, seq_len = self.window_shape(manifest)
+        memory = {} if self.stride is not None else {"mem_len": self.memory_length(config)}
+        made = dataclasses.replace(self, batch_size=batch_size, seq_len=seq_len, **memory)
+        for split in splits:
+            fitted = made.fitted(config, manifest, split)
+            check_memory(
+                config,
+                fitted.batch_size,
+                fitted.seq_len,
+                fitted.memory_length(config),
+                flags="--batch_size, --seq_len or --mem_len",
+            )
+        return made
+
+    def fitted(self, config: RunConfig, manifest: Manifest, split: str) -> EvalConfig:
+        """The same without the rows, the window length and the memory that a split can't fill.
+
+        Every token sees the same context as before, so the scores are equal. Training's own shape
+        and memory are kept as they are.
+        """
+        batch_size, seq_len = self.window_shape(manifest)
+        tokens = num_tokens(manifest, split)
+        targets = max(tokens - 1, 1)
+        if self.stride is not None:
+            count = windows.num_sliding_steps(tokens, 1, seq_len, self.stride)
+            seq_len = min(seq_len, targets)
+            return dataclasses.replace(
+                self,
+                batch_size=min(batch_size, count),
+                seq_len=seq_len,
+                stride=min(self.stride, seq_len),
+            )
+        steps = max(windows.num_steps(tokens, batch_size, seq_len, padded=True), 1)
+        if (batch_size, seq_len) != (manifest.batch_size, manifest.seq_len):
+            batch_size = -(-targets // (steps * seq_len))
+            seq_len = min(seq_len, targets)
+        filled = max(steps * seq_len, config.model.mem_len)
+        return dataclasses.replace(
+            self,
+            batch_size=batch_size,
+            seq_len=seq_len,
+            mem_len=min(self.memory_length(config), filled),
         )
-        memory = {} if self.stride is not None else {"mem_len": self.memory(config)}
-        return dataclasses.replace(self, batch_size=batch_size, seq_len=seq_len, **memory)
+
+    def reductions(self, fitted: EvalConfig) -> str:
+        """Which flags `fitted` has reduced, for a message; "" if none."""
+        return ", ".join(
+            f"--{name}={getattr(self, name):,} is reduced to {getattr(fitted, name):,}"
+            for name in ("batch_size", "seq_len", "mem_len", "stride")
+            if getattr(self, name) is not None and getattr(fitted, name) < getattr(self, name)
+        )
+
+
+def num_tokens(manifest: Manifest, split: str) -> int:
+    """Tokens of a split that are evaluated: all but those that the windows of train leave out."""
+    return manifest.splits[split].tokens - manifest.splits[split].dropped
 
 
 def check_memory(
-    config: RunConfig, batch_size: int, seq_len: int, mem_len: int, levers: str
+    config: RunConfig, batch_size: int, seq_len: int, mem_len: int, flags: str
 ) -> None:
-    """For windows [B, T] with M tokens of memory, before anything is allocated. levers: the flags
-    that lower what they take.
+    """Checks windows [B, T] with M tokens of memory before anything is allocated. flags: those
+    that reduce the memory needed, for the message.
 
     Raises: ResourceError if they can't fit into this machine.
     """
-    needed, there = (
-        needed_bytes(config, batch_size, seq_len, mem_len),
-        memory_bytes(),
-    )
-    if needed > there:
+    needed = needed_bytes(config, batch_size, seq_len, mem_len)
+    limit = memory_bytes()
+    if needed > limit:
         sizes = f"B {batch_size:,}, T {seq_len:,}, M {mem_len:,}"
         raise ResourceError(
-            f"{sizes} take at least {needed / 1e9:,.1f} GB, but this process may use"
-            f" {there / 1e9:,.1f} GB: lower {levers}"
+            f"{sizes} need at least {needed / 1e9:,.1f} GB, but this process may use"
+            f" {limit / 1e9:,.1f} GB: lower {flags}"
         )
 
 
 def needed_bytes(config: RunConfig, batch_size: int, seq_len: int, mem_len: int) -> int:
-    """A lower bound: a window's float32 embeddings, the memories before and after it, and of one
-    attention block its inputs, keys, values, and logits by content and by distance."""
-    model, attending, keys = (
-        config.model,
-        sum(kind in "as" for kind in config.architecture.blocks),
-        mem_len + seq_len,
-    )
+    """A lower bound of the memory needed, in bytes: a window's float32 embeddings, the memories
+    before and after it, and the largest part of the network.
+
+    Parts are an attention block (inputs, keys, values, and logits by content and by distance), the
+    hidden layer of a dense block, and the logits of the softmax's head.
+    """
+    model, tokens, keys = config.model, batch_size * seq_len, mem_len + seq_len
+    attending = sum(kind in "as" for kind in config.architecture.blocks)
     memories = 2 * attending * batch_size * mem_len * model.d_model
-    block = (
-        batch_size * keys * (3 * model.d_model + 2 * model.num_heads * seq_len) if attending else 0
-    )
-    return 4 * (batch_size * seq_len * model.d_model + memories + block)
+    attention = batch_size * keys * (3 * model.d_model + 2 * model.num_heads * seq_len)
+    dense = tokens * model.d_ffn
+    head = tokens * (model.cutoffs[0] if model.cutoffs else config.data.vocab_size)
+    parts = [head]
+    if attending:
+        parts.append(attention)
+    if any(kind in "ds" for kind in config.architecture.blocks):
+        parts.append(dense)
+    return 4 * (tokens * model.d_model + memories + max(parts))

@@ -16,7 +16,7 @@ from par.core import metrics
 from par.data import records, windows
 from par.data.manifest import Manifest
 from par.data.tokenizer import PAD
-from par.evaluate.eval_config import EvalConfig
+from par.evaluate.eval_config import EvalConfig, num_tokens
 from par.nn.forward_mode import EVALUATION, EVALUATION_ARGMAX
 from par.train.learner import Learner
 
@@ -31,17 +31,17 @@ def ways(learner: Learner) -> tuple[str, ...]:
 
 
 def split_windows(
-    data_dir: Path, manifest: Manifest, split: str, reading: EvalConfig = AS_TRAINED
+    data_dir: Path, manifest: Manifest, split: str, eval_config: EvalConfig = AS_TRAINED
 ) -> Iterable[Any]:
     """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for
     another B or T or a stride; padding has weight 0.
 
     Of the train split, the tail of fewer than B*T tokens that its records leave out is not scored.
     """
-    shape = reading.shape(manifest)
-    if reading.stride is not None:
+    shape = eval_config.window_shape(manifest)
+    if eval_config.stride is not None:
         return windows.sliding_windows(
-            records.read_stream(data_dir, manifest, split), *shape, reading.stride, pad_id=PAD
+            records.read_stream(data_dir, manifest, split), *shape, eval_config.stride, pad_id=PAD
         )
     if shape == (manifest.batch_size, manifest.seq_len):
         return records.dataset(data_dir, manifest, split)
@@ -50,18 +50,14 @@ def split_windows(
     )
 
 
-def num_windows(manifest: Manifest, split: str, reading: EvalConfig = AS_TRAINED) -> int:
+def num_windows(manifest: Manifest, split: str, eval_config: EvalConfig = AS_TRAINED) -> int:
     """How many windows [B, T+1] that are."""
-    tokens, shape = _stream_length(manifest, split), reading.shape(manifest)
+    tokens, shape = num_tokens(manifest, split), eval_config.window_shape(manifest)
     return (
         windows.num_steps(tokens, *shape, padded=True)
-        if reading.stride is None
-        else windows.num_sliding_steps(tokens, *shape, reading.stride)
+        if eval_config.stride is None
+        else windows.num_sliding_steps(tokens, *shape, eval_config.stride)
     )
-
-
-def _stream_length(manifest: Manifest, split: str) -> int:
-    return manifest.splits[split].tokens - manifest.splits[split].dropped
 
 
 def token_nll(
@@ -70,26 +66,27 @@ def token_nll(
     manifest: Manifest,
     split: str,
     evaluate_as: str,
-    reading: EvalConfig = AS_TRAINED,
+    eval_config: EvalConfig = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """nll (nats) and weight of every token of a split but the first, each [N - 1], in the order of
-    the text, however it is read."""
+    the text."""
+    eval_config = eval_config.fitted(learner.config, manifest, split)
     phase = dataclasses.replace(
-        PHASES[evaluate_as], same_length=reading.same_length, clamp_len=reading.clamp_len
+        PHASES[evaluate_as], same_length=eval_config.same_length, clamp_len=eval_config.clamp_len
     )
     steps = learner.token_nll(
-        split_windows(data_dir, manifest, split, reading),
+        split_windows(data_dir, manifest, split, eval_config),
         phase,
-        reading.memory(learner.config),
+        eval_config.memory_length(learner.config),
         progress,
     )
-    if reading.stride is None:
+    if eval_config.stride is None:
         nll, weight = (windows.in_order(np.stack(values)) for values in zip(*steps))
     else:
-        shape = reading.shape(manifest)
+        shape = eval_config.window_shape(manifest)
         scored = (
-            windows.sliding_scored(*shape, reading.stride, step) for step in itertools.count()
+            windows.sliding_scored(*shape, eval_config.stride, step) for step in itertools.count()
         )
         nll, weight = (
             np.concatenate(values)
@@ -97,7 +94,7 @@ def token_nll(
                 *((nll[mask], weight[mask]) for (nll, weight), mask in zip(steps, scored))
             )
         )
-    targets = _stream_length(manifest, split) - 1
+    targets = num_tokens(manifest, split) - 1
     return nll[:targets], weight[:targets]
 
 
@@ -116,12 +113,12 @@ def score(
     manifest: Manifest,
     split: str,
     evaluate_as: str,
-    reading: EvalConfig = AS_TRAINED,
+    eval_config: EvalConfig = AS_TRAINED,
     progress: Callable[[int], None] = lambda made: None,
 ) -> dict[str, float]:
     """The figures of par.core.metrics for a split. evaluate_as: one of `ways`."""
     return figures(
         manifest,
         split,
-        *token_nll(learner, data_dir, manifest, split, evaluate_as, reading, progress),
+        *token_nll(learner, data_dir, manifest, split, evaluate_as, eval_config, progress),
     )

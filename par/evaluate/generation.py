@@ -1,24 +1,26 @@
-"""Text from a trained network, one token at a time: the memory is carried, and no hidden state is
+"""Text from a trained network, one token at a time: the memory is carried, so no hidden state is
 computed twice.
 
     prompt   windows of T tokens, the rest one by one  ->  memories, last token
     token    (last token, memories)  ->  the next token, the memories after it
 
-Every query sees itself and exactly M tokens back (`same_length`), so that a text written token by
-token equals one window with that band mask.
+Every query sees itself and exactly M tokens back (`same_length`), so a text written token by token
+equals one window with that band mask.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from par.core.config import SamplingConfig
+from par.core.progress import Progress
 from par.data.tokenizer import EOS, SPECIAL_PIECES, Tokenizer
 from par.evaluate import sampling
 from par.nn.forward_mode import EVALUATION, Phase
@@ -28,42 +30,67 @@ from par.train.learner import Learner
 SAMPLER_TEMPERATURE = 0.8  # of the texts that a training run writes of itself
 
 
+class PromptState(NamedTuple):
+    """A prompt that has been read: its tokens [N], and the memories [A, 1, M, D] before the last
+    of them."""
+
+    tokens: Sequence[int]
+    memories: Memories
+
+
 class Decoder:
-    """A network that reads a prompt and goes on with it. Its graphs are traced once."""
+    """Continues a prompt token by token. Its graphs are traced once."""
 
     def __init__(self, objective: Any, seq_len: int, mem_len: int, phase: Phase = EVALUATION):
         """objective: a causal one of par.objectives. seq_len: T of the windows that a prompt is
         read in. mem_len: M, how far back a query sees."""
-        self._objective, self._seq_len, self._mem_len = objective, seq_len, mem_len
+        self._objective, self._seq_len, self.mem_len = objective, seq_len, mem_len
         self._phase = dataclasses.replace(phase, same_length=True)
         self._writers: dict[SamplingConfig, Any] = {}
 
     def empty_memories(self) -> Memories:
         """The memories [A, 1, M, D] before any token."""
-        return self._objective.trunk.empty_memories(1, self._mem_len)
+        return self._objective.trunk.empty_memories(1, self.mem_len)
 
-    def read(self, tokens: Sequence[int], memories: Memories | None = None) -> Memories:
-        """The memories [A, 1, M, D] after tokens [N], from empty ones or `memories`."""
+    def read(
+        self,
+        tokens: Sequence[int],
+        memories: Memories | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+    ) -> Memories:
+        """The memories [A, 1, M, D] after tokens [N], from empty ones or `memories`; `progress` is
+        called with the number of tokens just read."""
         memories = memories or self.empty_memories()
         tokens, at = np.asarray(tokens, np.int32)[None], 0
         while at < tokens.shape[1]:
             count = self._seq_len if tokens.shape[1] - at >= self._seq_len else 1
             memories = self.after(tf.constant(tokens[:, at : at + count]), memories)
             at += count
+            progress(count)
         return memories
 
-    def write(self, prompt: Sequence[int], config: SamplingConfig) -> Iterator[np.ndarray]:
-        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic
-        for a seed.
+    def read_prompt(self, tokens: Sequence[int], show_progress: bool = False) -> PromptState:
+        """The state after a prompt [N >= 1]. show_progress: with a bar on stderr.
 
-        What stands further back in the prompt than blocks can hand on is not read: the work does
-        not grow with the prompt.
+        Only the end of a long prompt is read: what stands further back than attention can pass on
+        changes nothing.
         """
-        memories = self._objective.trunk.empty_memories(1, self._mem_len)
-        # tokens back that a token hangs on: M in each attending block
-        reach = memories.hidden.shape[0] * self._mem_len
-        memories = self._spread(self.read(prompt[-1 - reach : -1], memories), config.num_samples)
-        token = tf.fill([config.num_samples], tf.constant(prompt[-1], tf.int32))
+        # each block with attention passes on M tokens more
+        reach = self.empty_memories().hidden.shape[0] * self.mem_len
+        context = tokens[-1 - reach : -1]
+        with Progress(
+            "reading the prompt", "token", len(context), shown=show_progress
+        ) as progress:
+            return PromptState(tokens, self.read(context, progress=progress))
+
+    def write(
+        self, prompt: PromptState | Sequence[int], config: SamplingConfig
+    ) -> Iterator[np.ndarray]:
+        """The tokens [B] after a prompt [N >= 1], B = num_samples, `length` times; deterministic
+        for a seed. A prompt that is still to be read may be given as its tokens."""
+        state = prompt if isinstance(prompt, PromptState) else self.read_prompt(prompt)
+        memories = self._repeated(state.memories, config.num_samples)
+        token = tf.fill([config.num_samples], tf.constant(state.tokens[-1], tf.int32))
         writer = self._writer(config)
         for place in range(config.length):
             token, memories = writer(token, memories, tf.constant(place))
@@ -75,8 +102,8 @@ class Decoder:
         return self._objective.trunk(tokens, memories, phase=self._phase)[1]
 
     @staticmethod
-    def _spread(memories: Memories, rows: int) -> Memories:
-        """The memories of one row for each of `rows`."""
+    def _repeated(memories: Memories, rows: int) -> Memories:
+        """The memories of one row, once for each of `rows`."""
         return Memories(tf.repeat(memories.hidden, rows, axis=1), tf.repeat(memories.valid, rows))
 
     def _writer(self, config: SamplingConfig) -> Any:
@@ -105,18 +132,48 @@ class Decoder:
         return sampling.draw(tf.where(special, sampling.OUT, log_prob), config, place), memories
 
 
+@dataclasses.dataclass(frozen=True)
+class Continuation:
+    """A prompt that has been read, and the settings to continue it with."""
+
+    tokenizer: Tokenizer
+    decoder: Decoder
+    prompt: PromptState  # [EOS] before the ids of the prompt
+    config: SamplingConfig
+
+    def trace(self) -> None:
+        """Traces the graph of one token, so that it takes no time later."""
+        next(self.decoder.write(self.prompt, self.config))
+
+    def texts(self) -> list[str]:
+        """The prompt and what the network writes after it, `num_samples` times."""
+        written = np.stack(list(self.decoder.write(self.prompt, self.config)), axis=-1)
+        ids = [*self.prompt.tokens[1:]]
+        return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
+
+    def stream(self) -> Iterator[str]:
+        """The first of `texts` in parts as it is written: the prompt's whole lines at once, then
+        what each token adds."""
+        ids = [*self.prompt.tokens[1:]]
+        whole = next((at for at in range(len(ids), 0, -1) if ids[at - 1] == EOS), 0)
+        if whole:
+            yield self.tokenizer.decode(ids[:whole])
+        written = (int(tokens[0]) for tokens in self.decoder.write(self.prompt, self.config))
+        yield from self.tokenizer.decode_stream(itertools.chain(ids[whole:], written))
+
+
 class Sampler:
-    """Writes as many tokens with the same seed each time, so that only the network makes the
-    difference; changes nothing of it."""
+    """Texts of a network during its training, always with the same seed, so that they differ only
+    by what was learned; the network is not changed."""
 
     def __init__(self, learner: Learner, data_dir: Path, length: int):
-        """length: tokens of a text; 0: there is no text. Nothing is loaded or traced before the
-        first text."""
+        """length: tokens of a text; 0: no text. Nothing is loaded or traced before the first
+        text."""
         self._learner, self._data_dir, self._length = learner, data_dir, length
         self._decoder: Decoder | None = None
 
     def text(self) -> str:
-        """What the network writes where a line begins, a SuperNet as its mixture."""
+        """What the network writes at the beginning of a line, a SuperNet as its mixture."""
         if not self._length:
             return ""
         if self._decoder is None:
@@ -130,6 +187,5 @@ class Sampler:
             temperature=SAMPLER_TEMPERATURE,
             seed=self._learner.config.training.seed,
         )
-        return self._tokenizer.decode(
-            np.stack(list(self._decoder.write([EOS], drawn)))[:, 0].tolist()
-        )
+        written = np.stack(list(self._decoder.write([EOS], drawn)))
+        return self._tokenizer.decode(written[:, 0].tolist())

@@ -1,4 +1,4 @@
-"""A trained network in a few lines of Python: score texts, go on with them, embed them.
+"""A trained network in a few lines of Python: score texts, continue them, embed them.
 
 import par
 model = par.load("logs/RUN")
@@ -13,7 +13,6 @@ model.nearest("line", k=5)
 from __future__ import annotations
 
 import functools
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,18 +30,18 @@ from par.data.corpus import Text
 from par.data.encoding import encode_block
 from par.data.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
 from par.evaluate import evaluation
-from par.evaluate.eval_config import EvalConfig
-from par.evaluate.generation import Decoder
+from par.evaluate.eval_config import EvalConfig, check_memory
+from par.evaluate.generation import Continuation, Decoder
 from par.search.architecture import Architecture
-from par.train import loading, run_config
+from par.train import loading, run_config, seeds
 from par.train.learner import Learner
 
-SHOWN_PIECES = 20  # of a text that is no piece: enough to see how it was read
+SHOWN_PIECES = 20  # of a text that is not one piece: enough to see how it was read
 
 
 class TokenScores(NamedTuple):
-    """Of each of the N tokens of a text: its piece, what it adds to the text ("" before the last
-    byte of a character), and its nll [N] in nats."""
+    """Each of the N tokens of a text: its piece, the text that it adds ("" before the last byte of
+    a character), and its nll [N] in nats."""
 
     pieces: list[str]
     texts: list[str]
@@ -50,16 +49,18 @@ class TokenScores(NamedTuple):
 
 
 class AttentionMap(NamedTuple):
-    """How much the T tokens at the end of a text take of themselves and of what is in memory
-    before them."""
+    """Attention of the last T tokens of a text to themselves and to the memory before them."""
 
-    probability: np.ndarray  # [H, T, S]; a row adds up to 1, what is not visible has 0
+    probability: np.ndarray  # [H, T, S]; a row adds up to 1, and what is not visible has 0
     keys: list[str]  # the pieces of the S positions; the last T are the window's
 
 
 class Model:
-    """A run's network with its tokenizer. A text is read as tools/build_data.py reads a file:
-    lines, each of which ends with [EOS]."""
+    """A run's network with its tokenizer, as `par.load` returns it.
+
+    A text is read as tools/build_data.py reads a file: cleaned, in lines, each of which ends with
+    [EOS].
+    """
 
     def __init__(
         self,
@@ -68,8 +69,8 @@ class Model:
         tokenizer: Tokenizer,
         evaluate_as: str = "soft",
     ):
-        """evaluate_as: `soft` or `argmax`, how a SuperNet is used; a fixed network is what it
-        is."""
+        """evaluate_as: `soft` or `argmax`, how a SuperNet is used; it does not change a fixed
+        network."""
         self.config, self.learner, self.tokenizer = config, learner, tokenizer
         self.phase, self._decoders = evaluation.PHASES[evaluate_as], {}
 
@@ -82,14 +83,25 @@ class Model:
         evaluate_as: str = "soft",
         warn: Callable[[str], None] = warnings.warn,
     ) -> Model:
-        """The network of a run directory. checkpoint: last or best. data: where its data is now,
-        if it is not at the place that the run remembers.
+        """Loads the network of a run directory, with its tokenizer.
 
-        warn: told of a damaged checkpoint that an older one stands in for.
+        Args:
+          run: directory that tools/train.py made.
+          checkpoint: `last`, or `best` by the nll on valid.
+          data: directory of the data set, if it is not where the run remembers it.
+          evaluate_as: how a SuperNet is used: `soft`, the mixture, or `argmax`, the likeliest
+            option of each block. It does not change a fixed network.
+          warn: is called with a line if a checkpoint is damaged and an older one is used.
 
-        Raises: UsageError for another checkpoint or evaluate_as; DataError if the run, its
-        checkpoint or its data is missing, damaged, or does not
-        fit together.
+        Returns: a Model.
+
+        Raises:
+          UsageError: for another checkpoint or evaluate_as, or for a directory of several seeds.
+          DataError: if the run, its checkpoint or its data is missing or damaged, or they do not
+            fit together.
+
+        Example:
+          model = Model.load("logs/RUN", checkpoint="best")
         """
         for name, value, choices in (
             ("checkpoint", checkpoint, ("last", "best")),
@@ -97,6 +109,12 @@ class Model:
         ):
             if value not in choices:
                 raise UsageError(f"{name} must be one of {', '.join(choices)}, but is {value!r}")
+        is_run = (Path(run) / "config.json").is_file()
+        if several := {} if is_run else seeds.find_runs(Path(run)):
+            raise UsageError(
+                f"{run} holds the runs of {len(several)} seeds: load one of them,"
+                f" {', '.join(map(str, several.values()))}"
+            )
         config, data_dir = run_config.load(Path(run))
         data_dir = Path(data or data_dir)
         run_config.load_manifest(run, config, data_dir)
@@ -113,47 +131,68 @@ class Model:
 
     @property
     def architecture(self) -> Architecture:
-        """The blocks."""
+        """The blocks of the network."""
         return self.config.architecture
 
     @property
     def pi(self) -> np.ndarray:
-        """[L, O] probabilities of attention, dense and identity; one-hot where a block is
-        fixed."""
+        """[L, O] probabilities of attention, dense and identity; one-hot for a fixed block."""
         return self.learner.pi
 
     @property
     def trunk(self) -> Any:
-        """The network without its head: tokens and memories in, hidden states and memories out
-        (par.nn.transformer.Transformer)."""
+        """The network without its head, a par.nn.transformer.Transformer: tokens and memories in,
+        hidden states and memories out."""
         return self.learner.objective.trunk
 
     def encode(self, text: str) -> np.ndarray:
-        """The ids [N] of a text as a file would hold it: cleaned, each line ended by [EOS], the
-        last one, too."""
-        return self._encoded(text)[0]
+        """The ids of a text as a file would hold it: cleaned, each line, the last too, ended by
+        [EOS].
 
-    def _encoded(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        Args:
+          text: any text; "" has no ids.
+
+        Returns: [N] int32.
+
+        Raises:
+          UsageError: if it is not a str, or has lone surrogates.
+
+        Example:
+          model.encode("A line of text.").tolist()
+        """
+        return self._encode(text)[0]
+
+    def _encode(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """The ids [N], and how many lines, words, characters and bytes they stand for."""
         parts, continues = [], False
         for block in Text.of(_utf8(text)).raw_blocks():
             parts.append(encode_block(self.tokenizer, block, continues))
             continues = not block.data.endswith(b"\n")
-        return np.concatenate([np.zeros([0], np.int32), *(part.ids for part in parts)]), np.sum(
-            [[0] * 4, *(part.sizes for part in parts)], axis=0
-        )
+        ids = np.concatenate([np.zeros([0], np.int32), *(part.ids for part in parts)])
+        return ids, np.sum([[0] * 4, *(part.sizes for part in parts)], axis=0)
 
     def score(
         self, text: str, seq_len: int | None = None, mem_len: int | None = None
     ) -> dict[str, float]:
-        """How well the network predicts a text: `nll`, the sum in nats, and the figures of
-        par.core.metrics. Every token is scored, the first after [EOS].
+        """How well the network predicts a text. Every token is scored, the first after [EOS].
 
-        seq_len, mem_len: T and M in tokens; the defaults are training's. Raises: DataError for a
-        text without a line, UsageError for lengths that
-        par.evaluate.eval_config.EvalConfig does not take.
+        Args:
+          text: what is scored; it is read as by `encode`.
+          seq_len: window length T in tokens; None: training's.
+          mem_len: memory length M in tokens; None: training's.
+
+        Returns: `nll`, the sum in nats, and the figures of par.core.metrics, such as
+          `perplexity_per_word` and `bits_per_byte`.
+
+        Raises:
+          DataError: if the text is empty.
+          UsageError: if it is not a text, or a length is out of bounds.
+          ResourceError: if such windows do not fit into this machine's memory.
+
+        Example:
+          model.score("A line of text.")["perplexity_per_word"]
         """
-        ids, (_, words, characters, bytes_) = self._encoded(text)
+        ids, (_, words, characters, bytes_) = self._encode(text)
         nll = float(self._token_nll(ids, seq_len, mem_len).sum(dtype=np.float64))
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
@@ -164,8 +203,20 @@ class Model:
     def token_scores(
         self, text: str, seq_len: int | None = None, mem_len: int | None = None
     ) -> TokenScores:
-        """How well the network predicts each of the N tokens of `encode(text)`. seq_len, mem_len,
-        and what is raised for them: as for `score`."""
+        """How well the network predicts each token of a text.
+
+        Args:
+          text, seq_len, mem_len: as for `score`.
+
+        Returns: TokenScores of the N tokens of `encode(text)`; an empty text has none.
+
+        Raises:
+          UsageError, ResourceError: as `score`.
+
+        Example:
+          scores = model.token_scores("A line of text.")
+          list(zip(scores.texts, scores.nll))
+        """
         ids = self.encode(text)
         nll = self._token_nll(ids, seq_len, mem_len)
         return TokenScores(
@@ -176,76 +227,100 @@ class Model:
 
     def _token_nll(self, ids: np.ndarray, seq_len: int | None, mem_len: int | None) -> np.ndarray:
         """nll in nats of each of ids [N], the first after [EOS] -> [N] float32."""
-        EvalConfig(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
+        seq_len, mem_len = self._lengths(len(ids), seq_len, mem_len)
         if not len(ids):
             return np.zeros([0], np.float32)
-        cut = windows.windows(
-            np.append(np.int32(EOS), ids), 1, seq_len or self.config.data.seq_len, pad_id=PAD
-        )
+        cut = windows.windows(np.append(np.int32(EOS), ids), 1, seq_len, pad_id=PAD)
         steps = self.learner.token_nll(
             tf.data.Dataset.from_tensor_slices(cut), self.phase, mem_len
         )
         return np.concatenate([nll[0] for nll, _ in steps])[: len(ids)]
 
+    def _lengths(
+        self, num_tokens: int, seq_len: int | None, mem_len: int | None
+    ) -> tuple[int, int]:
+        """T and M, no longer than a text of so many tokens or than training's, as more would
+        change nothing. Raises: UsageError, ResourceError as `score`."""
+        EvalConfig(seq_len=seq_len, mem_len=mem_len)  # checks the bounds
+        trained = self.config.data.seq_len, self.config.model.mem_len
+        seq_len, mem_len = (
+            default if given is None else min(given, max(num_tokens, default))
+            for given, default in zip((seq_len, mem_len), trained)
+        )
+        check_memory(self.config, 1, seq_len, mem_len, flags="seq_len or mem_len")
+        return seq_len, mem_len
+
     def attention(
         self, text: str, block: int, seq_len: int | None = None, mem_len: int | None = None
     ) -> AttentionMap:
-        """Where one block's attention looks while the last tokens of `encode(text)` are read, T =
-        seq_len of them or as many as there are.
+        """Attention of one block, while the last T tokens of `encode(text)` are read.
 
-        block: counted from 1, one that attends. seq_len, mem_len: T and M in tokens; the defaults
-        are training's. What comes before these T tokens
-        has been read in windows of T and is in memory, as far as M goes. Raises: UsageError for a
-        block without attention, or for lengths that are
-        none; DataError for a text without a line.
+        The tokens before these have been read in windows of T and are in memory, as far as M goes.
+
+        Args:
+          text: as for `score`.
+          block: number of a block with attention, counted from 1.
+          seq_len: T, or fewer in a shorter text; None: training's.
+          mem_len: memory length M in tokens; None: training's.
+
+        Returns: AttentionMap with the probabilities [H, T, S] and the pieces of the S keys.
+
+        Raises:
+          UsageError: for a block without attention, or a length out of bounds.
+          DataError: if the text is empty.
+          ResourceError: as `score`.
+
+        Example:
+          heads = model.attention("A line of text.", block=1)
+          heads.probability[0, -1]  # head 0, last token, over heads.keys
         """
-        reading = EvalConfig(seq_len=seq_len, mem_len=mem_len)  # refuses what is no length
         attending = [
             number for number, kind in enumerate(self.architecture.blocks, 1) if kind in "as"
         ]
         if type(block) is not int or block not in attending:
             choices = (
-                f"one of those with attention, {', '.join(map(str, attending))}"
+                f"block must be one with attention, {', '.join(map(str, attending))}"
                 if attending
-                else "none: no block has attention"
+                else "no block has attention"
             )
-            raise UsageError(
-                f"block of {self.architecture.short} must be {choices}, but is {block!r}"
-            )
-        ids, seq_len, mem_len = (
-            self.encode(text),
-            reading.seq_len or self.config.data.seq_len,
-            reading.memory(self.config),
-        )
+            raise UsageError(f"{choices} (of {self.architecture.short}), but is {block!r}")
+        ids = self.encode(text)
+        seq_len, mem_len = self._lengths(len(ids), seq_len, mem_len)
         if not len(ids):
             raise DataError("there is nothing to look at: the text is empty")
         window, before = ids[-seq_len:], ids[:-seq_len]
-        # blocks below hand on nothing from further back
+        # blocks below pass on nothing from further back
         reach = mem_len + attending.index(block) * (mem_len + seq_len - 1)
         most = -(-reach // seq_len) * seq_len
-        before, memories = (
-            before[max(len(before) - most, 0) :],
-            self.trunk.empty_memories(1, mem_len),
-        )
+        before = before[max(len(before) - most, 0) :]
+        memories = self.trunk.empty_memories(1, mem_len)
         for part in np.split(before, range(len(before) % seq_len, len(before), seq_len)):
             if len(part):
                 _, memories = self.trunk(tf.constant(part[None]), memories, phase=self.phase)
         probability, _ = self.trunk.attention(
             tf.constant(window[None]), memories, block - 1, phase=self.phase
         )
-        there = len(window) + min(len(before), mem_len)
+        filled = len(window) + min(len(before), mem_len)
         return AttentionMap(
-            probability[0, :, :, -there:].numpy(), self.tokenizer.pieces(ids[-there:])
+            probability[0, :, :, -filled:].numpy(), self.tokenizer.pieces(ids[-filled:])
         )
 
     def nearest(self, piece: str | int, k: int = 10) -> list[tuple[str, float]]:
-        """The k pieces whose embeddings point the same way as that of `piece`, with the cosine of
-        the angle between, nearest first; no special ones.
+        """The pieces whose embeddings have the largest cosines with that of `piece`.
 
-        piece: a word that is one piece, or a piece as the vocabulary spells it (▁ stands for a
-        space), or its id: in many a vocabulary `re` is both
-        the word ▁re and the end of others, and as a text the word. Raises: UsageError if it is
-        none of these, or k is no number of pieces.
+        Args:
+          piece: a word that is one piece, or a piece as the vocabulary spells it (▁ stands for a
+            space), or its id. In many vocabularies `re` is both the word ▁re and the end of other
+            words; as a text it means the word.
+          k: how many.
+
+        Returns: up to k pairs of piece and cosine, the largest first, without special pieces.
+
+        Raises:
+          UsageError: if the vocabulary lacks the piece, or k is less than 1.
+
+        Example:
+          model.nearest("line", k=5)
         """
         if type(k) is not int or k < 1:
             raise UsageError(f"k must be an integer of at least 1, but is {k!r}")
@@ -264,21 +339,31 @@ class Model:
                     f" but is {piece}"
                 )
             return piece
-        ids = self._prompt(piece)
+        ids = self._prompt_ids(piece)
         row = ids[0] if len(ids) == 1 and ids[0] != UNK else self.tokenizer.id_of(piece)
         if row is None:
-            read_as = " ".join(self.tokenizer.pieces(ids[:SHOWN_PIECES])) + " ..." * (
-                len(ids) > SHOWN_PIECES
-            )
+            shown = " ".join(self.tokenizer.pieces(ids[:SHOWN_PIECES])) or "nothing"
+            if len(ids) > SHOWN_PIECES:
+                shown += " ..."
             raise UsageError(
-                f"piece must be one of the vocabulary, but {piece[:60]!r} is read as"
-                f" {read_as or 'nothing'}"
+                f"piece must be one of the vocabulary, but {piece[:60]!r} is read as {shown}"
             )
         return row
 
     def embed(self, text: str) -> np.ndarray:
-        """The hidden states [N, D] after each of the N ids of `encode(text)`, each with all that
-        came before it in memory and window."""
+        """The hidden states of a text, each with everything before it in memory or window.
+
+        Args:
+          text: as for `encode`.
+
+        Returns: [N, D] float32, one row after each of the N ids of `encode(text)`.
+
+        Raises:
+          UsageError: if it is not a text.
+
+        Example:
+          model.embed("A line of text.").mean(axis=0)
+        """
         ids, seq_len = self.encode(text), self.config.data.seq_len
         memories, states = self.trunk.empty_memories(1), []
         for start in range(0, len(ids), seq_len):
@@ -298,37 +383,80 @@ class Model:
         )
 
     def generate(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> list[str]:
-        """The prompt and what the network writes after it, `num_samples` times. settings: those of
-        par.core.config.SamplingConfig.
+        """Continues a prompt.
 
-        mem_len: M, tokens that every token sees back; the default is the furthest that training
-        saw, M + T - 1. The prompt comes back as the
-        tokenizer reads it: lower-cased, say.
+        Args:
+          prompt: the text to continue, cleaned as a corpus is; "" begins a line.
+          mem_len: M, tokens that every token sees back; None: the furthest that training saw,
+            M + T - 1.
+          **settings: those of par.core.config.SamplingConfig: `length` in tokens, `temperature`,
+            `top_k`, `top_p`, `num_samples`, `seed`.
+
+        Returns: `num_samples` texts, each the prompt as the tokenizer reads it (lower-cased, say)
+          and what the network writes after it. The same seed gives the same texts.
+
+        Raises:
+          UsageError: if it is not a text, or a setting is out of bounds.
+          TypeError: for an unknown setting.
+          ResourceError: if such memories do not fit into this machine.
+
+        Example:
+          model.generate("The list", length=50, temperature=0.8, seed=1)[0]
         """
-        config, ids = SamplingConfig(**settings), self._prompt(prompt)
-        written = np.stack(list(self.decoder(mem_len).write([EOS, *ids], config)), axis=-1)
-        return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
+        return self.continuation(prompt, mem_len, **settings).texts()
 
     def stream(
         self, prompt: str = "", mem_len: int | None = None, **settings: Any
     ) -> Iterator[str]:
-        """What `generate` gives as its one text, as it is written: what each token adds, those of
-        the prompt first."""
-        config, ids = SamplingConfig(**settings | {"num_samples": 1}), self._prompt(prompt)
-        written = (int(tokens[0]) for tokens in self.decoder(mem_len).write([EOS, *ids], config))
-        yield from self.tokenizer.decode_stream(itertools.chain(ids, written))
+        """Continues a prompt, and yields the text while it is written.
 
-    def _prompt(self, prompt: str) -> list[int]:
-        """The ids of a text that goes on: no [EOS] unless a line end stands there, and no space at
+        Args:
+          prompt, mem_len, **settings: as for `generate`; there is one sample.
+
+        Yields: the prompt, then the text that each token adds; joined, the text of `generate`.
+
+        Raises:
+          UsageError, ResourceError: as `generate`.
+
+        Example:
+          for part in model.stream("The list", length=50):
+              print(part, end="", flush=True)
+        """
+        yield from self.continuation(prompt, mem_len, **settings | {"num_samples": 1}).stream()
+
+    def continuation(
+        self,
+        prompt: str = "",
+        mem_len: int | None = None,
+        show_progress: bool = False,
+        **settings: Any,
+    ) -> Continuation:
+        """Reads a prompt, for `generate` and `stream` (see there), and where the time of reading
+        it and of writing the text must be told apart. show_progress: with a bar on stderr."""
+        config, tokens = SamplingConfig(**settings), [EOS, *self._prompt_ids(prompt)]
+        if mem_len is not None:
+            EvalConfig(mem_len=mem_len)  # checks the bounds
+            # more than the text can have would change nothing
+            longest = max(len(tokens) + config.length, self.config.trained_context)
+            mem_len = min(mem_len, longest)
+        decoder = self.decoder(mem_len)
+        for rows, length in ((config.num_samples, 1), (1, self.config.data.seq_len)):
+            check_memory(
+                self.config, rows, length, decoder.mem_len, flags="num_samples or mem_len"
+            )
+        state = decoder.read_prompt(tokens, show_progress)
+        return Continuation(self.tokenizer, decoder, state, config)
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        """The ids of a text that is continued: no [EOS] unless a line ends there, and no space at
         the end, as the next piece begins with its own."""
-        block = clean_text(_utf8(prompt))
-        return self.tokenizer.encode_block(block.rstrip(" ")).tolist() if block.rstrip(" ") else []
+        text = clean_text(_utf8(prompt)).rstrip(" ")
+        return self.tokenizer.encode_block(text).tolist() if text else []
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
-        """What writes texts; mem_len: see `generate`."""
-        mem_len = (
-            self.config.trained_context if mem_len is None else EvalConfig(mem_len=mem_len).mem_len
-        )
+        """The decoder that writes texts; mem_len: see `generate`."""
+        if mem_len is None:
+            mem_len = self.config.trained_context
         if mem_len not in self._decoders:
             self._decoders[mem_len] = Decoder(
                 self.learner.objective, self.config.data.seq_len, mem_len, self.phase
@@ -354,7 +482,7 @@ def nearest_rows(table: np.ndarray, row: int, k: int, first: int = 0) -> list[tu
 
 
 def _utf8(text: str) -> bytes:
-    """The bytes of a text. Raises: UsageError for what is none."""
+    """The bytes of a text. Raises: UsageError if it is not a str or has lone surrogates."""
     if not isinstance(text, str):
         raise UsageError(f"a text must be a str, but is {type(text).__name__}")
     try:

@@ -9,7 +9,8 @@ import pytest
 
 from par.core.errors import ResourceError, UsageError
 from par.data import manifest
-from par.evaluate.eval_config import EvalConfig, needed_bytes
+from par.evaluate import eval_config
+from par.evaluate.eval_config import EvalConfig, check_memory, needed_bytes
 from small import small_config, small_data
 
 
@@ -20,14 +21,14 @@ def run(tmp_path_factory):
 
 
 def test_what_is_left_open_is_as_in_training(run):
-    assert EvalConfig().settled(*run) == EvalConfig(batch_size=4, seq_len=8, mem_len=5)
+    assert EvalConfig().resolved(*run) == EvalConfig(batch_size=4, seq_len=8, mem_len=5)
     given = EvalConfig(batch_size=2, seq_len=3, mem_len=0, same_length=True, clamp_len=7)
-    assert given.settled(*run) == given
+    assert given.resolved(*run) == given
     assert (
-        EvalConfig(stride=2).settled(*run) == EvalConfig(batch_size=4, seq_len=8, stride=2)
-        and EvalConfig(stride=2).memory(run[0]) == 0
+        EvalConfig(stride=2).resolved(*run) == EvalConfig(batch_size=4, seq_len=8, stride=2)
+        and EvalConfig(stride=2).memory_length(run[0]) == 0
     )
-    assert EvalConfig(stride=2, mem_len=0).memory(run[0]) == 0
+    assert EvalConfig(stride=2, mem_len=0).memory_length(run[0]) == 0
 
 
 @pytest.mark.parametrize(
@@ -40,11 +41,11 @@ def test_what_is_left_open_is_as_in_training(run):
         ({"stride": 0}, "stride must be at least 1, but is 0"),
         (
             {"stride": 2, "mem_len": 16},
-            "stride reads without a memory, but mem_len is 16: give one of --stride and --mem_len",
+            "stride evaluates without a memory, but mem_len is 16: give only one of",
         ),
         (
             {"stride": 2, "same_length": True},
-            "stride reads without a memory, but same_length is True: give one of",
+            "stride evaluates without a memory, but same_length is True: give only one",
         ),
         ({"same_length": None}, "same_length must be of type bool, but is None"),
     ],
@@ -55,23 +56,46 @@ def test_nonsense_is_refused_with_the_rule_and_the_value(given, said):
 
 
 def test_a_stride_that_leaves_tokens_out_is_refused(run):
-    assert EvalConfig(stride=8).settled(*run).stride == 8
+    assert EvalConfig(stride=8).resolved(*run).stride == 8
     with pytest.raises(
         UsageError,
-        match="stride must be at most seq_len, 8, or else tokens are left out, but is 9",
+        match=r"^stride must be at most seq_len, 8, .* but is 9",
     ):
-        EvalConfig(stride=9).settled(*run)
+        EvalConfig(stride=9).resolved(*run)
 
 
-def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run):
-    with pytest.raises(
-        ResourceError,
-        match=(
-            r"^B 1,048,576, T 8, M 1,048,576 take at least [\d,.]+ GB, but this process may use .*"
-            r" lower --batch_size"
+def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run, monkeypatch):
+    with pytest.raises(ResourceError, match=r"^B 1,048,576, .* GB, .*: lower --batch_size$"):
+        check_memory(run[0], 1 << 20, 8, 1 << 20, "--batch_size")
+    with pytest.raises(ResourceError, match=r"^B 4, T 8, M 8 .* lower --batch_size, --seq_len or"):
+        monkeypatch.setattr(eval_config, "memory_bytes", lambda: 5_000)
+        EvalConfig(mem_len=8).resolved(*run, ["valid"])
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        # valid has 50 tokens, 49 targets: 2 steps of 4 rows of 8 is training's shape
+        ({}, {"batch_size": 4, "seq_len": 8, "mem_len": 5}),
+        ({"batch_size": 1 << 20}, {"batch_size": 7, "seq_len": 8, "mem_len": 5}),
+        ({"batch_size": 5, "seq_len": 7}, {"batch_size": 4, "seq_len": 7, "mem_len": 5}),
+        ({"mem_len": 1 << 20}, {"batch_size": 4, "seq_len": 8, "mem_len": 16}),
+        ({"seq_len": 1 << 20}, {"batch_size": 1, "seq_len": 49, "mem_len": 5}),
+        (
+            {"batch_size": 9, "seq_len": 1 << 20, "stride": 1 << 19},
+            {"batch_size": 1, "seq_len": 49, "stride": 49, "mem_len": None},
         ),
-    ):
-        EvalConfig(batch_size=1 << 20, mem_len=1 << 20).settled(*run)
+        ({"batch_size": 99, "stride": 7}, {"batch_size": 7, "seq_len": 8, "stride": 7}),
+    ],
+)
+def test_no_more_is_allocated_than_a_split_can_fill(run, given, fits):
+    asked = EvalConfig(**given)
+    fitted = asked.fitted(*run, "valid")
+    assert {name: getattr(fitted, name) for name in fits} == fits
+    assert bool(asked.reductions(fitted)) == bool(given)
+    for name, value in given.items():
+        reduced = getattr(fitted, name) != value
+        assert (f"--{name}={value:,} is" in asked.reductions(fitted)) == reduced
 
 
 def test_needed_bytes_by_hand(run):

@@ -28,8 +28,8 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nll(data_dir):
-    """Reads valid with an untrained network of large weights, whose scores hang on every token
-    that it sees: [N - 1]."""
+    """Reads valid with an untrained network of large weights, whose scores depend on every
+    token that it sees: [N - 1]."""
     learner = Learner(small_config(data_dir, "aad", init_std=0.5))
 
     def read(**reading):
@@ -84,6 +84,25 @@ def test_the_windows_are_as_many_as_was_said(data_dir, split, reading):
     assert len(
         list(evaluation.split_windows(data_dir, loaded, split, reading))
     ) == evaluation.num_windows(loaded, split, reading)
+
+
+@pytest.mark.parametrize(
+    ("huge", "same"),
+    [
+        ({"batch_size": 1 << 20, "mem_len": 0}, {"batch_size": 1, "mem_len": 0}),
+        ({"batch_size": 1, "mem_len": 1 << 20}, {"batch_size": 1, "mem_len": TOKENS}),
+        ({"seq_len": 1 << 20}, {"batch_size": 1, "seq_len": TOKENS - 1}),
+        (
+            {"batch_size": 1, "seq_len": 5, "mem_len": 1 << 20, "same_length": True},
+            {"batch_size": 1, "seq_len": TOKENS - 1, "mem_len": 0},
+        ),
+        ({"batch_size": 1 << 20, "stride": 3}, {"batch_size": 1, "stride": 3}),
+        ({"seq_len": 1 << 20, "stride": 3}, {"batch_size": 1, "seq_len": TOKENS - 1}),
+    ],
+    ids=str,
+)
+def test_sizes_beyond_the_split_are_scored_with_what_it_fills(nll, huge, same):
+    np.testing.assert_allclose(nll(**huge), nll(**same), rtol=1e-3, atol=1e-4)
 
 
 def test_sliding_by_a_whole_window_is_reading_without_a_memory(nll):

@@ -93,16 +93,14 @@ def test_a_prompt_is_read_the_same_in_windows_and_one_by_one(length):
 
 
 @pytest.mark.parametrize("blocks", ["adaid", "did", "sas"])
-def test_of_a_long_prompt_only_what_the_next_token_hangs_on_is_read(blocks, monkeypatch):
+def test_of_a_long_prompt_only_what_the_next_token_depends_on_is_read(blocks, monkeypatch):
     network, prompt, config = objective(blocks), text(200), SamplingConfig(length=4, top_k=6)
     decoder, read = Decoder(network, T, M), []
     whole, reading = decoder.read(prompt[:-1]), decoder.read
     monkeypatch.setattr(
         decoder,
         "read",
-        lambda tokens, memories: (
-            read.append((len(tokens), reading(tokens, memories))) or read[0][1]
-        ),
+        lambda tokens, **kept: read.append((len(tokens), reading(tokens, **kept))) or read[0][1],
     )
     written = [int(token) for (token,) in decoder.write(prompt, config)]
     log_prob = in_one_window(network, prompt + written, M, EVALUATION)[len(prompt) - 1 : -1]
@@ -113,6 +111,19 @@ def test_of_a_long_prompt_only_what_the_next_token_hangs_on_is_read(blocks, monk
     ((count, memories),) = read
     assert count == sum(kind in "as" for kind in blocks) * M
     np.testing.assert_allclose(memories.hidden, whole.hidden, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prompt_is_read_once_however_often_it_is_continued_and_each_token_is_counted(
+    monkeypatch,
+):
+    decoder, counted = Decoder(objective("adaid"), T, M), []
+    decoder.read(text(23), progress=counted.append)
+    assert counted == [T] * 4 + [1] * 3
+    prompt, config = decoder.read_prompt(text(23)), SamplingConfig(length=6, num_samples=2)
+    expected = np.array(list(decoder.write(text(23), config)))
+    monkeypatch.setattr(decoder, "read", None)
+    for _ in range(2):
+        np.testing.assert_array_equal(list(decoder.write(prompt, config)), expected)
 
 
 def test_a_sample_is_the_same_however_many_are_written_and_no_two_are():

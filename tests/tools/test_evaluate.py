@@ -14,7 +14,7 @@ from PIL import Image
 
 import documented
 from par.data import manifest
-from par.evaluate import evaluation
+from par.evaluate import eval_config, evaluation
 from par.evaluate.eval_config import EvalConfig
 from par.tools import evaluate as tool
 from par.train import loading, run_config
@@ -199,19 +199,37 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
     ]
 
 
+def test_rows_and_memory_beyond_the_split_are_reduced_and_the_scores_are_equal(evaluate):
+    code, out, err = evaluate("--batch_size=1048576", "--mem_len=0")
+    assert code == 0 and "--batch_size=1,048,576 is reduced to" in err
+    assert evaluate("--batch_size=1", "--mem_len=0")[1] == out
+    assert "is reduced to" not in evaluate("--batch_size=1", "--mem_len=0")[2]
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_any_work(evaluate, monkeypatch):
+    monkeypatch.setattr(tool, "start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
+    monkeypatch.setattr(eval_config, "memory_bytes", lambda: 10_000)
+    code, out, err = evaluate("--sweep_mem_len=0", "--sweep_mem_len=400", "--batch_size=1")
+    assert (code, out, len(err.splitlines())) == (6, "", 1) and "or --mem_len" in err
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
         (
             ("--stride=9",),
             1,
-            "stride must be at most seq_len, 8, or else tokens are left out, but is 9",
+            "--stride must be at most --seq_len, 8, ",
         ),
-        (("--stride=3", "--mem_len=4"), 1, "--stride reads without a memory, but --mem_len is 4"),
+        (
+            ("--stride=3", "--mem_len=4"),
+            1,
+            "--stride evaluates without a memory, but --mem_len is 4",
+        ),
         (
             ("--stride=3", "--sweep_mem_len=0", "--sweep_mem_len=4"),
             1,
-            "--stride reads without a memory, but --mem_len is 4",
+            "--stride evaluates without a memory, but --mem_len is 4",
         ),
         (
             ("--sweep_mem_len=3",),
@@ -256,11 +274,6 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
             "--show_history has no effect beside --json: leave one of both out",
         ),
         (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
-        (
-            ("--sweep_mem_len=0", "--sweep_mem_len=1048576", "--batch_size=1048576"),
-            6,
-            "but this process may use",
-        ),
     ],
 )
 def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, given, code, said):
