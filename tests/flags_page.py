@@ -50,7 +50,7 @@ def commands() -> dict[str, Flags]:
             tool = importlib.import_module(f"par.tools.{name}")
             subjects = getattr(tool, "SUBJECTS", None)
             found |= (
-                {f"{name} {subject}": of.flags for subject, of in subjects.items()}
+                {f"{name} {subject}": module.FLAGS for subject, module in subjects.items()}
                 if subjects
                 else {name: tool.FLAGS}
             )
@@ -84,7 +84,8 @@ def page() -> str:
     tool = ""
     for name, values in commands().items():
         if tool != (tool := name.split()[0]):
-            parts += [f"## {tool}\n", values.doc.strip().splitlines()[0] + "\n"]
+            doc = importlib.import_module(f"par.tools.{tool}").__doc__
+            parts += [f"## {tool}\n", doc.strip().splitlines()[0] + "\n"]
         if name != tool:
             parts.append(f"### {name}\n")
         for section in values.sections:

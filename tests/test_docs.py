@@ -55,7 +55,7 @@ def flags_of(tool: str, arguments: Sequence[str] = ()) -> Flags:
     if tool != "benchmark":
         return module.FLAGS
     return (
-        module.SUBJECTS[arguments[0]].flags
+        module.SUBJECTS[arguments[0]].FLAGS
         if arguments and arguments[0] in module.SUBJECTS
         else module.OVERVIEW
     )
@@ -218,7 +218,7 @@ def names(flags: Flags) -> set[str]:
 def test_a_flag_that_a_page_speaks_of_is_one_of_its_tool_or_of_any(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     every = [flags_of(tool) for tool in TOOLS] + [
-        subject.flags for subject in benchmark.SUBJECTS.values()
+        subject.FLAGS for subject in benchmark.SUBJECTS.values()
     ]
     known = OF_OTHERS.union(*map(names, every))
     checked = 0

@@ -35,8 +35,12 @@ GLUE = ("__init__", "notebook")  # of par itself: they may import anything
 # What imports TensorFlow or Keras; all else does without, so that a command answers at once.
 WITH_TENSORFLOW = [
     "bench.block_latency",
+    "bench.checkpoint_speed",
+    "bench.dry_run",
+    "bench.generation_speed",
     "bench.gradient_estimators",
     "bench.softmax_speed",
+    "bench.step_parts",
     "bench.training_speed",
     "evaluate.compare.runner",
     "evaluate.evaluation",
@@ -159,7 +163,16 @@ def test_the_library_defines_no_flags_and_knows_no_tool(path):
 def test_the_tools_share_only_what_is_in_cli():
     for path in TOOLS:
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
+        if path.stem == "benchmark":  # the dispatcher of the subjects in tools/benchmarks
+            shared = {name for name in shared if not name.startswith("par.tools.benchmarks.")}
         assert all(name.startswith("par.tools.cli.") for name in shared), path.name
+
+
+def test_the_subjects_of_benchmark_share_only_settings_and_output():
+    allowed = ("par.tools.cli.", "par.tools.benchmarks.settings", "par.tools.benchmarks.output")
+    for path in (ROOT / "tools" / "benchmarks").glob("*.py"):
+        shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
+        assert all(name.startswith(allowed) for name in shared), path.name
 
 
 def test_what_the_tools_share_knows_none_of_them_and_is_imported_in_one_order():

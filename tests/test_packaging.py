@@ -101,6 +101,7 @@ def test_every_package_is_listed() -> None:
     }
     assert set(requirements(SETUP["options"]["packages"])) == on_disk | {
         "par.tools",
+        "par.tools.benchmarks",
         "par.tools.cli",
     }
 

@@ -538,11 +538,11 @@ def _dry_run(values: Flags, config: run_config.RunConfig, run_dir: Path, job: _J
     if config.warning:
         announce(f"warning: {config.warning}")
     start_tensorflow()
-    from par.bench import training_speed
+    from par.bench import dry_run
 
     manifest = records.load(job.data_dir)
     records.verify(job.data_dir, manifest)
-    figures = training_speed.dry_run(
+    figures = dry_run.measure(
         job.settled(config, run_dir),
         records.read_counts(job.data_dir, manifest).tolist(),
         runs=values.num_seeds or 1,

@@ -1,15 +1,14 @@
-"""The latency table of this machine: whole networks timed in turn, and what each part of them
-takes by least squares.
+"""The latency table of this machine: whole networks timed in turn (par.bench.in_turn), and the
+latency of each of their parts by least squares.
 
-A round times every network once, in every case (par.search.latency_table.WHAT), so that a change
-of the machine's speed meets all of them; every other round goes
-backwards, so that a slow drift cancels out. The parts are those of the medians over the rounds;
-their spread is that of single rounds.
+Every round times each network in all cases (par.search.latency_table.WHAT). The parts are those of
+the medians over the rounds; their spread is that of single rounds.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import platform
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from par.bench import training_speed
+from par.bench import in_turn, synthetic, training_speed
 from par.core.config import SamplingConfig
 from par.core.errors import DataError
 from par.core.machine import core_count
@@ -37,8 +36,8 @@ DECODED = 16  # tokens of one timing of decoding: one alone is too short to be t
 
 
 class TimedNetwork:
-    """One network, ready to be timed again and again in some `cases` on tokens that occur as
-    `counts` [V] says (default: Zipf's)."""
+    """One network, traced and warm, that can be timed again and again in some `cases` on tokens as
+    frequent as `counts` [V] says (default: Zipf's)."""
 
     def __init__(
         self,
@@ -52,28 +51,25 @@ class TimedNetwork:
             training_speed.TimedTraining(config, 1, counts) if "training_step" in cases else None
         )
         self._learner = self._training.learner if self._training else Learner(config)
-        self._windows = list(
-            training_speed.synthetic_windows(config, 1, counts=counts).take(steps + 1)
-        )
-        self._prompt = training_speed.synthetic_tokens(
-            config.data.vocab_size, (1,), counts=counts
-        ).tolist()
+        self._windows = list(synthetic.windows(config, 1, counts=counts).take(steps + 1))
+        self._prompt = synthetic.tokens(config.data.vocab_size, (1,), counts=counts).tolist()
         self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.model.mem_len)
-        for what in cases:
-            self.milliseconds(what)  # traces, and warms up
-
-    def milliseconds(self, what: str) -> float:
-        """Of one training step; of the inference of one window [B, T] with memory, trunk and nll,
-        as evaluation does it; or of the decoding of one token of one text with memory: trunk,
-        log-probabilities, and a token drawn, as generation does it.
-
-        The fastest of `steps` counts, as what else runs on a machine only ever slows a step down.
-        """
-        return {
+        timings = {
             "training_step": self._training_step,
             "inference": self._inference,
             "decoding": self._decoding,
-        }[what]()
+        }
+        self._timings = {what: timings[what] for what in cases}
+        self.milliseconds()  # traces, and warms up
+
+    def milliseconds(self) -> dict[str, float]:
+        """The milliseconds of each case: one training step; the inference of one window [B, T]
+        with memory, trunk and nll, as in evaluation; the decoding of one token of one text with
+        memory: trunk, log-probabilities, and a token drawn, as in generation.
+
+        The fastest of `steps` counts: other work on a machine only ever slows a step down.
+        """
+        return {what: timing() for what, timing in self._timings.items()}
 
     def _training_step(self) -> float:
         return 1e3 / max(self._training.run() for _ in range(self._steps))
@@ -104,21 +100,28 @@ def rounds(
     steps: int,
     cases: Sequence[str] = WHAT,
 ) -> dict[str, np.ndarray]:
-    """Milliseconds [repeats, networks] of each of the `cases`, network by network in every
-    round."""
-    times = {what: np.zeros([repeats, len(configs)]) for what in cases}
+    """Milliseconds [repeats, networks] of each of the `cases`, all networks timed in turn."""
     with Progress("measuring", "timing", (repeats + 1) * len(configs)) as progress:
-        networks = []
-        for config in configs:
-            networks.append(TimedNetwork(config, steps, counts, cases))
-            progress(1, config.architecture.short)
-        for repeat in range(repeats):
-            order = range(len(networks)) if repeat % 2 == 0 else reversed(range(len(networks)))
-            for n in order:
-                for what in cases:
-                    times[what][repeat, n] = networks[n].milliseconds(what)
-                progress(1, configs[n].architecture.short)
-    return times
+
+        def on_done(number: int) -> None:
+            progress(1, configs[number].architecture.short)
+
+        networks = in_turn.prepare(
+            {
+                number: functools.partial(TimedNetwork, config, steps, counts, cases)
+                for number, config in enumerate(configs)
+            },
+            on_done,
+        )
+        times = in_turn.measure(
+            {number: network.milliseconds for number, network in networks.items()},
+            repeats,
+            on_done,
+        )
+    return {
+        what: np.array([[found[what] for found in times[number]] for number in times]).T
+        for what in cases
+    }
 
 
 def measure_networks(
@@ -135,8 +138,8 @@ def measure_networks(
 
 
 def timed_blocks(depth: int) -> tuple[str, ...]:
-    """The networks that tell the parts of one of `depth` blocks: none, and of each kind fewer and
-    more, so that `depth` lies in between."""
+    """The blocks of the networks that are timed for networks of about `depth` blocks: none, and
+    of each kind fewer and more than `depth`."""
     few, many = (depth + 1) // 2, min(depth + 1, MAX_BLOCKS)
     return ("", *(kind * count for kind in KINDS[:-1] for count in (few, many)), KINDS[-1] * many)
 
@@ -165,12 +168,11 @@ class Check(NamedTuple):
 def measure(
     config: RunConfig, counts: np.ndarray | None, repeats: int, steps: int
 ) -> tuple[LatencyTable, list[Check]]:
-    """The table of a run's shape, for networks of about as many blocks as the run has; and how
-    well it predicts whole ones.
+    """The table of a run's shape, for networks of about as many blocks as the run has, and how
+    well it predicts whole networks.
 
-    counts: [V] how often each id occurs, for the work of the adaptive softmax's tails; None: as
-    Zipf says. steps: tries of one timing.
-    Raises: DataError if the timings tell no table.
+    counts: [V] how often each id occurs, for the work of the adaptive softmax's tails; None: by
+    Zipf's law. steps: tries of one timing. Raises: DataError if the timings contradict each other.
     """
     depth = len(config.architecture)
     fitted, checked = (
@@ -208,9 +210,9 @@ def measure(
 
 
 def spreads(blocks: Sequence[str], times: np.ndarray) -> dict[str, Spread]:
-    """What each part takes, from times [rounds, networks]: by the medians of the networks' times,
-    which one slow timing does not move; and the least and most that single rounds, or the medians,
-    say."""
+    """The latency of each part, from times [rounds, networks] of networks of `blocks`: that of the
+    networks' medians, which one slow timing does not move, and the lowest and highest over the
+    medians and the single rounds."""
     found = np.array(
         [
             parts(blocks, np.median(times, axis=0)),
@@ -222,7 +224,7 @@ def spreads(blocks: Sequence[str], times: np.ndarray) -> dict[str, Spread]:
 
 
 def device() -> dict[str, Any]:
-    """What the figures hang on; no host name."""
+    """The machine and software that the figures depend on; no host name."""
     return {
         "machine": platform.machine(),
         "cpus": core_count(),

@@ -111,3 +111,9 @@ def fit(terms: Sequence[Sequence[float]], measured: Sequence[float]) -> Fit:
         float(1 - unexplained),
         tuple((y / fitted - 1).tolist()),
     )
+
+
+def formula(fit: Fit, terms: Sequence[str]) -> str:
+    """The fitted formula for people: `2.33 + 7.36e-08 L B T D (D + F)`."""
+    products = zip(fit.coefficients, terms, strict=True)
+    return " + ".join(f"{c:.3g}" if term == "1" else f"{c:.3g} {term}" for c, term in products)

@@ -1,19 +1,19 @@
-"""How fast a data set is built and how much memory that takes, beside what SentencePiece alone
-encodes on the same cores."""
+"""How fast a data set is built and how much memory that needs, compared with SentencePiece alone
+on the same cores."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
-import threading
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import sentencepiece
 
-from par.core import files
+from par.bench import peak_memory
+from par.core import files, processes
 from par.core.config import DataConfig
 from par.core.machine import core_count
 from par.data import build
@@ -21,13 +21,12 @@ from par.data.corpus import Text
 
 MEGABYTE = 1_000_000
 BASELINE_BYTES = 32 * MEGABYTE  # of text that SentencePiece alone encodes
-# in one call; from 200 to a million were tried, and differ by less than the machine from minute to
-# minute
+# in one call; 200 to a million were tried: no difference beyond the machine's own fluctuation
 BASELINE_LINES = 5000
 
 
 def write_text(path: Path, source: Text, size: int) -> None:
-    """A text of `size` bytes: a source, again and again."""
+    """Writes a text of `size` bytes: a source, repeated."""
     with open(path, "wb") as file:
         left = size
         for block in itertools.cycle(source.blocks()):
@@ -40,37 +39,22 @@ def write_text(path: Path, source: Text, size: int) -> None:
 
 def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
     """Builds a data set in a process of its own: seconds of each stage, and the peak memory (MB)
-    of that process and its workers."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_build, args=(sender, settings, root, workers))
-    process.start()
-    sender.close()
-    peak, done = [0], threading.Event()
-    watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
-    watcher.start()
-    try:
-        stages = receiver.recv()
-        if isinstance(stages, Exception):
-            raise stages
-    finally:
-        process.join()
-        done.set()
-        watcher.join()
-    return stages | {"peak_memory_megabytes": peak[0] / MEGABYTE}
+    of that process and its workers.
+
+    Raises: what the build raises; ResourceError if the process was killed, as by a lack of memory.
+    """
+    call = processes.Call(_build, settings, root, workers)
+    return call.result("the process that built the data set")
 
 
-def _build(
-    sender: multiprocessing.connection.Connection, settings: DataConfig, root: Path, workers: int
-) -> None:
-    try:
-        sender.send(_stages(settings, root, workers))
-    except Exception as error:
-        sender.send(error)
+def _build(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
+    with peak_memory.watched(os.getpid()) as peak:
+        stages = _stages(settings, root, workers)
+    return stages | {"peak_memory_megabytes": peak.bytes / MEGABYTE}
 
 
 def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
-    """What tools/build_data.py does, by the clock."""
+    """The seconds of each stage of a build, as tools/build_data.py runs them."""
     times, engine = [time.perf_counter()], build.Local(workers)
     source = build.load_source(settings)
     times.append(time.perf_counter())
@@ -94,32 +78,8 @@ def _silent(what: str, unit: str, total: int) -> Iterator:
     yield lambda made, text="": None
 
 
-def _watch(process: int, peak: list[int], done: threading.Event) -> None:
-    """Notes the most memory that a process and its children have at once; pages that they share
-    count once."""
-    while not done.wait(0.2):
-        peak[0] = max(peak[0], sum(map(_memory, _family(process))))
-
-
-def _family(process: int) -> list[int]:
-    found = [process]
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
-            found += _family(int(child))
-    return found
-
-
-def _memory(process: int) -> int:
-    """Proportional set size in bytes; 0 if the process has ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 class Baseline:
-    """SentencePiece alone: text in memory to lists of ids."""
+    """SentencePiece alone: encodes text in memory to lists of ids."""
 
     def __init__(self, model: Path, text: Path, workers: int):
         self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
@@ -132,7 +92,7 @@ class Baseline:
                 break
 
     def rate(self) -> float:
-        """Megabytes of text a second."""
+        """Megabytes of text per second."""
         start = time.perf_counter()
         for i in range(0, len(self._lines), BASELINE_LINES):
             self._processor.encode(

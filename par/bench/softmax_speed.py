@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from par.bench import in_turn
 from par.core.config import ModelConfig
 from par.core.progress import Progress
 from par.nn import cutoffs
@@ -84,19 +85,15 @@ class TimedSoftmax:
         return milliseconds
 
 
-def fastest(what: str, timings: Sequence[Callable[[], Timing]], quiet: bool = False) -> np.ndarray:
-    """[n] the fewest milliseconds of each timing in PASSES, taken in turn so that what else runs
-    meets all of them."""
-    with Progress(what, "timing", len(timings) * (PASSES + 1), shown=not quiet) as progress:
-        ready, times = [], []
-        for prepare in timings:
-            ready.append(prepare())
-            progress(1)
-        for _ in range(PASSES):
-            for timing in ready:
-                times.append(timing())
-                progress(1)
-    return np.min(np.reshape(times, [PASSES, -1]), axis=0)
+def fastest(
+    what: str, preparations: Sequence[Callable[[], Timing]], quiet: bool = False
+) -> np.ndarray:
+    """[n] the fewest milliseconds of each timing in PASSES, taken in turn."""
+    total = len(preparations) * (PASSES + 1)
+    with Progress(what, "timing", total, shown=not quiet) as progress:
+        timings = in_turn.prepare(dict(enumerate(preparations)), lambda _: progress(1))
+        times = in_turn.measure(timings, PASSES, lambda _: progress(1))
+    return np.min(list(times.values()), axis=1)
 
 
 def fit_clusters(

@@ -1,14 +1,11 @@
-"""What a training on many devices costs, by formula (par.bench.scaling_model), and `benchmark
-scaling` and `benchmark sharing`."""
+"""The cost of a training on many devices, by formula."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 
-import documented
 from par.bench import cost_fit, scaling_model
 from par.core.config import ModelConfig, SearchConfig
 from par.search import flops
@@ -96,70 +93,4 @@ def test_a_fixed_block_keeps_its_part_of_a_stochastic_one():
     }
     assert (
         of["a"] + of["d"] == pytest.approx(of["s"]) and of["i"] == 0 and min(of["a"], of["d"]) > 0
-    )
-
-
-def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_of_devices(
-    run_tool,
-):
-    flags = (
-        "--num_devices=1",
-        "--num_devices=4",
-        "--gigatokens=0.001",
-        "--d_model=64",
-        "--overhead_ms=0",
-    )
-    shown = run_tool("benchmark", "scaling", *flags)
-    assert shown.code == 0 and shown.out.count("\n") == 5 and shown.err == ""
-    printed = json.loads(run_tool("benchmark", "scaling", *flags, "--json").out)
-    documented.check("benchmark scaling --json", printed)
-    one, four = printed["scaling"]
-    assert (one["efficiency"], one["machines"], one["devices"]) == (1.0, 1, 1)
-    assert four["compute_ms"] == pytest.approx(one["compute_ms"] / 4)
-    assert four["efficiency"] == pytest.approx(one["step_ms"] / four["step_ms"] / 4)
-    assert one["read_gigabytes_per_epoch_and_machine"] == pytest.approx(976 * 4 * 32 * 33 / 1e9)
-
-
-@pytest.mark.parametrize(
-    ("subject", "flag", "said"),
-    [
-        (
-            "scaling",
-            "--num_devices=5",
-            "batch_size must be divisible by num_devices, 5, but is 32",
-        ),
-        ("scaling", "--tflops=0", "tflops must be above 0, but is 0.0"),
-        ("scaling", "--num_devices=0", "num_devices must be at least 1"),
-        ("sharing", "--workers=1", "workers at least 2"),
-        ("sharing", "--workers=3", "batch_size must be divisible by workers, 3, but is 32"),
-    ],
-)
-def test_what_can_not_be_is_refused_in_one_line(run_tool, subject, flag, said):
-    done = run_tool("benchmark", subject, flag)
-    assert done.code == 1 and done.err.count("\n") == 1 and said in done.err
-
-
-@pytest.mark.slow
-def test_benchmark_sharing_measures_every_layout(run_tool):
-    flags = (
-        "--architecture=ad",
-        "--vocab_size=3000",
-        "--batch_size=4",
-        "--seq_len=8",
-        "--steps=3",
-        "--repeats=1",
-        "--json",
-    )
-    done = run_tool("benchmark", "sharing", *flags, seconds=600)
-    assert done.code == 0, done.err
-    documented.check("benchmark sharing --json", json.loads(done.out))
-    rows = json.loads(done.out)["sharing"]
-    assert [row["cores"] for row in rows] == [1, 1, 2, 2, 2] and all(
-        row["steps_per_second"] > 0 for row in rows
-    )
-    alone, part, *shared = rows
-    assert alone["efficiency"] == 1.0 and part["efficiency"] is None
-    assert all(
-        row["efficiency"] == pytest.approx(row["steps_per_second"] / alone["steps_per_second"] / 2)
-        for row in shared
     )

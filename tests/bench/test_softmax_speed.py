@@ -1,4 +1,4 @@
-"""What the benchmarks time is what they say."""
+"""A timed softmax computes the loss and every gradient."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from par.bench import softmax_speed, training_speed
+from par.bench import softmax_speed
 from par.core.config import ModelConfig
-from par.search import flops
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["own vectors", "tied"])
@@ -31,16 +30,3 @@ def test_a_timed_softmax_computes_the_mean_nll_and_the_gradient_of_every_part(cu
     ]
     assert all(np.any(gradient) for gradient in of_weights)
     assert timed.timing(ids)() > 0
-
-
-def test_synthetic_tokens_follow_zipf_and_hang_on_the_seed_alone():
-    tokens = training_speed.synthetic_tokens(50, (200, 100), seed=3)
-    np.testing.assert_array_equal(tokens, training_speed.synthetic_tokens(50, (200, 100), seed=3))
-    assert (
-        np.any(tokens != training_speed.synthetic_tokens(50, (200, 100), seed=4))
-        and tokens.dtype == np.int32
-    )
-    expected = flops.zipf_counts(50) / flops.zipf_counts(50).sum()
-    np.testing.assert_allclose(
-        np.bincount(tokens.ravel(), minlength=50) / tokens.size, expected, atol=0.01
-    )

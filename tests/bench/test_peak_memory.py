@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from par.bench import memory
+from par.bench import peak_memory, synthetic
 from par.core.config import ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import ResourceError
 from par.search.architecture import parse
@@ -18,7 +23,7 @@ def config(
 ) -> run_config.RunConfig:
     model, data = (
         ModelConfig(d_model=64, num_heads=4, d_ffn=256, mem_len=0),
-        run_config.DataIdentity("synthetic", 50, batch_size, 32, 100, "", ""),
+        synthetic.data(50, batch_size, 32),
     )
     return run_config.RunConfig(
         parse(blocks),
@@ -41,17 +46,15 @@ def raises() -> None:
 
 @pytest.mark.slow
 def test_peak_memory_is_what_the_process_has_had_and_never_falls():
-    from par.bench import training_speed
-
-    before = training_speed.peak_memory()
+    before = peak_memory.of_this_process()
     block = np.ones(150 << 20, np.uint8)
-    after = training_speed.peak_memory()
+    after = peak_memory.of_this_process()
     del block
-    assert before > 50 and before <= after <= training_speed.peak_memory()
+    assert before > 50 and before <= after <= peak_memory.of_this_process()
     more = np.ones((after + 40) << 20, np.uint8)
     assert (
-        more.nbytes >> 20 < training_speed.peak_memory() + 1
-        and training_speed.peak_memory() > after
+        more.nbytes >> 20 < peak_memory.of_this_process() + 1
+        and peak_memory.of_this_process() > after
     )
 
 
@@ -61,7 +64,7 @@ def test_computing_blocks_again_lowers_the_peak_by_what_they_keep():
     is not in it."""
     larger = np.ones(4 << 30, np.uint8)
     plain, again = (
-        memory.of_training(config("8s", flag, batch_size=512), start_tensorflow)
+        peak_memory.of_training(config("8s", flag, batch_size=512), start_tensorflow)
         for flag in (False, True)
     )
     assert larger[-1] == 1 and plain["parameters"] == again["parameters"]
@@ -72,6 +75,42 @@ def test_a_process_that_fails_or_is_ended_is_told():
     with pytest.raises(
         ResourceError, match="the process that trained s ended with code 9: try smaller sizes"
     ):
-        memory.of_training(config("s", False), ends_at_once)
+        peak_memory.of_training(config("s", False), ends_at_once)
     with pytest.raises(ValueError, match="no TensorFlow here"):
-        memory.of_training(config("s", False), raises)
+        peak_memory.of_training(config("s", False), raises)
+
+
+def allocate(file: str, megabytes: int) -> None:
+    """Holds memory until the file is gone."""
+    import time
+
+    block = bytearray(megabytes << 20)
+    block[:: 1 << 12] = b"x" * len(block[:: 1 << 12])
+    while Path(file).exists():
+        time.sleep(0.01)
+
+
+def test_the_peak_of_a_family_is_that_of_a_process_and_its_children_together(tmp_path):
+    file = tmp_path / "held"
+    file.touch()
+    context = multiprocessing.get_context("spawn")
+    before = peak_memory.FamilyPeak(os.getpid())
+    before.look()
+    child = context.Process(target=allocate, args=(str(file), 300))
+    with peak_memory.watched(os.getpid()) as peak:
+        child.start()
+        deadline = time.monotonic() + 60
+        while peak.bytes < before.bytes + (300 << 20) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        file.unlink()
+        child.join()
+    assert peak.bytes >= before.bytes + (300 << 20)
+    after = peak_memory.FamilyPeak(os.getpid())
+    after.look()
+    assert 0 < after.bytes < peak.bytes - (200 << 20)
+
+
+def test_a_process_that_is_gone_has_no_memory():
+    gone = peak_memory.FamilyPeak(2**22 + 1)  # above the largest process id
+    gone.look()
+    assert gone.bytes == 0
