@@ -11,10 +11,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import multiprocessing
-import multiprocessing.connection
-import os
 import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +20,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from par.core import files
+from par.core import files, processes
 from par.core.errors import ResourceError
 from par.core.machine import core_count
 from par.data.corpus import BLOCK_BYTES, RawBlock, Text
@@ -32,6 +29,7 @@ from par.data.tokenizer import Tokenizer
 
 # U+3000 is the last white space of Unicode
 _IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])
+BLOCKED = (*processes.SIGNALS, signal.SIGHUP)  # in workers: Ctrl-C reaches them, too
 BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
 
 
@@ -98,10 +96,6 @@ class Encoder:
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 wanted, context, _start_worker, (model,)
             )
-            # workers inherit it: to stop is the parent's business
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-            self._pool.submit(os.getpid)  # starts the workers
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +159,12 @@ class Encoder:
     def _submit(self, block: RawBlock, continues: bool) -> Callable[[], EncodedBlock]:
         if self._pool is None:
             return lambda: encode_block(self._tokenizer, block, continues)
-        return self._pool.submit(_work, block, continues).result
+        # each of the first calls starts a worker, which inherits the mask: only the parent ends it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+        try:
+            return self._pool.submit(_work, block, continues).result
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class EncodedBlock(NamedTuple):
@@ -195,18 +194,15 @@ def count_words(text: str) -> int:
     return int(np.count_nonzero(~is_space[1:] & is_space[:-1])) + int(not is_space[:1].all())
 
 
-_of_worker: Tokenizer  # the tokenizer of a worker process
+_tokenizer: Tokenizer  # the tokenizer of a worker process
 
 
 def _start_worker(model: bytes) -> None:
-    """A worker ends when its parent is gone, even killed."""
-    global _of_worker
-    parent = multiprocessing.parent_process().sentinel
-    threading.Thread(
-        target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True
-    ).start()
-    _of_worker = Tokenizer(model)
+    """Prepares a worker process, which ends when its parent is gone, even killed."""
+    global _tokenizer
+    processes.end_with_parent()
+    _tokenizer = Tokenizer(model)
 
 
 def _work(block: RawBlock, continues: bool) -> EncodedBlock:
-    return encode_block(_of_worker, block, continues)
+    return encode_block(_tokenizer, block, continues)

@@ -158,6 +158,22 @@ def test_a_worker_that_the_system_ends_is_said_in_one_line(model, small_blocks, 
         encoder.encode(Text.of(RAW * 20), tmp_path / "ids", kill_all)
 
 
+def test_signals_of_the_terminal_are_blocked_in_every_worker(model, small_blocks, tmp_path):
+    masks = {}
+
+    def note(made: int, what: str) -> None:
+        for process in encoder._pool._processes:
+            status = Path(f"/proc/{process}/status").read_text()
+            masks[process] = int(status.split("SigBlk:")[1].split()[0], 16)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with Encoder(model, len(RAW), 3) as encoder:
+        encoder.encode(Text.of(RAW), tmp_path / "ids", note)
+    blocked = sum(1 << (number - 1) for number in encoding.BLOCKED)
+    assert len(masks) == 3 and all(mask & blocked == blocked for mask in masks.values())
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 PARENT = """
 import sys, time
 from pathlib import Path
