@@ -22,9 +22,13 @@ downloaded to data/raw/. Before anything is opened its SHA-256 is checked (the S
 wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is
 passed over. A broken download is continued, and what one mirror refuses the next one is asked for.
 
+Text is UTF-8. Text in UTF-16 or UTF-32 with a byte order mark, and files compressed by gzip or xz,
+are decoded once; other archives, documents and encodings are refused by name. Where all lines end
+with CR, CR becomes LF. A directory's hidden files (._a.txt) are left out.
+
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a
-missing final newline is added; only LF
-ends a line, which may be of any length; a word or a run of spaces of more than 1 MiB is refused.
+missing final newline is added; only LF ends a line, which may be of any length; a word or a run of
+spaces of more than 1 MiB is refused.
 Without split files, --split_fractions of all lines
 become train, valid and test, in this order.
 """
@@ -45,7 +49,7 @@ from par.core import files, metrics, schema
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import Progress, announce
-from par.data import build, corpus, records
+from par.data import build, own_text, records
 from par.data.build import Source
 from par.data.cleaning import CLEANING
 from par.data.tokenizer import UNK, Tokenizer
@@ -183,7 +187,7 @@ def _engine(values: Flags) -> AbstractContextManager[build.Engine]:
     return engine.Beam(values.runner_options, values.work_dir or "")
 
 
-def _find(values: Flags) -> Callable[[str], corpus.Found] | None:
+def _find(values: Flags) -> Callable[[str], own_text.Found] | None:
     """How a text is found that is behind a URL, which Beam can read."""
     if values.runner == "local" or "://" not in values.input_text:
         return None
@@ -194,7 +198,11 @@ def _find(values: Flags) -> Callable[[str], corpus.Found] | None:
 
 def _build(values: Flags, engine: build.Engine) -> None:
     source = build.load_source(
-        values.read(DataConfig), values.mirror, _find(values), values.timeout
+        values.read(DataConfig),
+        values.mirror,
+        _find(values),
+        values.timeout,
+        _existing(Path(values.output_dir or "data")),
     )
     root = Path(values.output_dir or Path("data") / source.corpus.name)
     with files.building(root, "manifest.json", "output_dir") as partial:
@@ -208,6 +216,10 @@ def _build(values: Flags, engine: build.Engine) -> None:
                 is_built = False
         if not is_built:
             check_temporary_files()
+            if marks := build.frequent_marks(source):
+                found = ", ".join(f"{mark} ({count:,} times)" for mark, count in marks.items())
+                options = " ".join(f"--symbols='{mark}'" for mark in marks)
+                announce(f"the text often has {found}: {options} keeps each of them one piece")
             made = (
                 f"training a {source.settings.model_type} tokenizer on"
                 if source.model is None
@@ -224,6 +236,12 @@ def _build(values: Flags, engine: build.Engine) -> None:
         _print(root, source, is_built)
         cutoffs = cutoffs_beside(values.recipe, records.load(root).vocab_size)
         print(f"next: {tool_command('train', data=root, recipe=values.recipe, cutoffs=cutoffs)}")
+
+
+def _existing(directory: Path) -> Path:
+    """The directory itself, or its nearest parent that exists."""
+    directory = directory.absolute()
+    return next(path for path in [directory, *directory.parents] if path.is_dir())
 
 
 def _verify(values: Flags) -> None:
@@ -310,10 +328,8 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
         for name, text in CLEANING.items()
         if manifest.cleaning[name]
     ]
-    print(
-        "cleaning:"
-        f" {'; '.join(cleaned) or 'nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)'}"
-    )
+    nothing = "nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)"
+    print(f"cleaning: {'; '.join(cleaned) or nothing}")
     print(
         f"vocabulary: {manifest.vocab_size:,} pieces"
         f" ({manifest.settings['model_type']}{', lower-cased' * manifest.lowercase})"

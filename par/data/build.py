@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,10 +16,10 @@ from typing import Protocol
 
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
-from par.data import corpus, download, named_corpora, records, tokenizer, windows
+from par.data import corpus, download, named_corpora, own_text, records, tokenizer, windows
 from par.data.cleaning import CLEANING
 from par.data.corpus import Corpus
-from par.data.encoding import Encoded, Encoder
+from par.data.encoding import Encoded, Encoder, count_words
 from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer
 
@@ -27,6 +28,11 @@ FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *r
 # of text that SentencePiece is trained on unless told otherwise: it takes about 20 times that in
 # memory
 SAMPLE_BYTES = 32 << 20
+MARK = re.compile(
+    r"(?<!\S)<[^\s<>]{1,40}>(?!\S)"
+)  # a word such as <unk>, as prepared texts have them
+MARKS_CHARACTERS = 8 << 20  # of the train split, in which marks are counted
+MIN_MARKS, MARK_SHARE = 20, 1e-3  # so many, and such a part of the words, are worth a symbol
 DEFAULT_VOCAB_SIZE = 4000  # of a unigram or BPE model
 # a text below may be too small for any tokenizer, which is seen before one is trained
 SMALL_BYTES = 1 << 20
@@ -53,24 +59,26 @@ class Source:
 def load_source(
     settings: DataConfig,
     mirrors: Sequence[str] = (),
-    find: Callable[[str], corpus.Found] | None = None,
+    find: Callable[[str], own_text.Found] | None = None,
     timeout: float = download.TIMEOUT,
+    directory: Path | None = None,
 ) -> Source:
     """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer
     decides, no path of this machine.
 
-    `mirrors` are URLs where a named corpus is looked for first, if it has to be downloaded
-    (par/data/named_corpora.py); find: as `corpus.own` takes it; timeout: seconds that each URL is
-    given.
+    Args:
+      mirrors: URLs that are tried first for a named corpus that must be downloaded.
+      find, directory: as `own_text.load` takes them.
+      timeout: seconds that each URL is given.
 
     Raises: UsageError for a corpus that does not exist; DataError if there is no text, too little
-    for any tokenizer, or no such tokenizer;
-    ResourceError if the disk has no room for a download.
+    for any tokenizer, or no such tokenizer; ResourceError if the disk has no room for a download
+    or for decoded text.
     """
     text = (
         named_corpora.named(settings.corpus, mirrors, timeout)
         if settings.corpus
-        else corpus.own(settings.input_text, settings.split_fractions, find)
+        else own_text.load(settings.input_text, settings.split_fractions, find, directory)
     )
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
@@ -99,6 +107,27 @@ def load_source(
             {name: size.bytes + size.lines for name, size in sizes.items()}, settings, at_most=True
         )
     return source
+
+
+def frequent_marks(source: Source) -> dict[str, int]:
+    """Words such as <unk> that stand often in the train split of own text and would become several
+    pieces each, as they are not among the symbols: how often each stands in its first 8 MiB."""
+    settings = source.settings
+    if not settings.input_text or settings.tokenizer_model or settings.model_type == "word":
+        return {}
+    counts: Counter = Counter()
+    words = characters = 0
+    for block in source.corpus.texts["train"].blocks():
+        counts.update(MARK.findall(block))
+        words, characters = words + count_words(block), characters + len(block)
+        if characters >= MARKS_CHARACTERS:
+            break
+    needed = max(MIN_MARKS, MARK_SHARE * words)
+    return {
+        mark: count
+        for mark, count in counts.most_common(10)
+        if count >= needed and mark not in settings.symbols
+    }
 
 
 def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) -> bool:
@@ -175,10 +204,11 @@ def train(source: Source) -> bytes:
     try:
         return tokenizer.train(sample(text.pieces(), share), **named)
     except UsageError as error:
-        of_sample = f" (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)" * (
-            share < 1
-        )
-        raise UsageError(f"{error}{of_sample}") from None
+        if share >= 1:
+            raise
+        raise UsageError(
+            f"{error} (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)"
+        ) from None
 
 
 class Engine(Protocol):

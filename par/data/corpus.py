@@ -8,7 +8,6 @@ word or a run of spaces of more than 1 MiB is refused.
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import io
 import itertools
@@ -332,64 +331,3 @@ def fingerprint(sha256: dict[str, str]) -> str:
     return hashlib.sha256(
         "".join(f"{sha256[name]}  {name}.txt\n" for name in SPLITS).encode()
     ).hexdigest()
-
-
-# the name of a text, and its files: all in order, or one a split
-Found = tuple[str, list[Path] | dict[str, Path]]
-
-
-def own(
-    input_text: str, fractions: Sequence[float], find: Callable[[str], Found] | None = None
-) -> Corpus:
-    """Own text: a file; a directory with train.txt, valid.txt and test.txt, taken as they are;
-    else all *.txt of a directory; or a glob.
-
-    Without splits, `fractions` of all lines become train, valid and test, in this order, each in
-    one piece.
-    find: how its name and its files are found, where they are not on this machine.
-    Raises: DataError if there is no such text.
-    """
-    try:
-        name, paths = (find or _find)(input_text)
-    except OSError as error:
-        raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
-    if isinstance(paths, dict):
-        return Corpus(name, {split: Text.of(path) for split, path in paths.items()})
-    total = count_lines(paths)
-    ends = [round(total * fractions[0]), round(total * (fractions[0] + fractions[1]))]
-    return Corpus(name, dict(zip(SPLITS, cut_behind(paths, ends), strict=True)))
-
-
-def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[str, Path]:
-    """The .txt files of a directory, or the three of them that are its splits. Raises: DataError
-    if there are none, or not all three."""
-    splits = {split: path for split in SPLITS for path in found if path.name == f"{split}.txt"}
-    if 0 < len(splits) < len(SPLITS):
-        missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
-        raise DataError(
-            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not"
-            f" {missing}: give all three, or other names"
-        )
-    if not found:
-        raise DataError(f"input_text {input_text} is a directory without a .txt file")
-    return splits or list(found)
-
-
-def _find(input_text: str) -> Found:
-    path = Path(input_text).expanduser()
-    if path.is_dir():
-        found = sorted(file for file in path.glob("*.txt") if file.is_file())
-        return path.resolve().name or "text", of_directory(input_text, found)
-    if path.exists():
-        if not path.is_file():
-            raise DataError(f"input_text {input_text} is neither a regular file nor a directory")
-        return path.stem, [path]
-    found = sorted(
-        Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()
-    )
-    if not found:
-        raise DataError(
-            f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes"
-        )
-    literal = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])
-    return Path(*literal).resolve().name or "text", found

@@ -58,8 +58,8 @@ class CorpusId:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says. `cleaning` counts what was cleaned (`cleaning.CLEANING`); `settings`
-    is the DataConfig with base names for paths."""
+    """What manifest.json says. `cleaning` counts what was cleaned, by the keys of CLEANING;
+    `settings` is the DataConfig with base names for paths."""
 
     schema: int
     batch_size: int

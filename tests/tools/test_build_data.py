@@ -757,3 +757,29 @@ def test_the_same_as_a_user_types_it(here, run_tool, case):
         and message in done.err.splitlines()[-1]
         and not (here / "data").exists()
     )
+
+
+def test_marks_that_stand_often_in_own_text_are_said_with_the_flag_that_keeps_them(here, capsys):
+    lines = [f"the <unk> {line} <unk> <eos> a<b>c" for line in sentences(201)]
+    (here / "text.txt").write_text("".join(f"{line}\n" for line in lines))
+    said = "--symbols='<unk>' --symbols='<eos>' keeps each of them one piece"
+    build_data.main(["--input_text=text.txt", *SMALL, "--overwrite"])
+    err = capsys.readouterr().err
+    assert said in err and "<unk> (36" in err and "<b>" not in err
+    build_data.main(["--input_text=text.txt", *SMALL, "--overwrite", "--symbols=<unk>"])
+    assert "often has <eos> (1" in capsys.readouterr().err
+    for given in (["--symbols=<unk>", "--symbols=<eos>"], ["--model_type=word"]):
+        build_data.main(["--input_text=text.txt", *SMALL, "--overwrite", *given])
+        assert "--symbols=" not in capsys.readouterr().err
+
+
+def test_a_compressed_text_gives_the_data_set_of_the_plain_one(here, capsys):
+    import gzip
+
+    (here / "other").mkdir()
+    (here / "other" / "text.txt.gz").write_bytes(gzip.compress((here / "text.txt").read_bytes()))
+    run(capsys, "--input_text=text.txt", *SMALL, "--output_dir=a")
+    run(capsys, "--input_text=other/text.txt.gz", *SMALL, "--output_dir=b")
+    a, b = contents(here / "a"), contents(here / "b")
+    assert a.pop("manifest.json") == b.pop("manifest.json").replace(b"text.txt.gz", b"text.txt")
+    assert a == b and sorted(os.listdir(here)) == ["a", "b", "other", "text.txt"]

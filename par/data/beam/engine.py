@@ -88,13 +88,21 @@ class Beam:
         )
         self._work = f"{place}/par-{uuid.uuid4().hex}" if self._work_dir else str(partial / "work")
         beam_files.write(f"{self._work}/tokenizer.model", model)
-        texts = {}
-        for split, text in source.corpus.texts.items():
-            parts = (
-                part._replace(source=worker.on_disk(part.source, f"{self._work}/text/{split}-{i}"))
-                for i, part in enumerate(text.parts)
+        shared = {  # a source once, though several splits may have parts of it
+            id(part.source): part.source
+            for text in source.corpus.texts.values()
+            for part in text.parts
+        }
+        on_disk = {
+            key: worker.on_disk(text, f"{self._work}/text/{i}")
+            for i, (key, text) in enumerate(shared.items())
+        }
+        texts = {
+            split: Text(
+                tuple(part._replace(source=on_disk[id(part.source)]) for part in text.parts)
             )
-            texts[split] = Text(tuple(parts))
+            for split, text in source.corpus.texts.items()
+        }
         size = max(SHARD_BYTES, source.raw_bytes // MAX_SHARDS)
         cut = [
             Shard(split, i, part)

@@ -24,7 +24,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from par.core import files
 from par.core.errors import DataError, ResourceError
-from par.data import corpus
+from par.data import own_text
 
 COPIED_AT_ONCE = 1 << 20
 
@@ -85,9 +85,11 @@ def at(place: str) -> Path | Url:
     return Url(place) if is_url(place) else Path(place)
 
 
-def find(input_text: str) -> corpus.Found:
-    """Text behind a URL, for `corpus.own`: a file, a directory (ending in /), or a glob. Raises:
-    DataError if there is none."""
+def find(input_text: str) -> own_text.Found:
+    """Text behind a URL, for `own_text.load`: a file, a directory (ending in /), or a glob.
+
+    Raises: DataError if there is none.
+    """
     pattern = f"{input_text}*.txt" if input_text.endswith("/") else input_text
     try:
         with _as_os_error():
@@ -99,15 +101,20 @@ def find(input_text: str) -> corpus.Found:
     literal = input_text.split("*")[0].split("?")[0].split("[")[0]
     name = posixpath.basename(posixpath.dirname(literal)) or "text"
     if input_text.endswith("/"):
-        return name, corpus.of_directory(
-            input_text, [file for file in found if file.url == input_text + file.name]
+        return name, own_text.of_directory(
+            input_text,
+            [
+                file
+                for file in found
+                if file.url == input_text + file.name and not own_text.is_hidden(file.name)
+            ],
         )
     if not found:
         raise DataError(
             f"input_text {input_text} does not exist: give the URL of a file, of a directory with"
             " / at its end, or a glob in quotes"
         )
-    return (Path(found[0].name).stem if literal == input_text else name), list(found)
+    return (own_text.name_of(found[0].name) if literal == input_text else name), list(found)
 
 
 @contextlib.contextmanager

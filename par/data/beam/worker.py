@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,10 +31,11 @@ import numpy as np
 from par.core.config import DataConfig
 from par.data import corpus
 from par.data.beam import files as beam_files
-from par.data.corpus import Part, Text
+from par.data.corpus import Part, Text, open_source
 from par.data.encoding import Encoder, id_type
 from par.data.record_file import Piece, write_file
 from par.data.shards import ShardedTokens
+from par.data.text_formats import DecodedText
 
 
 class Shard(NamedTuple):
@@ -158,9 +160,14 @@ def load_counts(work: str) -> np.ndarray:
 
 
 def on_disk(source: Path | bytes, place: str) -> Path | Any:
-    """A text's source as workers can read it: what is in memory goes to a file. Raises:
-    OSError."""
-    if isinstance(source, bytes):
-        beam_files.write(place, source)
+    """A text's source as workers can read it: what is in memory, or was decoded by this process,
+    goes to a file. Raises: OSError."""
+    if isinstance(source, bytes | DecodedText):
+        with (
+            beam_files.published(place) as path,
+            open_source(source) as text,
+            open(path, "wb") as file,
+        ):
+            shutil.copyfileobj(text, file)
         return beam_files.at(place)
     return source.resolve() if isinstance(source, Path) else source
