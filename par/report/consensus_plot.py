@@ -1,10 +1,13 @@
-"""What several searches of one setting say together, as a picture."""
+"""What several searches of one setting say together, as a picture: their mean pi as a heat map,
+and below it a row for all and one a seed with their choices."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -14,114 +17,146 @@ from par.search import derive
 from par.search.architecture import KINDS, NAMES
 
 MAX_PIXELS = 150_000_000  # beyond them the picture is made half as wide and high
+# pixels at 100 dpi: beside the maps, above, between and below them, and the rows of each
+LEFT, RIGHT, TOP, GAP, BOTTOM = 82, 62, 40, 22, 46
+HEIGHT, ROW = 44, 22
+CELLS = (30, 130)  # pixels: the narrowest and the widest cell
+WORD = 42  # pixels: the least width of a cell with the word `fixed`
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Sizes in pixels at 100 dpi, and boxes as fractions of the figure."""
+
+    blocks: int
+    rows: int
+
+    @property
+    def cell(self) -> int:
+        """Width of a cell."""
+        return int(np.clip(600 // self.blocks, *CELLS))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return (
+            LEFT + self.cell * self.blocks + RIGHT,
+            TOP + HEIGHT * len(KINDS) + GAP + ROW * self.rows + BOTTOM,
+        )
+
+    def box(
+        self, left: float, bottom: float, width: float, height: float
+    ) -> tuple[float, float, float, float]:
+        """A box of pixels from the lower left corner."""
+        across, down = self.size
+        return left / across, bottom / down, width / across, height / down
+
+    @property
+    def upper(self) -> tuple[float, float, float, float]:
+        """The box of the heat map."""
+        height = HEIGHT * len(KINDS)
+        return self.box(LEFT, self.size[1] - TOP - height, self.cell * self.blocks, height)
+
+    @property
+    def lower(self) -> tuple[float, float, float, float]:
+        """The box of the choices."""
+        return self.box(LEFT, BOTTOM, self.cell * self.blocks, ROW * self.rows)
 
 
 def consensus(path: style.Target, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
-    """Writes what several searches of the same `blocks` say together, pis [R, L, O]: the mean pi
-    as a heat map, in each cell how many seeds chose
-    that kind (in the chosen kind's, bold), and below it a row a seed with its own choices; a seed
-    that chose otherwise than all together stands out.
+    """Writes what several searches of the same `blocks` say together, pis [R, L, O].
+
+    Each cell of the mean pi has the number of seeds that chose its kind, bold in the kind that all
+    chose together. A seed that chose otherwise than all together stands out in its row.
     """
     mean, _ = derive.consensus(pis)
-    chosen, choices, count = derive.argmax(mean), [derive.argmax(pi) for pi in pis], len(blocks)
-    cell, height, row = int(np.clip(600 // count, 30, 130)), 44, 22  # pixels at 100 dpi
-    left, right, top, gap, bottom = 82, 62, 40, 22, 46
-    width, rows = left + cell * count + right, len(seeds) + 1
-    whole = top + height * len(KINDS) + gap + row * rows + bottom
+    chosen, choices = derive.argmax(mean), [derive.argmax(pi) for pi in pis]
+    layout = Layout(len(blocks), len(seeds) + 1)
+    width, height = layout.size
+    colours = ListedColormap(heat_map.ramp() / 255)
     with style.style():
         figure = Figure(
-            (width / 100, whole / 100),
-            dpi=200 if 4 * width * whole < MAX_PIXELS else 100,
+            (width / 100, height / 100),
+            dpi=200 if 4 * width * height < MAX_PIXELS else 100,
             facecolor="white",
         )
-        upper = figure.add_axes(
-            (
-                left / width,
-                1 - (top + height * len(KINDS)) / whole,
-                cell * count / width,
-                height * len(KINDS) / whole,
-            )
-        )
-        lower = figure.add_axes(
-            (left / width, bottom / whole, cell * count / width, row * rows / whole)
-        )
-        index, colours = heat_map.cell_index(mean.T), ListedColormap(heat_map.ramp() / 255)
-        upper.pcolormesh(index, cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=1.4)
-        for block, (letter, best) in enumerate(zip(blocks, chosen)):
-            for option, kind in enumerate(KINDS):
-                text = (
-                    sum(own[block] == kind for own in choices)
-                    if letter == "s"
-                    else "fixed"
-                    if kind == best and cell >= 42
-                    else 0
-                )
-                colour, weight = (
-                    ("white" if index[option, block] < heat_map.LIGHT_TEXT_BELOW else "black"),
-                    ("bold" if kind == best else "normal"),
-                )
-                if text:
-                    upper.text(
-                        block + 0.5,
-                        option + 0.5,
-                        text,
-                        color=colour,
-                        ha="center",
-                        va="center",
-                        weight=weight,
-                        fontsize=min(10, cell / 3.8),
-                    )
-        for line, (own, shown) in enumerate(
-            [(chosen, "bold"), *((own, "normal") for own in choices)]
-        ):
-            for block, kind in enumerate(own):
-                odd = kind != chosen[block]
-                lower.add_patch(
-                    Rectangle(
-                        (block, line),
-                        1,
-                        1,
-                        facecolor=style.COLOURS[kind],
-                        alpha=1 if odd or not line else 0.3,
-                        edgecolor="white",
-                        lw=1.4,
-                    )
-                )
-                # on the orange, white would be too faint
-                colour = "white" if (odd or not line) and kind != "a" else "black"
-                lower.text(
-                    block + 0.5,
-                    line + 0.5,
-                    kind,
-                    color=colour,
-                    ha="center",
-                    va="center",
-                    weight="bold" if odd else shown,
-                    fontsize=style.SMALL,
-                )
-        upper.set(xlim=(0, count), ylim=(len(KINDS), 0), xticks=[])
-        upper.set_yticks(np.arange(len(KINDS)) + 0.5, [NAMES[kind] for kind in KINDS])
-        figure.text(
-            12 / width,
-            1 - top / 2 / whole,
-            f"mean pi; how many of {len(seeds)} seeds chose it",
-            va="center",
-            fontsize=9,
-        )
-        lower.set(xlim=(0, count), ylim=(rows, 0), xlabel="block")
-        lower.set_xticks(np.arange(count) + 0.5, [str(block) for block in range(1, count + 1)])
-        lower.set_yticks(np.arange(rows) + 0.5, ["consensus", *(f"seed {seed}" for seed in seeds)])
+        upper, lower = figure.add_axes(layout.upper), figure.add_axes(layout.lower)
+        _mean(upper, blocks, mean, choices, colours, layout.cell)
+        _choices(lower, chosen, choices, seeds)
+        left, middle, _, _ = layout.box(12, height - TOP / 2, 0, 0)
+        note = f"mean pi; how many of {len(seeds)} seeds chose it"
+        figure.text(left, middle, note, va="center", fontsize=9)
         for axes in (upper, lower):
             axes.tick_params(length=0, pad=4)
             axes.spines[:].set_visible(False)
-        heat_map.probability_legend(
-            figure,
-            (
-                1 - (right - 16) / width,
-                upper.get_position().y0,
-                14 / width,
-                upper.get_position().height,
-            ),
-            colours,
-        )
+        _, bottom, _, tall = layout.upper
+        legend = (1 - (RIGHT - 16) / width, bottom, 14 / width, tall)
+        heat_map.probability_legend(figure, legend, colours)
         style.save(figure, path)
+
+
+def _mean(
+    axes: Axes,
+    blocks: str,
+    mean: np.ndarray,
+    choices: Sequence[str],
+    colours: ListedColormap,
+    cell: int,
+) -> None:
+    """The mean pi [L, O] as a heat map. cell: width in pixels."""
+    index, chosen = heat_map.cell_index(mean.T), derive.argmax(mean)
+    axes.pcolormesh(index, cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=1.4)
+    for block, (letter, best) in enumerate(zip(blocks, chosen)):
+        for option, kind in enumerate(KINDS):
+            text: int | str = 0
+            if letter == "s":
+                text = sum(own[block] == kind for own in choices)
+            elif kind == best and cell >= WORD:
+                text = "fixed"
+            if text:
+                is_dark = index[option, block] < heat_map.LIGHT_TEXT_BELOW
+                axes.text(
+                    block + 0.5,
+                    option + 0.5,
+                    text,
+                    color="white" if is_dark else "black",
+                    ha="center",
+                    va="center",
+                    weight="bold" if kind == best else "normal",
+                    fontsize=min(10, cell / 3.8),
+                )
+    axes.set(xlim=(0, len(blocks)), ylim=(len(KINDS), 0), xticks=[])
+    axes.set_yticks(np.arange(len(KINDS)) + 0.5, [NAMES[kind] for kind in KINDS])
+
+
+def _choices(axes: Axes, chosen: str, choices: Sequence[str], seeds: Sequence[int]) -> None:
+    """The kinds that all chose together, and those of each seed."""
+    rows, count = [chosen, *choices], len(chosen)
+    for line, own in enumerate(rows):
+        for block, kind in enumerate(own):
+            stands_out = line == 0 or kind != chosen[block]
+            axes.add_patch(
+                Rectangle(
+                    (block, line),
+                    1,
+                    1,
+                    facecolor=style.COLOURS[kind],
+                    alpha=1 if stands_out else 0.3,
+                    edgecolor="white",
+                    lw=1.4,
+                )
+            )
+            axes.text(
+                block + 0.5,
+                line + 0.5,
+                kind,
+                color=style.ON_COLOUR[kind] if stands_out else "black",
+                ha="center",
+                va="center",
+                weight="bold" if stands_out else "normal",
+                fontsize=style.SMALL,
+            )
+    axes.set(xlim=(0, count), ylim=(len(rows), 0), xlabel="block")
+    axes.set_xticks(np.arange(count) + 0.5, [str(block) for block in range(1, count + 1)])
+    names = ["consensus", *(f"seed {seed}" for seed in seeds)]
+    axes.set_yticks(np.arange(len(rows)) + 0.5, names)

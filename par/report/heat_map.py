@@ -2,11 +2,9 @@
 or several beside each other.
 
 It is drawn in grey and coloured by its palette: every pixel is an index into one single-hue ramp,
-black to white through blue, whose OKLab
-lightness is linear in the index. So all frames of a GIF share one palette of 256 colours,
-anti-aliased text included, and nothing is quantised;
-equal steps of probability are equal steps of lightness for every reader, and in print without
-colours.
+black to white through blue, whose OKLab lightness is linear in the index. So all frames of a GIF
+share one palette of 256 colours, anti-aliased text included, and nothing is quantised; equal steps
+of probability are equal steps of lightness for every reader, and in print without colours.
 """
 
 from __future__ import annotations
@@ -36,11 +34,15 @@ LEVELS = 40
 LIGHT_TEXT_BELOW = 126
 # pixels: names of the kinds, probability's legend, numbers of the blocks, a row, between maps
 LEFT, RIGHT, BOTTOM, HEIGHT, GAP = 82, 62, 46, 58, 22
-# pixels: what the cells of a line share, and the widest picture whose maps stand side by side: a
-# README's width
+# pixels: the width of a line's cells together, and the widest picture whose maps stand side by
+# side: a README's width
 ACROSS, PAGE_WIDTH = 600, 900
 CELLS = (30, 130)  # pixels: the narrowest and the widest cell
 NAMED = 200  # pixels: the least width of a map that has a name above it
+HEAD, NAMED_HEAD = 40, 74  # pixels above a map, without and with a name
+NARROW = 42  # pixels: narrower cells have shorter numbers
+# x, y, and which side of the text stands there
+Place = tuple[float, float, str]
 
 
 class State(NamedTuple):
@@ -63,31 +65,58 @@ class Panel:
     tau: Text
 
 
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where the maps of several searches, or of one, stand: all in pixels, from the upper left."""
+
+    cell: int  # width of a cell
+    spans: list[int]  # width that each map takes, its name included
+    corners: list[tuple[int, int]]  # upper left corner of each map
+    width: int
+    height: int
+
+    def places(self) -> list[tuple[Place, Place]]:
+        """Where each map's iteration and its tau stand: above it one below the other, or of a
+        single map at both ends of a line."""
+        if len(self.corners) > 1:
+            return [((x, y - 40, "left"), (x, y - 18, "left")) for x, y in self.corners]
+        middle = HEAD / 2
+        is_single_block = self.spans[0] == self.cell
+        end = self.width - (12 if is_single_block else RIGHT)
+        return [((12, middle, "left"), (end, middle, "right"))]
+
+
+def _layout(counts: Sequence[int]) -> Layout:
+    """Maps of so many blocks side by side as long as the picture fits a README's width, else below
+    each other, block under block."""
+    several = len(counts) > 1
+    least, head = (NAMED, NAMED_HEAD) if several else (0, HEAD)
+    cell = ACROSS // sum(counts)
+    spans = [max(least, max(CELLS[0], cell) * count) for count in counts]
+    gaps = GAP * (len(counts) - 1)
+    beside = not several or (cell >= CELLS[0] and LEFT + sum(spans) + gaps + RIGHT <= PAGE_WIDTH)
+    cell = int(np.clip(cell if beside else ACROSS // max(counts), *CELLS))
+    spans = [max(least, cell * count) for count in counts]
+    line = head + HEIGHT * len(KINDS) + BOTTOM
+    if beside:
+        corners = [(LEFT + sum(spans[:i]) + GAP * i, head) for i in range(len(counts))]
+        return Layout(cell, spans, corners, LEFT + sum(spans) + gaps + RIGHT, line)
+    corners = [(LEFT, head + line * i) for i in range(len(counts))]
+    return Layout(cell, spans, corners, LEFT + max(spans) + RIGHT, line * len(counts))
+
+
 class HeatMap:
     """Draws states of one or several searches. The likeliest kind's probability is written in its
     cell; fixed blocks say so instead of a number.
 
     The still parts are drawn once. blocks: of each search one letter a block; names: what stands
-    above each map, if there are several; scale: device
-    pixels a pixel. Maps stand side by side as long as the picture fits a README's width, else
-    below each other, block under block.
+    above each map, if there are several; scale: device pixels a pixel.
     """
 
     def __init__(self, blocks: Sequence[str], names: Sequence[str] = (), scale: int = 1):
-        several = len(blocks) > 1
-        counts = [len(own) for own in blocks]
-        cell = ACROSS // sum(counts)
-        spans = [max(NAMED * several, max(CELLS[0], cell) * count) for count in counts]
-        beside = not several or (
-            cell >= CELLS[0] and LEFT + sum(spans) + GAP * (len(spans) - 1) + RIGHT <= PAGE_WIDTH
-        )
-        cell = int(np.clip(cell if beside else ACROSS // max(counts), *CELLS))
-        spans = [max(NAMED * several, cell * count) for count in counts]
-        head = 74 if several else 40
-        line = head + HEIGHT * len(KINDS) + BOTTOM
-        width = LEFT + (sum(spans) + GAP * (len(spans) - 1) if beside else max(spans)) + RIGHT
-        self.size = (width * scale, (line if beside else line * len(counts)) * scale)
-        self.narrow = cell < 42
+        layout = _layout([len(own) for own in blocks])
+        self.size = (layout.width * scale, layout.height * scale)
+        self.narrow = layout.cell < NARROW
         dpi = 100 * scale
         with style.style():
             figure = Figure(
@@ -95,49 +124,29 @@ class HeatMap:
             )
             self.canvas = FigureCanvasAgg(figure)
             self._figure, self._scale = figure, scale
-            corners = [
-                (LEFT + sum(spans[:i]) + GAP * i, head) if beside else (LEFT, head + line * i)
-                for i in range(len(counts))
-            ]
-            boxes = [
-                self._box(*corner, cell * count, HEIGHT * len(KINDS))
-                for corner, count in zip(corners, counts)
-            ]
+            height = HEIGHT * len(KINDS)
             axes = [
-                _frame(figure, box, count, named=x == LEFT)
-                for box, count, (x, _) in zip(boxes, counts, corners)
-            ]
-            for y in sorted({y for _, y in corners}):
-                probability_legend(
-                    figure, self._box(width - RIGHT + 16, y, 14, HEIGHT * len(KINDS)), "gray"
+                _frame(
+                    figure, self._box(x, y, layout.cell * len(own), height), len(own), x == LEFT
                 )
-            if several:
-                for name, span, (x, y) in zip(names, spans, corners):
-                    self._text(
-                        x,
-                        y - 62,
-                        _shortened(style.literal(name), span // 9),
-                        "left",
-                        fontsize=10,
-                        weight="bold",
-                    )
+                for own, (x, y) in zip(blocks, layout.corners)
+            ]
+            for y in sorted({y for _, y in layout.corners}):
+                box = self._box(layout.width - RIGHT + 16, y, 14, height)
+                probability_legend(figure, box, "gray")
+            if len(blocks) > 1:
+                for name, span, (x, y) in zip(names, layout.spans, layout.corners):
+                    shown = _shortened(style.literal(name), span // 9)
+                    self._text(x, y - 62, shown, "left", fontsize=10, weight="bold")
             self.canvas.draw()
             self._still = self.canvas.copy_from_bbox(figure.bbox)
-            if several:
-                places = [((x, y - 40, "left"), (x, y - 18, "left")) for x, y in corners]
-            else:
-                places = [
-                    (
-                        (12, head / 2, "left"),
-                        (width - (RIGHT if counts[0] > 1 else 12), head / 2, "right"),
-                    )
-                ]
-            self.panels = [self._panel(*parts, cell) for parts in zip(blocks, axes, places)]
+            places = layout.places()
+            self.panels = [self._panel(*each, layout.cell) for each in zip(blocks, axes, places)]
 
     def _box(
         self, left: float, top: float, width: float, height: float
     ) -> tuple[float, float, float, float]:
-        """A box of pixels, from the upper left corner, in matplotlib's shares of the figure, from
+        """A box of pixels from the upper left corner as matplotlib's fractions of the figure, from
         the lower left one."""
         across, down = self.size[0] / self._scale, self.size[1] / self._scale
         return left / across, 1 - (top + height) / down, width / across, height / down
@@ -152,7 +161,7 @@ class HeatMap:
         self,
         blocks: str,
         axes: Axes,
-        places: tuple[tuple[float, float, str], tuple[float, float, str]],
+        places: tuple[Place, Place],
         cell: int,
     ) -> Panel:
         cells = axes.pcolormesh(
@@ -193,13 +202,8 @@ class HeatMap:
             text.set(
                 y=kind + 0.5, color=_grey(PAGE if index[kind, block] < LIGHT_TEXT_BELOW else INK)
             )
-            text.set_text(
-                _number(state.pi[block, kind], self.narrow)
-                if letter == "s"
-                else ""
-                if self.narrow
-                else "fixed"
-            )
+            fixed = "" if self.narrow else "fixed"
+            text.set_text(_number(state.pi[block, kind], self.narrow) if letter == "s" else fixed)
         panel.iteration.set_text(f"iteration {state.step:,}")
         panel.tau.set_text(f"tau {state.tau:.3f}")
 
@@ -219,7 +223,7 @@ def _frame(
 def probability_legend(
     figure: Figure, box: tuple[float, float, float, float], colours: str | Colormap
 ) -> None:
-    """Draws what the colours of the cells mean, in a box of shares of the figure."""
+    """Draws what the colours of the cells mean. box: in fractions of the figure."""
     axes = figure.add_axes(box)
     axes.imshow(
         cell_index(np.linspace(1, 0, 128))[:, None],
@@ -242,10 +246,10 @@ def cell_index(p: np.ndarray) -> np.ndarray:
     return np.round(LIGHTEST + (DARKEST - LIGHTEST) * np.round(p * LEVELS) / LEVELS)
 
 
-def colours(share: float) -> tuple[str, str]:
-    """Background and text colour, #rrggbb, of a share from 0 (light) to 1 (dark), on the scale of
-    the maps; beyond it, of its end."""
-    index = int(cell_index(np.clip(share, 0.0, 1.0)))
+def colours(darkness: float) -> tuple[str, str]:
+    """Background and text colour, #rrggbb, of a darkness from 0 to 1 on the scale of the maps;
+    beyond it, of its end."""
+    index = int(cell_index(np.clip(darkness, 0.0, 1.0)))
     return _palette()[index], "#ffffff" if index < LIGHT_TEXT_BELOW else "#000000"
 
 
@@ -278,7 +282,9 @@ def _grey(index: int) -> str:
 
 
 def _number(p: float, narrow: bool) -> str:
-    return f"{p:.2f}" if not narrow else "1.0" if p >= 0.995 else f"{p:.2f}"[1:]
+    if not narrow:
+        return f"{p:.2f}"
+    return "1.0" if p >= 0.995 else f"{p:.2f}"[1:]
 
 
 def _shortened(name: str, most: int) -> str:
