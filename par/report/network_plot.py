@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import collections
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -31,15 +32,16 @@ from par.search.architecture import KINDS, NAMES, Architecture
 COLUMN = 16  # blocks in one column, unless there are so many that the picture would be too wide
 # inches: a block, a block, from block to block, what is left and right of a column for memories
 WIDTH, HEIGHT, PITCH, LANE = 1.55, 0.3, 0.42, 0.85
-TILE = 0.28  # inches: the field with the letter
+TILE, SMALL_TILE = 0.28, 0.28 - 0.06  # inches: the field with the letter, of one kind and of three
 LINES = style.DASHES | {"s": "-."}
 ENDS = "#333333"  # embedding and softmax
 MAX_NAME = 60  # letters of the string that the title has room for
+Place = tuple[float, float]  # inches, of the lower left corner of a box
 
 
 def height_of(count: int) -> int:
-    """How many blocks stand in a column: all up to COLUMN; of more, evenly filled columns, about
-    as many that the picture is half as high as wide."""
+    """How many blocks stand in a column: all up to COLUMN; of more, evenly filled columns, as many
+    as make the picture about half as high as wide."""
     most = max(COLUMN, math.ceil(math.sqrt(2.6 * count)))
     return math.ceil(count / math.ceil(count / most))
 
@@ -75,45 +77,32 @@ def network_figure(architecture: Architecture) -> Figure:
             (left + column * (b // rows), bottom + PITCH * (1 + b % rows))
             for b in range(len(blocks))
         ]
-        for number, (kind, (x, y)) in enumerate(zip(blocks, places), 1):
-            _block(axes, x, y, kind, number)
-        x, y = places[-1]
-        top = (x, y + PITCH)
-        _end(axes, left, bottom, "embedding", "embedding")
-        _end(axes, *top, "softmax", "softmax")
-        for here, there in zip([(left, bottom), *places], [*places, top]):
-            _way(axes, here, there)
-        _arrow(axes, (left + WIDTH / 2, bottom - 0.22), (left + WIDTH / 2, bottom))
-        axes.text(
-            left + WIDTH / 2, bottom - 0.24, "tokens", ha="center", va="top", fontsize=style.SMALL
-        )
-        _arrow(
-            axes,
-            (top[0] + WIDTH / 2, top[1] + HEIGHT),
-            (top[0] + WIDTH / 2, top[1] + HEIGHT + 0.22),
-        )
-        axes.text(
-            top[0] + WIDTH / 2,
-            top[1] + HEIGHT + 0.24,
-            "next token",
-            ha="center",
-            va="bottom",
-            fontsize=style.SMALL,
-        )
+        _stack(axes, blocks, (left, bottom), places)
         short = architecture.short
         title = short if len(short) <= MAX_NAME else f"{short[: MAX_NAME - 3]}..."
-        axes.text(
-            width / 2, height - 0.12, title, ha="center", va="top", weight="bold", fontsize=11
-        )
-        axes.text(
-            width / 2,
-            height - 0.36,
-            summary(blocks),
-            ha="center",
-            va="top",
-            fontsize=style.SMALL if columns > 1 else 7,
-        )
+        centred = {"ha": "center", "va": "top"}
+        axes.text(width / 2, height - 0.12, title, weight="bold", fontsize=11, **centred)
+        size = style.SMALL if columns > 1 else 7
+        axes.text(width / 2, height - 0.36, summary(blocks), fontsize=size, **centred)
     return figure
+
+
+def _stack(axes: Axes, blocks: str, start: Place, places: Sequence[Place]) -> None:
+    """The embedding at `start`, the blocks at their places, the softmax, and the arrows between
+    them, from the tokens to the next token."""
+    for number, (kind, (x, y)) in enumerate(zip(blocks, places), 1):
+        _block(axes, x, y, kind, number)
+    end = (places[-1][0], places[-1][1] + PITCH)
+    _end(axes, *start, "embedding", "embedding")
+    _end(axes, *end, "softmax", "softmax")
+    for here, there in zip([start, *places], [*places, end]):
+        _way(axes, here, there)
+    below, above = start[0] + WIDTH / 2, end[0] + WIDTH / 2
+    bottom, top = start[1], end[1] + HEIGHT
+    _arrow(axes, (below, bottom - 0.22), (below, bottom))
+    axes.text(below, bottom - 0.24, "tokens", ha="center", va="top", fontsize=style.SMALL)
+    _arrow(axes, (above, top), (above, top + 0.22))
+    axes.text(above, top + 0.24, "next token", ha="center", va="bottom", fontsize=style.SMALL)
 
 
 def summary(blocks: str) -> str:
@@ -126,56 +115,25 @@ def summary(blocks: str) -> str:
 
 
 def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
-    """One block: its number, a tile a kind that it is or may become, its name, and where its
-    memory comes in."""
-    edge = style.COLOURS.get(kind, "black")
-    options = KINDS if kind == "s" else kind
+    """One block: its number, a tile for each kind that it is or may become, its name, and where
+    its memory comes in."""
+    edge, middle = style.COLOURS.get(kind, "black"), y + HEIGHT / 2
     line = {"edgecolor": edge, "linestyle": LINES[kind], "lw": 1.4}
     axes.add_patch(
         Rectangle(
             (x, y), WIDTH, HEIGHT, facecolor="white", gid=f"block-{number}", zorder=2, **line
         )
     )
+    tile = SMALL_TILE if kind == "s" else TILE
+    options = KINDS if kind == "s" else kind
     for i, option in enumerate(options):
-        tile = x + 0.04 + i * (TILE - 0.06 * (len(options) > 1))
-        wide = TILE - 0.06 * (len(options) > 1)
-        axes.add_patch(
-            Rectangle(
-                (tile, y + 0.04),
-                wide,
-                HEIGHT - 0.08,
-                facecolor=style.COLOURS[option],
-                edgecolor="white",
-                lw=0.6,
-                zorder=3,
-            )
-        )
-        colour = style.ON_COLOUR[option]
-        axes.text(
-            tile + wide / 2,
-            y + HEIGHT / 2,
-            option,
-            ha="center",
-            va="center_baseline",
-            weight="bold",
-            color=colour,
-            fontsize=style.SMALL,
-            zorder=4,
-        )
-    name = x + (0.04 + 3 * (TILE - 0.06) if kind == "s" else TILE) + 0.1
-    axes.text(
-        name,
-        y + HEIGHT / 2,
-        NAMES[kind],
-        ha="left",
-        va="center_baseline",
-        fontsize=8.5,
-        zorder=4,
-        gid=f"kind-{number}",
-    )
+        _tile(axes, x + 0.04 + i * tile, y, tile, option)
+    name = x + (0.04 + 3 * SMALL_TILE if kind == "s" else TILE) + 0.1
+    written = {"va": "center_baseline", "zorder": 4}
+    axes.text(name, middle, NAMES[kind], fontsize=8.5, gid=f"kind-{number}", **written)
     axes.text(
         x - 0.08,
-        y + HEIGHT / 2,
+        middle,
         str(number),
         ha="right",
         va="center_baseline",
@@ -183,15 +141,37 @@ def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
         color="#444444",
     )
     if kind in "as":
-        right, middle = x + WIDTH, y + HEIGHT / 2
+        right, dashes = x + WIDTH, "-" if kind == "a" else ":"
         _arrow(
-            axes,
-            (right + 0.22, middle),
-            (right, middle),
-            linestyle="-" if kind == "a" else ":",
-            gid=f"memory-{number}",
+            axes, (right + 0.22, middle), (right, middle), linestyle=dashes, gid=f"memory-{number}"
         )
         axes.text(right + 0.24, middle, "memory", ha="left", va="center_baseline", fontsize=7.5)
+
+
+def _tile(axes: Axes, x: float, y: float, width: float, kind: str) -> None:
+    """The field with the letter of a kind."""
+    axes.add_patch(
+        Rectangle(
+            (x, y + 0.04),
+            width,
+            HEIGHT - 0.08,
+            facecolor=style.COLOURS[kind],
+            edgecolor="white",
+            lw=0.6,
+            zorder=3,
+        )
+    )
+    axes.text(
+        x + width / 2,
+        y + HEIGHT / 2,
+        kind,
+        ha="center",
+        va="center_baseline",
+        weight="bold",
+        color=style.ON_COLOUR[kind],
+        fontsize=style.SMALL,
+        zorder=4,
+    )
 
 
 def _end(axes: Axes, x: float, y: float, text: str, gid: str) -> None:
@@ -213,7 +193,7 @@ def _end(axes: Axes, x: float, y: float, text: str, gid: str) -> None:
     )
 
 
-def _way(axes: Axes, here: tuple[float, float], there: tuple[float, float]) -> None:
+def _way(axes: Axes, here: Place, there: Place) -> None:
     """From the top of one box to the bottom of the next: straight up, or over the top of this
     column to below the next one."""
     (x, y), (to_x, to_y) = here, there
