@@ -31,6 +31,7 @@ NARROW = 36  # positions up to which two maps stand side by side
 MOST = 512  # positions: of more, no label could be read
 LONGEST = 12  # characters of a label
 TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the legend
+Box = tuple[float, float, float, float]  # left, bottom, width, height: fractions of the figure
 
 
 def attention(
@@ -51,9 +52,8 @@ def attention_figure(
     them: the map of one head, counted from 1, or of all.
 
     keys: the pieces of the S positions; the last T are the window's, whose tokens ask. Darkness
-    goes with the square root of the probability, as
-    attention that is spread over many positions would be too faint. Axes of head h have the label
-    `head-h`.
+    goes with the square root of the probability, as attention that is spread over many positions
+    would be too faint. Axes of head h have the label `head-h`.
     Raises: UsageError for a head that is not there, or more positions than can be read.
     """
     heads, seq_len, key_len = probability.shape
@@ -74,34 +74,22 @@ def attention_figure(
     colours = ListedColormap(heat_map.ramp() / 255)
     with style.style():
         figure = Figure((max(width, 3.4), height), dpi=110, facecolor="white")
-        figure_width = figure.get_figwidth()
+
+        def box(left: float, top: float, across: float, down: float) -> Box:
+            """Inches from the upper left corner as fractions of the figure."""
+            whole = figure.get_figwidth()
+            return left / whole, 1 - (top + down) / height, across / whole, down / height
+
         for place, number in enumerate(shown):
             row, column = divmod(place, columns)
             left, top = LEFT + column * (LEFT + across), TOP + BETWEEN + row * (down + BETWEEN)
-            box = (
-                left / figure_width,
-                1 - (top + down) / height,
-                across / figure_width,
-                down / height,
-            )
-            axes = figure.add_axes(box, label=f"head-{number + 1}")
+            axes = figure.add_axes(box(left, top, across, down), label=f"head-{number + 1}")
             is_lowest = place + columns >= len(shown)
             _map(axes, probability[number], labels, colours, f"head {number + 1}", is_lowest)
         tall = min(1.6, max(rows * (down + BETWEEN) - BETWEEN, 0.6))
-        legend = (
-            (width - RIGHT + 0.15) / figure_width,
-            1 - (TOP + BETWEEN + tall) / height,
-            0.13 / figure_width,
-            tall / height,
-        )
-        _legend(figure, legend, colours)
-        figure.text(
-            0.12 / figure_width,
-            1 - 0.16 / height,
-            style.literal(title),
-            va="top",
-            weight="bold",
-        )
+        _legend(figure, box(width - RIGHT + 0.15, TOP + BETWEEN, 0.13, tall), colours)
+        left, top, _, _ = box(0.12, 0.16, 0, 0)
+        figure.text(left, top, style.literal(title), va="top", weight="bold")
     return figure
 
 
@@ -111,9 +99,9 @@ def _map(
     labels: Sequence[str],
     colours: Colormap,
     name: str,
-    named: bool,
+    has_labels: bool,
 ) -> None:
-    """One head, [T, S]. named: whether the positions have their tokens below."""
+    """One head, [T, S]. has_labels: whether the positions have their tokens below."""
     seq_len, key_len = probability.shape
     memory = key_len - seq_len
     seen = np.ma.masked_equal(probability, 0.0)
@@ -124,7 +112,7 @@ def _map(
     axes.set_yticks(np.arange(seq_len) + 0.5, labels[memory:], fontsize=FONT)
     axes.set_xticks(
         np.arange(key_len) + 0.5,
-        labels if named else [""] * key_len,
+        labels if has_labels else [""] * key_len,
         fontsize=FONT,
         rotation=90,
     )
@@ -146,7 +134,7 @@ def _darkness(probability: np.ndarray) -> np.ndarray:
     return heat_map.cell_index(np.ma.sqrt(probability))
 
 
-def _legend(figure: Figure, box: tuple[float, float, float, float], colours: Colormap) -> None:
+def _legend(figure: Figure, box: Box, colours: Colormap) -> None:
     axes = figure.add_axes(box, label="legend")
     axes.imshow(
         heat_map.cell_index(np.linspace(1, 0, 128))[:, None],

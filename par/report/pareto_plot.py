@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,12 +17,23 @@ from matplotlib.transforms import Bbox
 from par.evaluate.compare.tables import Point
 from par.report import style
 
-# colour, marker, size
+
+class Mark(NamedTuple):
+    """How a kind of network is drawn."""
+
+    colour: str
+    marker: str
+    size: int
+
+
 NETWORKS = {
-    "derived": (style.ORANGE, "*", 13),
-    "named": (style.BLUE, "s", 6),
-    "random": (style.GREY, "o", 5),
+    "derived": Mark(style.ORANGE, "*", 13),
+    "named": Mark(style.BLUE, "s", 6),
+    "random": Mark(style.GREY, "o", 5),
 }
+# where a name may stand around its point: distances in points, and degrees, the best first
+RADII, ANGLES = (9, 16, 26, 38, 52), (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
+NEAR = 16  # points: a name further off has a line to its point
 OFF_SCALE = 1.3
 Place = tuple[float, float]
 
@@ -37,15 +49,13 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
     intervals and its name, and their front.
 
     A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper
-    edge, the figure beside its name. Intervals are cut
-    there, and as far below the best.
+    edge, the figure beside its name. Intervals are cut there, and as far below the best.
     """
     best = min(point.y[0] for point in points)
     limit = OFF_SCALE * best
-    edge = min(
-        limit,
-        1.03 * max(value or 0 for point in points if point.y[0] <= limit for value in point.y),
-    )
+    highest = max(value or 0 for point in points if point.y[0] <= limit for value in point.y)
+    edge = min(limit, 1.03 * highest)
+    places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
     with style.style():
         figure = style.new_figure(5.0)
         canvas = FigureCanvasAgg(figure)
@@ -53,47 +63,19 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
             xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval"
         )
         labels = {kind: kind for kind in NETWORKS}  # each once
-        places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
-        for point, (x, y) in zip(points, places):
-            colour, marker, size = NETWORKS[point.kind]
-            off = point.y[0] > limit
-            line_style = {"color": colour, "zorder": 4 if point.kind == "derived" else 3}
-            axes.errorbar(
-                x,
-                y,
-                xerr=_errors(point.x),
-                yerr=None if off else _errors(point.y),
-                fmt="none",
-                lw=0.8,
-                alpha=0.5,
-                capsize=2,
-                **line_style,
-            )
-            axes.plot(
-                x,
-                y,
-                "^" if off else marker,
-                ms=size,
-                mec="white",
-                mew=0.6,
-                ls="",
-                label=None if off else labels.pop(point.kind, None),
-                **line_style,
-            )
-        values = [(point.x[0], point.y[0]) for point in points]
-        front = sorted(
-            place
-            for place, own in zip(places, values)
-            if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values)
+        for point, place in zip(points, places):
+            is_off = point.y[0] > limit
+            label = None if is_off else labels.pop(point.kind, None)
+            _draw_point(axes, point, place, is_off, label)
+        axes.plot(
+            *zip(*_front(points, places)),
+            drawstyle="steps-post",
+            ls="--",
+            lw=1.0,
+            color=style.GUIDE,
+            zorder=1,
+            label="front: none is both cheaper and better",
         )
-        steps = {
-            "drawstyle": "steps-post",
-            "ls": "--",
-            "lw": 1.0,
-            "color": style.GUIDE,
-            "zorder": 1,
-        }
-        axes.plot(*zip(*front), **steps, label="front: none is both cheaper and better")
         axes.margins(0.12, 0.08)
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
@@ -106,10 +88,45 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
             for point in points
         ]
         lines = [line for place, point in zip(places, points) for line in _bars(place, point)]
-        _name_points(
-            axes, canvas, places, names, [NETWORKS[point.kind][0] for point in points], lines
-        )
+        colours = [NETWORKS[point.kind].colour for point in points]
+        _name_points(axes, canvas, places, names, colours, lines)
     return figure
+
+
+def _draw_point(axes: Axes, point: Point, place: Place, is_off: bool, label: str | None) -> None:
+    """A network and its intervals. is_off: it is too bad for the picture."""
+    mark = NETWORKS[point.kind]
+    shared = {"color": mark.colour, "zorder": 4 if point.kind == "derived" else 3}
+    axes.errorbar(
+        *place,
+        xerr=_errors(point.x),
+        yerr=None if is_off else _errors(point.y),
+        fmt="none",
+        lw=0.8,
+        alpha=0.5,
+        capsize=2,
+        **shared,
+    )
+    axes.plot(
+        *place,
+        "^" if is_off else mark.marker,
+        ms=mark.size,
+        mec="white",
+        mew=0.6,
+        ls="",
+        label=label,
+        **shared,
+    )
+
+
+def _front(points: Sequence[Point], places: Sequence[Place]) -> list[Place]:
+    """The places of the networks that no other one beats in both."""
+    values = [(point.x[0], point.y[0]) for point in points]
+    return sorted(
+        place
+        for place, own in zip(places, values)
+        if not any(x <= own[0] and y <= own[1] and (x, y) != own for x, y in values)
+    )
 
 
 def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]] | None:
@@ -139,14 +156,8 @@ def _name_points(
     """Writes each name near its point, where it hides least of the points, the lines and the names
     before it; a thin line leads to a distant one."""
     pixels, back = axes.transData.transform(places), axes.transData.inverted()
-    scale = canvas.figure.dpi / 72
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
     taken += [Bbox(axes.transData.transform(ends)).padded(1) for ends in lines]
-    ways = [
-        (radius, math.radians(angle))
-        for radius in (9, 16, 26, 38, 52)
-        for angle in (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
-    ]
     for place, (x, y), name, colour in zip(places, pixels, names, colours):
         text = axes.text(
             *place,
@@ -157,26 +168,11 @@ def _name_points(
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )
         size = text.get_window_extent(canvas.get_renderer())
-        tried = []
-        for radius, angle in ways:
-            left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
-            box = Bbox.from_bounds(
-                left,
-                y + radius * scale * math.sin(angle) - size.height / 2,
-                size.width,
-                size.height,
-            )
-            hidden = (
-                sum(_overlap(box, other) for other in taken)
-                + size.width * size.height
-                - _overlap(box, axes.bbox)
-            )
-            tried.append((round(hidden), radius, box))
-        hidden, radius, box = min(tried, key=lambda attempt: attempt[:2])
+        radius, box = _freest(axes, canvas, (x, y), size, taken)
         taken.append(box)
         text.set_position(back.transform((box.x0, (box.y0 + box.y1) / 2)))
         text.set_in_layout(False)
-        if radius > 16:
+        if radius > NEAR:
             end = back.transform((np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)))
             axes.plot(
                 *zip(place, end),
@@ -187,6 +183,24 @@ def _name_points(
                 scalex=False,
                 scaley=False,
             )
+
+
+def _freest(
+    axes: Axes, canvas: FigureCanvasAgg, point: Place, size: Bbox, taken: Sequence[Bbox]
+) -> tuple[int, Bbox]:
+    """The box around a point, in pixels, where a text of this size hides least, and its distance
+    in points: the nearest of equally good ones."""
+    (x, y), scale, tried = point, canvas.figure.dpi / 72, []
+    for radius in RADII:
+        for angle in map(math.radians, ANGLES):
+            left = x + radius * scale * math.cos(angle) - size.width * (1 - math.cos(angle)) / 2
+            bottom = y + radius * scale * math.sin(angle) - size.height / 2
+            box = Bbox.from_bounds(left, bottom, size.width, size.height)
+            outside = size.width * size.height - _overlap(box, axes.bbox)
+            hidden = sum(_overlap(box, other) for other in taken) + outside
+            tried.append((round(hidden), radius, box))
+    _, radius, box = min(tried, key=lambda attempt: attempt[:2])
+    return radius, box
 
 
 def _overlap(one: Bbox, other: Bbox) -> float:
