@@ -109,9 +109,9 @@ def trunk_case(blocks: str, norm: str, sampling: str = "soft") -> Case:
 def block_case(kinds: str, norm: str) -> Case:
     def make(seed: int) -> Block:
         return (
-            StochasticBlock(config(norm), Initial(seed, 0.3), 4)
+            StochasticBlock(config(norm), Initial(seed, 0.3), "block")
             if kinds == "s"
-            else Block(kinds, config(norm), Initial(seed, 0.3), 4)
+            else Block(kinds, config(norm), Initial(seed, 0.3), "block")
         )
 
     def call(made: Block, phase: Phase) -> list[tf.Tensor]:

@@ -47,7 +47,11 @@ class TimedSoftmax:
 
     def __init__(self, model: ModelConfig, vocab_size: int, rows: int, seed: int = 0):
         initial, shape = Initial(seed, model.init_std), (vocab_size, model.d_model)
-        tied = [keras.Variable(initial.normal(), shape=shape)] if model.tie_embeddings else []
+        tied = (
+            [keras.Variable(initial.normal("embedding"), shape=shape)]
+            if model.tie_embeddings
+            else []
+        )
         self.layer = AdaptiveSoftmax(model, vocab_size, initial, *tied)
         self.hidden = tf.random.stateless_normal([rows, model.d_model], [seed, 0])
 

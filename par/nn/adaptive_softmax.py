@@ -80,23 +80,22 @@ class AdaptiveSoftmax(keras.layers.Layer):
         # a function: the weight is its owner's, not this layer's as well
         self._embedding = None if embedding is None else lambda: embedding
         own = slots if embedding is not None else self.head_size + slots
-        self.head = self._weight("head", (config.d_model, own), initial.normal()) if own else None
+        self.head = self._weight("head", (config.d_model, own), initial) if own else None
         self.tails = []
         for i, (width, size) in enumerate(zip(config.tail_widths, self.sizes[1:])):
-            down = self._weight(f"tail_{i}_projection", (config.d_model, width), initial.normal())
+            down = self._weight(f"tail_{i}_projection", (config.d_model, width), initial)
             if embedding is None:
-                out = self._weight(f"tail_{i}", (width, size), initial.normal())
+                out = self._weight(f"tail_{i}", (width, size), initial)
             else:  # at this scale E up is as large as E
-                out = self._weight(
-                    f"tail_{i}_up", (config.d_model, width), initial.normal(config.d_model**-0.5)
-                )
+                scale = config.d_model**-0.5
+                out = self._weight(f"tail_{i}_up", (config.d_model, width), initial, scale)
             self.tails.append((down, out))
         self.built = True
 
     def _weight(
-        self, name: str, shape: tuple[int, int], initializer: keras.initializers.Initializer
+        self, name: str, shape: tuple[int, int], initial: Initial, std: float | None = None
     ) -> keras.Variable:
-        weight = self.add_weight(name=name, shape=shape, initializer=initializer)
+        weight = self.add_weight(name=name, shape=shape, initializer=initial.normal(name, std))
         # tf.train.Checkpoint finds a weight by its attribute, not in a list
         setattr(self, name, weight)
         return weight

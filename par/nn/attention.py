@@ -35,22 +35,22 @@ class RelativeAttention(keras.layers.Layer):
         self.num_heads, self.d_head, self.type = num_heads, d_model // num_heads, TYPES[precision]
         heads = (num_heads, self.d_head)
         self.query = self.add_weight(
-            name="query", shape=(d_model, d_model), initializer=initial.normal()
+            name="query", shape=(d_model, d_model), initializer=initial.normal("query")
         )
         self.key_value = self.add_weight(
-            name="key_value", shape=(d_model, 2 * d_model), initializer=initial.normal()
+            name="key_value", shape=(d_model, 2 * d_model), initializer=initial.normal("key_value")
         )
         self.position = self.add_weight(
-            name="position", shape=(d_model, d_model), initializer=initial.normal()
+            name="position", shape=(d_model, d_model), initializer=initial.normal("position")
         )
         self.content_bias = self.add_weight(
-            name="content_bias", shape=heads, initializer=initial.normal()
+            name="content_bias", shape=heads, initializer=initial.normal("content_bias")
         )
         self.position_bias = self.add_weight(
-            name="position_bias", shape=heads, initializer=initial.normal()
+            name="position_bias", shape=heads, initializer=initial.normal("position_bias")
         )
         self.output_kernel = self.add_weight(
-            name="output", shape=(d_model, d_model), initializer=initial.normal()
+            name="output", shape=(d_model, d_model), initializer=initial.normal("output")
         )
         self.built = True
 

@@ -60,11 +60,11 @@ class Dense(keras.layers.Layer):
         super().__init__()
         self.type = TYPES[precision]
         self.inner = self.add_weight(
-            name="inner", shape=(d_model, d_ffn), initializer=initial.normal()
+            name="inner", shape=(d_model, d_ffn), initializer=initial.normal("inner")
         )
         self.inner_bias = self.add_weight(name="inner_bias", shape=(d_ffn,), initializer="zeros")
         self.outer = self.add_weight(
-            name="outer", shape=(d_ffn, d_model), initializer=initial.normal()
+            name="outer", shape=(d_ffn, d_model), initializer=initial.normal("outer")
         )
         self.outer_bias = self.add_weight(name="outer_bias", shape=(d_model,), initializer="zeros")
         self.built = True
@@ -84,15 +84,15 @@ class Dense(keras.layers.Layer):
 def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
     """The function f_o of a kind that computes something: `a` or `d`."""
     if kind == "a":
-        return RelativeAttention(config.d_model, config.num_heads, initial, config.precision)
-    return Dense(config.d_model, config.d_ffn, initial, config.precision)
+        attention = initial.within("attention")
+        return RelativeAttention(config.d_model, config.num_heads, attention, config.precision)
+    return Dense(config.d_model, config.d_ffn, initial.within("dense"), config.precision)
 
 
 class Block(keras.layers.Layer):
-    """A residual block of the given branches. `place` numbers the block's dropout within the
-    network."""
+    """A residual block of the given branches. `place` names its dropout within the network."""
 
-    def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: int):
+    def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: str):
         super().__init__()
         self.kinds, self.place, self.pre, self.dropout_rate = (
             kinds,
@@ -205,7 +205,7 @@ class Block(keras.layers.Layer):
                     self.branches[o](x, memory, window=window),
                     self.dropout_rate,
                     phase,
-                    self.place,
+                    f"{self.place}/{self.kinds[o]}",
                 )
             )
             for o in chosen

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from par.nn.ops import hashed_seed
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -34,11 +36,11 @@ class Phase:
     # far as it is
     clamp_len: int | None = None
 
-    def seed_of(self, place: int) -> tf.Tensor:
-        """[2] int64, the seed of the stateless random numbers of one place in the network at this
-        step."""
+    def seed_of(self, name: str) -> tf.Tensor:
+        """[2] int64, the seed of the stateless random numbers of one use, such as
+        `dropout/block_3`, at this step."""
         return tf.stack(
-            [tf.constant(self.seed * 65_537 + place, tf.int64), tf.cast(self.step, tf.int64)]
+            [tf.constant(hashed_seed(self.seed, name), tf.int64), tf.cast(self.step, tf.int64)]
         )
 
 
@@ -75,7 +77,7 @@ def random_bits(seed: tf.Tensor, first: Any, count: int, step: int) -> tf.Tensor
     return bits[:count] if lead is None else tf.slice(bits, [lead], [count])
 
 
-def dropout(x: tf.Tensor, rate: float, phase: Phase, place: int) -> tf.Tensor:
+def dropout(x: tf.Tensor, rate: float, phase: Phase, place: str) -> tf.Tensor:
     """Inverted dropout of x [B, ...]: entries are zeroed with probability `rate`, the others
     scaled by 1 / (1 - rate). Identity in evaluation.
 
@@ -87,7 +89,7 @@ def dropout(x: tf.Tensor, rate: float, phase: Phase, place: int) -> tf.Tensor:
     size = x.shape.num_elements()
     each = x.shape[1:].num_elements()
     bits = tf.reshape(
-        random_bits(phase.seed_of(place), phase.first_row * each, size, each), x.shape
+        random_bits(phase.seed_of(f"dropout/{place}"), phase.first_row * each, size, each), x.shape
     )
     dropped = round(rate * 65_536)
     scale = 65_536 / (65_536 - dropped)

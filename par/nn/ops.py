@@ -3,29 +3,60 @@ bfloat16. Whatever the type of the factors, the gradient of a bias is summed in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 # of ModelConfig.precision: the factors of matrix products
 TYPES = {"f32": tf.float32, "bf16": tf.bfloat16}
 
 
+def hashed_seed(seed: int, name: str) -> int:
+    """The seed of one use of random numbers, a signed 64-bit integer: the first 64 bits of the
+    SHA-256 of `seed/name`.
+
+    Any other seed or name gives independent numbers; a sum of a seed and a number would not: seed
+    0 and use 1 would share those of seed 1 and use 0.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
 class Initial:
-    """Initializers in the order in which weights are made, each with its own seed, so that a
-    network is a function of (architecture, settings, seed)."""
+    """Initializers of weights by their names, so that a network is a function of (architecture,
+    settings, seed).
 
-    def __init__(self, seed: int, std: float):
-        self._next, self._std = seed * 1_000_003, std
+    A name says what the weight is for, such as `block_3/attention/query`: it neither depends on
+    the order in which weights are made nor on what else the network has.
+    """
 
-    def normal(self, std: float | None = None) -> keras.initializers.Initializer:
-        """Normal with mean 0 and the configured standard deviation, or `std`, with a seed that no
-        other weight of the network has."""
-        self._next += 1
-        return keras.initializers.RandomNormal(
-            stddev=self._std if std is None else std, seed=self._next % 2**31
+    def __init__(self, seed: int, std: float, part: str = ""):
+        self._seed, self._std, self._part = seed, std, part
+        self._used: set[str] = set()
+
+    def within(self, part: str) -> Initial:
+        """The initializers of one part of the network: names begin with that of the part."""
+        inner = Initial(self._seed, self._std, f"{self._part}{part}/")
+        inner._used = self._used
+        return inner
+
+    def normal(self, name: str, std: float | None = None) -> Callable[..., tf.Tensor]:
+        """Normal with mean 0 and the configured standard deviation, or `std`. Raises: ValueError
+        for a name that has been used: two weights would be equal."""
+        name = f"{self._part}{name}"
+        if name in self._used:
+            raise ValueError(f"a weight needs a name of its own, but {name!r} is used twice")
+        self._used.add(name)
+        seed, stddev = (
+            hashed_seed(self._seed, f"initial/{name}"),
+            self._std if std is None else std,
         )
+
+        def initializer(shape: Sequence[int], dtype: str = "float32") -> tf.Tensor:
+            return tf.random.stateless_normal(shape, [seed, 0], stddev=stddev, dtype=dtype)
+
+        return initializer
 
 
 def column_sums(x: tf.Tensor) -> tf.Tensor:

@@ -12,10 +12,6 @@ from par.nn.ops import Initial
 from par.search import gumbel
 from par.search.architecture import KINDS
 
-# place 0 of the random numbers is the Gumbel noise; dropout has 1 (embedding) and up (blocks)
-NOISE_PLACE = 0
-# the noise of further paths of a step, beyond every block's place and below the objective's
-PATH_PLACES = 32_768
 PRUNED = -1e4  # logit of a kind that is out of the search: its probability is exactly 0
 
 
@@ -23,7 +19,7 @@ class StochasticBlock(Block):
     """A block that holds every kind; its call takes the mixture weights [O]. Identity has no
     branch: it adds nothing."""
 
-    def __init__(self, config: ModelConfig, initial: Initial, place: int):
+    def __init__(self, config: ModelConfig, initial: Initial, place: str):
         super().__init__(KINDS.replace("i", ""), config, initial, place)
 
 
@@ -45,9 +41,7 @@ def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
 
 def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
     if phase.training:
-        noise = gumbel.gumbel_noise(
-            phase.seed_of(PATH_PLACES + phase.path if phase.path else NOISE_PLACE), alpha.shape
-        )
+        noise = gumbel.gumbel_noise(phase.seed_of(f"gumbel/path_{phase.path}"), alpha.shape)
         weight = gumbel.relaxed_one_hot(alpha, noise, phase.tau)
         sample = {
             "soft": tf.identity,

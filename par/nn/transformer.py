@@ -23,8 +23,6 @@ from par.nn.gradient_checkpointing import recomputed
 from par.nn.ops import Initial
 from par.search.architecture import KINDS, Architecture, pi_table
 
-EMBEDDING_PLACE = 1
-
 
 class Memories(NamedTuple):
     """What attention blocks remember of the windows before; the caller keeps it from window to
@@ -49,18 +47,23 @@ class Transformer(keras.layers.Layer):
         super().__init__()
         self.architecture, self.config, self.search = architecture, config, search
         self.gradient_checkpointing = gradient_checkpointing
-        initial = Initial(seed, config.init_std)
+        initial = Initial(seed, config.init_std).within("trunk")
         self.embedding = self.add_weight(
-            name="embedding", shape=(vocab_size, config.d_model), initializer=initial.normal()
+            name="embedding",
+            shape=(vocab_size, config.d_model),
+            initializer=initial.normal("embedding"),
         )
         self.blocks = []
         for index, kind in enumerate(architecture.blocks):
-            place = EMBEDDING_PLACE + 1 + index
+            place = f"block_{index}"
+            # identities are not counted, so that they do not change the weights of other blocks
+            computing = sum(1 for block in self.blocks if block.kinds)
+            weights = initial.within(f"block_{computing}")
             stochastic = kind == "s"
             block = (
-                supernet.StochasticBlock(config, initial, place)
+                supernet.StochasticBlock(config, weights, place)
                 if stochastic
-                else Block(kind.replace("i", ""), config, initial, place)
+                else Block(kind.replace("i", ""), config, weights, place)
             )
             self.blocks.append(block)
             # tf.train.Checkpoint finds a layer by its attribute, not in a list
@@ -144,7 +147,7 @@ class Transformer(keras.layers.Layer):
         mixtures = iter(self._mixtures(phase))
         pasts, kept, inputs = iter(tf.unstack(memories.hidden)), [], []
         x = tf.gather(self.embedding, tokens) * self.config.d_model**0.5
-        x = dropout(x, self.config.dropout_rate, phase, EMBEDDING_PLACE)
+        x = dropout(x, self.config.dropout_rate, phase, "embedding")
         for kind, block in zip(self.architecture.blocks, self.blocks):
             past = next(pasts) if block.attends else None
             if block.attends:

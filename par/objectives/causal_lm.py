@@ -30,7 +30,7 @@ class CausalLanguageModel:
         self.head = AdaptiveSoftmax(
             self._config,
             self._vocab_size,
-            Initial(self._seed + 1, self._config.init_std),
+            Initial(self._seed, self._config.init_std).within("head"),
             embedding,
         )
 

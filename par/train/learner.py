@@ -21,7 +21,6 @@ from par.train import optimization
 from par.train.distributed.replicas import Replicas, own_variable
 from par.train.run_config import RunConfig
 
-OBJECTIVE_PLACE = 65_536  # place of an objective's random numbers, beyond every block's
 ROW_AXES = Memories(hidden=1, valid=0)  # which axis of the memories counts the batch's rows
 
 
@@ -226,9 +225,7 @@ class Learner:
             tau=self.tau(step),
             first_row=first,
         )
-        batch = self.replicas.own_rows(
-            self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
-        )
+        batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of("objective")))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
         nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
         norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
@@ -377,7 +374,7 @@ class Learner:
             @tf.function(autograph=False)
             def step(window: tf.Tensor, memories: Memories) -> Any:
                 def score(window: tf.Tensor, memories: Memories) -> Any:
-                    batch = self.objective.prepare(window, phase.seed_of(OBJECTIVE_PLACE))
+                    batch = self.objective.prepare(window, phase.seed_of("objective"))
                     return self.objective.token_nll(self.replicas.own_rows(batch), memories, phase)
 
                 nll, weight, memories = self.replicas.run(score, window, memories)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from naive import attention as naive
 from par.core.config import ModelConfig
-from par.nn import positions
+from par.nn import blocks, positions
 from par.nn.attention import Window
 from par.nn.blocks import Block, Dense, Mixture, Norm
-from par.nn.forward_mode import EVALUATION, Phase
+from par.nn.forward_mode import EVALUATION, Phase, dropout
 from par.nn.ops import Initial
 from par.nn.supernet import StochasticBlock
 
@@ -34,9 +34,9 @@ def randomised(layer, seed: int = 2):
 def block(kinds: str, norm: str, rate: float = RATE) -> Block:
     config = ModelConfig(d_model=D, num_heads=H, d_ffn=F, mem_len=M, dropout_rate=rate, norm=norm)
     return randomised(
-        StochasticBlock(config, Initial(1, 0.3), 4)
+        StochasticBlock(config, Initial(1, 0.3), "block")
         if kinds == "s"
-        else Block(kinds, config, Initial(1, 0.3), 4)
+        else Block(kinds, config, Initial(1, 0.3), "block")
     )
 
 
@@ -183,10 +183,20 @@ def test_dropout_falls_on_the_branch_and_never_on_the_residual(kind):
 def test_post_norm_dropout_falls_on_the_branch_before_the_norm():
     layer, (x, _) = block("d", "post"), inputs()
     (norm,), (dense,) = layer.norms, layer.branches
-    pre = block("d", "pre")  # the same place of the same step: the same mask
-    mask = (run(pre, x, phase=TRAINING) - x.numpy()) != 0
+    mask = dropout(tf.ones(x.shape), RATE, TRAINING, "block/d").numpy() != 0
     expected = naive_norm(x + mask * naive_branch(dense, x.numpy(), None) / (1 - RATE), norm)
     np.testing.assert_allclose(run(layer, x, phase=TRAINING), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_branches_of_a_post_norm_block_have_masks_of_their_own():
+    ones = tf.ones([101, 37])
+    attention, dense = (dropout(ones, 0.5, TRAINING, f"block/{kind}").numpy() for kind in "ad")
+    assert abs((attention == dense).mean() - 0.5) < 0.05
+    layer, places = block("s", "post"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "dropout", lambda x, rate, phase, place: places.append(place) or x)
+        run(layer, *inputs(), tf.constant([0.2, 0.3, 0.5]), TRAINING)
+    assert places == ["block/a", "block/d"]
 
 
 @each_norm

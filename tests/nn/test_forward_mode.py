@@ -14,7 +14,7 @@ MANY = [101, 31, 37]
 
 
 def mask(
-    phase: Phase = TRAINING, place: int = 2, shape: list[int] = MANY, rate: float = 0.3
+    phase: Phase = TRAINING, place: str = "block_2", shape: list[int] = MANY, rate: float = 0.3
 ) -> np.ndarray:
     return dropout(tf.ones(shape), rate, phase, place).numpy() > 0
 
@@ -28,7 +28,7 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3, 0.5, 0.99])
 def test_the_rate_is_met_and_the_mean_is_kept(rate):
     x = np.random.default_rng(1).uniform(1, 3, MANY).astype(np.float32)
-    out = dropout(tf.constant(x), rate, TRAINING, 2).numpy()
+    out = dropout(tf.constant(x), rate, TRAINING, "block_2").numpy()
     kept = out != 0
     error = 5 * np.sqrt(rate * (1 - rate) / x.size)  # five standard deviations
     assert abs((1 - kept.mean()) - rate) < error + 1 / 65_536
@@ -41,25 +41,27 @@ def test_the_rate_is_met_and_the_mean_is_kept(rate):
 @pytest.mark.parametrize("phase", [EVALUATION, EVALUATION_ARGMAX], ids=["mixture", "argmax"])
 def test_evaluation_drops_nothing(phase):
     x = tf.random.stateless_normal([3, 5, 7], [1, 2])
-    np.testing.assert_array_equal(dropout(x, 0.9, phase, 2), x)
+    np.testing.assert_array_equal(dropout(x, 0.9, phase, "block_2"), x)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-7])
 def test_a_rate_of_nothing_drops_nothing(rate):
     x = tf.random.stateless_normal([3, 5, 7], [1, 2])
-    np.testing.assert_array_equal(dropout(x, rate, TRAINING, 2), x)
+    np.testing.assert_array_equal(dropout(x, rate, TRAINING, "block_2"), x)
 
 
 @pytest.mark.parametrize("shape", [[1], [2], [3, 5, 7], [1, 1, 1], [2, 3, 4], [0, 5, 7]], ids=str)
 def test_odd_even_and_empty_sizes_keep_their_shape(shape):
-    assert dropout(tf.ones(shape), 0.5, TRAINING, 2).shape == shape
+    assert dropout(tf.ones(shape), 0.5, TRAINING, "block_2").shape == shape
 
 
 def test_the_same_seed_step_and_place_give_the_same_mask():
     np.testing.assert_array_equal(mask(), mask())
     np.testing.assert_array_equal(mask(), mask(Phase(training=True, seed=3, step=5, tau=0.1)))
     graph = tf.function(
-        lambda step: dropout(tf.ones(MANY), 0.3, Phase(training=True, seed=3, step=step), 2)
+        lambda step: dropout(
+            tf.ones(MANY), 0.3, Phase(training=True, seed=3, step=step), "block_2"
+        )
     )
     np.testing.assert_array_equal(mask(), graph(tf.constant(5, tf.int64)).numpy() > 0)
 
@@ -67,12 +69,12 @@ def test_the_same_seed_step_and_place_give_the_same_mask():
 @pytest.mark.parametrize(
     ("phase", "place"),
     [
-        (Phase(True, 3, 6), 2),
-        (Phase(True, 4, 5), 2),
-        (TRAINING, 3),
-        (Phase(True, 2, 5), 3),
-        (Phase(True, 2**31 - 1, 5), 2),
-        (Phase(True, 3, 5 + 2**40), 2),
+        (Phase(True, 3, 6), "block_2"),
+        (Phase(True, 4, 5), "block_2"),
+        (TRAINING, "block_3"),
+        (Phase(True, 2, 5), "block_3"),
+        (Phase(True, 2**31 - 1, 5), "block_2"),
+        (Phase(True, 3, 5 + 2**40), "block_2"),
     ],
     ids=["step", "seed", "place", "swapped", "largest seed", "late step"],
 )
@@ -95,7 +97,7 @@ def test_the_gradient_passes_where_the_value_did():
     x = tf.random.stateless_normal([3, 5, 7], [1, 2])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        out = dropout(x, 0.3, TRAINING, 2)
+        out = dropout(x, 0.3, TRAINING, "block_2")
     np.testing.assert_allclose(tape.gradient(out, x), out / x, rtol=1e-5)
 
 

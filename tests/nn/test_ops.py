@@ -3,11 +3,14 @@ differentiation."""
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from par.nn import ops
+from par.nn.ops import Initial, hashed_seed
 
 SHAPE, WIDTH = (3, 5, 7), 7
 
@@ -67,3 +70,33 @@ def test_sums_of_bfloat16_are_made_in_float32():
     # in bfloat16, 512 + 1 is 512
     x = tf.concat([tf.fill([1, 3], 512.0), tf.ones([300, 3])], axis=0)
     np.testing.assert_array_equal(ops.column_sums(tf.cast(x, tf.bfloat16)), [812] * 3)
+
+
+def test_a_seed_of_a_use_is_the_first_64_bits_of_the_hash_of_seed_and_name():
+    digest = hashlib.sha256(b"7/dropout/block_3").digest()
+    assert hashed_seed(7, "dropout/block_3") % 2**64 == int.from_bytes(digest[:8], "big")
+    found = {hashed_seed(seed, f"{name}") for seed in range(100) for name in range(100)}
+    assert len(found) == 10_000 and -(2**63) <= min(found) < 0 < max(found) < 2**63
+
+
+def test_initial_numbers_are_those_of_the_seed_and_the_whole_name():
+    def first(initial: Initial, *name_and_std) -> np.ndarray:
+        return initial.normal(*name_and_std)([3, 5]).numpy()
+
+    inner = first(Initial(1, 0.5).within("block_0").within("dense"), "inner")
+    np.testing.assert_array_equal(inner, first(Initial(1, 0.5), "block_0/dense/inner"))
+    np.testing.assert_allclose(inner / 5, first(Initial(1, 0.5), "block_0/dense/inner", 0.1))
+    for other in (
+        first(Initial(2, 0.5), "block_0/dense/inner"),
+        first(Initial(1, 0.5), "block_0/dense/outer"),
+        first(Initial(1, 0.5), "inner"),
+    ):
+        assert not set(inner.ravel()) & set(other.ravel())
+
+
+def test_two_weights_of_a_network_cannot_have_one_name():
+    initial = Initial(1, 0.5)
+    initial.within("head").normal("kernel")
+    initial.normal("kernel")
+    with pytest.raises(ValueError, match="'head/kernel'"):
+        initial.within("head").normal("kernel")

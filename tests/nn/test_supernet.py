@@ -195,7 +195,7 @@ def test_evaluation_weights_are_the_softmax_of_the_logits_without_tau(sampling):
 
 def test_training_weights_are_gumbel_softmax_samples_of_the_step():
     alpha = tf.constant([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]])
-    noise = gumbel.gumbel_noise(training().seed_of(supernet.NOISE_PLACE), [2, 3])
+    noise = gumbel.gumbel_noise(training().seed_of("gumbel/path_0"), [2, 3])
     soft, straight_through, single_path = (
         weights(alpha, sampling, training(tau=0.3)) for sampling in SAMPLINGS
     )

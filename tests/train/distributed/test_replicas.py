@@ -38,10 +38,10 @@ def test_the_random_bits_of_rows_are_the_part_of_the_whole_that_is_theirs(each):
 def test_dropout_of_some_rows_is_that_of_the_batch(shape):
     x = tf.ones(shape)
     phase = {"training": True, "seed": 3, "step": tf.constant(11, tf.int64)}
-    whole = dropout(x, 0.4, Phase(**phase), place=2).numpy()
+    whole = dropout(x, 0.4, Phase(**phase), place="block").numpy()
     for first in (0, 2, 4):
         part = dropout(
-            x[:2], 0.4, Phase(**phase, first_row=tf.constant(first, tf.int64)), place=2
+            x[:2], 0.4, Phase(**phase, first_row=tf.constant(first, tf.int64)), place="block"
         ).numpy()
         np.testing.assert_array_equal(part, whole[first : first + 2])
     assert not np.array_equal(whole[:2], whole[2:4])
