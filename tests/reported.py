@@ -98,12 +98,12 @@ def complete(folder: Path, hostile: bool = False) -> Path:
     shape = (config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len)
     LatencyTable({"machine": odd}, *shape, 3, parts, parts, parts).save(run / "latency.json")
     chosen = derive.derive(pi, BLOCKS, search_run="search", seeds=(4,))
-    promise = latency_table.promise(
+    check = latency_table.predicted(
         chosen.blocks, "inference", {"inference": Costs(*MS), "decoding": Costs(*MS)}
     )
     times = np.array([[7.0, 10.0], [7.5, 10.5], [8.0, 11.0]])
-    promise = promise.measured({"inference": times, "decoding": times / 4})
-    dataclasses.replace(chosen, latency=promise).save(run / "architecture.json")
+    check = check.with_measured({"inference": times, "decoding": times / 4})
+    dataclasses.replace(chosen, latency=check).save(run / "architecture.json")
     write_comparison(folder / "logs" / "search-compare", odd)
     return run
 
@@ -121,7 +121,7 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
             "run": f"runs/{blocks}",
         }
         found = {seed: figures | {"nll_per_word": nll + 0.1 * seed} for seed in (5, 6)}
-        times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.WHAT}
+        times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.CASES}
         return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
 
     networks = [

@@ -127,9 +127,9 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
 def test_an_architecture_with_and_without_latencies(tmp_path):
     times = np.array([[1.0, 2.0], [1.2, 2.2], [1.1, 2.1]])
     case = latency_check.Case("inference", 1.0, 2.0)
-    promised = latency_check.Promise("inference", (case,), 1.3, None)
+    predicted = latency_check.LatencyCheck("inference", (case,), 1.3, None)
     pi = ((0.7, 0.2, 0.1), (0.1, 0.8, 0.1))
-    for latencies in (None, promised, promised.measured({"inference": times})):
+    for latencies in (None, predicted, predicted.with_measured({"inference": times})):
         made = architecture.Architecture(
             "ad", "budget" if latencies else "argmax", "search", pi, (0,), latencies
         )
@@ -144,5 +144,5 @@ def test_a_latency_table_and_a_plan(tmp_path):
         {"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads
     )
     documented.check("latency.json", table.to_json())
-    cost = baselines.Cost.linear("latency", lambda blocks: table.of(blocks, "inference"))
+    cost = baselines.Cost.linear("latency", lambda blocks: table.milliseconds(blocks, "inference"))
     documented.check("plan.json", plan.Draw("search", "ad", "latency", cost, 0.05, 0).to_json())

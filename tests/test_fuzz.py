@@ -43,7 +43,7 @@ from par.report import comparison_section
 from par.search import architecture, diagnostics, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
-from par.search.latency_check import Case, Promise
+from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import LatencyTable, Spread
 from par.tools.cli.recipes import RECIPES, recipe_lines
 from par.train import checkpoints, history, run_config
@@ -236,7 +236,7 @@ def sound_architecture(made: Architecture) -> None:
     if made.rule in ("argmax", "consensus"):
         assert all(row["adi".index(kind)] == max(row) for kind, row in zip(made.blocks, made.pi))
     if made.latency:
-        own = next(case for case in made.latency.cases if case.what == made.latency.of)
+        own = next(case for case in made.latency.cases if case.what == made.latency.chosen_by)
         assert made.latency.budget_ms is None or own.network_ms <= made.latency.budget_ms * 1.0001
         assert made.latency.budget_ratio is None or math.isclose(
             made.latency.budget_ms, made.latency.budget_ratio * own.interleaved_ms, rel_tol=1e-4
@@ -251,7 +251,7 @@ def sound_table(made: LatencyTable) -> None:
         assert (
             all(0 <= ms < math.inf for ms in costs)
             and costs.constant > 0
-            and 0 < costs.share("ad") < math.inf
+            and 0 < costs.share_of_interleaved("ad") < math.inf
         )
         assert all(
             spread.low <= spread.milliseconds <= spread.high
@@ -290,8 +290,8 @@ def sound_note(made: dict[str, Any]) -> None:
     assert all(
         type(length) is int and length >= 0 for length in made["files"].values()
     ) and isinstance(made["run"], dict)
-    watch = diagnostics.Watch.from_json(made["watch"])
-    assert len(watch.choice) == len(watch.unchanged) and 0 <= watch.share() <= 1
+    watch = diagnostics.Stability.from_json(made["watch"])
+    assert len(watch.choice) == len(watch.unchanged) and 0 <= watch.stable_share() <= 1
     json.dumps(made, allow_nan=False)
 
 
@@ -328,7 +328,7 @@ NOTE = {
 NOTE |= {
     "files": {"history.jsonl": 100},
     "run": {"model.d_model": 16},
-    "watch": diagnostics.Watch("ad", (1, 2), ("still",)).to_json(),
+    "watch": diagnostics.Stability("ad", (1, 2), ("still",)).to_json(),
 }
 
 
@@ -375,7 +375,7 @@ def own_architecture(root: Path) -> Artefact:
         "decoding": np.array([[0.5, 0.6], [0.5, 0.7]]),
     }
     made = Architecture(
-        "ad", "argmax", "search", PI, (3,), Promise("inference", cases).measured(times)
+        "ad", "argmax", "search", PI, (3,), LatencyCheck("inference", cases).with_measured(times)
     )
     made.save(root / "architecture.json")
     return Artefact(
@@ -388,9 +388,9 @@ def own_architecture(root: Path) -> Artefact:
 
 def own_budget(root: Path) -> Artefact:
     cases = (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625))
-    Architecture("id", "budget", "search", PI, (3,), Promise("inference", cases, 3.2, 0.8)).save(
-        root / "budget.json"
-    )
+    Architecture(
+        "id", "budget", "search", PI, (3,), LatencyCheck("inference", cases, 3.2, 0.8)
+    ).save(root / "budget.json")
     return Artefact(
         root / "budget.json",
         mutations.json_file,
@@ -487,7 +487,7 @@ def own_plan(root: Path) -> Artefact:
 def own_measured(root: Path) -> Artefact:
     made = comparison(root)
     made.write_measured(
-        {blocks: {what: [1.5, 2.0] for what in latency_table.WHAT} for blocks in ("ad", "dd")},
+        {blocks: {what: [1.5, 2.0] for what in latency_table.CASES} for blocks in ("ad", "dd")},
         2,
         3,
     )
@@ -497,7 +497,7 @@ def own_measured(root: Path) -> Artefact:
         for times in found.values():
             assert all(
                 len(times[what]) == 2 and all(0 < ms < math.inf for ms in times[what])
-                for what in latency_table.WHAT
+                for what in latency_table.CASES
             )
 
     return Artefact(

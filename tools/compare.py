@@ -177,7 +177,7 @@ FLAGS = (
             ),
         ),
         (
-            choice(*latency_table.WHAT),
+            choice(*latency_table.CASES),
             "latency_of",
             "inference",
             "which of the table's latencies counts",
@@ -371,7 +371,7 @@ def _cost(values: Flags, config: run_config.RunConfig) -> Cost:
         data.seq_len,
         values.latency_table,
     )
-    return Cost.linear("latency", lambda blocks: table.of(blocks, values.latency_of))
+    return Cost.linear("latency", lambda blocks: table.milliseconds(blocks, values.latency_of))
 
 
 def _check_together(values: Flags) -> None:
@@ -595,7 +595,11 @@ def _head(values: Flags, plan: Plan) -> list[str]:
 def _dry_run(values: Flags, plan: Plan) -> int:
     """What would be trained."""
     networks = [
-        {"names": list(each.names), "blocks": each.blocks, "cost": plan.draw.cost.of(each.blocks)}
+        {
+            "names": list(each.names),
+            "blocks": each.blocks,
+            "cost": plan.draw.cost.total(each.blocks),
+        }
         for each in plan.networks
     ]
     figures = {

@@ -48,7 +48,7 @@ from par.core.text import plural
 from par.data import records
 from par.search import architecture, derive, latency_table, pareto
 from par.search.architecture import Architecture
-from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, Promise
+from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, LatencyCheck
 from par.search.latency_table import LatencyTable
 from par.tools.cli.checks import refuse_idle, required_dir
 from par.tools.cli.command_line import tool_command
@@ -120,7 +120,7 @@ FLAGS = (
             ),
         ),
         (
-            choice(*latency_table.WHAT),
+            choice(*latency_table.CASES),
             "latency_of",
             None,
             "which latency counts; default inference, without a table that of the search",
@@ -302,15 +302,15 @@ def _search(values: Flags, rule: str) -> None:
             likeliest, blocks=pareto.choose(front.choices, front.budget_ms).blocks, rule=BUDGET
         )
     if latencies.costs:
-        promise = latency_table.promise(
+        check = latency_table.predicted(
             chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio
         )
         if latencies.table and values.measure:
             for written in (path, *([Path(values.latency_table)] if values.calibrate else [])):
                 files.check_writable(written)
-            promise = _measured(values, config, data_dir, chosen, promise)
-            search.warnings.extend(promise.warnings(chosen.short))
-        chosen = dataclasses.replace(chosen, latency=promise)
+            check = _measured(values, config, data_dir, chosen, check)
+            search.warnings.extend(check.warnings(chosen.short))
+        chosen = dataclasses.replace(chosen, latency=check)
     chosen.save(path)
     if values.calibrate:
         latencies = latencies._replace(
@@ -424,7 +424,10 @@ def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
     """Raises: DataError if the table is damaged or for another shape; UsageError if the search's
     own latencies are of another case or missing."""
     if not values.latency_table:
-        of, costs = config.search.latency_of, latency_table.costs_of(config.search.latency_ms)
+        of, costs = (
+            config.search.latency_of,
+            latency_table.costs_from_settings(config.search.latency_ms),
+        )
         if values.latency_of not in (None, of if costs else None):
             given = (
                 f"latencies of {of}, not of {values.latency_of}"
@@ -436,14 +439,14 @@ def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
             )
         return Latencies(of, {of: costs} if costs else {}, None)
     of, table, data = (
-        values.latency_of or latency_table.WHAT[0],
+        values.latency_of or latency_table.CASES[0],
         latency_table.load(values.latency_table),
         config.data,
     )
     shape = (config.model, data.vocab_size, data.batch_size, data.seq_len)
     table.check_fits(of, *shape, values.latency_table)
     # decoding hangs on less than inference
-    cases = (of, *(what for what in latency_table.PROMISED if not table.misfits(what, *shape)))
+    cases = (of, *(what for what in latency_table.REPORTED if not table.misfits(what, *shape)))
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 
@@ -458,7 +461,7 @@ def _front(values: Flags, likeliest: Architecture, blocks: str, latencies: Laten
     budget_ms = (
         values.budget_ms
         if values.budget_ratio is None
-        else values.budget_ratio * costs.interleaved(len(blocks))
+        else values.budget_ratio * costs.interleaved_ms(len(blocks))
     )
     return Front(pareto.front(np.array(likeliest.pi), blocks, costs), budget_ms)
 
@@ -468,9 +471,9 @@ def _measured(
     config: run_config.RunConfig,
     data_dir: Path,
     chosen: Architecture,
-    promise: Promise,
-) -> Promise:
-    """The promise beside what the network and the interleaved one of its depth take here, timed in
+    check: LatencyCheck,
+) -> LatencyCheck:
+    """The check beside what the network and the interleaved one of its depth take here, timed in
     turn."""
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
@@ -482,9 +485,9 @@ def _measured(
         dataclasses.replace(config, architecture=Architecture(each))
         for each in (chosen.blocks, architecture.interleaved(len(chosen)))
     ]
-    return promise.measured(
+    return check.with_measured(
         block_latency.rounds(
-            pair, counts, values.pairs, latency_table.STEPS, [case.what for case in promise.cases]
+            pair, counts, values.pairs, latency_table.STEPS, [case.what for case in check.cases]
         )
     )
 

@@ -194,7 +194,7 @@ def _lines(table: latency_table.LatencyTable) -> list[str]:
     """The table for people."""
     heads = "".join(
         f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}"
-        for what in latency_table.WHAT
+        for what in latency_table.CASES
     )
     model, windows = (
         table.model,
@@ -206,7 +206,7 @@ def _lines(table: latency_table.LatencyTable) -> list[str]:
         f"{'part':<11}{heads}",
     ]
     for part in latency_table.PARTS:
-        spreads = [getattr(table, what)[part] for what in latency_table.WHAT]
+        spreads = [getattr(table, what)[part] for what in latency_table.CASES]
         figures = "".join(
             f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}"
             for spread in spreads

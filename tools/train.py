@@ -490,7 +490,7 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
         )
     steps = run_directory.last_step(run_dir, config)
     costs, likeliest = (
-        latency_table.costs_of(config.search.latency_ms),
+        latency_table.costs_from_settings(config.search.latency_ms),
         derive.argmax(rows["train"][-1]["pi"]),
     )
     if values.json:

@@ -1,7 +1,7 @@
 """The latency table of this machine: whole networks timed in turn (par.bench.in_turn), and the
 latency of each of their parts by least squares.
 
-Every round times each network in all cases (par.search.latency_table.WHAT). The parts are those of
+Every round times each network in all cases (par.search.latency_table.CASES). The parts are those of
 the medians over the rounds; their spread is that of single rounds.
 """
 
@@ -27,7 +27,7 @@ from par.core.stats import nonnegative_least_squares
 from par.data import records
 from par.evaluate.generation import Decoder
 from par.search.architecture import KINDS, MAX_BLOCKS, Architecture, interleaved
-from par.search.latency_table import PARTS, WHAT, LatencyTable, Spread
+from par.search.latency_table import CASES, PARTS, LatencyTable, Spread
 from par.train.distributed.devices import device_names
 from par.train.learner import Learner
 from par.train.run_config import RunConfig
@@ -44,7 +44,7 @@ class TimedNetwork:
         config: RunConfig,
         steps: int,
         counts: np.ndarray | None = None,
-        cases: Sequence[str] = WHAT,
+        cases: Sequence[str] = CASES,
     ):
         self._steps = steps
         self._training = (
@@ -98,7 +98,7 @@ def rounds(
     counts: np.ndarray | None,
     repeats: int,
     steps: int,
-    cases: Sequence[str] = WHAT,
+    cases: Sequence[str] = CASES,
 ) -> dict[str, np.ndarray]:
     """Milliseconds [repeats, networks] of each of the `cases`, all networks timed in turn."""
     with Progress("measuring", "timing", (repeats + 1) * len(configs)) as progress:
@@ -186,8 +186,8 @@ def measure(
         repeats,
         steps,
     )
-    found = {what: spreads(fitted, times[what][:, : len(fitted)]) for what in WHAT}
-    if not all(found[what]["constant"].milliseconds > 0 for what in WHAT):
+    found = {what: spreads(fitted, times[what][:, : len(fitted)]) for what in CASES}
+    if not all(found[what]["constant"].milliseconds > 0 for what in CASES):
         raise DataError(
             "the timings do not add up, as the machine's speed changed too much: measure when it"
             " is quieter, or with more --repeats"
@@ -201,10 +201,10 @@ def measure(
         repeats,
         **found,
     )
-    measured = {what: np.median(times[what], axis=0)[len(fitted) :].tolist() for what in WHAT}
+    measured = {what: np.median(times[what], axis=0)[len(fitted) :].tolist() for what in CASES}
     return table, [
-        Check(blocks, what, table.of(blocks, what), ms)
-        for what in WHAT
+        Check(blocks, what, table.milliseconds(blocks, what), ms)
+        for what in CASES
         for blocks, ms in zip(checked, measured[what])
     ]
 

@@ -30,7 +30,7 @@ class TimedSaving:
         self._checkpoints = Checkpoints(
             directory, self._training.learner.state, LoggingConfig().keep
         )
-        self._note = {"run": config.identity(), "watch": diagnostics.Watch().to_json()}
+        self._note = {"run": config.identity(), "watch": diagnostics.Stability().to_json()}
         self._step = 0
         self._save()
 

@@ -167,9 +167,11 @@ class Block(keras.layers.Layer):
     def attention(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """The probabilities [B, H, T, S] with which the block's attention, if it has one, looks at
         memory and window; x and memory as for a call."""
-        return self.parts("a")[0].probabilities(*self._read(x, memory), window)
+        return self.parts("a")[0].probabilities(*self._branch_inputs(x, memory), window)
 
-    def _read(self, x: tf.Tensor, memory: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def _branch_inputs(
+        self, x: tf.Tensor, memory: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """What the branches read of x and memory: in pre-norm both normalised, in post-norm as
         they are."""
         if not self.pre:
@@ -190,7 +192,7 @@ class Block(keras.layers.Layer):
         if self.pre:
             if not chosen:
                 return tf.identity(x)
-            normed, past = self._read(x, memory if 0 in chosen and self.attends else None)
+            normed, past = self._branch_inputs(x, memory if 0 in chosen and self.attends else None)
             outputs = [self.branches[o](normed, past, window=window) for o in chosen]
             mixed = (
                 outputs[0]

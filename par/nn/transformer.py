@@ -119,7 +119,7 @@ class Transformer(keras.layers.Layer):
 
         visibility: causal or bidirectional within the window; the memory is always visible.
         """
-        return self._read(tokens, memories, visibility, phase)[:2]
+        return self._forward(tokens, memories, visibility, phase)[:2]
 
     def attention(
         self,
@@ -134,10 +134,10 @@ class Transformer(keras.layers.Layer):
 
         block: its number, from 0.
         """
-        _, after, inputs, window = self._read(tokens, memories, visibility, phase)
+        _, after, inputs, window = self._forward(tokens, memories, visibility, phase)
         return self.blocks[block].attention(*inputs[block], window), after
 
-    def _read(
+    def _forward(
         self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase
     ) -> tuple[tf.Tensor, Memories, list, Window]:
         """What a call returns; of each block its input [B, T, D] and its memory [B, M, D], None if

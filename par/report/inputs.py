@@ -142,12 +142,12 @@ def _latencies(
     """From the table beside the run, if it fits its shape, else from the settings of the
     search."""
     data = config.data
-    case = chosen.latency.of if chosen and chosen.latency else latency_table.WHAT[0]
+    case = chosen.latency.chosen_by if chosen and chosen.latency else latency_table.CASES[0]
     for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:
         table = latency_table.load(path)
         if not table.misfits(case, config.model, data.vocab_size, data.batch_size, data.seq_len):
             return Latencies(case, table.costs(case), path)
-    costs = latency_table.costs_of(config.search.latency_ms)
+    costs = latency_table.costs_from_settings(config.search.latency_ms)
     return Latencies(config.search.latency_of, costs, None) if costs else None
 
 

@@ -206,7 +206,7 @@ def pareto(
             )
             label = f"{name}: {Architecture(blocks).short[:40]}"
             axes.plot(
-                costs.of(blocks),
+                costs.milliseconds(blocks),
                 log_pi,
                 marker,
                 color=colour,
@@ -216,7 +216,7 @@ def pareto(
                 label=label,
                 zorder=3,
             )
-        reference = costs.interleaved(len(front[0].blocks))
+        reference = costs.interleaved_ms(len(front[0].blocks))
         axes.secondary_xaxis(
             "top", functions=(lambda ms: ms / reference, lambda share: share * reference)
         ).set_xlabel("share of the interleaved network")

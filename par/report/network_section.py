@@ -15,7 +15,7 @@ from par.report.parts import Command, Missing, Picture, Section, Table
 from par.report.rendering import sentence
 from par.search import derive, pareto
 from par.search.architecture import HAND, KINDS, NAMES, Architecture, interleaved
-from par.search.latency_check import Promise
+from par.search.latency_check import LatencyCheck
 
 MAX_FRONT = 40  # networks of a front that the table lists
 
@@ -168,7 +168,7 @@ def _missing(artefacts: Artefacts, command: Command, own: Architecture | None) -
     return None
 
 
-def _check_table(network: Architecture, check: Promise) -> Table:
+def _check_table(network: Architecture, check: LatencyCheck) -> Table:
     """Predicted beside measured latency of the network and of the interleaved one."""
     reference, rows = Architecture(interleaved(len(network))).short, []
     for case in check.cases:
@@ -190,11 +190,11 @@ def _check_table(network: Architecture, check: Promise) -> Table:
     return Table(f"Predicted latency{beside}; {reference} is the interleaved network", heads, rows)
 
 
-def _check_sentences(network: Architecture, check: Promise) -> list[str]:
+def _check_sentences(network: Architecture, check: LatencyCheck) -> list[str]:
     reference = Architecture(interleaved(len(network))).short
     sentences = [sentence(check.lines(network.short, reference)[-1])]
     if check.budget_ms:
-        case = check.of.replace("_", " ")
+        case = check.chosen_by.replace("_", " ")
         sentences.append(f"The budget was {check.budget_ms:.3f} ms of {case}.")
     return sentences + [sentence(line) for line in check.warnings(network.short)]
 
@@ -225,7 +225,7 @@ def _front(artefacts: Artefacts) -> tuple[Picture, Table]:
     rows = [
         (
             f"{choice.milliseconds:.3f}",
-            f"{latencies.costs.share(choice.blocks):.1%}",
+            f"{latencies.costs.share_of_interleaved(choice.blocks):.1%}",
             f"{choice.log_pi:.3f}",
             choice.blocks,
         )

@@ -189,7 +189,7 @@ def _derive_commands(artefacts: Artefacts, command: Command, again: str) -> list
     if chosen and chosen.rule == BUDGET and chosen.latency:
         flags |= {
             "latency_table": artefacts.latencies and artefacts.latencies.table,
-            "latency_of": chosen.latency.of,
+            "latency_of": chosen.latency.chosen_by,
             "rule": None,
         }
         if chosen.latency.budget_ratio:

@@ -17,7 +17,7 @@ import numpy as np
 
 from par.core import schema
 from par.core.errors import DataError, UsageError
-from par.search.latency_check import Promise
+from par.search.latency_check import LatencyCheck
 
 KINDS = "adi"  # what a stochastic block chooses among, in the order of the columns of alpha and pi
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
@@ -37,7 +37,7 @@ class Architecture:
     # [L, O], rows in the order of KINDS; empty unless derived
     pi: tuple[tuple[float, ...], ...] = ()
     seeds: tuple[int, ...] = ()
-    latency: Promise | None = None  # what it should take and takes, where that is known
+    latency: LatencyCheck | None = None  # what it should take and takes, where that is known
 
     def __post_init__(self) -> None:
         if len(self.blocks) > MAX_BLOCKS or set(self.blocks) - set(NAMES):
@@ -180,7 +180,7 @@ def load(path: Path) -> Architecture:
         )
     try:
         pi = tuple(tuple(map(float, row)) for row in value["pi"])
-        latency = None if value["latency"] is None else Promise.from_json(value["latency"])
+        latency = None if value["latency"] is None else LatencyCheck.from_json(value["latency"])
         made = Architecture(
             value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency
         )
@@ -216,7 +216,7 @@ def _contradiction(made: Architecture) -> str:
     if made.latency and (made.rule == BUDGET) != (budget is not None):
         return f"rule is {made.rule}, but the budget is {budget} ms"
     if budget is not None:
-        case = next(case for case in made.latency.cases if case.what == made.latency.of)
+        case = next(case for case in made.latency.cases if case.what == made.latency.chosen_by)
         if case.network_ms > budget and not schema.is_near(case.network_ms, budget):
             return f"the budget is {budget} ms, but the network takes {case.network_ms} ms"
         ratio = made.latency.budget_ratio

@@ -36,23 +36,23 @@ class Cost:
     of_kind: tuple[float, ...]  # in the order of KINDS
 
     @classmethod
-    def linear(cls, what: str, of: Callable[[str], float]) -> Self:
-        """The cost that `of` gives for strings, read off those of no block and of one block."""
-        constant = float(of(""))
-        return cls(what, constant, tuple(float(of(kind)) - constant for kind in KINDS))
+    def linear(cls, what: str, cost: Callable[[str], float]) -> Self:
+        """The cost that `cost` gives for strings, read off those of no block and of one block."""
+        constant = float(cost(""))
+        return cls(what, constant, tuple(float(cost(kind)) - constant for kind in KINDS))
 
-    def of_counts(self, counts: Counts) -> float:
+    def total_of_counts(self, counts: Counts) -> float:
         """The cost of every string that has so many blocks of each kind."""
         return self.constant + sum(n * cost for n, cost in zip(counts, self.of_kind))
 
-    def of(self, blocks: str) -> float:
+    def total(self, blocks: str) -> float:
         """The cost of a string."""
-        return self.of_counts(counted(blocks))
+        return self.total_of_counts(counted(blocks))
 
     def more(self, blocks: str, than: str) -> float:
         """How much more a string costs than another, as a share of the other: -0.1 is a tenth
         less. Infinite over a cost of 0."""
-        cost, base = self.of(blocks), self.of(than)
+        cost, base = self.total(blocks), self.total(than)
         return cost / base - 1 if base else math.inf if cost else 0.0
 
 
@@ -75,10 +75,10 @@ def references(derived: str) -> dict[str, str]:
 def fitting(derived: str, cost: Cost, tolerance: float | None) -> list[Counts]:
     """The numbers of a, d and i of all strings as deep as `derived` whose cost lies within a share
     `tolerance` of its own; None: any cost."""
-    depth, target = len(derived), cost.of(derived)
+    depth, target = len(derived), cost.total(derived)
     all_counts = ((a, d, depth - a - d) for a in range(depth + 1) for d in range(depth + 1 - a))
     most = math.inf if tolerance is None else tolerance * target + SLACK * abs(target)
-    return [counts for counts in all_counts if abs(cost.of_counts(counts) - target) <= most]
+    return [counts for counts in all_counts if abs(cost.total_of_counts(counts) - target) <= most]
 
 
 @functools.cache

@@ -92,7 +92,7 @@ def warnings(pi: np.ndarray, blocks: str, learnt: float) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Watch:
+class Stability:
     """What the guard remembers from epoch to epoch; a checkpoint's note holds it."""
 
     # the likeliest kinds of the stochastic blocks at the end of the last epoch that taught the
@@ -112,7 +112,7 @@ class Watch:
             unchanged=tuple(n + 1 if kept else 0 for n, kept in zip(before, same)),
         )
 
-    def share(self, epochs: int = 1) -> float:
+    def stable_share(self, epochs: int = 1) -> float:
         """Share of the blocks whose likeliest kind has not changed for so many epochs; 0 before
         there are any."""
         return float(np.mean([n >= epochs for n in self.unchanged])) if self.unchanged else 0.0
@@ -120,7 +120,7 @@ class Watch:
     def has_settled(self, epochs: int, share: float) -> bool:
         """Whether a search that stops after so many epochs of rest in such a share of its blocks
         ends here; epochs 0: it never does."""
-        return epochs > 0 and self.share(epochs) >= share - 1e-9
+        return epochs > 0 and self.stable_share(epochs) >= share - 1e-9
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

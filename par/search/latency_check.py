@@ -57,7 +57,7 @@ class Case(NamedTuple):
         """For people."""
         return self.what.replace("_", " ")
 
-    def beside(self, times: np.ndarray) -> Case:
+    def with_measured(self, times: np.ndarray) -> Case:
         """The same with what was measured: times [pairs, 2] of the network and of the interleaved
         one, milliseconds."""
         return self._replace(
@@ -70,10 +70,10 @@ class Case(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Promise:
+class LatencyCheck:
     """A budget, where there was one, and the latencies of the network that was chosen."""
 
-    of: str  # the case that the network was chosen by
+    chosen_by: str  # the case that the network was chosen by
     cases: tuple[Case, ...]
     budget_ms: float | None = None
     # of the interleaved network's latency, where the budget was given so
@@ -104,7 +104,7 @@ class Promise:
         ):
             raise UsageError("measured latencies must be low <= median <= high")
         names = [case.what for case in self.cases]
-        if len(set(names)) < len(names) or not {self.of} <= set(names) <= set(CASES):
+        if len(set(names)) < len(names) or not {self.chosen_by} <= set(names) <= set(CASES):
             raise UsageError(
                 f"latencies must be of different cases of {', '.join(CASES)}, among them the one"
                 f" chosen by, but are of {names}"
@@ -119,13 +119,13 @@ class Promise:
                 f" {str(self.pairs)[:60]!r}"
             )
 
-    def measured(self, times: Mapping[str, np.ndarray]) -> Promise:
+    def with_measured(self, times: Mapping[str, np.ndarray]) -> LatencyCheck:
         """The same beside times [pairs, 2] of each case: of the network and of the interleaved
         one, milliseconds."""
         return dataclasses.replace(
             self,
-            cases=tuple(case.beside(times[case.what]) for case in self.cases),
-            pairs=len(times[self.of]),
+            cases=tuple(case.with_measured(times[case.what]) for case in self.cases),
+            pairs=len(times[self.chosen_by]),
         )
 
     @property
@@ -151,7 +151,7 @@ class Promise:
                 "error": case.error if case.measured else None,
             }
         return {
-            "of": self.of,
+            "of": self.chosen_by,
             "budget_ms": self.budget_ms,
             "budget_ratio": self.budget_ratio,
             "pairs": self.pairs,
@@ -159,7 +159,7 @@ class Promise:
         }
 
     @classmethod
-    def from_json(cls, value: Any) -> Promise:
+    def from_json(cls, value: Any) -> LatencyCheck:
         """Inverse of `to_json`. Raises: UsageError unless it is what that makes."""
         try:
             cases = []
@@ -225,7 +225,7 @@ class Promise:
                     f" {case.error:+.1%}{spread}: measure again, or use --calibrate"
                 )
             if (
-                case.what == self.of
+                case.what == self.chosen_by
                 and self.budget_ratio is not None
                 and measured.share.median > self.budget_ratio
             ):
@@ -234,7 +234,7 @@ class Promise:
                     f" interleaved network's, above {self.budget_ratio:.1%}"
                 )
             elif (
-                case.what == self.of
+                case.what == self.chosen_by
                 and self.budget_ratio is None
                 and measured.network.median > (self.budget_ms or math.inf)
             ):

@@ -19,10 +19,10 @@ def expected_share(alpha: tf.Tensor, fixed: str, costs: latency_table.Costs) -> 
     alpha: [number of stochastic blocks, O] logits; fixed: the blocks that are not stochastic,
     which take what their kind takes.
     """
-    milliseconds = costs.of(fixed) + tf.reduce_sum(
+    milliseconds = costs.milliseconds(fixed) + tf.reduce_sum(
         tf.linalg.matvec(tf.nn.softmax(alpha), tf.constant(costs.block_ms, alpha.dtype))
     )
-    return milliseconds / costs.interleaved(len(fixed) + alpha.shape[0])
+    return milliseconds / costs.interleaved_ms(len(fixed) + alpha.shape[0])
 
 
 def penalty(share: tf.Tensor, target: float, weight: float) -> tf.Tensor:
@@ -31,13 +31,13 @@ def penalty(share: tf.Tensor, target: float, weight: float) -> tf.Tensor:
     return weight * tf.nn.relu(share / target - 1.0)
 
 
-def of_search(
+def search_penalty(
     blocks: str, search: SearchConfig
 ) -> Callable[[Sequence[tf.Variable]], tf.Tensor] | None:
     """The term of a run's loss, a function of its architecture logits [alpha]; None for a fixed
     network, and without a target."""
     costs, fixed = (
-        latency_table.costs_of(search.latency_ms),
+        latency_table.costs_from_settings(search.latency_ms),
         "".join(kind for kind in blocks if kind in KINDS),
     )
     if costs is None or not search.target_latency or fixed == blocks:

@@ -17,22 +17,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from par.core import schema
-from par.core.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig, SearchConfig
+from par.core.config import MAX_VOCAB_SIZE, DataConfig, ModelConfig
 from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS, Architecture, interleaved
-from par.search.latency_check import MAX_MILLISECONDS, Case, Promise
+from par.search.latency_check import CASES, MAX_MILLISECONDS, Case, LatencyCheck
 
 SCHEMA = 2
 # The cases: a window of B x T tokens with memory and its nll; one update of all weights; one token
 # of one text with memory, and the next one drawn.
-WHAT = SearchConfig.choices("latency_of")
 INDIFFERENT = {  # settings that do not change a case's time
     "inference": {"dropout_rate", "init_std"},
     "training_step": {"init_std"},
     "decoding": {"dropout_rate", "init_std", "batch_size", "seq_len"},
 }
 # the cases that are told of every derived network, whichever it was chosen by
-PROMISED = ("inference", "decoding")
+REPORTED = ("inference", "decoding")
 STEPS = 5  # tries of one timing, of which the fastest counts
 PARTS = ("constant", *KINDS)
 MAX_BYTES = 1 << 16  # a table has about 2 kB
@@ -68,7 +67,7 @@ class Costs(NamedTuple):
         """[O] milliseconds of a block of each kind."""
         return np.array(self[: len(KINDS)], np.float64)
 
-    def of(self, blocks: str) -> float:
+    def milliseconds(self, blocks: str) -> float:
         """Milliseconds of a network of fixed blocks. Raises: UsageError if a block is stochastic:
         what it takes hangs on pi."""
         if set(blocks) - set(KINDS):
@@ -77,35 +76,33 @@ class Costs(NamedTuple):
             )
         return float(self.constant + sum(blocks.count(kind) * ms for kind, ms in zip(KINDS, self)))
 
-    def expected(self, pi: np.ndarray) -> float:
+    def expected_ms(self, pi: np.ndarray) -> float:
         """Milliseconds of a network of blocks drawn from pi [L, O]."""
         return expected_latency(pi, self.block_ms, self.constant)
 
-    def interleaved(self, depth: int) -> float:
+    def interleaved_ms(self, depth: int) -> float:
         """Milliseconds of the interleaved network of `depth` blocks: what shares and targets refer
         to."""
-        return self.of(interleaved(depth))
+        return self.milliseconds(interleaved(depth))
 
-    def share(self, blocks: str) -> float:
+    def share_of_interleaved(self, blocks: str) -> float:
         """Latency of fixed blocks as a share of the interleaved network's of the same depth."""
-        return self.of(blocks) / self.interleaved(len(blocks))
+        return self.milliseconds(blocks) / self.interleaved_ms(len(blocks))
 
     def figures(self, blocks: str) -> dict[str, Any]:
         """What is reported of a network of fixed blocks."""
         return {
-            "milliseconds": self.of(blocks),
-            "interleaved_milliseconds": self.interleaved(len(blocks)),
-            "share": self.share(blocks),
+            "milliseconds": self.milliseconds(blocks),
+            "interleaved_milliseconds": self.interleaved_ms(len(blocks)),
+            "share": self.share_of_interleaved(blocks),
         }
 
     def line(self, blocks: str, what: str) -> str:
         """The same in a line."""
         names = [Architecture(each).short for each in (blocks, interleaved(len(blocks)))]
-        reference = (
-            f"{self.share(blocks):.1%} of the {self.interleaved(len(blocks)):.2f} ms of {names[1]}"
-        )
+        reference = f"{self.share_of_interleaved(blocks):.1%} of the {self.interleaved_ms(len(blocks)):.2f} ms of {names[1]}"
         return (
-            f"latency of {names[0]}: {self.of(blocks):.2f} ms {what.replace('_', ' ')},"
+            f"latency of {names[0]}: {self.milliseconds(blocks):.2f} ms {what.replace('_', ' ')},"
             f" {reference}"
         )
 
@@ -113,10 +110,10 @@ class Costs(NamedTuple):
         """How a search stands: milliseconds and shares of the interleaved network, expected under
         pi [L, O] and of its likeliest blocks."""
         reference, milliseconds = (
-            self.interleaved(len(likeliest)),
+            self.interleaved_ms(len(likeliest)),
             {
-                "expected": self.expected(pi),
-                "argmax": self.of(likeliest),
+                "expected": self.expected_ms(pi),
+                "argmax": self.milliseconds(likeliest),
             },
         )
         return {f"{name}_ms": ms for name, ms in milliseconds.items()} | {
@@ -124,20 +121,20 @@ class Costs(NamedTuple):
         }
 
 
-def promise(
+def predicted(
     blocks: str,
-    of: str,
+    chosen_by: str,
     costs: Mapping[str, Costs],
     budget_ms: float | None = None,
     budget_ratio: float | None = None,
-) -> Promise:
-    """What fixed blocks should take by the costs of each case, chosen by the latency `of`."""
+) -> LatencyCheck:
+    """What fixed blocks should take by the costs of each case, chosen by the latency `chosen_by`."""
     cases = tuple(
-        Case(what, costs[what].of(blocks), costs[what].interleaved(len(blocks)))
-        for what in WHAT
+        Case(what, costs[what].milliseconds(blocks), costs[what].interleaved_ms(len(blocks)))
+        for what in CASES
         if what in costs
     )
-    return Promise(of, cases, budget_ms, budget_ratio)
+    return LatencyCheck(chosen_by, cases, budget_ms, budget_ratio)
 
 
 def text(outlook: dict[str, float]) -> str:
@@ -159,9 +156,9 @@ class Spread(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
     """Milliseconds of every part of a network (PARTS) on one device at one shape, for each of
-    WHAT, as measured; and by what to multiply them.
+    CASES, as measured; and by what to multiply them.
 
-    calibration: a factor for each of WHAT, 1 until a whole network was measured beside its
+    calibration: a factor for each of CASES, 1 until a whole network was measured beside its
     prediction (tools/derive.py --calibrate).
     """
 
@@ -175,18 +172,18 @@ class LatencyTable:
     inference: dict[str, Spread]
     decoding: dict[str, Spread]
     calibration: dict[str, float] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(WHAT, 1.0)
+        default_factory=lambda: dict.fromkeys(CASES, 1.0)
     )
 
     def costs(self, what: str) -> Costs:
-        """The medians, times the calibration. Raises: UsageError unless `what` is one of WHAT."""
-        if what not in WHAT:
-            raise UsageError(f"a latency is one of {', '.join(WHAT)}, but is {what!r}")
+        """The medians, times the calibration. Raises: UsageError unless `what` is one of CASES."""
+        if what not in CASES:
+            raise UsageError(f"a latency is one of {', '.join(CASES)}, but is {what!r}")
         parts, factor = getattr(self, what), self.calibration[what]
         return Costs(*(factor * parts[part].milliseconds for part in (*KINDS, "constant")))
 
     def calibrated(self, factors: Mapping[str, float]) -> LatencyTable:
-        """The same, predicting so many times as much: the factors of some of WHAT are multiplied
+        """The same, predicting so many times as much: the factors of some of CASES are multiplied
         onto those that the table has.
 
         Raises: UsageError if a product is out of bounds.
@@ -204,13 +201,9 @@ class LatencyTable:
             f"{what.replace('_', ' ')} x {factor:.3f}" for what, factor in self.calibration.items()
         )
 
-    def of(self, blocks: str, what: str) -> float:
+    def milliseconds(self, blocks: str, what: str) -> float:
         """Milliseconds of a network of fixed blocks."""
-        return self.costs(what).of(blocks)
-
-    def expected(self, pi: np.ndarray, what: str) -> float:
-        """Milliseconds of a network of blocks drawn from pi [L, O]."""
-        return self.costs(what).expected(pi)
+        return self.costs(what).milliseconds(blocks)
 
     def misfits(
         self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int
@@ -260,7 +253,7 @@ class LatencyTable:
             "repeats": self.repeats,
         }
         parts = {
-            what: {part: getattr(self, what)[part]._asdict() for part in PARTS} for what in WHAT
+            what: {part: getattr(self, what)[part]._asdict() for part in PARTS} for what in CASES
         }
         return {
             "schema": SCHEMA,
@@ -297,7 +290,7 @@ class LatencyTable:
                 )
         model = ModelConfig.from_json(value["model"])
         model.check_vocabulary(value["vocab_size"])
-        parts = {what: _parts(what, value[what]) for what in WHAT}
+        parts = {what: _parts(what, value[what]) for what in CASES}
         return cls(
             value["device"],
             model,
@@ -342,9 +335,9 @@ def _parts(what: str, value: Any) -> dict[str, Spread]:
 
 
 def _calibration(value: Any) -> dict[str, float]:
-    """Raises: UsageError unless `value` has a factor for each of WHAT."""
-    if not isinstance(value, dict) or set(value) != set(WHAT):
-        raise UsageError(f"calibration must have the keys {', '.join(WHAT)}")
+    """Raises: UsageError unless `value` has a factor for each of CASES."""
+    if not isinstance(value, dict) or set(value) != set(CASES):
+        raise UsageError(f"calibration must have the keys {', '.join(CASES)}")
     if not all(
         type(factor) in (int, float) and 1 / MAX_FACTOR <= factor <= MAX_FACTOR
         for factor in value.values()
@@ -353,7 +346,7 @@ def _calibration(value: Any) -> dict[str, float]:
             f"calibration must be factors from {1 / MAX_FACTOR:.0e} to {MAX_FACTOR:.0e}, but is"
             f" {str(value)[:120]}"
         )
-    return {what: float(value[what]) for what in WHAT}
+    return {what: float(value[what]) for what in CASES}
 
 
 def load(path: Path | str) -> LatencyTable:
@@ -365,6 +358,6 @@ def load(path: Path | str) -> LatencyTable:
         raise DataError(f"latency table {path} is not valid: {error}") from None
 
 
-def costs_of(latency_ms: Sequence[float]) -> Costs | None:
+def costs_from_settings(latency_ms: Sequence[float]) -> Costs | None:
     """The costs that a run's settings hold (SearchConfig.latency_ms), None if it has none."""
     return Costs(*latency_ms) if latency_ms else None

@@ -43,7 +43,7 @@ class Choice(NamedTuple):
         return {
             "blocks": self.blocks,
             "milliseconds": self.milliseconds,
-            "share": costs.share(self.blocks),
+            "share": costs.share_of_interleaved(self.blocks),
             "log_pi": self.log_pi,
         }
 
@@ -96,7 +96,7 @@ def lines(found: Sequence[Choice], costs: Costs, what: str) -> list[str]:
     return [
         head,
         *(
-            f"{each.milliseconds:>16.3f}{costs.share(each.blocks):>16.1%}{each.log_pi:>12.3f} "
+            f"{each.milliseconds:>16.3f}{costs.share_of_interleaved(each.blocks):>16.1%}{each.log_pi:>12.3f} "
             f" {each.blocks}"
             for each in found
         ),

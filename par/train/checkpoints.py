@@ -177,7 +177,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
             *(number for sums in note["sums"].values() for number in sums),
         ]
         lengths = [best["step"], *note["files"].values()]
-        diagnostics.Watch.from_json(note["watch"])
+        diagnostics.Stability.from_json(note["watch"])
         ok = set(note) == {"sums", "seconds", "best", "files", "run", "watch"} and set(
             note["sums"]
         ) == {"log", "record", "evaluation"}

@@ -52,7 +52,9 @@ class Learner:
                 for v in layer.trainable_variables
                 if all(v is not a for a in self.logits)
             ]
-            self._latency_penalty = latency_penalty.of_search(config.architecture.blocks, search)
+            self._latency_penalty = latency_penalty.search_penalty(
+                config.architecture.blocks, search
+            )
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             # By the run's step and not by an optimizer's own count, which leaves out the steps
             # that are not its turn.

@@ -70,12 +70,14 @@ class Trainer:
         self.team.from_chief(lambda: check_settings(run_dir / "checkpoints", config))
         self.learner = Learner(config, self.team.replicas)
         self.costs = (
-            latency_table.costs_of(config.search.latency_ms) if self.learner.logits else None
+            latency_table.costs_from_settings(config.search.latency_ms)
+            if self.learner.logits
+            else None
         )
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.logs = RunLogs(run_dir)
         self.step = 0
-        self.watch = diagnostics.Watch()
+        self.watch = diagnostics.Stability()
         self.note: dict[str, Any] = {
             "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
             "seconds": 0.0,
@@ -107,7 +109,7 @@ class Trainer:
         self.team.broadcast(self.checkpoints.variables)
         self.learner.take_memories()
         self.step = int(self.learner.step.numpy())
-        self.watch = diagnostics.Watch.from_json(self.note["watch"])
+        self.watch = diagnostics.Stability.from_json(self.note["watch"])
         self.logs.open(self.note["files"])
 
     @property
@@ -233,7 +235,7 @@ class Trainer:
         )
         if self.step > search.arch_warmup:
             self.watch = self.watch.after_epoch(derive.argmax(diagnostics.stochastic(pi, blocks)))
-        self.logs.epoch_line(self.step, epoch, self._figures(), self.watch.share())
+        self.logs.epoch_line(self.step, epoch, self._figures(), self.watch.stable_share())
         found = diagnostics.warnings(
             pi, blocks, (self.step - search.arch_warmup) / (self.total - search.arch_warmup)
         )
@@ -242,7 +244,10 @@ class Trainer:
             self.watch = dataclasses.replace(self.watch, warned=(*self.watch.warned, name))
         self.note["watch"] = self.watch.to_json()
         if self.ended and self.step < self.total:
-            share, epochs = self.watch.share(search.stop_when_stable), search.stop_when_stable
+            share, epochs = (
+                self.watch.stable_share(search.stop_when_stable),
+                search.stop_when_stable,
+            )
             self._say(
                 f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind"
                 f" has not changed for {plural(epochs, 'epoch')} in {share:.0%} of the"

@@ -72,7 +72,7 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(tmp_pa
     config = small_config(data_dir, "ss", cutoffs=(12, 20))
     counts = np.bincount(np.arange(FIRST, FIRST + SYMBOLS))
     table, checks = block_latency.measure(config, counts, repeats=2, steps=2)
-    for what in latency_table.WHAT:
+    for what in latency_table.CASES:
         table.check_fits(
             what,
             config.model,
@@ -86,8 +86,11 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(tmp_pa
         and table.repeats == 2
     )
     assert [(check.what, check.blocks) for check in checks] == [
-        (what, blocks) for what in latency_table.WHAT for blocks in ("ad", "aa")
+        (what, blocks) for what in latency_table.CASES for blocks in ("ad", "aa")
     ]
     for check in checks:
-        assert check.predicted_ms == table.of(check.blocks, check.what) and check.measured_ms > 0
-    assert table.of("aa", "training_step") > table.of("aa", "inference") > 0
+        assert (
+            check.predicted_ms == table.milliseconds(check.blocks, check.what)
+            and check.measured_ms > 0
+        )
+    assert table.milliseconds("aa", "training_step") > table.milliseconds("aa", "inference") > 0

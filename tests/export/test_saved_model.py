@@ -25,11 +25,11 @@ from par.data.tokenizer import EOS
 from par.evaluate import evaluation
 from par.evaluate.trained_model import Model
 from par.search import architecture
-from par.search.latency_check import Case, Promise
+from par.search.latency_check import Case, LatencyCheck
 from project import Finished
 from small import small_config, trainer
 
-PROMISE = Promise("inference", (Case("inference", 12.345, 13.0),))
+PROMISE = LatencyCheck("inference", (Case("inference", 12.345, 13.0),))
 TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\0\n", "the " * 40)
 
 

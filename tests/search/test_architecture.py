@@ -13,9 +13,11 @@ import pytest
 from par.core.errors import DataError, UsageError
 from par.search import architecture
 from par.search.architecture import Architecture
-from par.search.latency_check import Case, Promise
+from par.search.latency_check import Case, LatencyCheck
 
-LATENCY = Promise("inference", (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625)), 3.25)
+LATENCY = LatencyCheck(
+    "inference", (Case("inference", 3.0, 4.0), Case("decoding", 0.5, 0.625)), 3.25
+)
 DERIVED = Architecture(
     "ad", "budget", "search-1", ((0.9, 0.1, 0.0), (0.2, 0.5, 0.3)), (7,), LATENCY
 )

@@ -18,11 +18,11 @@ ALL = ["".join(letters) for letters in itertools.product("adi", repeat=6)]
 
 
 def enumerated(tolerance: float | None, cost: Cost = COST) -> list[str]:
-    target = cost.of(DERIVED)
+    target = cost.total(DERIVED)
     return [
         blocks
         for blocks in ALL
-        if tolerance is None or abs(cost.of(blocks) - target) <= tolerance * target
+        if tolerance is None or abs(cost.total(blocks) - target) <= tolerance * target
     ]
 
 
@@ -32,7 +32,7 @@ def test_a_cost_is_read_off_strings_of_one_block():
     assert cost.what == "latency" and (cost.constant, *cost.of_kind) == pytest.approx(
         (3.0, 2.0, 1.1, 0.1)
     )
-    assert cost.of("aadi") == pytest.approx(3 + 4 + 1.1 + 0.1)
+    assert cost.total("aadi") == pytest.approx(3 + 4 + 1.1 + 0.1)
 
 
 def test_how_much_more_a_string_costs_is_a_share_of_the_other():

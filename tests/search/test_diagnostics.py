@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from par.search import diagnostics
-from par.search.diagnostics import Watch
+from par.search.diagnostics import Stability
 
 UNIFORM = [1 / 3] * 3
 DENSE, IDENTITY, ATTENTION = [0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.6, 0.2, 0.2]
 TIED = [0.33, 0.31, 0.36]  # identity first, but by less than MOVED
 
 
-def watched(*choices: str) -> Watch:
-    watch = Watch()
+def watched(*choices: str) -> Stability:
+    watch = Stability()
     for choice in choices:
         watch = watch.after_epoch(choice)
     return watch
@@ -58,10 +58,13 @@ def test_a_block_counts_the_epochs_for_which_it_has_not_changed():
     choices = ["adi", "aai", "aai", "aad", "aad", "dad"]
     expected = [(0, 0, 0), (1, 0, 1), (2, 1, 2), (3, 2, 0), (4, 3, 1), (0, 4, 2)]
     assert [watched(*choices[: n + 1]).unchanged for n in range(6)] == expected
-    assert [watched(*choices[: n + 1]).share() for n in range(6)] == pytest.approx(
+    assert [watched(*choices[: n + 1]).stable_share() for n in range(6)] == pytest.approx(
         [0, 2 / 3, 1, 2 / 3, 1, 2 / 3]
     )
-    assert watched(*choices).share(3) == pytest.approx(1 / 3) and Watch().share() == 0
+    assert (
+        watched(*choices).stable_share(3) == pytest.approx(1 / 3)
+        and Stability().stable_share() == 0
+    )
 
 
 def test_a_search_has_settled_when_enough_blocks_have_rested_long_enough():
@@ -74,7 +77,7 @@ def test_a_search_has_settled_when_enough_blocks_have_rested_long_enough():
         False,
     ]
     assert [watch.has_settled(3, share) for share in (0.6, 2 / 3, 0.7)] == [True, True, False]
-    assert not watched("adi").has_settled(1, 0.01) and not Watch().has_settled(1, 0.01)
+    assert not watched("adi").has_settled(1, 0.01) and not Stability().has_settled(1, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +134,10 @@ def test_what_is_wrong_with_a_search_is_named_with_what_to_do(blocks, pi, said):
 
 
 def test_a_watch_comes_back_from_its_json():
-    watch = Watch("adi", (0, 3, 1), ("still",))
+    watch = Stability("adi", (0, 3, 1), ("still",))
     assert (
-        Watch.from_json(json.loads(json.dumps(watch.to_json()))) == watch
-        and Watch.from_json(Watch().to_json()) == Watch()
+        Stability.from_json(json.loads(json.dumps(watch.to_json()))) == watch
+        and Stability.from_json(Stability().to_json()) == Stability()
     )
 
 
@@ -156,7 +159,7 @@ def test_a_watch_comes_back_from_its_json():
 )
 def test_a_watch_that_is_not_one_is_refused(changes):
     good = {"choice": "adi", "unchanged": [0, 3, 1], "warned": []}
-    assert Watch.from_json(good)
+    assert Stability.from_json(good)
     for value in (good | changes, [], None):
         with pytest.raises(ValueError, match="is not one of this program"):
-            Watch.from_json(value)
+            Stability.from_json(value)

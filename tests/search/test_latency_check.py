@@ -1,4 +1,4 @@
-"""Predicted beside measured: what the pairs say, when the promise counts as broken, and a section
+"""Predicted beside measured: what the pairs say, when the check counts as broken, and a section
 of architecture.json that is whole or refused."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from par.core.errors import DataError
 from par.core.stats import Quartiles
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
-from par.search.latency_check import Case, Promise
+from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import Costs
 
 COSTS = {"inference": Costs(2.0, 1.0, 0.0, 4.0), "decoding": Costs(0.5, 0.25, 0.0, 1.0)}
@@ -22,21 +22,21 @@ COSTS = {"inference": Costs(2.0, 1.0, 0.0, 4.0), "decoding": Costs(0.5, 0.25, 0.
 INFERENCE = np.array([[6.0, 8.0], [6.3, 7.0], [6.6, 8.8], [5.7, 9.5], [9.0, 10.0]])
 
 
-def promised(**budget) -> Promise:
-    return latency_table.promise("addi", "inference", COSTS, **budget)
+def predicted(**budget) -> LatencyCheck:
+    return latency_table.predicted("addi", "inference", COSTS, **budget)
 
 
-def measured(inference=INFERENCE, **budget) -> Promise:
-    return promised(**budget).measured(
+def measured(inference=INFERENCE, **budget) -> LatencyCheck:
+    return predicted(**budget).with_measured(
         {"inference": np.asarray(inference), "decoding": np.full((len(inference), 2), [2.0, 2.5])}
     )
 
 
 def test_what_is_promised_is_what_the_costs_say_in_every_case_that_is_known():
-    assert promised(budget_ms=8.5) == Promise(
+    assert predicted(budget_ms=8.5) == LatencyCheck(
         "inference", (Case("inference", 8.0, 10.0), Case("decoding", 2.0, 2.5)), 8.5
     )
-    only = latency_table.promise("addi", "training_step", {"training_step": COSTS["inference"]})
+    only = latency_table.predicted("addi", "training_step", {"training_step": COSTS["inference"]})
     assert [case.what for case in only.cases] == ["training_step"] and only.cases[0].share == 0.8
 
 
@@ -48,20 +48,20 @@ def test_pairs_give_medians_and_quartiles_and_the_share_is_that_of_each_pair():
     shares = sorted([6 / 8, 6.3 / 7, 6.6 / 8.8, 5.7 / 9.5, 9 / 10])
     assert found.share == pytest.approx((shares[2], shares[1], shares[3]), rel=1e-12)
     assert found.share.median != pytest.approx(found.network.median / found.interleaved.median)
-    assert measured().pairs == 5 and promised().pairs == 0
+    assert measured().pairs == 5 and predicted().pairs == 0
     assert Quartiles(2.0, 1.9, 2.2).width == pytest.approx(0.15)
 
 
 def test_the_error_is_that_of_the_prediction_and_the_correction_takes_it_away():
-    promise = measured()
-    assert promise.cases[0].error == pytest.approx(
+    check = measured()
+    assert check.cases[0].error == pytest.approx(
         8 / 6.3 - 1
-    ) and promise.corrections == pytest.approx({"inference": 6.3 / 8, "decoding": 1.0})
+    ) and check.corrections == pytest.approx({"inference": 6.3 / 8, "decoding": 1.0})
     corrected = {
-        what: Costs(*(promise.corrections[what] * ms for ms in costs))
+        what: Costs(*(check.corrections[what] * ms for ms in costs))
         for what, costs in COSTS.items()
     }
-    again = latency_table.promise("addi", "inference", corrected).measured(
+    again = latency_table.predicted("addi", "inference", corrected).with_measured(
         {"inference": INFERENCE, "decoding": np.full((5, 2), [2.0, 2.5])}
     )
     assert again.cases[0].error == pytest.approx(
@@ -71,7 +71,9 @@ def test_the_error_is_that_of_the_prediction_and_the_correction_takes_it_away():
 
 def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_the_spread_where_that_is_wide():
     near = np.full((4, 2), [7.9, 10.0])
-    assert measured(near).warnings("addi") == [] and promised(budget_ms=0.1).warnings("addi") == []
+    assert (
+        measured(near).warnings("addi") == [] and predicted(budget_ms=0.1).warnings("addi") == []
+    )
     assert measured(np.full((5, 2), 7.0)).warnings("addi") == [
         "the prediction misses the inference of addi by +14.3%: measure again, or use --calibrate"
     ]
@@ -106,7 +108,7 @@ def test_the_lines_set_predicted_beside_measured_for_both_networks_in_both_cases
             " 80.0% (measured 80.0%, 80.0% to 80.0%)"
         ),
     ]
-    assert promised().lines("addi", "adad")[1:] == [
+    assert predicted().lines("addi", "adad")[1:] == [
         "addi     inference            8.000",
         "adad     inference           10.000",
         "addi     decoding             2.000",
@@ -117,17 +119,17 @@ def test_the_lines_set_predicted_beside_measured_for_both_networks_in_both_cases
 
 @pytest.fixture
 def path(tmp_path):
-    pi, promise = tuple([(0.4, 0.3, 0.3)] * 4), measured(budget_ms=8.5, budget_ratio=0.85)
+    pi, check = tuple([(0.4, 0.3, 0.3)] * 4), measured(budget_ms=8.5, budget_ratio=0.85)
     Architecture(
-        "addi", rule="budget", search_run="search", pi=pi, seeds=(0,), latency=promise
+        "addi", rule="budget", search_run="search", pi=pi, seeds=(0,), latency=check
     ).save(tmp_path / "architecture.json")
     return tmp_path / "architecture.json"
 
 
 def test_the_section_comes_back_equal_measured_or_not(path):
     assert architecture.load(path).latency == measured(budget_ms=8.5, budget_ratio=0.85)
-    for promise in (promised(), measured()):
-        assert Promise.from_json(json.loads(json.dumps(promise.to_json()))) == promise
+    for check in (predicted(), measured()):
+        assert LatencyCheck.from_json(json.loads(json.dumps(check.to_json()))) == check
     value = json.loads(path.read_text())["latency"]
     assert (
         value["of"] == "inference"

@@ -33,13 +33,13 @@ def term(alpha, blocks, target, weight):
         search = SearchConfig(
             target_latency=target, latency_weight=weight, latency_ms=tuple(COSTS)
         )
-        value = latency_penalty.of_search(blocks, search)([alpha])
+        value = latency_penalty.search_penalty(blocks, search)([alpha])
     return float(value), tape.gradient(value, alpha).numpy()
 
 
 @pytest.mark.parametrize(("blocks", "fixed"), [("sss", ""), ("asssd", "ad"), ("sisds", "id")])
 def test_the_expected_share_is_that_of_pi_and_fixed_blocks_count_as_what_they_are(blocks, fixed):
-    expected = COSTS.expected(pi_table(blocks, PI)) / COSTS.interleaved(len(blocks))
+    expected = COSTS.expected_ms(pi_table(blocks, PI)) / COSTS.interleaved_ms(len(blocks))
     assert float(
         latency_penalty.expected_share(tf.constant(ALPHA), fixed, COSTS)
     ) == pytest.approx(expected, rel=1e-12)
@@ -51,11 +51,11 @@ def test_above_the_target_value_and_gradient_are_those_of_the_closed_form_and_of
 ):
     target, weight = 0.4, 1.7
     value, gradient = term(ALPHA, blocks, target, weight)
-    reference = COSTS.interleaved(len(blocks))
+    reference = COSTS.interleaved_ms(len(blocks))
     assert (
         value
         == pytest.approx(
-            weight * (COSTS.expected(pi_table(blocks, PI)) / reference / target - 1), rel=1e-12
+            weight * (COSTS.expected_ms(pi_table(blocks, PI)) / reference / target - 1), rel=1e-12
         )
         and value > 0
     )
@@ -74,7 +74,7 @@ def test_above_the_target_value_and_gradient_are_those_of_the_closed_form_and_of
 
 
 def test_at_and_below_the_target_there_is_neither_value_nor_gradient():
-    share = COSTS.expected(PI) / COSTS.interleaved(3)
+    share = COSTS.expected_ms(PI) / COSTS.interleaved_ms(3)
     for target in (share * (1 + 1e-9), 1.0, 10.0):
         value, gradient = term(ALPHA, "sss", target, 1e3)
         assert value == 0.0 and not gradient.any()
@@ -87,7 +87,8 @@ def test_at_and_below_the_target_there_is_neither_value_nor_gradient():
 )
 def test_a_fixed_network_and_a_search_without_target_pay_nothing(blocks, search):
     assert (
-        latency_penalty.of_search(blocks, SearchConfig(latency_ms=tuple(COSTS), **search)) is None
+        latency_penalty.search_penalty(blocks, SearchConfig(latency_ms=tuple(COSTS), **search))
+        is None
     )
 
 
@@ -108,7 +109,7 @@ def test_a_step_s_logits_feel_the_term_and_its_weights_do_not(data_dir):
     np.testing.assert_array_equal(rows, same)
     for weight, other in zip(plain.weights, held.weights):
         np.testing.assert_array_equal(weight, other)
-    ms, reference = COSTS.block_ms, COSTS.interleaved(3)
+    ms, reference = COSTS.block_ms, COSTS.interleaved_ms(3)
     expected = 2.0 / (0.5 * reference) / 3 * (ms - ms.mean())  # pi is uniform at the first step
     moments = [
         np.asarray(each.logits_optimizer._momentums[0]) / (1 - each.logits_optimizer.beta_1)
@@ -130,5 +131,8 @@ def test_a_search_ends_at_or_below_its_target(data_dir):
     for target in (0.0, 0.6):
         learner, _ = trained(data_dir, 400, "ssss", target_latency=target, epochs=5, max_lr=1e-2)
         likeliest = "".join("adi"[o] for o in learner.pi.argmax(axis=1))
-        shares[target] = COSTS.share(likeliest), COSTS.expected(learner.pi) / COSTS.interleaved(4)
+        shares[target] = (
+            COSTS.share_of_interleaved(likeliest),
+            COSTS.expected_ms(learner.pi) / COSTS.interleaved_ms(4),
+        )
     assert shares[0.6][0] <= 0.6 and shares[0.6][1] < 0.66 < shares[0.0][0]

@@ -49,40 +49,45 @@ def path(tmp_path):
 
 def test_the_latency_of_a_network_is_the_constant_and_its_blocks():
     assert table().costs("inference") == INFERENCE
-    assert table().of("", "inference") == 5.0
-    assert table().of("aadi", "inference") == 5.0 + 2 * 2.0 + 0.75 + 0.125
-    assert table().of("aadi", "training_step") == 3 * table().of("aadi", "inference")
+    assert table().milliseconds("", "inference") == 5.0
+    assert table().milliseconds("aadi", "inference") == 5.0 + 2 * 2.0 + 0.75 + 0.125
+    assert table().milliseconds("aadi", "training_step") == 3 * table().milliseconds(
+        "aadi", "inference"
+    )
 
 
 def test_the_expected_latency_is_the_mean_over_all_networks_that_pi_may_draw():
     pi = np.random.default_rng(1).dirichlet([1, 1, 1], size=4)
     mean = 0.0
     for columns in itertools.product(range(3), repeat=4):
-        mean += np.prod(pi[range(4), columns]) * table().of(
+        mean += np.prod(pi[range(4), columns]) * table().milliseconds(
             "".join(KINDS[o] for o in columns), "inference"
         )
-    assert table().expected(pi, "inference") == pytest.approx(mean, rel=1e-12)
+    assert table().costs("inference").expected_ms(pi) == pytest.approx(mean, rel=1e-12)
 
 
 def test_the_expected_latency_of_a_decided_pi_is_that_of_its_blocks_and_fixed_blocks_count_as_what_they_are():
     for blocks in ("adi", "d", "", "iia"):
-        assert table().expected(pi_table(blocks, []), "training_step") == table().of(
-            blocks, "training_step"
-        )
+        assert table().costs("training_step").expected_ms(
+            pi_table(blocks, [])
+        ) == table().milliseconds(blocks, "training_step")
     half = pi_table("asd", [[0.5, 0.5, 0.0]])
     assert (
-        table().expected(half, "inference")
-        == (table().of("aad", "inference") + table().of("add", "inference")) / 2
+        table().costs("inference").expected_ms(half)
+        == (table().milliseconds("aad", "inference") + table().milliseconds("add", "inference"))
+        / 2
     )
 
 
 @pytest.mark.parametrize(("depth", "blocks"), [(0, ""), (1, "a"), (5, "adada"), (6, "adadad")])
 def test_shares_are_of_the_interleaved_network_of_the_same_depth(depth, blocks):
-    assert architecture.interleaved(depth) == blocks and INFERENCE.interleaved(
+    assert architecture.interleaved(depth) == blocks and INFERENCE.interleaved_ms(
         depth
-    ) == INFERENCE.of(blocks)
-    assert INFERENCE.share(blocks) == 1.0
-    assert INFERENCE.share("i" * depth) == (5 + depth * 0.125) / INFERENCE.of(blocks)
+    ) == INFERENCE.milliseconds(blocks)
+    assert INFERENCE.share_of_interleaved(blocks) == 1.0
+    assert INFERENCE.share_of_interleaved("i" * depth) == (
+        5 + depth * 0.125
+    ) / INFERENCE.milliseconds(blocks)
 
 
 def test_figures_and_line_say_the_same():
@@ -101,18 +106,18 @@ def test_a_stochastic_block_has_no_latency_of_its_own():
     with pytest.raises(
         UsageError, match="blocks must be letters of adi to have a latency, but are 'asd'"
     ):
-        table().of("asd", "inference")
+        table().milliseconds("asd", "inference")
     with pytest.raises(
         UsageError,
         match="a latency is one of inference, training_step, decoding, but is 'evaluation'",
     ):
-        table().of("ad", "evaluation")
+        table().milliseconds("ad", "evaluation")
 
 
 def test_a_run_without_a_table_has_no_costs():
     assert (
-        latency_table.costs_of(()) is None
-        and latency_table.costs_of((2.0, 0.75, 0.125, 5.0)) == INFERENCE
+        latency_table.costs_from_settings(()) is None
+        and latency_table.costs_from_settings((2.0, 0.75, 0.125, 5.0)) == INFERENCE
     )
 
 
@@ -255,7 +260,7 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
 
 
 def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
-    for what in latency_table.WHAT:
+    for what in latency_table.CASES:
         table().check_fits(what, *SHAPE, "latency.json")
     model, *sizes = SHAPE
     for position, name in enumerate(("vocab_size", "batch_size", "seq_len")):
@@ -290,20 +295,20 @@ def test_what_a_latency_does_not_hang_on_may_differ_and_only_that():
         table().check_fits(
             "training_step", undropped, vocab_size, batch_size, seq_len, "latency.json"
         )
-    for what in latency_table.WHAT:
+    for what in latency_table.CASES:
         with pytest.raises(DataError, match="mem_len 32 there, 7 here"):
             table().check_fits(what, wider, vocab_size, batch_size, seq_len, "latency.json")
-    assert set(latency_table.INDIFFERENT) == set(latency_table.WHAT)
+    assert set(latency_table.INDIFFERENT) == set(latency_table.CASES)
 
 
 def test_a_calibrated_table_predicts_so_many_times_as_much_and_keeps_what_was_measured(path):
     once = table().calibrated({"inference": 1.25})
     twice = once.calibrated({"inference": 0.8, "decoding": 2.0})
-    assert once.of("aadi", "inference") == pytest.approx(
-        1.25 * table().of("aadi", "inference"), rel=1e-12
+    assert once.milliseconds("aadi", "inference") == pytest.approx(
+        1.25 * table().milliseconds("aadi", "inference"), rel=1e-12
     )
     assert (
-        once.of("aadi", "decoding") == table().of("aadi", "decoding")
+        once.milliseconds("aadi", "decoding") == table().milliseconds("aadi", "decoding")
         and once.inference == table().inference
     )
     assert (
@@ -323,4 +328,4 @@ def test_a_calibrated_table_predicts_so_many_times_as_much_and_keeps_what_was_me
 def test_a_block_may_take_nothing_at_all():
     value = table().to_json()
     value["inference"]["i"] = {"milliseconds": 0, "low": 0, "high": 0}
-    assert math.isclose(LatencyTable.from_json(value).of("iii", "inference"), 5.0)
+    assert math.isclose(LatencyTable.from_json(value).milliseconds("iii", "inference"), 5.0)

@@ -30,7 +30,11 @@ def every_network(pi: np.ndarray, blocks: str, costs: Costs) -> list[tuple[str, 
         ]
         if all(p > 0 for p in of_kinds):
             found.append(
-                ("".join(kinds), costs.of("".join(kinds)), math.fsum(map(math.log, of_kinds)))
+                (
+                    "".join(kinds),
+                    costs.milliseconds("".join(kinds)),
+                    math.fsum(map(math.log, of_kinds)),
+                )
             )
     return found
 
@@ -149,10 +153,10 @@ def test_equal_latencies_of_equal_networks_are_equal_to_the_last_bit():
     costs = Costs(0.1, 0.7, 0.3, 1 / 3)
     pi = np.random.default_rng(5).dirichlet(np.ones(3), 30)
     for choice in pareto.front(pi, "s" * 30, costs):
-        assert choice.milliseconds == costs.of(choice.blocks)
+        assert choice.milliseconds == costs.milliseconds(choice.blocks)
     decided = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]] * 3)
     assert (
-        pareto.choose(pareto.front(decided, "ssssss", costs), 1.0 * costs.interleaved(6)).blocks
+        pareto.choose(pareto.front(decided, "ssssss", costs), 1.0 * costs.interleaved_ms(6)).blocks
         == "adadad"
     )
 

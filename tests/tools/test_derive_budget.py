@@ -83,7 +83,7 @@ def told(capsys, *flags):
 def best_within(limit):
     """By enumeration."""
     strings = ["".join(kinds) for kinds in itertools.product("adi", repeat=4)]
-    fit = [each for each in strings if latency_table.Costs(*MS).of(each) <= limit]
+    fit = [each for each in strings if latency_table.Costs(*MS).milliseconds(each) <= limit]
     return max(
         fit,
         key=lambda each: math.fsum(
@@ -334,7 +334,7 @@ def test_a_table_gives_every_case_and_its_own_of_may_be_chosen(run, table, capsy
         told(capsys, *flags, "--budget_ratio=0.8", "--latency_of=training_step")["latency"][
             "cases"
         ]
-    ) == list(latency_table.WHAT)
+    ) == list(latency_table.CASES)
     # a table alone changes nothing but what is told
     assert told(capsys, *flags)["architecture"] == "adad"
 
@@ -401,7 +401,7 @@ def clock(monkeypatch):
         costs = {"inference": [1.5 * ms for ms in MS], "decoding": [0.25 * ms for ms in MS]}
         whole = {
             what: [
-                latency_table.Costs(*costs[what]).of(config.architecture.blocks)
+                latency_table.Costs(*costs[what]).milliseconds(config.architecture.blocks)
                 for config in configs
             ]
             for what in cases

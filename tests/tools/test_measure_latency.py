@@ -183,10 +183,10 @@ def test_a_search_by_a_table_keeps_what_it_needs_and_its_flagfile_repeats_it_wit
         r"latency (\S+) ms expected \((\S+)% of interleaved, argmax (\S+)%\)$", line
     ).groups()
     assert float(expected) == pytest.approx(
-        costs.expected(history.read_run(run).pi()[-1]), abs=1e-3
+        costs.expected_ms(history.read_run(run).pi()[-1]), abs=1e-3
     )
-    assert float(share) == pytest.approx(100 * float(expected) / costs.interleaved(3), abs=0.06)
-    assert float(argmax) == pytest.approx(100 * costs.share(blocks), abs=0.06)
+    assert float(share) == pytest.approx(100 * float(expected) / costs.interleaved_ms(3), abs=0.06)
+    assert float(argmax) == pytest.approx(100 * costs.share_of_interleaved(blocks), abs=0.06)
     events = b"".join(path.read_bytes() for path in (run / "tensorboard" / "train").iterdir())
     for name in ("expected_ms", "expected_share", "argmax_ms", "argmax_share"):
         assert f"latency/{name}".encode() in events
@@ -224,9 +224,9 @@ def test_derive_tells_the_latency_of_what_it_chose_where_the_run_has_one(tmp_pat
     search = SearchConfig(latency_ms=(3.0, 1.5, 0.0, 4.0), latency_of="inference")
     dataclasses.replace(config, search=search).save(run, tmp_path / "data")
     costs, blocks = (
-        latency_table.costs_of(search.latency_ms),
+        latency_table.costs_from_settings(search.latency_ms),
         derive.argmax(history.read_run(run).pi()[-1]),
     )
     assert costs.line(blocks, "inference") in run_tool("derive", f"--run={run}").out.splitlines()
     told = json.loads(run_tool("derive", f"--run={run}", "--json").out)["latency"]
-    assert told == latency_table.promise(blocks, "inference", {"inference": costs}).to_json()
+    assert told == latency_table.predicted(blocks, "inference", {"inference": costs}).to_json()

@@ -20,7 +20,7 @@ from par.evaluate.compare import statistics
 from par.search import baselines
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
-from par.search.latency_table import WHAT
+from par.search.latency_table import CASES
 from par.train import run_config
 
 SCHEMA = 1
@@ -155,7 +155,7 @@ class Plan:
                 value["steps"],
             ) == (repeats, steps)
             times = (
-                [value["networks"][each.blocks][what] for each in self.networks for what in WHAT]
+                [value["networks"][each.blocks][what] for each in self.networks for what in CASES]
                 if same
                 else []
             )
@@ -187,7 +187,7 @@ class Plan:
         return [
             statistics.Network(
                 *each,
-                cost.of(each.blocks),
+                cost.total(each.blocks),
                 cost.more(each.blocks, derived),
                 scored[each.blocks],
                 measured.get(each.blocks),

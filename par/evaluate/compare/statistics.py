@@ -26,7 +26,7 @@ from par.core import metrics, schema
 from par.core.errors import DataError
 from par.core.stats import Interval, interval, quartiles
 from par.search.baselines import DERIVED, INTERLEAVED
-from par.search.latency_table import WHAT
+from par.search.latency_table import CASES
 
 OVERFLOWS = 700.0  # nats: e^709.8 is the largest float
 SCORED = ("valid", "test")  # the splits that every run is scored on
@@ -47,7 +47,7 @@ class Network:
     runs: dict[int, dict[str, Any]]  # by seed: what `read_scores` returns
     measured: (
         dict[str, list[float]] | None
-        # milliseconds by round, for each of par.search.latency_table.WHAT; round i of all networks
+        # milliseconds by round, for each of par.search.latency_table.CASES; round i of all networks
         # is the same minute
     )
 
@@ -309,7 +309,7 @@ def report(
         "random": rank and rank | {"change": rank["change"].to_json()},
         "interleaved": {
             "change": gap and gap.to_json(),
-            "saving": {name: saving(derived, interleaved, name) for name in WHAT},
+            "saving": {name: saving(derived, interleaved, name) for name in CASES},
         },
         "goal": goal(gap, saved),
         "outcome": outcome,
@@ -338,7 +338,7 @@ def _entry(network: Network, derived: Network) -> dict[str, Any]:
         "cost_above_derived": metrics.finite({"more": network.more})["more"],
         "parameters": next((run["parameters"] for run in runs), None),
         "latency": (
-            network.measured and {name: _milliseconds(network.measured[name]) for name in WHAT}
+            network.measured and {name: _milliseconds(network.measured[name]) for name in CASES}
         ),
         "perplexity_per_word": nll and nll.map(metrics.perplexity).to_json(),
         "bits_per_byte": bits and bits.to_json(),

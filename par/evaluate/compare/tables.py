@@ -12,7 +12,7 @@ from par.core.stats import Interval
 from par.core.text import table
 from par.evaluate.compare.statistics import less, share
 from par.search.baselines import DERIVED
-from par.search.latency_table import WHAT
+from par.search.latency_table import CASES
 
 NOTE = (
     "mean and 95 % interval over the seeds; against derived: perplexity per word, paired by seed;"
@@ -76,7 +76,7 @@ def sentences(found: dict[str, Any]) -> list[str]:
     if beside:
         time = "".join(
             f"{less(saved[name]['mean'], name.replace('_', ' '))}, "
-            for name in WHAT
+            for name in CASES
             if saved[name]
         )
         text.append(
@@ -90,7 +90,7 @@ def _row(entry: dict[str, Any], what: str) -> tuple[str, ...]:
     parameters, cost = entry["parameters"], entry["cost"]
     latency = [
         f"{entry['latency'][name]['milliseconds']:.2f}" if entry["latency"] else "-"
-        for name in WHAT
+        for name in CASES
     ]
     perplexity, bits = (
         spread(entry[name], digits)
@@ -123,7 +123,7 @@ def csv_text(found: dict[str, Any]) -> str:
         }
         row |= {
             f"{name}_{key}": (entry["latency"] or {}).get(name, {}).get(key)
-            for name in WHAT
+            for name in CASES
             for key in ("milliseconds", "low", "high")
         }
         row |= {
@@ -162,7 +162,7 @@ def points(found: dict[str, Any]) -> tuple[list[Point], str]:
     for entry in shown:
         kind = "derived" if DERIVED in entry["names"] else "random" if entry["random"] else "named"
         x = (
-            tuple(entry["latency"][WHAT[0]].values())
+            tuple(entry["latency"][CASES[0]].values())
             if measured
             else (entry["parameters"], None, None)
         )

@@ -124,7 +124,7 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
             "low": None,
             "high": None,
         }
-        assert min(entry["latency"][what]["milliseconds"] for what in latency_table.WHAT) > 0
+        assert min(entry["latency"][what]["milliseconds"] for what in latency_table.CASES) > 0
     lines = done.out.splitlines()
     assert (
         lines[0] == "search: 1 epoch, 1 seed (5), test split"
