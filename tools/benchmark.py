@@ -26,6 +26,10 @@ all of it; the medians are printed.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 
 from par.core.errors import UsageError
@@ -41,7 +45,6 @@ from par.tools.benchmarks import (
     train,
 )
 from par.tools.cli.flags import Flags
-from par.tools.cli.main import run_command
 
 SUBJECTS = {
     "train": train,

@@ -35,6 +35,10 @@ become train, valid and test, in this order.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import contextlib
 import dataclasses
 import importlib.util
@@ -56,7 +60,6 @@ from par.data.tokenizer import UNK, Tokenizer
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.recipes import cutoffs_beside
 from par.tools.cli.tensorflow import check_temporary_files, silenced_stderr, start_tensorflow
 

@@ -29,6 +29,10 @@ comparison, and what one of the two commands has trained the other does not trai
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import contextlib
 import dataclasses
 import sys
@@ -52,7 +56,6 @@ from par.search.architecture import Architecture
 from par.search.baselines import Cost
 from par.tools.cli.checks import refuse_idle, required_dir
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 

@@ -31,6 +31,10 @@ over predicted onto the table.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import dataclasses
 import json
 import os
@@ -53,7 +57,6 @@ from par.search.latency_table import LatencyTable
 from par.tools.cli.checks import refuse_idle, required_dir
 from par.tools.cli.command_line import tool_command
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds
 

@@ -20,6 +20,10 @@ same figures.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import dataclasses
 import itertools
 import sys
@@ -40,7 +44,6 @@ from par.evaluate.eval_config import EvalConfig, num_tokens
 from par.search import architecture
 from par.tools.cli.checks import load_run, picture_path, refuse_idle
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 
@@ -142,14 +145,12 @@ def _work(values: Flags) -> int:
     lines = _told_apart(lines)
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
+    drawn = [_plot(Path(values.plot), lines, lengths)] if values.plot else []
     if values.json:
         print(schema.canonical_json(_json(lines, contexts)))
     else:
-        print("\n\n".join("\n".join(part) for part in _parts(values, lines, lengths, contexts)))
-    if values.plot:
-        picture = _plot(Path(values.plot), lines, lengths)
-        if not values.json:
-            print(f"\n{picture}")
+        parts = [*_parts(values, lines, lengths, contexts), drawn]
+        print("\n\n".join("\n".join(part) for part in parts if part))
     return 0
 
 

@@ -16,6 +16,10 @@ score (texts), step (ids and memories), generate (prompts).
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 from pathlib import Path
 
@@ -27,7 +31,6 @@ from par.core.progress import announce
 from par.data import records
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import silenced_stderr, start_tensorflow
 
 SPLITS = ("valid", "test")

@@ -14,6 +14,10 @@ stderr; reading the prompt is not counted.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 import time
 from pathlib import Path
@@ -28,7 +32,6 @@ from par.data.cleaning import clean_text
 from par.evaluate.eval_config import EvalConfig, check_memory
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 
 MAX_PROMPT_BYTES = 1 << 20

@@ -20,6 +20,10 @@ and the next one drawn, as tools/generate.py does it.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +41,6 @@ from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.search.latency_check import MOST_ERROR
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 

@@ -18,6 +18,10 @@ cutoffs.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +40,6 @@ from par.data.tokenizer import SPECIAL_PIECES
 from par.nn import cutoffs
 from par.tools.cli.checks import picture_path, required_dir
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 
 # key, title, unit
@@ -226,6 +229,10 @@ def _work(values: Flags) -> None:
     table = [
         _row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)
     ]
+    if picture:
+        from par.report import line_plots, style
+
+        line_plots.cutoffs(picture, counts, chosen.cutoffs)
     if values.json:
         facts = {
             "name": name,
@@ -274,11 +281,7 @@ def _work(values: Flags) -> None:
                 ]
             )
         )
-    if picture:
-        from par.report import line_plots, style
-
-        line_plots.cutoffs(picture, counts, chosen.cutoffs)
-        if not values.json:
+        if picture:
             print(style.described(picture))
 
 

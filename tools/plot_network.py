@@ -11,6 +11,10 @@ Prints the picture's path, pixels and bytes.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 from pathlib import Path
 
@@ -20,7 +24,6 @@ from par.core.errors import UsageError
 from par.search import architecture
 from par.tools.cli.checks import picture_path, required_dir
 from par.tools.cli.flags import Flags
-from par.tools.cli.main import run_command
 from par.train import run_config
 
 FORMATS = (".png", ".svg")

@@ -14,6 +14,10 @@ picture: its path, pixels, bytes, frames and seconds; and one for each run that 
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +29,6 @@ from par.core.errors import UsageError
 from par.core.text import plural
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.train import history, run_directory
 
 MAX_RUNS = 12
@@ -70,22 +73,24 @@ def _work(values: Flags) -> None:
 
     from par.report import line_plots, pi_plots, style
 
+    lines = []  # printed at the end: a reader that leaves must not end the drawing
     if not values.curves_only and values.format != "png":
         frames = pi_plots.pi_gif(directory / f"{name}.gif", searches, values.seconds)
         length = f"{plural(frames, 'frame')}, {values.seconds + pi_plots.HOLD / 100:g} s"
-        print(f"{style.described(directory / f'{name}.gif')}, {length}")
+        lines.append(f"{style.described(directory / f'{name}.gif')}, {length}")
     if not values.curves_only and values.format != "gif":
         pi_plots.pi_png(directory / f"{name}.png", searches)
-        print(style.described(directory / f"{name}.png"))
+        lines.append(style.described(directory / f"{name}.png"))
     if len(runs) == 1 and values.format != "gif":
         if not values.curves_only:
             pi_plots.pi_over_time(directory / "pi_over_time.png", searches[0])
-            print(style.described(directory / "pi_over_time.png"))
+            lines.append(style.described(directory / "pi_over_time.png"))
         line_plots.curves(directory / "curves.png", searches[0])
-        print(style.described(directory / "curves.png"))
+        lines.append(style.described(directory / "curves.png"))
     for run in searches:
         if (step := run.recorded_step) < run.last_step:
-            print(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")
+            lines.append(f"so far: {run.name} is at step {step:,} of {run.last_step:,}")
+    print("\n".join(lines))
 
 
 def _runs(values: Flags) -> dict[Path, history.Run]:

@@ -16,6 +16,10 @@ size.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import sys
 from pathlib import Path
 
@@ -26,7 +30,6 @@ from par.core.errors import DataError, UsageError
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
 from par.tools.cli.flags import Flags
-from par.tools.cli.main import run_command
 
 FLAGS = Flags(__doc__).own(
     "report",

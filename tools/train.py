@@ -27,6 +27,10 @@ run that has saved a checkpoint no longer needs the other.
 
 from __future__ import annotations
 
+from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+
+# isort: split
+
 import contextlib
 import dataclasses
 import json
@@ -46,7 +50,6 @@ from par.data import records
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice
-from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster

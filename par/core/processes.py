@@ -13,17 +13,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from par.core import streams
 from par.core.errors import ParError, ResourceError, StoppedError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from par.core.signals import SIGNALS, active_signals, blocked
 
 
 def run(work: Callable[..., int], *arguments: Any) -> int:
     """Runs work(asked_to_stop, *arguments) in a fresh interpreter; returns its exit code. To be
     called from the main thread.
 
-    asked_to_stop() turns true when this process gets SIGINT or SIGTERM, or is gone, however it
-    died. A second signal is handed on as SIGTERM.
+    asked_to_stop() turns true when this process gets one of SIGNALS, or is gone, however it died. A second signal is handed on as SIGTERM.
     Raises: StoppedError if a signal came and the work ended well all the same, or at once;
     ResourceError if the system killed it.
     """
@@ -40,17 +39,15 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
         else:
             process.terminate()
 
-    # inherited: a new interpreter is not ready for signals
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    before = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    before: dict[int, Any] = {}
     try:
-        process.start()
+        with blocked():
+            before = {number: signal.signal(number, hand_on) for number in active_signals()}
+            process.start()
         receiver.close()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         process.join()
         code = process.exitcode
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
         sender.close()
@@ -77,7 +74,9 @@ def _inside(
     work: Callable[..., int],
     arguments: tuple[Any, ...],
 ) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    streams.protect()
+    for number in active_signals():
+        signal.signal(number, signal.default_int_handler)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         code = work(receiver.poll, *arguments)
@@ -93,12 +92,8 @@ class Call:
         context = multiprocessing.get_context("spawn")
         self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _ignore_interrupts)
         others = set(multiprocessing.active_children())
-        # inherited: a new interpreter is not ready for signals
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
+        with blocked():
             self._future = self._pool.submit(function, *arguments)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         (self._process,) = set(multiprocessing.active_children()) - others
 
     def result(self, what: str = "a process") -> Any:
@@ -110,7 +105,7 @@ class Call:
         try:
             return self._future.result()
         except concurrent.futures.process.BrokenProcessPool:
-            self._process.join()
+            self._pool.shutdown()  # joins it; if two threads did, one would miss its exit code
             raise ResourceError(
                 f"{what} {_describe_end(self._process.exitcode)}: try smaller sizes"
             ) from None
@@ -131,6 +126,7 @@ def _describe_end(code: int) -> str:
 
 def _ignore_interrupts() -> None:
     """Prepares a process of a pool, which its parent ends: Ctrl-C reaches both of them."""
+    streams.protect()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     end_with_parent()

@@ -11,7 +11,6 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import multiprocessing
-import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from par.core import files, processes
+from par.core import files, processes, signals
 from par.core.errors import ResourceError
 from par.core.machine import core_count
 from par.data.corpus import BLOCK_BYTES, RawBlock, Text
@@ -29,7 +28,6 @@ from par.data.tokenizer import Tokenizer
 
 # U+3000 is the last white space of Unicode
 _IS_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])
-BLOCKED = (*processes.SIGNALS, signal.SIGHUP)  # in workers: Ctrl-C reaches them, too
 BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
 
 
@@ -93,9 +91,10 @@ class Encoder:
         self._dtype = id_type(self._tokenizer.vocab_size)
         if wanted > 1:
             context = multiprocessing.get_context("spawn")
-            self._pool = concurrent.futures.ProcessPoolExecutor(
-                wanted, context, _start_worker, (model,)
-            )
+            with signals.blocked():  # in workers: Ctrl-C reaches them, too
+                self._pool = concurrent.futures.ProcessPoolExecutor(
+                    wanted, context, _start_worker, (model,)
+                )
 
     def __enter__(self) -> Self:
         return self
@@ -160,11 +159,8 @@ class Encoder:
         if self._pool is None:
             return lambda: encode_block(self._tokenizer, block, continues)
         # each of the first calls starts a worker, which inherits the mask: only the parent ends it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-        try:
+        with signals.blocked():
             return self._pool.submit(_work, block, continues).result
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class EncodedBlock(NamedTuple):

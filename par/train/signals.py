@@ -7,8 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-# SIGHUP comes when a terminal or a connection is closed; nohup makes the process ignore it.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from par.core.signals import active_signals
 
 
 @contextlib.contextmanager
@@ -23,11 +22,7 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    before = {
-        number: signal.signal(number, collect)
-        for number in STOPPING
-        if signal.getsignal(number) != signal.SIG_IGN
-    }
+    before = {number: signal.signal(number, collect) for number in active_signals()}
     try:
         yield received
     finally:

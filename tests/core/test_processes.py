@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from par.core import processes
+from par.core import processes, signals
 from par.core.errors import ParError, ResourceError, SettingError, StoppedError
 from project import TESTS
 
@@ -107,13 +107,13 @@ def test_the_exit_code_is_that_of_the_work_which_runs_elsewhere_and_is_not_asked
     assert int(pid) != os.getpid() and asked == "False"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_the_work_to_stop_and_its_code_is_returned(tmp_path, number):
-    handlers = [signal.getsignal(one) for one in processes.SIGNALS]
+    handlers = [signal.getsignal(one) for one in signals.SIGNALS]
     when_up(tmp_path / "up", number)
     assert processes.run(until_asked, str(tmp_path / "up"), 5) == 5
     assert (tmp_path / "up.asked").exists() and [
-        signal.getsignal(one) for one in processes.SIGNALS
+        signal.getsignal(one) for one in signals.SIGNALS
     ] == handlers
 
 

@@ -353,7 +353,7 @@ def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run
     assert sorted(os.listdir(here)) == ["killed", "text.txt", "whole"]
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_build_that_is_told_to_stop_leaves_nothing_and_says_so_in_one_line(here, which):
     (here / "text.txt").write_text("".join(f"{line}\n" for line in sentences(2000)) * 200)
     build_process = subprocess.Popen(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from PIL import Image
 
 from par.tools import plot_pi as tool
+from project import ROOT
 from recorded_run import drifting_pi, make_run, train_row, write_history
 
 
@@ -37,6 +41,17 @@ def test_the_command_draws_four_pictures_and_names_them(tmp_path, capsys, monkey
         "pi.png",
         "pi_over_time.png",
     ]
+
+
+def test_all_pictures_are_drawn_also_if_nobody_reads_their_names(tmp_path):
+    run = make_run(tmp_path / "run", "ss", count=2)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, ROOT / "tools" / "plot_pi.py", f"--run={run}", "--format=png"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(list((run / "plots").iterdir())) == 3
 
 
 def test_a_fixed_run_has_curves_but_no_pi(tmp_path, capsys):

@@ -284,11 +284,11 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
             break
         time.sleep(0.1)
     in_use = run_tool("train", *flags)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)  # the connection was dropped
     _, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
     stopped = re.search(
-        r"^error: stopped by SIGTERM at step (\d+) of 3720; the state is saved: the same command"
+        r"^error: stopped by SIGHUP at step (\d+) of 3720; the state is saved: the same command"
         r" continues$",
         err,
         re.M,

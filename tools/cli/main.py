@@ -1,8 +1,9 @@
-"""A tool from its arguments to its exit code: one line on stderr for every error a user can cause."""
+"""Runs a tool: from its arguments to its exit code, with one line on stderr for every error."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -10,11 +11,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
-from par.core import files
+from par.core import files, streams
 from par.core.errors import (
     ParError,
     ResourceError,
@@ -23,7 +24,9 @@ from par.core.errors import (
     UsageError,
     one_line,
 )
+from par.core.signals import active_signals
 from par.tools.cli.flags import Flags
+from par.tools.cli.interrupts import INTERRUPTED, interrupted
 from par.tools.cli.recipes import expand_recipe, flag_name
 
 OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
@@ -33,20 +36,21 @@ def run_command(
     values: Flags, work: Callable[[Flags], int | None], argv: list[str] | None = None
 ) -> int:
     """Parses `argv` (without the program's name) into `values`, does the work, and turns what
-    happens into an exit code.
+    happens into an exit code, which is returned.
 
     Every error a user can cause is one line on stderr; a traceback is shown only for a defect of
     this program.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    streams.protect()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # what a terminal's encoding has no sign for is shown by its code, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
-    before = (
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if threading.current_thread() is threading.main_thread()
-        else None
-    )
+    with _stopped_by_signals():
+        return _exit_code(values, work, arguments)
+
+
+def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: list[str]) -> int:
     try:
         if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
             print(values.usage())
@@ -62,21 +66,16 @@ def run_command(
     except ParError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted before there was anything to save", StoppedError.exit_code)
+        return _fail(INTERRUPTED, StoppedError.exit_code)
     except MemoryError:
         return _fail(OUT_OF_MEMORY, ResourceError.exit_code)
-    except BrokenPipeError:  # the reader of our output left, as `| head` does
+    except streams.OutputError as error:
         _discard_output()
-        return 0
+        # the reader of a result left, as `| head` does
+        return 0 if error.errno == errno.EPIPE else _fail_to_write("the output", error)
     except OSError as error:
         if error.errno in files.DISK_FULL:
-            if error.filename is None:
-                _discard_output()
-            return _fail(
-                f"can't write {error.filename or 'the output'} ({error.strerror}):"
-                f" {files.DISK_ERRORS[error.errno]}",
-                ResourceError.exit_code,
-            )
+            return _fail_to_write(error.filename or "the output", error)
         # a path that the user named, or one below it: missing, a directory, not permitted
         if error.filename is not None:
             return _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
@@ -86,18 +85,38 @@ def run_command(
         if type(error).__name__ == "ResourceExhaustedError":
             return _fail(f"{OUT_OF_MEMORY}, or use another --sampling", ResourceError.exit_code)
         return _defect(error)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Every signal that ends the work raises KeyboardInterrupt, as SIGINT does."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in active_signals():
+            handler = signal.getsignal(number)
+            if number != signal.SIGINT or handler is interrupted:
+                before[number] = handler
+                signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            # all is done by now, or said: nothing more is to be told
+            signal.signal(number, signal.SIG_DFL if handler is interrupted else handler)
 
 
 def _discard_output() -> None:
-    """If stdout takes no more, what is left in its buffer has nowhere to go: the interpreter must
-    not try again when it exits."""
+    """Sends what stdout's buffer still holds to the null device, so that the interpreter does not
+    try to write it again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail_to_write(what: str, error: OSError) -> int:
+    remedy = files.DISK_ERRORS.get(error.errno, "give it another place")
+    return _fail(f"can't write {what} ({error.strerror}): {remedy}", ResourceError.exit_code)
 
 
 def _parse(values: Flags, arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from par.core import files
+from par.core import files, streams
 from par.core.errors import ParError, ResourceError
 from par.core.machine import core_count
 
@@ -80,7 +80,7 @@ def silenced_stderr() -> Iterator[TextIO]:
     """
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as captured, os.fdopen(saved, "w") as seen:
+    with tempfile.TemporaryFile() as captured, streams.lossy(saved) as seen:
         os.dup2(captured.fileno(), 2)
         try:
             yield seen

@@ -20,6 +20,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from par.core.errors import ResourceError, UsageError
+from par.core.signals import SIGNALS
 
 # what DirectRunner comes down to here; by that name, Beam 2.77 first downloads a binary of another
 # runner, and runs that
@@ -89,7 +90,7 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
             # wakes it from a lock, which _thread.interrupt_main does not
             signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN or number == signal.SIGTERM:
             signal.signal(number, stop)

@@ -15,6 +15,10 @@ from par.core import config, errors
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import run_command
 
+IMPORTS = """import sys
+from par.tools.cli.flags import Flags
+from par.tools.cli.main import run_command
+"""
 BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
 
@@ -158,7 +162,9 @@ def test_every_error_is_one_line_and_its_exit_code(raised, code, said, capsys):
 
 
 @pytest.mark.parametrize(
-    "raised", [KeyError("name"), OSError("odd"), ValueError("odd"), AssertionError()], ids=repr
+    "raised",
+    [KeyError("name"), OSError("odd"), BrokenPipeError(32, "a worker"), AssertionError()],
+    ids=repr,
 )
 def test_a_defect_shows_its_traceback_and_asks_for_a_report(raised, capsys):
     def work(_values: Flags) -> None:
@@ -182,7 +188,7 @@ def test_the_work_s_exit_code_is_the_command_s():
 
 
 def test_a_reader_that_leaves_is_no_error():
-    start = "import sys; from par.tools.cli.flags import Flags; from par.tools.cli.main import run_command\nsys.stdin.read()\n"
+    start = f"{IMPORTS}sys.stdin.read()\n"
     # met while printing, and when the rest is flushed
     for work in ("lambda _: print('x' * 200_000)", "lambda _: print('x')"):
         program = f"{start}sys.exit(run_command(Flags('doc'), {work}, []))"
@@ -195,10 +201,7 @@ def test_a_reader_that_leaves_is_no_error():
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_output_that_can_not_be_written_is_an_error():
-    program = (
-        "import sys; from par.tools.cli.flags import Flags; from par.tools.cli.main import run_command\nsys.exit(run_command(Flags('doc'), lambda"
-        " _: print('x'), []))"
-    )
+    program = f"{IMPORTS}sys.exit(run_command(Flags('doc'), lambda _: print('x'), []))"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", program],
