@@ -36,13 +36,12 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
         received.append(number)
         if len(received) == 1:
             sender.close()  # which is also what the death of this process does
-        else:
+        elif process.is_alive():
             process.terminate()
 
-    before: dict[int, Any] = {}
+    before = {number: signal.signal(number, hand_on) for number in active_signals()}
     try:
         with blocked():
-            before = {number: signal.signal(number, hand_on) for number in active_signals()}
             process.start()
         receiver.close()
         process.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
@@ -18,9 +19,17 @@ def active_signals() -> tuple[signal.Signals, ...]:
 
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
-    """Blocks SIGNALS in this thread. Processes that are started in the block inherit that: a new
-    interpreter is not ready for signals."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Blocks SIGNALS in this thread; those that come are handled when the block ends. Processes
+    that are started in it inherit that: a new interpreter is not ready for signals."""
+    received: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        # another thread may take the signal, and Python calls the handler in this one all the same
+        before = {
+            number: signal.signal(number, lambda number, _frame: received.append(number))
+            for number in active_signals()
+        }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         # multiprocessing's own process, which SIGHUP would end; SIGINT and SIGTERM, which it
         # ignores, are no longer blocked when it has been started
@@ -28,4 +37,8 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in received:
+            signal.raise_signal(number)
