@@ -1,143 +1,25 @@
-"""Every setting, written once: its name, default, reason and check. The flags of the tools are
-generated from here.
+"""Every setting, written once: its name, default, reason and check.
 
-Four frozen groups: `DataConfig` (what build_data makes), `ModelConfig` (the network),
-`SearchConfig` (how the block kinds
-are learnt), `TrainingConfig` (how weights are learnt); `LoggingConfig` holds what may change when
-a run is continued.
+Four groups make a run: `DataConfig` (what build_data makes), `ModelConfig` (the network),
+`SearchConfig` (how the block kinds are learnt) and `TrainingConfig` (how the weights are learnt).
+`LoggingConfig` holds what may change when a run is continued, `SamplingConfig` how text is drawn.
+The file is long because it is the one table of all settings.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-import typing
-from typing import Any, Self
 
 from par.core.errors import SettingError, UsageError
-
-NONE = "none"  # the word for no numbers
-
-
-def setting(
-    default: Any,
-    reason: str,
-    *,
-    choices: tuple = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    words: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
-
-    A default of None means that the setting may be left open; only then its value may be None,
-    too.
-    words: the flag takes one of them in place of numbers. NONE stands for no numbers, where a
-    recipe has some; for another word the command puts
-    numbers there before it makes the group, which never holds a word.
-    """
-    rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "words": words}
-    return dataclasses.field(default=default, metadata={"reason": reason, **rules})
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Base of the setting groups: checks at construction, JSON both ways."""
-
-    def __post_init__(self) -> None:
-        for field, kind in fields(type(self)):
-            value = getattr(self, field.name)
-            if typing.get_origin(kind) is tuple:
-                if not isinstance(value, (list, tuple)):
-                    raise SettingError(
-                        f"{field.name} must be a list, but is {value!r}", field.name
-                    )
-                checked = tuple(_checked(field, typing.get_args(kind)[0], item) for item in value)
-            else:
-                checked = _checked(field, kind, value)
-            object.__setattr__(self, field.name, checked)
-
-    @classmethod
-    def choices(cls, name: str) -> tuple[str, ...]:
-        """The values that a setting may have, () where it is not a choice."""
-        return next(field.metadata["choices"] for field, _ in fields(cls) if field.name == name)
-
-    @classmethod
-    def maximum(cls, name: str) -> float:
-        """The largest value that a setting may have."""
-        return next(field.metadata["maximum"] for field, _ in fields(cls) if field.name == name)
-
-    @classmethod
-    def words(cls, name: str) -> tuple[str, ...]:
-        """The words that a setting's flag takes in place of numbers."""
-        return next(field.metadata["words"] for field, _ in fields(cls) if field.name == name)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values; tuples become lists."""
-        return {
-            field.name: (
-                list(value) if isinstance(value := getattr(self, field.name), tuple) else value
-            )
-            for field, _ in fields(type(self))
-        }
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Inverse of `to_json`. Raises: UsageError for unknown or missing keys and for values that
-        fail a check."""
-        if not isinstance(value, dict):
-            raise UsageError(f"{cls.__name__} must be a JSON object, but is {value!r}")
-        known = {field.name for field, _ in fields(cls)}
-        if set(value) != known:
-            unknown, missing = sorted(set(value) - known), sorted(known - set(value))
-            raise UsageError(
-                f"{cls.__name__} must have exactly the keys {', '.join(sorted(known))}; unknown:"
-                f" {unknown}, missing: {missing}"
-            )
-        return cls(**value)
-
-
-def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
-    """One value of a setting, as `kind`. Raises: SettingError with the setting's name, the rule
-    and the value."""
-    name, rules = field.name, field.metadata
-    if item is None and field.default is None:
-        return None
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(item, accepted) or (isinstance(item, bool) and kind is not bool):
-        raise SettingError(f"{name} must be of type {kind.__name__}, but is {item!r}", name)
-    if kind is float:
-        if not abs(item) <= sys.float_info.max:
-            raise SettingError(f"{name} must be finite, but is {item!r}", name)
-        item = float(item)
-    if rules["choices"] and item not in rules["choices"]:
-        raise SettingError(
-            f"{name} must be one of {', '.join(map(str, rules['choices']))}, but is {item!r}", name
-        )
-    if rules["minimum"] is not None and item < rules["minimum"]:
-        raise SettingError(f"{name} must be at least {rules['minimum']}, but is {item!r}", name)
-    if rules["maximum"] is not None and item > rules["maximum"]:
-        raise SettingError(f"{name} must be at most {rules['maximum']}, but is {item!r}", name)
-    return item
-
-
-def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:
-    """The fields of a group with their resolved types; of one that may be None, the type of its
-    other values."""
-    hints = typing.get_type_hints(cls)
-    return [(field, _without_none(hints[field.name])) for field in dataclasses.fields(cls)]
-
-
-def _without_none(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if type(None) in typing.get_args(hint) else hint
-
+from par.core.setting_group import NONE, Group, setting
+from par.core.setting_group import fields as fields
 
 MAX_VOCAB_SIZE = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Group):
-    """Text to records (tools/build_data.py)."""
+    """How text becomes records (tools/build_data.py)."""
 
     corpus: str = setting(
         "",
@@ -151,14 +33,14 @@ class DataConfig(Group):
     )
     split_fractions: tuple[float, ...] = setting(
         (0.9, 0.05, 0.05),
-        "shares of train, valid and test when the input has no splits",
+        "fractions of train, valid and test if the input has no splits",
         minimum=0.0,
         maximum=1.0,
     )
     vocab_size: int = setting(
         0,
-        "vocabulary size V, special and byte pieces included; 0: 4,000, or all words or characters"
-        " of a word or char model",
+        "vocabulary size V including special and byte pieces; 0: 4,000, or for a word or char"
+        " model all words or characters of the text",
         minimum=0,
         maximum=MAX_VOCAB_SIZE,
     )
@@ -166,29 +48,30 @@ class DataConfig(Group):
         "unigram", "SentencePiece model", choices=("unigram", "bpe", "word", "char")
     )
     lowercase: bool = setting(
-        False, "lower-case by NFKC case folding; perplexities then count lower-cased text"
+        False,
+        "lower-case by NFKC case folding; perplexities then refer to the lower-cased text",
     )
     symbols: tuple[str, ...] = setting(
-        (), "a text's own symbol that stays one piece, such as <unk> (named corpora bring theirs)"
+        (), "a symbol of the text that stays one piece, such as <unk>; named corpora define theirs"
     )
     batch_size: int = setting(32, "parallel text streams B", minimum=1, maximum=1 << 20)
     seq_len: int = setting(32, "window length T in tokens", minimum=1, maximum=1 << 20)
     shards: int = setting(1, "record files per split", minimum=1, maximum=99_999)
     tokenizer_model: str = setting(
         "",
-        "an existing SentencePiece model instead of training one; its kind, size, case and symbols"
-        " count",
+        "an existing SentencePiece model, used instead of training one; its model type, vocabulary"
+        " size, case and symbols apply",
     )
     tokenizer_sample_lines: int = setting(
         0,
-        "train a unigram or BPE model on about so many lines, drawn evenly; 0: on all, or on as"
-        " many as make 32 MiB",
+        "about how many lines, drawn evenly, a unigram or BPE model is trained on; 0: all lines,"
+        " up to 32 MiB of text",
         minimum=0,
         maximum=1 << 40,
     )
     tokenizer_threads: int = setting(
         2,
-        "threads of SentencePiece's trainer: its result depends on their number",
+        "threads of SentencePiece's trainer; the model depends on their number",
         minimum=1,
         maximum=1024,
     )
@@ -228,48 +111,48 @@ class ModelConfig(Group):
     d_ffn: int = setting(512, "width F of a dense block", minimum=1, maximum=1 << 20)
     mem_len: int = setting(
         32,
-        "memory length M in tokens: what a block still sees of the windows before",
+        "memory length M in tokens: how far attention reaches back into earlier windows",
         minimum=0,
         maximum=1 << 20,
     )
     dropout_rate: float = setting(
         0.1,
-        "share of activations dropped, after the embedding and after each block",
+        "dropout rate after the embedding and after each block",
         minimum=0.0,
         maximum=0.99,
     )
     norm: str = setting(
         "pre",
-        "pre: one norm in front of a block, shared by its branches; post: one behind each branch",
+        "pre: one norm before a block, shared by its branches; post: one norm after each branch",
         choices=("pre", "post"),
     )
     cutoffs: tuple[int, ...] = setting(
         (),
-        "adaptive softmax: first id of each tail cluster; none: plain softmax; auto: the fastest"
-        " for the data's counts, by timing this machine",
+        "adaptive softmax: first id of each tail cluster; none: plain softmax; auto: the cutoffs"
+        " that are fastest for the data's token counts, by timings on this machine",
         minimum=1,
         words=("auto", NONE),
     )
     proj_factor: float = setting(
         4.0,
-        "adaptive softmax: tail cluster i works at width D / proj_factor^i",
+        "adaptive softmax: tail cluster i is projected to width D / proj_factor^i",
         minimum=1.0,
         maximum=1024.0,
     )
     proj_dims: tuple[int, ...] = setting(
         (),
-        "adaptive softmax: the tail widths themselves, one per tail cluster",
+        "adaptive softmax: width of each tail cluster, instead of proj_factor",
         minimum=1,
         maximum=1 << 16,
     )
     tie_embeddings: bool = setting(
         False,
-        "the softmax uses the embedding's vectors, in its tails through a projection, instead of"
-        " its own",
+        "the softmax shares the embedding's weights, in the tail clusters through a projection",
     )
     precision: str = setting(
         "f32",
-        "factors of matrix products; bf16: bfloat16, with sums, norms and weights in float32",
+        "precision of the factors of matrix products; bf16: bfloat16, while sums, norms and"
+        " weights stay float32",
         choices=("f32", "bf16"),
     )
     init_std: float = setting(
@@ -304,8 +187,8 @@ class ModelConfig(Group):
         )
 
     def check_vocabulary(self, vocab_size: int, remedy: str = "") -> None:
-        """Raises: UsageError for no vocabulary size; with the `remedy` that a command has, unless
-        every cutoff lies inside the vocabulary."""
+        """Checks a vocabulary size, and that every cutoff lies inside the vocabulary. Raises:
+        UsageError, which ends with the `remedy` that a command has for the cutoffs."""
         if type(vocab_size) is not int or not 1 <= vocab_size <= MAX_VOCAB_SIZE:
             raise UsageError(
                 f"vocab_size must be an integer from 1 to {MAX_VOCAB_SIZE}, but is {vocab_size!r}"
@@ -319,102 +202,109 @@ class ModelConfig(Group):
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(Group):
-    """How stochastic blocks choose. Without effect on a network that has none."""
+    """How the kinds of stochastic blocks are learnt; no effect on a network without them."""
 
     sampling: str = setting(
         "soft",
-        "soft: mixture of all kinds; straight_through: one kind forward, all backward;"
-        " single_path: one kind, and only that is computed",
+        "soft: a mixture of all block kinds; straight_through: one kind in the forward pass, all"
+        " in the backward pass; single_path: only one kind is computed",
         choices=("soft", "straight_through", "single_path"),
     )
     paths: int = setting(
         2,
-        "single_path: paths a step whose losses teach the logits, the first also the weights; 1:"
-        " the logits learn through its weight (GDAS)",
+        "single_path: paths sampled per step; their losses update the logits, and that of the"
+        " first also the weights; 1: the logits' gradient comes through the path's weight (GDAS)",
         minimum=1,
         maximum=64,
     )
     prune_below: float = setting(
         0.0,
-        "a kind whose probability has stayed below this leaves the search and is no longer"
-        " computed; 0: none",
+        "remove a kind from a block once its probability has stayed below this value; 0: never",
         minimum=0.0,
         maximum=0.33,
     )
     prune_patience: int = setting(
-        100, "steps for which the probability must have stayed below", minimum=1, maximum=1 << 30
+        100,
+        "steps for which it must have stayed below prune_below",
+        minimum=1,
+        maximum=1 << 30,
     )
     tau_start: float = setting(
-        1.0, "Gumbel-Softmax temperature at the first step", minimum=1e-3, maximum=1e3
+        1.0, "Gumbel-Softmax temperature tau at the first step", minimum=1e-3, maximum=1e3
     )
-    tau_end: float = setting(0.1, "temperature at the last step", minimum=1e-3, maximum=1e3)
+    tau_end: float = setting(0.1, "temperature tau at the last step", minimum=1e-3, maximum=1e3)
     tau_schedule: str = setting(
-        "exponential", "shape of the annealing", choices=("exponential", "linear", "cosine")
+        "exponential",
+        "shape of the annealing from tau_start to tau_end",
+        choices=("exponential", "linear", "cosine"),
     )
     arch_lr: float = setting(
         1e-2, "learning rate of the architecture logits", minimum=0.0, maximum=10.0
     )
     arch_schedule: str = setting(
         "constant",
-        "constant, or cosine: the same warm-up and decay as the weights",
+        "schedule of arch_lr; cosine: warm-up and decay as for the weights",
         choices=("constant", "cosine"),
     )
     arch_weight_decay: float = setting(
         0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0
     )
     arch_warmup: int = setting(
-        0, "steps at first in which the logits rest", minimum=0, maximum=1 << 30
+        0, "freeze the architecture logits for the first N steps", minimum=0, maximum=1 << 30
     )
     entropy_weight: float = setting(
         0.0,
-        "loss per nat of pi's entropy, summed over the blocks, that the logits are spared at"
-        " first; falls to 0",
+        "initial weight of the entropy bonus (nats of pi, summed over the blocks) in the logits'"
+        " loss; decays linearly to 0",
         minimum=0.0,
         maximum=1e3,
     )
     bilevel: bool = setting(
         False,
-        "the logits learn on held-out steps, from which the weights never learn; else both learn"
-        " on every step",
+        "update the logits on held-out steps only, which never update the weights; otherwise every"
+        " step updates both",
     )
     arch_fraction: float = setting(
         0.2,
-        "bilevel: share of an epoch's steps that is held out, the same ones in every epoch",
+        "bilevel: fraction of an epoch's steps that is held out, the same steps in every epoch",
         minimum=0.0,
         maximum=1.0,
     )
     stop_when_stable: int = setting(
         0,
-        "end when the likeliest kind has not changed for so many epochs in a stable_share of the"
-        " blocks; 0: never",
+        "stop early when the likeliest kind has not changed for N epochs in the fraction"
+        " stable_share of the blocks; 0: never",
         minimum=0,
         maximum=1_000_000,
     )
     stable_share: float = setting(
         1.0,
-        "stop_when_stable: share of the stochastic blocks that must not have changed",
+        "stop_when_stable: fraction of the stochastic blocks that must not have changed",
         minimum=0.01,
         maximum=1.0,
     )
     target_latency: float = setting(
         0.0,
-        "expected latency above this share of the interleaved network's of the same depth costs;"
-        " needs --latency_table; 0: no target",
+        "target of the expected latency, as a fraction of that of the interleaved network of the"
+        " same depth; needs --latency_table; 0: no target",
         minimum=0.0,
         maximum=10.0,
     )
     latency_weight: float = setting(
-        0.3, "nats a token that a latency of twice the target costs", minimum=0.0, maximum=1e3
+        0.3,
+        "penalty of a latency of twice the target (nats per token)",
+        minimum=0.0,
+        maximum=1e3,
     )
     latency_of: str = setting(
         "inference",
-        "which latency counts: of a window, of an update, or of one token at a time with memory",
+        "which latency is penalised: of a window, of a training step, or of decoding one token",
         choices=("inference", "training_step", "decoding"),
     )
     latency_ms: tuple[float, ...] = setting(
         (),
-        "milliseconds of an attention, a dense and an identity block and of everything else;"
-        " --latency_table fills them in",
+        "milliseconds of an attention, a dense and an identity block, and of everything else;"
+        " set from --latency_table",
         minimum=0.0,
         maximum=1e9,
     )
@@ -446,7 +336,7 @@ class TrainingConfig(Group):
 
     epochs: int = setting(
         5,
-        "passes over the train split; learning rate and tau hang on it",
+        "passes over the train split; the schedules of learning rate and tau depend on it",
         minimum=1,
         maximum=1_000_000,
     )
@@ -455,20 +345,25 @@ class TrainingConfig(Group):
         100, "steps of linear warm-up before the cosine decay to zero", minimum=0, maximum=1 << 30
     )
     optimizer: str = setting(
-        "adam", "adamw adds decoupled weight decay", choices=("adam", "adamw")
+        "adam",
+        "optimizer of the weights; adamw: adam with decoupled weight decay",
+        choices=("adam", "adamw"),
     )
     weight_decay: float = setting(
-        0.0, "decay of adamw; biases and norms are exempt", minimum=0.0, maximum=10.0
+        0.0, "weight decay of adamw; not applied to biases and norms", minimum=0.0, maximum=10.0
     )
     clip_norm: float = setting(
-        0.5, "largest global gradient norm of the weights; 0 means no clipping", minimum=0.0
+        0.5,
+        "clip the global norm of the weights' gradient to this value; 0: no clipping",
+        minimum=0.0,
     )
     gradient_checkpointing: bool = setting(
         False,
-        "compute each block again in the backward pass: less memory, more time, last digits apart",
+        "recompute each block in the backward pass: less memory, more time; results agree up to"
+        " rounding",
     )
     seed: int = setting(
-        0, "seed of initial weights, Gumbel noise and dropout", minimum=0, maximum=2**31 - 1
+        0, "seed of the initial weights, Gumbel noise and dropout", minimum=0, maximum=2**31 - 1
     )
 
     def __post_init__(self) -> None:
@@ -483,60 +378,66 @@ class TrainingConfig(Group):
 
 @dataclasses.dataclass(frozen=True)
 class LoggingConfig(Group):
-    """What is written how often. May change when a run is continued."""
+    """What is logged and saved how often; may change when a run is continued."""
 
-    log_every: int = setting(100, "steps between lines of training_log.log", minimum=1)
+    log_every: int = setting(100, "steps between two lines of training_log.log", minimum=1)
     record_every: int = setting(
         0,
-        "steps between rows of history.jsonl, each a frame of the GIF; 0 means a hundredth of"
-        " the run",
+        "steps between two rows of history.jsonl, each a frame of the GIF; 0: a hundredth of the"
+        " run",
         minimum=0,
     )
     save_every: int = setting(
-        500, "steps between checkpoints; one is also saved at the end of every epoch", minimum=1
+        500,
+        "steps between two checkpoints; one is also saved at the end of every epoch",
+        minimum=1,
     )
     save_every_seconds: float = setting(
         600.0,
-        "one is also saved when the last is so many seconds old; 0: none for that reason",
+        "also save a checkpoint when the last one is this many seconds old; 0: never",
         minimum=0.0,
     )
     sample_length: int = setting(
         60,
-        "tokens of a text by the network, for samples/ and TensorBoard; 0: no texts",
+        "length in tokens of the sample texts for samples/ and TensorBoard; 0: no samples",
         minimum=0,
         maximum=10_000,
     )
     sample_every: int = setting(
         0,
-        "epochs between such texts; 0: one at the end of the run, as the first takes seconds to"
-        " prepare",
+        "epochs between two sample texts; 0: only one at the end of the run, as preparing the"
+        " first takes seconds",
         minimum=0,
     )
-    keep: int = setting(2, "newest checkpoints kept, beside the best", minimum=1, maximum=1000)
+    keep: int = setting(
+        2, "number of newest checkpoints to keep, besides the best", minimum=1, maximum=1000
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig(Group):
-    """How a text is drawn from a network (tools/generate.py)."""
+    """How text is sampled from a network (tools/generate.py)."""
 
-    length: int = setting(100, "tokens to write after the prompt", minimum=1)
+    length: int = setting(100, "number of tokens to generate after the prompt", minimum=1)
     temperature: float = setting(
         1.0,
-        "log-probabilities are divided by it: below 1 likely tokens become likelier; 0: the"
-        " likeliest",
+        "divides the log-probabilities: values below 1 favour likely tokens; 0: always the"
+        " likeliest token",
         minimum=0.0,
     )
-    top_k: int = setting(0, "draw among the k likeliest tokens only; 0: among all", minimum=0)
+    top_k: int = setting(0, "sample from the k likeliest tokens only; 0: from all", minimum=0)
     top_p: float = setting(
         1.0,
-        "draw among the likeliest tokens that together have this probability (nucleus sampling)",
+        "sample from the likeliest tokens that together have this probability (nucleus sampling)",
         minimum=0.0,
         maximum=1.0,
     )
-    num_samples: int = setting(1, "texts to write for the same prompt", minimum=1, maximum=1024)
+    num_samples: int = setting(
+        1, "number of texts to generate for the prompt", minimum=1, maximum=1024
+    )
     seed: int = setting(
         0,
-        "seed of what is drawn; sample n is the same however many there are",
+        "seed of the sampling; text n does not depend on num_samples",
         minimum=0,
         maximum=2**31 - 1,
     )

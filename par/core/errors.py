@@ -1,8 +1,7 @@
-"""The few ways this program refuses or stops, each with the exit code that scripts can rely on.
+"""The errors of this program, one class for each exit code.
 
-0 done · 1 usage or unexpected · 3 data or checkpoint invalid · 4 diverged · 5 stopped by a signal,
-state saved ·
-6 out of disk or memory, or a worker lost.
+0 done · 1 usage or unexpected · 3 data or checkpoint invalid · 4 diverged
+5 stopped by a signal, state saved · 6 out of disk or memory, or a worker lost
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Container
 
 from par.core.text import escape
 
-# characters: a damaged file may hold any value, and the message shows what was received
+# characters: a message shows what was received, and a damaged file may hold any value
 MAX_MESSAGE = 4000
 
 
@@ -25,7 +24,7 @@ def one_line(text: str) -> str:
 
 
 class ParError(Exception):
-    """Base of all errors a user can cause or meet. The message is one line: what is wrong, what
+    """Base of all errors that a user can cause or meet. The message is one line: the rule, what
     was received, what to do."""
 
     exit_code = 1
@@ -35,33 +34,32 @@ class ParError(Exception):
 
 
 class UsageError(ParError, ValueError):
-    """A flag, a setting or an architecture that can't be used."""
+    """A flag, a setting or an architecture is not valid."""
 
 
 class SettingError(UsageError):
-    """Settings that can't be as they are. The message names each of `names` as Python and JSON
-    do."""
+    """Settings are not valid. names: those that the message names, as in Python and JSON."""
 
     def __init__(self, message: str, *names: str):
         super().__init__(message)
         self.names = names
 
     def of_flags(self, flags: Container[str]) -> str:
-        """The message, naming those settings that are flags as they are typed: `--num_heads must
-        be at least 1, but is 0`."""
+        """The message with the settings that are flags written as flags: `--num_heads must be at
+        least 1, but is 0`."""
         typed = "|".join(name for name in self.names if name in flags)
         return re.sub(rf"(?<![-\w])({typed})(?!\w)", r"--\1", str(self)) if typed else str(self)
 
 
 class DataError(ParError, ValueError):
-    """Text, records, a tokenizer, a checkpoint or another artefact that is missing, damaged or
-    does not fit."""
+    """Text, records, a tokenizer, a checkpoint or another artefact is missing, damaged or does not
+    fit."""
 
     exit_code = 3
 
 
 class DivergedError(ParError, ArithmeticError):
-    """The loss or a gradient stopped being finite."""
+    """The loss or a gradient is not finite."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, read with bounds, and named by their SHA-256."""
+"""Files and directories: written whole or not at all, read within bounds, hashed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from par.core import locks
 from par.core.errors import DataError, ResourceError, UsageError
 
-DISK_ERRORS = {  # why a system takes no more bytes, and what helps
+DISK_ERRORS = {  # why a write fails, and what helps
     errno.ENOSPC: "free some disk space",
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
@@ -26,19 +26,16 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
+    """The SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_error(path: Path, size: int, error: Exception, kept: str = "") -> ResourceError:
-    """What to raise where `size` bytes for `path` were not taken: path, need, what is free there,
-    the system's reason, what helps, what is `kept`.
+    """The error to raise where `size` bytes could not be written to `path`: the system's reason,
+    the bytes needed and free, what is `kept`, and what helps.
 
-    error: an OSError, or TensorFlow's, which has the system's reason in its text.
+    error: an OSError, or TensorFlow's, whose text holds the system's reason.
     """
     code = getattr(error, "errno", None) or next(
         (code for code in DISK_ERRORS if os.strerror(code) in str(error)), None
@@ -54,18 +51,18 @@ def write_error(path: Path, size: int, error: Exception, kept: str = "") -> Reso
 
 
 def check_space(directory: Path, size: int) -> None:
-    """Raises: ResourceError if the disk of a directory has fewer than `size` bytes left."""
+    """Checks that the disk of a directory has `size` bytes left. Raises: ResourceError."""
     if shutil.disk_usage(directory).free < size:
         raise write_error(directory, size, OSError(errno.ENOSPC, ""))
 
 
 @contextlib.contextmanager
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends, and is
-    removed when it fails.
+    """Yields a temporary path beside `path`, which is renamed to `path` when the block ends and
+    removed if it fails.
 
-    Raises: ResourceError if the disk takes no more; it tells `size`, the bytes that are needed, or
-    those that were there when it happened.
+    Raises: ResourceError if the disk is full; its message names `size`, the bytes needed, or if
+    that is 0 the bytes that had been written.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -91,12 +88,12 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
-    """Yields an empty directory beside `root` that takes its place if it holds the file `mark`
-    when the block ends. Until then `root` stays as it was, and no other process can build it.
+    """Yields an empty directory beside `root` that replaces it if it holds the file `mark` when
+    the block ends. Until then `root` stays as it was, and no other process can build it.
 
-    What a killed build left is removed, and what it had moved aside comes back. flag: the one that
-    names `root`.
-    Raises: UsageError if the place can't be written, or another process builds there;
+    What a killed build left behind is removed, and the directory that it had moved aside is
+    restored. flag: the name of the flag that gives `root`.
+    Raises: UsageError if `root` can't be written or replaced, or if another process builds it;
     ResourceError if the disk is full.
     """
     root = root.resolve()
@@ -135,14 +132,14 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
                 if root.exists():
                     root.rename(old)
                 partial.rename(root)
-        # names a file that is gone: the user knows the directory that it was for
+        # the partial directory is removed: a message names the one that the user knows
         except ResourceError as error:
             raise ResourceError(str(error).replace(str(partial), str(root))) from None
 
 
 def _remove_build(root: Path, partial: Path, old: Path, lock: Path, made: Sequence[Path]) -> None:
-    """Removes what a build needed beside `root`, the parent directories that it made too if they
-    are empty, and restores what it had moved aside if nothing took its place."""
+    """Removes what a build made beside `root`, and the parent directories `made` if they are
+    empty; restores `root` if it was moved aside and not replaced."""
     if old.exists() and not root.exists():
         old.rename(root)
     shutil.rmtree(old, ignore_errors=True)
@@ -154,8 +151,8 @@ def _remove_build(root: Path, partial: Path, old: Path, lock: Path, made: Sequen
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether a file system is mounted at an absolute path, by Linux' list also a directory of the
-    same disk (a bind mount). Such a directory can't be renamed."""
+    """Whether an absolute path is a mount point, which can't be renamed. Linux lists bind mounts
+    of the same file system too, which `os.path.ismount` does not see."""
     if os.path.ismount(path):
         return True
     with contextlib.suppress(OSError), open("/proc/self/mountinfo", "rb") as mounts:
@@ -170,9 +167,10 @@ def _octal(code: re.Match[bytes]) -> bytes:
 
 
 def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
-    """For a directory that is to be made. mark: a file by which one of its kind is known.
+    """Checks that an output directory can be made at `path`. mark: a file that every directory of
+    its kind holds.
 
-    Raises: UsageError if something else is there, or one of its kind that must not be overwritten;
+    Raises: UsageError if something else is there, or a directory of its kind and not `overwrite`;
     what `check_writable` raises.
     """
     path = Path(path)
@@ -180,23 +178,22 @@ def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
         check_writable(path / mark)
     elif not (path / mark).is_file():
         raise UsageError(
-            f"output {path} is there and has no {mark}, so it is not overwritten: give another"
+            f"output {path} exists and has no {mark}, so it is not overwritten: give another"
             " directory"
         )
     elif not overwrite:
         raise UsageError(
-            f"output {path} is there already: give another directory, or --overwrite to replace it"
+            f"output {path} exists already: give another directory, or --overwrite to replace it"
         )
     else:
         check_writable(path.with_name(f".{path.name}"))
 
 
 def check_writable(path: Path) -> None:
-    """For work that writes a file late: makes a file where `path` will be, or its nearest
-    directory that is there, and takes it away again.
+    """Checks that a file can be written at `path`, for work that writes it late: makes a temporary
+    file in the nearest directory that exists.
 
-    Raises: ResourceError if the disk takes no more; OSError that names `path` for any other
-    reason.
+    Raises: ResourceError if the disk is full; OSError that names `path` for any other reason.
     """
     path = Path(path)
     if path.is_dir():
@@ -220,8 +217,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _encoded(path: Path, text: str) -> bytes:
-    """UTF-8. Raises: UsageError for half a character (a lone surrogate), which is how Python shows
-    the name of a directory that is not UTF-8."""
+    """The text as UTF-8. Raises: UsageError for a lone surrogate, by which Python shows a file's
+    name that is not UTF-8."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -238,8 +235,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends UTF-8 text, all of it or nothing, and hands it to the system at once. Raises:
-    ResourceError if the system does not take it."""
+    """Appends UTF-8 text, all of it or nothing, without buffering. Raises: ResourceError if it
+    can't be written."""
     path, content = Path(path), _encoded(path, text)
     before = path.stat().st_size if path.is_file() else 0
     try:
@@ -252,8 +249,8 @@ def append_text(path: Path, text: str) -> None:
 
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:
-    """A file of at most `limit` bytes. Raises: DataError if it is missing, can't be read, or is
-    larger; `what` names the artefact in the message."""
+    """The content of a file of at most `limit` bytes. Raises: DataError if it is missing, can't be
+    read, or is larger; `what` names the artefact in the message."""
     content = bytearray()
     try:
         with open(path, "rb") as file:

@@ -1,25 +1,22 @@
-"""Sums first, one division at the end: perplexity per token and per word, bits per character and
-per byte."""
+"""Perplexity per token and per word, bits per character and per byte, from sums over a split."""
 
 from __future__ import annotations
 
 import math
 
-# of `figures`, what networks are compared by
+# the figures by which networks are compared
 COMPARED = ("perplexity_per_token", "perplexity_per_word", "bits_per_character", "bits_per_byte")
 
 
 def figures(
-    nll_sum: float, scored: float, tokens: int, words: int, characters: int, bytes_: int
+    nll_sum: float, scored: float, *, tokens: int, words: int, characters: int, bytes_: int
 ) -> dict[str, float]:
-    """The figures of a split with plain keys.
+    """The figures of a split, by name.
 
-    nll_sum: nats over the `scored` tokens, of the split's `tokens`. words: whitespace-separated
-    words of the original text plus one a line
-    end (the literature's convention); characters, bytes_: its Unicode characters and UTF-8 bytes,
-    line ends included. All three are scaled by
-    scored / tokens: the first token is no target.
-    An overflowing perplexity is infinite.
+    nll_sum: nats over the `scored` tokens of the split's `tokens`. words: whitespace-separated
+    words of the original text plus one per line end, as is usual in the literature. characters,
+    bytes_: its Unicode characters and UTF-8 bytes, line ends included. All three are scaled by
+    scored / tokens, as the first token is not a target. A perplexity that overflows is infinite.
     """
     share = scored / tokens
     return {
@@ -34,9 +31,9 @@ def figures(
 
 
 def gap(soft: dict[str, float], argmax: dict[str, float]) -> dict[str, float]:
-    """What discretisation costs, from the `figures` of the mixture and of its argmax: the
-    difference of nll (nats) per token, and by what factor perplexity per word grows. Infinite
-    where that overflows."""
+    """The cost of discretisation, from the `figures` of the mixture and of its argmax: the
+    difference of nll per token (nats), and the factor by which perplexity per word grows, infinite
+    if that overflows."""
     more = argmax["nll_per_token"] - soft["nll_per_token"]
     return {
         "nll_per_token": more,
@@ -45,7 +42,7 @@ def gap(soft: dict[str, float], argmax: dict[str, float]) -> dict[str, float]:
 
 
 def finite(scores: dict[str, float]) -> dict[str, float | None]:
-    """The same figures with None in the place of an overflow: what JSON can hold."""
+    """The same figures with None instead of infinity, which JSON can't hold."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 

@@ -1,4 +1,4 @@
-"""How far long work is, for the reader who waits: on stderr, as results go to stdout."""
+"""Progress of long work, on stderr, as results go to stdout."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ REPORT_EVERY = 10.0  # seconds between two lines of progress where there is no t
 
 
 def announce(line: str) -> None:
-    """A line on stderr that does not tear a bar apart."""
+    """Writes a line to stderr without breaking a progress bar."""
     tqdm.write(line, file=sys.stderr)
 
 
 class Progress:
-    """Tells on stderr how far the work is: a bar with rate and time left on a terminal, else a
-    line at most every ten seconds."""
+    """Shows progress on stderr: on a terminal a bar with rate and time left, otherwise a line at
+    most every ten seconds."""
 
     def __init__(self, what: str, unit: str, total: int, done: int = 0, shown: bool = True):
         self._shown = shown
-        self._what, self._unit, self._total, self._done, self._last = (
-            what,
-            unit,
-            total,
-            done,
-            time.monotonic(),
-        )
-        # 80 where a terminal has no size, in which tqdm would draw nothing
+        self._what, self._unit, self._total, self._done = what, unit, total, done
+        self._last = time.monotonic()
+        # 80 if a terminal tells no size: tqdm would draw nothing
         columns = shutil.get_terminal_size().columns
         self._bar = tqdm(
             desc=what,
@@ -43,7 +38,7 @@ class Progress:
         )
 
     def __call__(self, made: int, text: str = "") -> None:
-        """`made` more units are done; `text` says how it stands."""
+        """Adds `made` finished units; `text` is shown behind the bar."""
         self._done += made
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(made)

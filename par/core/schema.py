@@ -53,10 +53,10 @@ def read_json(path: Path, what: str, limit: int = MAX_JSON_BYTES) -> dict[str, A
 
 
 def parse_json(content: bytes) -> Any:
-    """A JSON value. Raises: ValueError for what is none, or what no artefact holds: bad UTF-8 and
-    half characters (lone surrogates), NaN, numbers that no float holds, a key that stands twice,
-    more than MAX_VALUES values, brackets more than MAX_DEPTH deep."""
-    # told before they take memory
+    """Parses a JSON text. Raises: ValueError if it is not JSON, or holds what no artefact does:
+    invalid UTF-8, lone surrogates, NaN, numbers beyond float64, a key twice in one object, more
+    than MAX_VALUES values, or brackets nested more than MAX_DEPTH deep."""
+    # counted before they take memory
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES:,} values")
     try:
@@ -70,8 +70,8 @@ def parse_json(content: bytes) -> Any:
 
 
 def _check_values(value: Any) -> None:
-    """Raises: ValueError for what Python's reading lets pass. Level by level, as a value may be
-    nested deeper than Python's calls."""
+    """Checks what Python's json accepts. Raises: ValueError. Goes level by level, as a value may
+    be nested deeper than Python's calls."""
     level, depth = [value], 0
     while level:
         if depth > MAX_DEPTH:
@@ -92,21 +92,21 @@ def _check_values(value: Any) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("it has a key twice in one object")
     return value
 
 
 def decode(kind: Any, value: Any, where: str) -> Any:
-    """`value` from JSON as the type `kind`: a dataclass, a tuple or a dict of one type, str, bool,
-    float, or an int of 0 or more.
+    """Converts a JSON value to the type `kind`: a dataclass, whose keys must be exactly its
+    fields, a tuple or a dict of one type, str, bool, float, or an int of 0 or more.
 
-    where: how a message names it. Raises: UsageError that says where it does not fit.
+    where: how a message names the value. Raises: UsageError that says where it does not fit.
     """
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
@@ -139,15 +139,14 @@ def decode(kind: Any, value: Any, where: str) -> Any:
 
 
 def is_schema(value: Any, schema: int) -> bool:
-    """Whether an artefact is of this schema. True equals 1 and 2.0 equals 2, but neither is a
-    schema."""
+    """Whether an artefact has this schema number: an int, not a bool or float equal to it."""
     return (
         isinstance(value, dict) and type(value.get("schema")) is int and value["schema"] == schema
     )
 
 
 def check_name(name: str, where: str) -> None:
-    """For what becomes part of a file's name. Raises: UsageError unless it can be."""
+    """Checks a name that becomes part of a file's name. Raises: UsageError."""
     if not 0 < len(name) <= MAX_NAME or "/" in name or "\0" in name or name in (".", ".."):
         raise UsageError(
             f"{where} must be a name of 1 to {MAX_NAME} characters without /, but is {name[:80]!r}"
@@ -155,11 +154,11 @@ def check_name(name: str, where: str) -> None:
 
 
 def check_sha256(text: str, where: str) -> None:
-    """Raises: UsageError unless it is 64 hexadecimal digits."""
+    """Checks that a text is a SHA-256, 64 hexadecimal digits. Raises: UsageError."""
     if not re.fullmatch("[0-9a-f]{64}", text):
         raise UsageError(f"{where} {text[:80]!r} is not a SHA-256")
 
 
 def is_near(value: float, other: float, tolerance: float = 1e-6) -> bool:
-    """Whether two numbers, of which one follows from the other, agree but for rounding."""
+    """Whether two numbers agree up to rounding."""
     return abs(value - other) <= tolerance * max(abs(value), abs(other))

@@ -15,19 +15,18 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """A mean, and between what it lies with 95 % confidence: None where one value alone tells
-    nothing of that."""
+    """A mean and its 95 % confidence interval; the bounds of a single value are None."""
 
     mean: float
     low: float | None
     high: float | None
 
     def map(self, function: Callable[[float], float]) -> Interval:
-        """The interval of a rising function of the quantity."""
+        """The interval of an increasing function of the quantity."""
         return Interval(*(None if value is None else function(value) for value in self))
 
     def to_json(self) -> dict[str, float | None]:
-        """mean, low and high; null where an exponential overflows."""
+        """mean, low and high as JSON; None for what is not finite."""
         return {
             name: None if value is None or not math.isfinite(value) else value
             for name, value in self._asdict().items()
@@ -35,8 +34,8 @@ class Interval(NamedTuple):
 
 
 def t_probability(theta: float, degrees: int) -> float:
-    """P(|T| <= t) of Student's T with whole degrees of freedom, theta = arctan(t / sqrt(degrees))
-    (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4)."""
+    """P(|T| <= t) of Student's T with integer degrees of freedom, theta = arctan(t /
+    sqrt(degrees)) (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4)."""
     cos, total = math.cos(theta), 0.0
     term = cos if degrees % 2 else 1.0
     for power in range(degrees % 2, degrees - 1, 2):
@@ -48,7 +47,7 @@ def t_probability(theta: float, degrees: int) -> float:
 
 
 def t_factor(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """t with P(|T| <= t) = confidence, by bisection to the last bit."""
+    """The t with P(|T| <= t) = confidence, by bisection to the last bit."""
     low, high = 0.0, math.pi / 2
     while low < (middle := (low + high) / 2) < high:
         low, high = (
@@ -58,7 +57,7 @@ def t_factor(degrees: int, confidence: float = CONFIDENCE) -> float:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and Student's interval of independent values."""
+    """The mean of independent values and Student's interval of it."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Interval(mean, None, None)

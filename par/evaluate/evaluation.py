@@ -103,8 +103,14 @@ def figures(
 ) -> dict[str, float]:
     """The figures of par.core.metrics for a split, from what `token_nll` gives."""
     info = manifest.splits[split]
-    sums = np.sum(nll * weight, dtype=np.float64), np.sum(weight, dtype=np.float64)
-    return metrics.figures(*map(float, sums), info.tokens, info.words, info.characters, info.bytes)
+    return metrics.figures(
+        float(np.sum(nll * weight, dtype=np.float64)),
+        float(np.sum(weight, dtype=np.float64)),
+        tokens=info.tokens,
+        words=info.words,
+        characters=info.characters,
+        bytes_=info.bytes,
+    )
 
 
 def score(

@@ -197,7 +197,12 @@ class Model:
         if not len(ids):
             raise DataError("there is nothing to score: the text is empty")
         return {"nll": nll} | metrics.figures(
-            nll, len(ids), len(ids), int(words), int(characters), int(bytes_)
+            nll,
+            len(ids),
+            tokens=len(ids),
+            words=int(words),
+            characters=int(characters),
+            bytes_=int(bytes_),
         )
 
     def token_scores(

@@ -77,7 +77,10 @@ def test_a_loss_that_is_no_number_does_not_become_one():
 
 
 def test_the_gap_is_the_difference_of_nll_and_the_ratio_of_perplexities_per_word():
-    soft, argmax = (metrics.figures(nll, 99, 100, 70, 400, 410) for nll in (300.0, 320.0))
+    soft, argmax = (
+        metrics.figures(nll, 99, tokens=100, words=70, characters=400, bytes_=410)
+        for nll in (300.0, 320.0)
+    )
     gap = metrics.gap(soft, argmax)
     assert gap["nll_per_token"] == pytest.approx(20 / 99)
     assert (
@@ -86,6 +89,8 @@ def test_the_gap_is_the_difference_of_nll_and_the_ratio_of_perplexities_per_word
         and gap["nll_per_token"] > 0
     )
     assert (
-        metrics.gap(soft, metrics.figures(1e6, 99, 100, 70, 400, 410))["perplexity_per_word_ratio"]
+        metrics.gap(
+            soft, metrics.figures(1e6, 99, tokens=100, words=70, characters=400, bytes_=410)
+        )["perplexity_per_word_ratio"]
         == math.inf
     )

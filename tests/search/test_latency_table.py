@@ -242,7 +242,7 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
     sound = path.read_text()
     for content, said in (
         (sound[:-9], "is not valid JSON"),
-        (sound.replace("2.0", "NaN"), "NaN is no JSON number"),
+        (sound.replace("2.0", "NaN"), "NaN is not a JSON number"),
         ("[1]", "must hold a JSON obj"),
     ):
         path.write_text(content)

@@ -115,8 +115,8 @@ def test_help_shows_every_flag_with_reason_choices_and_default(flag, capsys):
     assert out.startswith("A tool.\n\nDataConfig:\n") and max(map(len, out.splitlines())) <= 118
     flat = " ".join(out.split())
     for said in (
-        "--norm pre: one norm in front",
-        "one behind each branch: pre|post (default pre)",
+        "--norm pre: ",
+        ": pre|post (default pre)",
         "--[no]lowercase lower-case by",
         "a way: x|y (default x)",
         "several ways: z|w (repeatable) (default z, w)",
