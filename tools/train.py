@@ -488,8 +488,8 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
     rows = history.read_rows(run_dir / "history.jsonl")
     if not rows["train"] or not rows["valid"]:
         raise DataError(
-            f"run {run_dir} is marked as finished but its history.jsonl is empty: remove the run"
-            " to start over"
+            f"run {run_dir} is marked as finished but its history.jsonl is empty: put a whole"
+            " copy in its place, or train again in another --run=DIR"
         )
     steps = run_directory.last_step(run_dir, config)
     costs, likeliest = (

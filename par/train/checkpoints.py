@@ -1,13 +1,13 @@
 """The whole training state, saved whole or not at all, restored or refused.
 
 `tf.train.Checkpoint` checks every tensor against its checksum on reading; the newest `keep` and
-the best by validation nll are kept.
-Beside the tensors a checkpoint holds one JSON text, the note: what the loop remembers, how long
-each log file was when the state was saved, and
-the settings that the run was made with. Numbers of the state are read by their names; nothing is
-unpickled.
+the best by validation nll are kept. Beside the tensors a checkpoint holds one JSON text, the note:
+what the loop remembers, how long each log file was when the state was saved, and the settings that
+the run was made with. Numbers of the state are read by their names; nothing is unpickled.
+
 Which checkpoints there are is read from their files, never from TensorFlow's pointer file, which
-may be stale or empty.
+may be stale or empty. `tf.train.CheckpointManager` is not used: it takes the directory as a
+pattern, and so for logs/run[12] would remove the files of logs/run1.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from par.core import files, schema
-from par.core.errors import DataError
+from par.core.errors import DataError, ResourceError
 from par.search import diagnostics
 from par.train import run_directory
+from par.train.literal_path import literal_path
 from par.train.run_config import RunConfig
 
 # What TensorFlow raises for a flipped byte, a cut file, a missing index, a graph that can't be
@@ -46,7 +47,7 @@ class Checkpoints:
             which: run_directory.checkpoint_dir(directory, which) for which in ("last", "best")
         }
         self._keep = {"last": keep, "best": 1}
-        self._managers: dict[str, tf.train.CheckpointManager] = {}
+        self._checkpoint.save_counter  # noqa: B018  creates it: it is a part of the state
         self._damaged: list[Path] = []
 
     @property
@@ -58,15 +59,21 @@ class Checkpoints:
         """Writes the state after `step` updates. Raises: ResourceError if it can't be written;
         earlier checkpoints stay, and nothing half-written."""
         self._note.assign(json.dumps(note))
-        path = self._directories[which] / f"ckpt-{step}"
-        before = set(path.parent.glob(f"{path.name}.*"))
+        directory = self._directories[which]
+        path = directory / f"ckpt-{step}"
+        before = set(directory.glob(f"{path.name}.*"))
         try:
-            self._manager(which).save(checkpoint_number=step)
-        except (tf.errors.OpError, OSError) as error:
-            _remove(
-                path.parent,
-                set() if _is_readable(path) else set(path.parent.glob(f"{path.name}.*")) - before,
-            )
+            self._tidy(directory)
+            self._checkpoint.save_counter.assign_add(1)
+            self._checkpoint.write(str(path))
+            older = [each for each in _paths(directory) if each != path]
+            kept = [path, *older[: self._keep[which] - 1]]
+            _write_pointer(directory, kept)
+            for each in set(older) - set(kept):
+                _remove_checkpoint(each)
+        except (tf.errors.OpError, OSError, ResourceError) as error:
+            half = set() if _is_readable(path) else set(directory.glob(f"{path.name}.*")) - before
+            _remove(directory, half)
             size = sum(variable.numpy().nbytes for variable in self.variables)
             raise files.write_error(path, size, error, kept=self._whole()) from None
 
@@ -84,25 +91,25 @@ class Checkpoints:
         aside.
         Raises: DataError if there are checkpoints but none can be loaded.
         """
-        paths = _paths(self._directories[which])
-        for path in paths:
-            try:
-                status = self._checkpoint.restore(str(path))
-                status.assert_existing_objects_matched()
-                status.assert_consumed()
-                return checked_note(self._note.numpy())
-            except DAMAGED as error:
-                self._damaged.append(path)
-                warn(
-                    f"checkpoint {path} can't be used ({str(error).splitlines()[0][:160]}); trying"
-                    " the one before"
-                )
-        if paths:
-            raise DataError(
-                f"none of the {len(paths)} checkpoints beside {paths[0]} can be loaded: give"
-                " another --run, or remove it to start over"
-            )
-        return None
+        directory = self._directories[which]
+        paths = _paths(directory)
+        if not paths:
+            return None
+        with literal_path(directory) as literal:
+            for path in paths:
+                try:
+                    status = self._checkpoint.restore(str(literal / path.name))
+                    status.assert_existing_objects_matched()
+                    status.assert_consumed()
+                    return checked_note(self._note.numpy())
+                except DAMAGED as error:
+                    self._damaged.append(path)
+                    reason = str(error).splitlines()[0].replace(str(literal), str(directory))[:160]
+                    warn(f"checkpoint {path} can't be used ({reason}); trying the one before")
+        raise DataError(
+            f"none of the {len(paths)} checkpoints in {directory} can be loaded: put a whole copy"
+            " in their place, or train again in another --run=DIR"
+        )
 
     def _whole(self) -> str:
         whole = [
@@ -113,30 +120,15 @@ class Checkpoints:
         ]
         return f"; checkpoint {whole[0]} is whole" if whole else "; there is no checkpoint yet"
 
-    def _manager(self, which: str) -> tf.train.CheckpointManager:
-        """TensorFlow's manager, told what is on disk; damaged checkpoints are renamed to *.damaged
-        so that they don't push out whole ones."""
-        if which not in self._managers:
-            directory = self._directories[which]
-            for path in self._damaged:
-                for file in path.parent.glob(f"{path.name}.*"):
-                    file.rename(file.with_name(f"{file.name}.damaged"))
-            self._damaged.clear()
-            _remove(directory, set(run_directory.unfinished_files(directory)))
-            if names := [path.name for path in reversed(_paths(directory))]:
-                lines = [
-                    f'model_checkpoint_path: "{names[-1]}"',
-                    *(f'all_model_checkpoint_paths: "{name}"' for name in names),
-                ]
-                # without one, or with 0, a checkpoint would never be removed
-                lines += ["all_model_checkpoint_timestamps: 1.0"] * len(names)
-                files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")
-            else:
-                (directory / "checkpoint").unlink(missing_ok=True)
-            self._managers[which] = tf.train.CheckpointManager(
-                self._checkpoint, str(directory), max_to_keep=self._keep[which]
-            )
-        return self._managers[which]
+    def _tidy(self, directory: Path) -> None:
+        """Renames damaged checkpoints to *.damaged, so that whole ones are kept in their place, and
+        removes what a save that was killed has left."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in self._damaged:
+            for file in path.parent.glob(f"{path.name}.*"):
+                file.rename(file.with_name(f"{file.name}.damaged"))
+        self._damaged.clear()
+        _remove(directory, set(run_directory.unfinished_files(directory)))
 
 
 def check_settings(directory: Path, config: RunConfig, which: str = "last") -> None:
@@ -147,7 +139,7 @@ def check_settings(directory: Path, config: RunConfig, which: str = "last") -> N
     """
     for path in _paths(run_directory.checkpoint_dir(directory, which)):
         try:
-            made = checked_note(tf.train.load_checkpoint(str(path)).get_tensor(NOTE))["run"]
+            made = _read_note(path)["run"]
         except DAMAGED:  # `Checkpoints.restore` names it
             continue
         asked = json.loads(json.dumps(config.identity()))
@@ -204,12 +196,37 @@ def _paths(directory: Path) -> list[Path]:
     return [directory / f"ckpt-{step}" for step in run_directory.checkpoint_files(directory)]
 
 
+def _read_note(path: Path) -> dict[str, Any]:
+    """The note of a checkpoint on disk. Raises: one of DAMAGED."""
+    with literal_path(path.parent) as literal:
+        return checked_note(tf.train.load_checkpoint(str(literal / path.name)).get_tensor(NOTE))
+
+
 def _is_readable(path: Path) -> bool:
     try:
-        tf.train.load_checkpoint(str(path)).get_tensor(NOTE)
-    except DAMAGED:
+        _read_note(path)
+    except (*DAMAGED, ResourceError):
         return False
     return True
+
+
+def _write_pointer(directory: Path, kept: list[Path]) -> None:
+    """The file by which `tf.train.latest_checkpoint` finds the newest. kept: newest first."""
+    names = [path.name for path in reversed(kept)]
+    lines = [
+        f'model_checkpoint_path: "{names[-1]}"',
+        *(f'all_model_checkpoint_paths: "{name}"' for name in names),
+    ]
+    files.write_text(directory / "checkpoint", "\n".join(lines) + "\n")
+
+
+def _remove_checkpoint(path: Path) -> None:
+    """Removes a checkpoint; its index first, without which it no longer counts."""
+    for file in sorted(
+        path.parent.glob(f"{path.name}.*"), key=lambda file: file.suffix != ".index"
+    ):
+        if not file.name.endswith(".damaged"):
+            file.unlink(missing_ok=True)
 
 
 def _remove(directory: Path, partial: set[Path]) -> None:

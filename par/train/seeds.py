@@ -119,8 +119,8 @@ def result(run: history.Run) -> dict[str, Any]:
     valid = [row for row in run.rows["valid"] if row["split"] == "valid"]
     if not run.rows["train"] or not valid:
         raise DataError(
-            f"run {run.name} is marked as finished but its history.jsonl is empty: remove the run"
-            " to start over"
+            f"run {run.name} is marked as finished but its history.jsonl is empty: put a whole"
+            " copy in its place, or train again in another --run=DIR"
         )
     last, pi = run.rows["train"][-1], run.pi()[-1]
     decided = [float(row.max()) for kind, row in zip(run.blocks, pi) if kind == "s"]
