@@ -125,7 +125,7 @@ def plain(source: Any, directory: Path | None = None) -> Any:
             except OSError as error:
                 if isinstance(error, ParError):
                     raise
-                raise files.refused(directory, sink.tell(), error) from None
+                raise files.write_error(directory, sink.tell(), error) from None
             made(bytes_read)
     return decoded
 

@@ -18,7 +18,7 @@ NOTE = {
     "best": None,
     "files": {},
     "run": {},
-    "watch": diagnostics.Watch().to_json(),
+    "watch": diagnostics.Stability().to_json(),
 }
 
 
