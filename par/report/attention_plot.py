@@ -1,5 +1,5 @@
-"""Where attention looks: a heat map of its probabilities for each head, the tokens that ask
-downwards, those they look at from left to right.
+"""A heat map of attention probabilities for each head: queries from top to bottom, keys from left
+to right.
 
           memory | window
      the cat sat | on  the mat
@@ -28,7 +28,7 @@ FONT = 7.0
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 1.1, 0.9, 0.3, 1.0, 0.45
 NAME = 1.5  # inches: what stands above a map
 NARROW = 36  # positions up to which two maps stand side by side
-MOST = 512  # positions: of more, no label could be read
+MOST = 512  # positions: with more, no label could be read
 LONGEST = 12  # characters of a label
 TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the legend
 Box = tuple[float, float, float, float]  # left, bottom, width, height: fractions of the figure
@@ -51,9 +51,9 @@ def attention_figure(
     """The picture of probabilities [H, T, S], as par.evaluate.trained_model.Model.attention gives
     them: the map of one head, counted from 1, or of all.
 
-    keys: the pieces of the S positions; the last T are the window's, whose tokens ask. Darkness
-    goes with the square root of the probability, as attention that is spread over many positions
-    would be too faint. Axes of head h have the label `head-h`.
+    keys: the pieces of the S positions; the last T are the window's, the queries. Darkness
+    is proportional to the square root of the probability, as attention that is spread over many
+    positions would be too faint. Axes of head h have the label `head-h`.
     Raises: UsageError for a head that is not there, or more positions than can be read.
     """
     heads, seq_len, key_len = probability.shape
@@ -101,7 +101,7 @@ def _map(
     name: str,
     has_labels: bool,
 ) -> None:
-    """One head, [T, S]. has_labels: whether the positions have their tokens below."""
+    """Draws the map of one head, [T, S]. has_labels: its tokens stand below it."""
     seq_len, key_len = probability.shape
     memory = key_len - seq_len
     seen = np.ma.masked_equal(probability, 0.0)
@@ -154,7 +154,7 @@ def _legend(figure: Figure, box: Box, colours: Colormap) -> None:
 
 
 def _label(piece: str) -> str:
-    """A piece in the characters that the font has; others are boxes, as their codes would be too
-    long here. A long one is cut."""
+    """A piece as a label: cut to LONGEST characters; a box stands for each character that the font
+    lacks, as an escape sequence would be too long here."""
     shown = "".join(char if style.is_drawable(char) else "\u25a1" for char in piece)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}\u2026"

@@ -1,5 +1,5 @@
-"""The section of a report that tells whether a search was worth it: what tools/compare.py left, by
-itself and with --truth."""
+"""The section of a report that compares the search with other networks: the results of
+tools/compare.py, with and without --truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from par.report.parts import Command, Missing, Picture, Table
 
 FOUND, TRUTH = "compare.json", "truth.json"
 MAX_BYTES = 16 << 20
-MOST = 1e300  # beyond it sums overflow
+MOST = 1e300  # sums of larger values overflow
 COSTS = ("latency", "parameters")
 
 
@@ -77,8 +77,8 @@ class Comparison:
 
 
 def comparison_dirs(artefacts: Artefacts, named: Sequence[str]) -> list[Path]:
-    """Directories of comparisons: those that were named, then those of the run and of the search
-    it comes from, where they are by default."""
+    """Directories of comparisons: the named ones, then those of the run and of the search it comes
+    from, if they are at their default places."""
     search = artefacts.config.architecture.search_run
     run = artefacts.directory.resolve()
     beside = [artefacts.directory.with_name(f"{run.name}-compare")]
@@ -89,7 +89,10 @@ def comparison_dirs(artefacts: Artefacts, named: Sequence[str]) -> list[Path]:
 
 
 def load_comparison(directory: Path) -> Comparison:
-    """Raises: DataError if no comparison is there, or what is there is damaged."""
+    """Reads what tools/compare.py wrote into a directory.
+
+    Raises: DataError if there is no comparison, or it is damaged.
+    """
     comparison = Comparison(
         directory, _parsed(directory / FOUND, _opponents), _parsed(directory / TRUTH, _fate)
     )
@@ -115,7 +118,7 @@ def _parsed(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def _texts(*values: Any) -> tuple[str, ...]:
-    """Raises: TypeError unless all are texts."""
+    """The values. Raises: TypeError unless all are texts."""
     if not all(isinstance(value, str) for value in values):
         raise TypeError(values)
     return values
@@ -142,8 +145,8 @@ def _opponents(found: dict[str, Any]) -> Opponents:
 
 
 def _can_be(point: Point) -> bool:
-    """Whether a network can stand there: it costs something or nothing, a perplexity is 1 or more,
-    both lie in their intervals."""
+    """Whether a network can be drawn: its cost is 0 or more, its perplexity 1 or more, and both
+    lie in their intervals."""
     spreads = ((0.0, point.x), (1.0, point.y))
     return all(
         least <= value <= MOST and (low is None or high is None or low <= value <= high)
@@ -164,7 +167,7 @@ def _fate(found: dict[str, Any]) -> Fate:
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonSection:
-    """All comparisons, and in words what is missing."""
+    """All comparisons, and what is missing."""
 
     comparisons: Sequence[Comparison]
     missing: Sequence[Missing]
@@ -175,7 +178,7 @@ class ComparisonSection:
 def comparison_section(
     artefacts: Artefacts, command: Command, comparisons: Sequence[Comparison]
 ) -> ComparisonSection:
-    """What was compared, and by which commands the rest would be."""
+    """The comparisons of a run, and the commands for those that are missing."""
     return ComparisonSection(comparisons, _missing(artefacts, command, comparisons))
 
 

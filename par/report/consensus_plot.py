@@ -1,5 +1,5 @@
-"""What several searches of one setting say together, as a picture: their mean pi as a heat map,
-and below it a row for all and one a seed with their choices."""
+"""The consensus of several searches with the same settings, as a picture: their mean pi as a heat
+map; below it, the blocks of the consensus and of each seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from par.report import heat_map, style
 from par.search import derive
 from par.search.architecture import KINDS, NAMES
 
-MAX_PIXELS = 150_000_000  # beyond them the picture is made half as wide and high
+MAX_PIXELS = 150_000_000  # a larger picture is made half as wide and high
 # pixels at 100 dpi: beside the maps, above, between and below them, and the rows of each
 LEFT, RIGHT, TOP, GAP, BOTTOM = 82, 62, 40, 22, 46
 HEIGHT, ROW = 44, 22
@@ -64,10 +64,10 @@ class Layout:
 
 
 def consensus(path: style.Target, blocks: str, pis: np.ndarray, seeds: Sequence[int]) -> None:
-    """Writes what several searches of the same `blocks` say together, pis [R, L, O].
+    """Writes the consensus of several searches of the same `blocks`, pis [R, L, O].
 
-    Each cell of the mean pi has the number of seeds that chose its kind, bold in the kind that all
-    chose together. A seed that chose otherwise than all together stands out in its row.
+    Each cell of the mean pi shows how many seeds chose its kind, in bold for the kind of the
+    consensus. Choices of a seed that differ from the consensus stand out.
     """
     mean, _ = derive.consensus(pis)
     chosen, choices = derive.argmax(mean), [derive.argmax(pi) for pi in pis]
@@ -103,7 +103,7 @@ def _mean(
     colours: ListedColormap,
     cell: int,
 ) -> None:
-    """The mean pi [L, O] as a heat map. cell: width in pixels."""
+    """Draws the mean pi [L, O] as a heat map. cell: width in pixels."""
     index, chosen = heat_map.cell_index(mean.T), derive.argmax(mean)
     axes.pcolormesh(index, cmap=colours, vmin=0, vmax=255, edgecolor="white", linewidth=1.4)
     for block, (letter, best) in enumerate(zip(blocks, chosen)):
@@ -130,7 +130,7 @@ def _mean(
 
 
 def _choices(axes: Axes, chosen: str, choices: Sequence[str], seeds: Sequence[int]) -> None:
-    """The kinds that all chose together, and those of each seed."""
+    """Draws the kinds of the consensus and those of each seed."""
     rows, count = [chosen, *choices], len(chosen)
     for line, own in enumerate(rows):
         for block, kind in enumerate(own):

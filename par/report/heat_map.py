@@ -1,10 +1,10 @@
-"""The heat map of pi: one column a block, one row a kind, darker is more probable, for one search
-or several beside each other.
+"""The heat map of pi for one or several searches: a column for each block, a row for each kind;
+darker is more probable.
 
 It is drawn in grey and coloured by its palette: every pixel is an index into one single-hue ramp,
 black to white through blue, whose OKLab lightness is linear in the index. So all frames of a GIF
 share one palette of 256 colours, anti-aliased text included, and nothing is quantised; equal steps
-of probability are equal steps of lightness for every reader, and in print without colours.
+of probability are equal steps of lightness, also for colour-blind readers and in black and white.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from par.search.architecture import KINDS, NAMES
 # palette indices: the page, a cell of probability 0, one of probability 1, text, unchanged
 PAGE, LIGHTEST, DARKEST, INK, CLEAR = 255, 238, 48, 1, 0
 LEVELS = 40
-# cells with a smaller index carry white text: there its contrast exceeds that of black
+# cells with a smaller index have white text, whose contrast is higher there
 LIGHT_TEXT_BELOW = 126
 # pixels: names of the kinds, probability's legend, numbers of the blocks, a row, between maps
 LEFT, RIGHT, BOTTOM, HEIGHT, GAP = 82, 62, 46, 58, 22
@@ -46,7 +46,7 @@ Place = tuple[float, float, str]
 
 
 class State(NamedTuple):
-    """What one map shows: pi [L, O] at a step, and tau there."""
+    """The state of a search at a step: pi [L, O] and tau."""
 
     pi: np.ndarray
     step: int
@@ -67,7 +67,7 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the maps of several searches, or of one, stand: all in pixels, from the upper left."""
+    """Positions of the maps of one or several searches, in pixels from the upper left."""
 
     cell: int  # width of a cell
     spans: list[int]  # width that each map takes, its name included
@@ -76,8 +76,8 @@ class Layout:
     height: int
 
     def places(self) -> list[tuple[Place, Place]]:
-        """Where each map's iteration and its tau stand: above it one below the other, or of a
-        single map at both ends of a line."""
+        """Positions of the iteration and of tau for each map: above it on two lines, or for a
+        single map at both ends of one line."""
         if len(self.corners) > 1:
             return [((x, y - 40, "left"), (x, y - 18, "left")) for x, y in self.corners]
         middle = HEAD / 2
@@ -87,8 +87,8 @@ class Layout:
 
 
 def _layout(counts: Sequence[int]) -> Layout:
-    """Maps of so many blocks side by side as long as the picture fits a README's width, else below
-    each other, block under block."""
+    """The layout of maps with so many blocks each: side by side if the picture fits a README's
+    width, else below each other."""
     several = len(counts) > 1
     least, head = (NAMED, NAMED_HEAD) if several else (0, HEAD)
     cell = ACROSS // sum(counts)
@@ -223,7 +223,7 @@ def _frame(
 def probability_legend(
     figure: Figure, box: tuple[float, float, float, float], colours: str | Colormap
 ) -> None:
-    """Draws what the colours of the cells mean. box: in fractions of the figure."""
+    """Draws the colour scale. box: in fractions of the figure."""
     axes = figure.add_axes(box)
     axes.imshow(
         cell_index(np.linspace(1, 0, 128))[:, None],
@@ -241,14 +241,14 @@ def probability_legend(
 
 
 def cell_index(p: np.ndarray) -> np.ndarray:
-    """Palette indices of cells, in LEVELS steps: a cell that hardly moved keeps its index, and
-    costs nothing in the next frame."""
+    """Palette indices of cells, in LEVELS steps: a cell that hardly changed keeps its index and
+    needs no bytes in the next frame."""
     return np.round(LIGHTEST + (DARKEST - LIGHTEST) * np.round(p * LEVELS) / LEVELS)
 
 
 def colours(darkness: float) -> tuple[str, str]:
     """Background and text colour, #rrggbb, of a darkness from 0 to 1 on the scale of the maps;
-    beyond it, of its end."""
+    values outside are clipped."""
     index = int(cell_index(np.clip(darkness, 0.0, 1.0)))
     return _palette()[index], "#ffffff" if index < LIGHT_TEXT_BELOW else "#000000"
 
@@ -288,7 +288,7 @@ def _number(p: float, narrow: bool) -> str:
 
 
 def _shortened(name: str, most: int) -> str:
-    """A name of at most `most` characters; of a longer one both ends, as names of runs differ in
-    those."""
+    """The name, cut in the middle if it has more than `most` characters: names of runs differ at
+    their ends."""
     keep = (most - 3) // 2
     return name if len(name) <= most else f"{name[:keep]}...{name[-keep:]}"

@@ -1,5 +1,5 @@
-"""What there is to report of a run, or of several seeds of one setting: every artefact in its
-directory, read strictly."""
+"""The inputs of a report: every artefact in the directory of a run, or of a group of seeds, read
+and checked."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from par.search.architecture import Architecture
 from par.train import history, run_config, run_directory, seeds
 
 SAMPLES = Path("samples") / "training.txt"
-SAMPLE_BYTES = 16_000  # the end of the texts, as much as a reader looks at
+SAMPLE_BYTES = 16_000  # of the end of the texts
 MAX_PARAMETERS = 1 << 62
 
 
 @dataclasses.dataclass(frozen=True)
 class Latencies:
-    """Costs of blocks in one case (`inference`, ...), and the table that holds them; None: the
-    settings of the search hold them."""
+    """Costs of blocks in one case (`inference`, ...), and the table that they are from; None: they
+    are from the settings of the search."""
 
     case: str
     costs: latency_table.Costs
@@ -34,53 +34,53 @@ class Latencies:
 
     @property
     def case_name(self) -> str:
-        """The case for people."""
+        """The case as words."""
         return self.case.replace("_", " ")
 
     @property
     def source(self) -> str:
-        """The table or the settings, for people."""
+        """Name of the table, or `the run's settings`."""
         return self.table.name if self.table else "the run's settings"
 
 
 @dataclasses.dataclass(frozen=True)
 class Artefacts:
-    """What a report is made from; None and '' for what is not there."""
+    """The artefacts that a report is made from; None or '' for those that do not exist."""
 
     directory: Path  # as it was named
-    # the run whose settings are told: the directory itself, or the first of several seeds
+    # the run whose settings are shown: the directory itself, or the first of several seeds
     first: Path
     run: history.Run
     config: run_config.RunConfig
     data_dir: Path
-    group: dict[int, history.Run]  # several seeds; {}: one run
+    group: dict[int, history.Run]  # the runs of several seeds; {}: a single run
     finished: bool
     parameters: int | None
-    manifest: Manifest | None  # None, too, where other data is there by now
-    chosen: Architecture | None  # what was derived from it
-    origin: Architecture | None  # what it was derived as
+    manifest: Manifest | None  # None also if the data directory now holds other data
+    chosen: Architecture | None  # derived from this search
+    origin: Architecture | None  # of a fixed network, how it was derived
     latencies: Latencies | None
     environment: dict[str, Any]
     samples: str
 
     @property
     def name(self) -> str:
-        """Of the run or the group."""
+        """Name of the run or the group."""
         return self.directory.resolve().name if self.group else self.run.name
 
     @property
     def step(self) -> int:
-        """How far the run, or the first of several seeds, has come."""
+        """The last recorded step of the run, or of the first of several seeds."""
         return self.run.recorded_step
 
 
 def load_artefacts(directory: Path) -> Artefacts:
-    """Reads a run's directory, or that of several seeds.
+    """Reads the directory of a run or of a group of seeds.
 
     Raises: DataError if there is no run, or anything that belongs to it is damaged.
     """
     directory = Path(directory)
-    # what lies beside it is found, and the commands are told, by its name
+    # artefacts beside it are found by its name, which the shown commands hold, too
     if directory.name in ("", ".."):
         directory = directory.resolve()
     several = {} if (directory / "config.json").is_file() else seeds.find_runs(directory)
@@ -139,8 +139,7 @@ def _manifest(data_dir: Path, config: run_config.RunConfig) -> Manifest | None:
 def _latencies(
     places: Sequence[Path], config: run_config.RunConfig, chosen: Architecture | None
 ) -> Latencies | None:
-    """From the table beside the run, if it fits its shape, else from the settings of the
-    search."""
+    """Costs from the table beside the run if that fits the run's shape, else from its settings."""
     data = config.data
     case = chosen.latency.chosen_by if chosen and chosen.latency else latency_table.CASES[0]
     for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:

@@ -1,5 +1,5 @@
-"""Plots of lines and points: learning curves, counts and cutoffs, the front of a search, growth,
-memory lengths. Without TensorFlow."""
+"""Plots of lines and points: learning curves, counts and cutoffs, the Pareto front of a search,
+growth, memory lengths. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from par.train.history import Run
 
 
 def curves(path: Target, run: Run) -> None:
-    """Writes train and valid nll with perplexity on the right, the learning rate, and tau if there
-    is a stochastic block; needs a train row."""
+    """Writes train and valid nll with perplexity on the right, the learning rate, and for a search
+    tau; needs a train row."""
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
@@ -105,8 +105,8 @@ def _perplexity_axis(loss: Axes) -> None:
 
 
 def decision(path: Target, run: Run, costs: Costs | None) -> None:
-    """Writes how undecided a search was: the mean entropy of its stochastic blocks; with `costs`,
-    the latency expected under pi and of its argmax."""
+    """Writes the mean entropy of the stochastic blocks of a search; with `costs`, also the
+    expected latency under pi and the latency of its argmax."""
     train, pi = run.rows["train"], run.pi()
     steps = [row["step"] for row in train]
     with style():
@@ -144,11 +144,11 @@ def decision(path: Target, run: Run, costs: Costs | None) -> None:
 
 
 def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
-    """Writes how often each id occurs, counts [V], on two logarithmic axes, and where the clusters
-    of the adaptive softmax end."""
+    """Writes the counts [V] of the ids on two logarithmic axes, with the cutoffs of the adaptive
+    softmax."""
     ids = np.flatnonzero(counts)
     shares = np.diff(prefix_shares(counts)[[0, *ends, len(counts)]])
-    with style({"text.parse_math": True}):  # powers of ten; no text of others is drawn here
+    with style({"text.parse_math": True}):  # powers of ten; no name is drawn here
         figure = new_figure(3.6)
         axes = figure.add_subplot(
             xlabel="id + 1",
@@ -180,8 +180,8 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
 def pareto(
     path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str
 ) -> None:
-    """Writes the front of a search: log pi over latency, the share of the interleaved network's
-    above; `marked` names some blocks' points."""
+    """Writes the Pareto front of a search: log pi over latency, above it as a fraction of the
+    interleaved network's latency. marked: names of networks to mark, and their blocks."""
     with style():
         figure = new_figure(4.4, width=6.4)
         axes = figure.add_subplot(xlabel=x_label, ylabel="log pi: sum over the blocks (nats)")
@@ -230,10 +230,10 @@ def growth(
     measured: Mapping[str, Sequence[float]],
     fits: Mapping[str, Fit],
 ) -> None:
-    """Writes what was measured [n] against what was fitted, a panel for each key of `measured`,
-    which is the label of its axes.
+    """Writes measured values [n] against fitted ones, in a panel for each key of `measured`, which
+    is the label of its axes.
 
-    varied: [n] the letter that a shape varies, "" for the middle of the sweep.
+    varied: [n] the letter of the dimension that a shape varies, "" for the middle of the sweep.
     """
     letters = ["", *LETTERS]
     with style():
@@ -262,7 +262,7 @@ def growth(
                 xlabel=f"{label}, fitted",
                 ylabel=f"{label}, measured",
             )
-            # plain numbers, and none between those: few powers of ten lie in so short a range
+            # plain numbers without minor labels: the range holds few powers of ten
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -279,10 +279,10 @@ def growth(
 def memory_lengths(
     path: Path, lengths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> None:
-    """Writes perplexity per word by memory length [C] (tokens), a panel a split and a line a
-    network: {split: {network: [C]}}.
+    """Writes perplexity per word by memory length [C] (tokens), with a panel for each split and a
+    line for each network. panels: {split: {network: [C]}}.
 
-    The axis is logarithmic from the shortest memory on, and linear from there to none.
+    The axis is linear from 0 to the shortest memory, and logarithmic above.
     """
     with style():
         figure = new_figure(3.9, width=4.2 * len(panels) + 0.6)
@@ -304,7 +304,7 @@ def memory_lengths(
             axes.minorticks_off()
             axes.set(xlabel="memory length (tokens)", ylabel="perplexity per word")
             axes.set_title(literal(split), loc="left")
-        # given here, as matplotlib leaves out lines whose label begins with an underscore
+        # explicit, as matplotlib omits lines whose label begins with an underscore
         lines, names = figure.axes[0].lines, next(iter(panels.values()))
         figure.legend(
             lines,

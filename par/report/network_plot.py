@@ -1,4 +1,4 @@
-"""A network as a stack of blocks, from its string alone: the embedding at the bottom, the softmax
+"""A network as a stack of blocks, drawn from its string: the embedding at the bottom, the softmax
 on top, and between them each block with its kind.
 
                  [     softmax      ]   -> next token
@@ -9,8 +9,8 @@ on top, and between them each block with its kind.
                           ^
                  [    embedding     ]   <- tokens
 
-Kinds are told by letter, name and line (as in the plots of pi), the colours only help. A long
-stack goes on in the next column.
+Kinds differ by letter, name and line style (as in the plots of pi), not by colour alone. A long
+stack continues in the next column.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from par.core.text import plural
 from par.report import style
 from par.search.architecture import KINDS, NAMES, Architecture
 
-COLUMN = 16  # blocks in one column, unless there are so many that the picture would be too wide
-# inches: a block, a block, from block to block, what is left and right of a column for memories
+COLUMN = 16  # blocks in a column, unless the picture would be too wide
+# inches: size of a block, distance of blocks, space beside a column for memories
 WIDTH, HEIGHT, PITCH, LANE = 1.55, 0.3, 0.42, 0.85
 TILE, SMALL_TILE = 0.28, 0.28 - 0.06  # inches: the field with the letter, of one kind and of three
 LINES = style.DASHES | {"s": "-."}
 ENDS = "#333333"  # embedding and softmax
-MAX_NAME = 60  # letters of the string that the title has room for
+MAX_NAME = 60  # letters of the string that fit the title
 Place = tuple[float, float]  # inches, of the lower left corner of a box
 
 
 def height_of(count: int) -> int:
-    """How many blocks stand in a column: all up to COLUMN; of more, evenly filled columns, as many
-    as make the picture about half as high as wide."""
+    """Number of blocks in a column: all up to COLUMN; of more, evenly filled columns whose number
+    makes the picture about half as high as wide."""
     most = max(COLUMN, math.ceil(math.sqrt(2.6 * count)))
     return math.ceil(count / math.ceil(count / most))
 
@@ -61,8 +61,8 @@ def network_svg(path: style.Target, architecture: Architecture) -> None:
 
 
 def network_figure(architecture: Architecture) -> Figure:
-    """The picture; in inches, so that a block is as large in every one. Artists of block b (from
-    1) have the gid `block-b`, its memory `memory-b`."""
+    """The picture of a network. A block has the same size in every picture. Artists of block b
+    (from 1) have the gid `block-b`, its memory `memory-b`."""
     blocks, rows = architecture.blocks, height_of(len(architecture))
     columns = math.ceil(len(blocks) / rows)
     column = LANE + WIDTH + LANE
@@ -88,8 +88,8 @@ def network_figure(architecture: Architecture) -> Figure:
 
 
 def _stack(axes: Axes, blocks: str, start: Place, places: Sequence[Place]) -> None:
-    """The embedding at `start`, the blocks at their places, the softmax, and the arrows between
-    them, from the tokens to the next token."""
+    """Draws the embedding at `start`, the blocks at their places, the softmax, and the arrows
+    between them, from the tokens to the next token."""
     for number, (kind, (x, y)) in enumerate(zip(blocks, places), 1):
         _block(axes, x, y, kind, number)
     end = (places[-1][0], places[-1][1] + PITCH)
@@ -106,7 +106,7 @@ def _stack(axes: Axes, blocks: str, start: Place, places: Sequence[Place]) -> No
 
 
 def summary(blocks: str) -> str:
-    """How many blocks there are, and of each kind that occurs."""
+    """Number of blocks, in total and of each kind that occurs."""
     counts = collections.Counter(blocks)
     kinds = ", ".join(
         f"{counts[kind]} {name.lower()}" for kind, name in NAMES.items() if counts[kind]
@@ -115,8 +115,8 @@ def summary(blocks: str) -> str:
 
 
 def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
-    """One block: its number, a tile for each kind that it is or may become, its name, and where
-    its memory comes in."""
+    """Draws a block: its number, a tile for each kind that it is or may become, its name, and the
+    arrow of its memory."""
     edge, middle = style.COLOURS.get(kind, "black"), y + HEIGHT / 2
     line = {"edgecolor": edge, "linestyle": LINES[kind], "lw": 1.4}
     axes.add_patch(
@@ -149,7 +149,7 @@ def _block(axes: Axes, x: float, y: float, kind: str, number: int) -> None:
 
 
 def _tile(axes: Axes, x: float, y: float, width: float, kind: str) -> None:
-    """The field with the letter of a kind."""
+    """Draws the field with the letter of a kind."""
     axes.add_patch(
         Rectangle(
             (x, y + 0.04),
@@ -194,8 +194,8 @@ def _end(axes: Axes, x: float, y: float, text: str, gid: str) -> None:
 
 
 def _way(axes: Axes, here: Place, there: Place) -> None:
-    """From the top of one box to the bottom of the next: straight up, or over the top of this
-    column to below the next one."""
+    """Draws the arrow from the top of a box to the bottom of the next one: straight up, or over
+    the top of this column to below the next column."""
     (x, y), (to_x, to_y) = here, there
     start, end = (x + WIDTH / 2, y + HEIGHT), (to_x + WIDTH / 2, to_y)
     if x != to_x:

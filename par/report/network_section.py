@@ -1,5 +1,4 @@
-"""The sections of a report that tell what network there is: its blocks, what was derived, and its
-latency."""
+"""The sections of a report on the network: its blocks, how they were derived, and its latency."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ class FixedNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class DerivedNetwork:
-    """The network derived from a search, or the likeliest one so far."""
+    """The network that was derived from a search, or the likeliest one so far."""
 
     search: str  # the blocks of the search
     missing: Missing | None = None
@@ -49,7 +48,7 @@ class DerivedNetwork:
 
 
 def network_section(artefacts: Artefacts, command: Command) -> Section:
-    """The network of the run, or of a search what was derived from it."""
+    """The network of a fixed run, or the network that was derived from a search."""
     architecture, origin = artefacts.config.architecture, artefacts.origin
     if not architecture.is_search:
         has_pi = architecture.search_run and origin and origin.pi
@@ -97,7 +96,7 @@ def _stack(architecture: Architecture) -> Picture:
 
 
 def _doubts(artefacts: Artefacts, chosen: Architecture) -> list[str]:
-    """Why it may not be what one wants."""
+    """Reasons to doubt the derived network."""
     run = artefacts.run
     if not (chosen.pi and len(chosen) == len(run.blocks)):
         return []

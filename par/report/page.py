@@ -1,10 +1,9 @@
-"""One page of a run: what was searched, how it went, what came out, its latency and its worth, and
-how to make it again.
+"""The report of a run as one HTML page: the search, the network, its latency, comparisons, and the
+commands that repeat it.
 
-The page is one HTML file that loads nothing, whatever stands in it. Its Content-Security-Policy
-names the one style and the one script by their SHA-256 and lets nothing else run, no picture come
-from elsewhere and no form be sent. So text that got in as markup, which par.report.rendering
-prevents, would still do nothing.
+The page is a single file that loads nothing. Its Content-Security-Policy allows its style and its
+script by their SHA-256, and no other script, picture or form. par.report.rendering escapes all
+text; if text still became markup, this policy would keep it from having an effect.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from par.core.text import plural
 from par.evaluate.compare.tables import clock
 from par.report import heat_map, rendering
 from par.report.comparison_section import comparison_dirs, comparison_section, load_comparison
+from par.report.curves_section import curves_section, scores_table
 from par.report.inputs import Artefacts
 from par.report.network_section import latency_section, network_section
 from par.report.parts import Command, Section
-from par.report.search_section import curves_section, pi_section, scores_table
+from par.report.search_section import pi_section
 from par.report.seeds_section import seeds_section
 from par.report.setup_section import (
     configuration_section,
@@ -42,7 +42,7 @@ POLICY = (
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """A line at the head of the page. is_code: it is shown as code."""
+    """An entry at the head of the page. is_code: its text is shown as code."""
 
     term: str
     text: str
@@ -63,7 +63,7 @@ def write(
 
 
 def html(artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()) -> str:
-    """The page."""
+    """The page of a run; see `write`."""
     config, style, script = artefacts.config, style_sheet(), _file("page.js")
     what = "Search" if config.architecture.is_search else "Network"
     page = rendering.render(
@@ -86,7 +86,7 @@ def sections(
     artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()
 ) -> list[Section]:
     """The sections of the page, in their order."""
-    # what is refused is refused before all the drawing
+    # errors come before the drawing, which takes seconds
     found = [load_comparison(path) for path in comparison_dirs(artefacts, comparisons)]
     if artefacts.group:
         first = [seeds_section(artefacts, command)]
@@ -105,7 +105,7 @@ def sections(
 
 
 def state(artefacts: Artefacts) -> str:
-    """How far it has come."""
+    """Whether the run is finished, and its last step."""
     last, total = artefacts.run.last_step, artefacts.config.total_steps
     if artefacts.group:
         ended = "all finished" if artefacts.finished else "not all finished"
@@ -117,7 +117,7 @@ def state(artefacts: Artefacts) -> str:
 
 
 def facts(artefacts: Artefacts) -> Iterator[Fact]:
-    """What there is to know at a glance."""
+    """The entries at the head of the page."""
     config, data, group = artefacts.config, artefacts.config.data, artefacts.group
     yield Fact("Blocks", config.architecture.short, is_code=True)
     if artefacts.chosen and config.architecture.is_search:
@@ -147,7 +147,7 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
 
 
 def style_sheet() -> str:
-    """page.css, and the colours of the map of pi: a class for each level of probability."""
+    """page.css and a class for the colours of each level of probability in the map of pi."""
     levels = (heat_map.colours(level / heat_map.LEVELS) for level in range(heat_map.LEVELS + 1))
     return _file("page.css") + "".join(
         f".p{level} {{ background: {cell}; color: {text}; }}\n"

@@ -1,5 +1,5 @@
-"""The networks of a comparison as a picture: what they score over what they cost, and their front.
-Without TensorFlow."""
+"""The networks of a comparison as a picture: their scores over their costs, and the Pareto front.
+Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def scatter(path: style.Target, points: Sequence[Point], x_label: str) -> None:
 
 
 def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
-    """The networks of a comparison, perplexity per word over what they cost, each with its
-    intervals and its name, and their front.
+    """The networks of a comparison: perplexity per word over cost, each with its intervals and its
+    name, and their Pareto front.
 
     A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper
     edge, the figure beside its name. Intervals are cut there, and as far below the best.
@@ -80,7 +80,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
         figure.legend(loc="outside upper center", ncols=4)
-        canvas.draw()  # fixes where everything is
+        canvas.draw()  # fixes all positions
         names = [
             style.literal(
                 point.name if point.y[0] <= limit else f"{point.name} ({point.y[0]:,.0f})"
@@ -94,7 +94,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
 
 
 def _draw_point(axes: Axes, point: Point, place: Place, is_off: bool, label: str | None) -> None:
-    """A network and its intervals. is_off: it is too bad for the picture."""
+    """Draws a network and its intervals. is_off: its perplexity exceeds the picture."""
     mark = NETWORKS[point.kind]
     shared = {"color": mark.colour, "zorder": 4 if point.kind == "derived" else 3}
     axes.errorbar(
@@ -136,7 +136,7 @@ def _errors(value: tuple[float, float | None, float | None]) -> list[list[float]
 
 
 def _bars(place: Place, point: Point) -> list[tuple[Place, Place]]:
-    """The lines of a point's intervals, as far as it has them."""
+    """The lines of the intervals that a point has."""
     (x, y), lines = place, []
     if _errors(point.x):
         lines.append(((point.x[1], y), (point.x[2], y)))
@@ -153,8 +153,8 @@ def _name_points(
     colours: list[str],
     lines: list[tuple[Place, Place]],
 ) -> None:
-    """Writes each name near its point, where it hides least of the points, the lines and the names
-    before it; a thin line leads to a distant one."""
+    """Draws each name near its point, where it hides least of the points, the lines and the names
+    before it; a thin line connects a distant name."""
     pixels, back = axes.transData.transform(places), axes.transData.inverted()
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
     taken += [Bbox(axes.transData.transform(ends)).padded(1) for ends in lines]

@@ -1,4 +1,4 @@
-"""The parts that the sections of a report have in common, as values for their templates."""
+"""Values for the templates that several sections of a report use: tables, pictures, hints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = Callable[..., str]  # gives the command line of a tool by its name and
 
 
 class Section(Protocol):
-    """A section of the page: its anchor, its heading, and the template of what stands below."""
+    """A section of the page: its anchor, its heading, and the template of its content."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ class Section(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-    """Stands for what is not there: what it is, and the command that makes it, if one does."""
+    """A hint in place of missing content, and the command that makes it, if any."""
 
     text: str
     command: str = ""
@@ -58,13 +58,14 @@ class Picture:
     """A picture inside the page."""
 
     source: str  # a data: URI
-    alt: str  # what it shows in words, figures included
+    alt: str  # its content in words and figures
     caption: str
     width: int | None = None  # CSS pixels; None: as the picture itself says
 
 
 def png(alt: str, caption: str, draw: Callable[..., None], *arguments: Any) -> Picture:
-    """What `draw(file, *arguments)` draws, as large as its inches say, whatever its resolution."""
+    """The picture that `draw(file, *arguments)` writes, in the size of its inches whatever its
+    resolution."""
     content = _drawn(draw, *arguments)
     with Image.open(io.BytesIO(content)) as image:
         width = round(image.width * CSS_DOTS / image.info["dpi"][0])
@@ -72,7 +73,7 @@ def png(alt: str, caption: str, draw: Callable[..., None], *arguments: Any) -> P
 
 
 def svg(alt: str, caption: str, draw: Callable[..., None], *arguments: Any) -> Picture:
-    """What `draw(file, *arguments)` draws as SVG."""
+    """The picture that `draw(file, *arguments)` writes as SVG."""
     return Picture(_data_uri("image/svg+xml", _drawn(draw, *arguments)), alt, caption)
 
 

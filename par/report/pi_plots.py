@@ -1,8 +1,8 @@
-"""pi over a search as a GIF, its last state, and its lines over the steps, from the history alone;
-several searches beside each other, too.
+"""Pictures of pi from the history of one or several searches: a GIF over the steps, the last
+state, and lines over the steps.
 
-Searches of different lengths are shown at equal shares of their training, as tau and the learning
-rate hang on that share; each tells its own step.
+Searches of different lengths are shown at equal fractions of their training, as tau and the
+learning rate depend on that fraction; each map shows its own step.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from par.report.style import (
 from par.search.architecture import KINDS, NAMES
 from par.train.history import Run
 
-HOLD = 200  # centiseconds that the last frame stays
+HOLD = 200  # centiseconds for which the last frame stays
 MAX_PIXELS = 150_000_000  # of all frames of a GIF together, one byte each
-MAX_BYTES = 2_000_000  # of a GIF: what a page loads without being noticed
+MAX_BYTES = 2_000_000  # of a GIF, which a page loads at once
 
 
 def course(runs: Sequence[Run]) -> list[tuple[int, ...]]:
-    """Which row of each run is shown beside which of the others, in order; of one run, each row.
+    """The rows that each picture shows, one of each run, in order; of a single run, each row.
 
-    A picture is one share of training, for each at which any run recorded a row. There every run
-    shows the last row that it had by then: before its
-    first row that one, and its newest one where it has not come so far.
+    There is a picture for each fraction of training at which any run recorded a row. In it every
+    run shows its last row up to there: its first row before that, and its newest row if the run
+    has not come so far yet.
     """
     recorded = [[row["step"] / run.last_step for row in run.rows["train"]] for run in runs]
     return sorted(
@@ -55,14 +55,13 @@ def course(runs: Sequence[Run]) -> list[tuple[int, ...]]:
 
 
 def frame_rows(rows: int, seconds: float, pixels: int) -> list[int]:
-    """Which rows become frames: all, or evenly spaced ones, first and last included, where 2
+    """The rows that become frames: all, or evenly spaced ones with the first and the last if 2
     centiseconds a frame or MAX_PIXELS allow no more."""
     return thinned(rows, max(2, min(int(seconds * 50), MAX_PIXELS // pixels)))
 
 
 def thinned(rows: int, most: int) -> list[int]:
-    """At most `most` (2 or more) of the numbers below `rows`, evenly spaced, first and last
-    included."""
+    """At most `most` (>= 2) of the numbers below `rows`, evenly spaced, with both ends."""
     return (
         list(range(rows))
         if rows <= most
@@ -71,22 +70,21 @@ def thinned(rows: int, most: int) -> list[int]:
 
 
 def frame_times(frames: int, seconds: float) -> list[int]:
-    """Centiseconds of each frame: their sum is `seconds`, and HOLD more for the last."""
+    """Centiseconds of each frame: `seconds` in total, and HOLD more for the last."""
     ends = [round(100 * seconds * (i + 1) / frames) for i in range(frames)]
     times = [end - start for start, end in zip([0, *ends], ends)]
     return [*times[:-1], times[-1] + HOLD]
 
 
 def pi_gif(path: Path, runs: Sequence[Run], seconds: float = 10.0) -> int:
-    """Writes pi over the runs as a GIF that loops for ever, `seconds` long, then HOLD; returns the
-    number of frames, one a step of `course`.
+    """Writes pi over the steps of the runs as a GIF that loops forever, `seconds` long, then HOLD;
+    returns the number of frames, one for each item of `course`.
 
-    A README shows two of its pixels in one. Where all frames would take more than MAX_BYTES, fewer
-    are drawn, evenly spaced, but two at least.
+    It has twice the resolution at which a README shows it. If all frames together exceed
+    MAX_BYTES, fewer are drawn, evenly spaced, but at least two.
     """
     heat_map, rows = _heat_map(runs, scale=2), course(runs)
-    # of 26 blocks and more: sharp enough as it is, and twice as large it would lose half of its
-    # frames
+    # 26 blocks and more: sharp enough, and in twice the size half of the frames would be lost
     if heat_map.size[0] > 2 * PAGE_WIDTH:
         heat_map = _heat_map(runs, scale=1)
     chosen = frame_rows(len(rows), seconds, heat_map.size[0] * heat_map.size[1])
@@ -102,8 +100,8 @@ def pi_gif(path: Path, runs: Sequence[Run], seconds: float = 10.0) -> int:
 def _encoded(
     heat_map: HeatMap, runs: Sequence[Run], rows: Sequence[tuple[int, ...]], seconds: float
 ) -> bytes:
-    # Pillow would merge equal frames that follow each other; an iteration above a map makes every
-    # frame another one.
+    # Pillow merges equal frames that follow each other; the iteration above a map makes all frames
+    # different.
     images = _changes(heat_map.draw(_states(runs, row)) for row in rows)
     milliseconds = [10 * time for time in frame_times(len(rows), seconds)]
     settings = {
@@ -121,8 +119,8 @@ def _encoded(
 
 
 def _changes(images: Iterator[Image.Image]) -> Iterator[Image.Image]:
-    """The first image, then of each image what changed since the one before, the rest being CLEAR:
-    long runs of one index, which GIF packs well."""
+    """The first image, then of each image the pixels that changed; all others are CLEAR: long runs
+    of one index, which GIF compresses well."""
     before = None
     for image in images:
         pixels = np.asarray(image)
@@ -137,8 +135,7 @@ def _changes(images: Iterator[Image.Image]) -> Iterator[Image.Image]:
 
 
 def pi_png(path: Path, runs: Sequence[Run]) -> None:
-    """Writes the last recorded pi of each run, so large that a README shows two of its pixels in
-    one."""
+    """Writes the last recorded pi of each run, at twice a README's resolution."""
     with written(path) as file:
         _heat_map(runs, scale=2).draw(_states(runs, course(runs)[-1])).save(
             file, format="PNG", optimize=True
@@ -155,7 +152,7 @@ def _heat_map(runs: Sequence[Run], scale: int) -> HeatMap:
 
 
 def pi_over_time(path: Target, run: Run) -> None:
-    """Writes pi over the steps, a small panel a block, and tau below."""
+    """Writes pi over the steps in a small panel for each block, and tau below."""
     pi, train, count = run.pi(), run.rows["train"], len(run.blocks)
     steps = [row["step"] for row in train]
     columns = min(count, max(3, math.ceil(math.sqrt(1.5 * count))))

@@ -1,8 +1,8 @@
-"""Renders the templates of this wing. Values are escaped wherever they are put in, so that nothing
-is markup but what the templates themselves hold.
+"""Renders the templates of this wing. All values are escaped, so that only the templates
+themselves contain markup.
 
-Characters that a browser can't show, and those that turn the reading direction, become their
-escape sequences first: `\\x1b`, `\\u202e`.
+Characters that a browser can't show, and those that change the reading direction, become escape
+sequences first: `\\x1b`, `\\u202e`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template of par/report/templates with these values."""
+    """A template of par/report/templates, rendered with these values."""
     return environment().get_template(template).render(values)
 
 
 @functools.cache
 def environment() -> Environment:
-    """The environment of the templates."""
+    """The Jinja2 environment of the templates."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -42,7 +42,7 @@ def environment() -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    """The value of an expression as it is shown; autoescape then escapes what is not markup."""
+    """The value of an expression without invisible characters; autoescape escapes it next."""
     return value if hasattr(value, "__html__") else text.escape(str(value), text.is_safe_in_html)
 
 

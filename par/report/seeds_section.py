@@ -1,4 +1,4 @@
-"""The section of a report that tells what several seeds of one setting came to together."""
+"""The section of a report on several seeds with the same settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SeedsSection:
 
 
 def seeds_section(artefacts: Artefacts, command: Command) -> SeedsSection:
-    """What the seeds of a group came to."""
+    """The results of the seeds of a group together."""
     evaluated = {
         seed: seeds.result(run) for seed, run in artefacts.group.items() if run.rows["valid"]
     }
@@ -58,7 +58,7 @@ def seeds_section(artefacts: Artefacts, command: Command) -> SeedsSection:
 def _missing(
     artefacts: Artefacts, evaluated: dict[int, object], command: Command
 ) -> Missing | None:
-    """Stands for the seeds that are not evaluated yet."""
+    """The hint in place of the seeds that are not evaluated yet."""
     left_out = [
         path
         for seed, path in seeds.find_runs(artefacts.directory).items()

@@ -1,5 +1,5 @@
-"""The sections of a report that tell what a run was made of and how to make it again: texts,
-settings, environment, commands."""
+"""The sections of a report on the setup of a run: sampled texts, settings, environment, and the
+commands that repeat it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from par.search.architecture import BUDGET
 
 @dataclasses.dataclass(frozen=True)
 class SamplesSection:
-    """Texts by the network."""
+    """Texts that the network wrote during training."""
 
     text: str
     missing: Missing | None
@@ -31,7 +31,7 @@ class SamplesSection:
 
 
 def samples_section(artefacts: Artefacts, command: Command) -> SamplesSection:
-    """What the network writes."""
+    """The sampled texts of a run."""
     missing = None
     if not artefacts.samples:
         missing = Missing(
@@ -43,7 +43,7 @@ def samples_section(artefacts: Artefacts, command: Command) -> SamplesSection:
 
 @dataclasses.dataclass(frozen=True)
 class ConfigurationSection:
-    """Every setting that decides the figures, by the title of its group; those that are not the
+    """Every setting that affects the results, in groups by title; settings that differ from the
     default stand out."""
 
     groups: dict[str, Table]
@@ -96,7 +96,7 @@ def _settings_table(title: str, group: Group) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """A setting, or a fact of the environment, for people."""
+    """A setting, or an entry of the environment, as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):
@@ -115,7 +115,7 @@ class EnvironmentSection:
 
 
 def environment_section(artefacts: Artefacts, command: Command) -> EnvironmentSection:
-    """What the run was trained with."""
+    """The versions and devices that the run was trained with."""
     if not artefacts.environment:
         return EnvironmentSection(
             None,
@@ -130,7 +130,7 @@ def environment_section(artefacts: Artefacts, command: Command) -> EnvironmentSe
 
 @dataclasses.dataclass(frozen=True)
 class RepeatSection:
-    """The commands that make the same again, in order."""
+    """The commands that repeat the run, in order."""
 
     commands: str
     is_own_text: bool
@@ -140,7 +140,7 @@ class RepeatSection:
 
 
 def repeat_section(artefacts: Artefacts, command: Command) -> RepeatSection:
-    """How to make the run again: its data, the training, and what was derived."""
+    """The commands for the data, the training, the derived network and this page."""
     is_search, manifest = artefacts.config.architecture.is_search, artefacts.manifest
     again = f"{artefacts.directory}-again"
     lines, missing = [], None
@@ -168,7 +168,7 @@ def repeat_section(artefacts: Artefacts, command: Command) -> RepeatSection:
 
 
 def build_command(manifest: Manifest, command: Command, output: str) -> str:
-    """The command that builds a data set again: every setting that is not the default."""
+    """The command that builds a data set again, with every setting that is not the default."""
     changed = []
     for field in dataclasses.fields(DataConfig):
         value = manifest.settings[field.name]
@@ -183,7 +183,7 @@ def build_command(manifest: Manifest, command: Command, output: str) -> str:
 
 
 def _derive_commands(artefacts: Artefacts, command: Command, again: str) -> list[str]:
-    """As it was derived, and the training of that."""
+    """The commands that derive the network in the same way and train it."""
     chosen = artefacts.chosen
     flags: dict[str, Any] = {"run": again, "rule": "consensus" if artefacts.group else None}
     if chosen and chosen.rule == BUDGET and chosen.latency:

@@ -1,5 +1,5 @@
-"""What every picture of this program shares: style, colours that everyone can tell apart, texts of
-others, the axis of steps, and writing a file whole."""
+"""What all pictures share: style, colours for colour-blind readers too, names that are shown
+literally, the axis of steps, and writing a file atomically."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from PIL import Image
 from par.core import files
 from par.core.text import escape
 
-# Okabe and Ito's, told apart by colour-blind readers
+# Okabe and Ito's, which colour-blind readers can distinguish
 COLOURS = {"a": "#d55e00", "d": "#0072b2", "i": "#6e6e6e"}
-# text on them: on the orange, white would be too faint
+# text on them: white on the orange would have too little contrast
 ON_COLOUR = {"a": "black", "d": "white", "i": "white"}
-DASHES = {"a": "-", "d": "--", "i": ":"}  # and in black and white
+DASHES = {"a": "-", "d": "--", "i": ":"}  # for black and white
 # Okabe and Ito's, too
 SERIES = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")  # one for each of them
 BLUE, ORANGE, GREY = COLOURS["d"], COLOURS["a"], COLOURS["i"]
-GUIDE = "#888888"  # lines that others are read against
+GUIDE = "#888888"  # reference lines
 WIDTH, DPI = 7.2, 120  # of a plot of curves: inches, dots per inch
 SMALL = 8  # font size of labels inside a picture
-# where a picture goes: into a file, or into memory, from where it goes into a page
+# where a picture is written: into a file, or into memory for a page
 Target = Path | io.BytesIO
 STYLE = {
     "font.size": 9,
@@ -49,19 +49,19 @@ FONT = "DejaVu Sans"  # comes with matplotlib, so that a picture looks the same 
 
 
 def style(settings: Mapping[str, Any] | None = None) -> Any:
-    """The context in which a picture is made: matplotlib's defaults, whatever a user's
-    matplotlibrc says, STYLE, and further settings."""
+    """The context in which a picture is made: matplotlib's defaults, not the user's matplotlibrc,
+    with STYLE and further settings."""
     return matplotlib.style.context(["default", STYLE | dict(settings or {})])
 
 
 def literal(text: str) -> str:
-    r"""A text of others, as the name of a run, as pictures show it: characters that FONT lacks, as
-    Chinese ones and most emoji, by their escape sequences: `\u5c0f`."""
+    r"""A name as pictures show it: characters that FONT lacks, as Chinese ones and most emoji,
+    become escape sequences: `\u5c0f`."""
     return escape(text, is_drawable)
 
 
 def is_drawable(char: str) -> bool:
-    """Whether FONT has a character, in both of its weights."""
+    """Whether FONT has a character in both of its weights."""
     return ord(char) in _code_points() and char.isprintable()
 
 
@@ -95,8 +95,8 @@ def dots(steps: list[int]) -> str:
 
 
 def from_zero(axes: Axes) -> None:
-    """The axis of what is drawn, and is never negative, begins at 0; the room above depends on
-    the height, not on how little the values differ."""
+    """Lets the axis of values that are never negative begin at 0, with a margin above that depends
+    on the largest value, however little the values differ."""
     axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
 
 
@@ -107,8 +107,8 @@ def save(figure: Figure, path: Target) -> None:
 
 @contextlib.contextmanager
 def written(path: Target) -> Iterator[io.BytesIO]:
-    """A picture is made in memory and then written: Pillow loses the system's reason where a file
-    can't take it."""
+    """A file in memory that is written to `path` at the end. Pillow itself would lose the system's
+    reason if a file can't be written."""
     picture = io.BytesIO()
     yield picture
     if isinstance(path, io.BytesIO):
@@ -118,7 +118,7 @@ def written(path: Target) -> Iterator[io.BytesIO]:
 
 
 def described(path: Path) -> str:
-    """Path, pixels (of an SVG none) and size of a picture, for people."""
+    """Path, pixels (not of an SVG) and size of a picture, as a line of text."""
     size = f"{path.stat().st_size / 1000:,.0f} kB"
     if path.suffix.lower() == ".svg":
         return f"{path}: {size}"

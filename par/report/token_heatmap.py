@@ -1,12 +1,11 @@
-"""A text whose tokens are coloured by how much they surprised a network: HTML for a notebook or a
-page, without scripts.
+"""A text whose tokens are coloured by their nll: HTML for a notebook or a page, without scripts.
 
     The  cat  sat  on  the  mat        darker: the network gave the token less probability; the
          numbers are in each token's title
     ...  ###  ##   .   .    ###        (shown when the mouse rests on it)
 
-Whatever the text holds is escaped, and what can't be printed is shown by its code, so that it can
-neither be markup nor turn the reading direction.
+The text is escaped, unprintable characters included, so that it can neither become markup nor
+change the reading direction.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from par.core.errors import UsageError
 from par.core.text import escape
 from par.report import heat_map, rendering
 
-# of a longer text the beginning is shown: a page of that many spans is still quick
+# more are cut off: a page with that many spans is still fast
 MOST_TOKENS = 2_000
 LEGEND = 6  # steps of the scale below the text
 
 
 class Span(NamedTuple):
-    """A part of a text that is seen as one: of a token, or of several that make one character
-    together."""
+    """A visible part of a text: one token, or several that make one character together."""
 
     text: str
     pieces: list[str]
@@ -34,7 +32,7 @@ class Span(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A text on its colour, and what is shown when the mouse rests on it."""
+    """A text, its tooltip, and its colours."""
 
     text: str
     title: str
@@ -43,8 +41,8 @@ class Cell(NamedTuple):
 
 
 def spans(pieces: Sequence[str], texts: Sequence[str], nll: Sequence[float]) -> Iterator[Span]:
-    """Tokens as parts that can be seen: those without a text of their own, as the first bytes of a
-    character, go with the next one that has one."""
+    """The visible parts of a text: tokens without a text of their own, as the first bytes of a
+    character, are joined to the next one with a text."""
     open_pieces: list[str] = []
     total = 0.0
     for piece, text, token_nll in zip(pieces, texts, nll, strict=True):
@@ -63,7 +61,7 @@ def coloured(
     """A <div> with the text, coloured from 0 nats (light) to `most` nats and above (dark), and the
     scale below it.
 
-    pieces, texts, nll: of each of the N tokens, as par.evaluate.trained_model.Model.token_scores
+    pieces, texts, nll: for each of the N tokens, as par.evaluate.trained_model.Model.token_scores
     gives them. Raises: UsageError if `most` is not above 0.
     """
     if not 0 < most < math.inf:
