@@ -117,7 +117,7 @@ def test_a_run_stopped_and_continued_equals_an_uninterrupted_one_bit_for_bit(
             "history: 31 and 32 rows",
         ),
         ("training_log.log", lambda text: text.replace("step 26/186", "step 27/186"), "log: "),
-        ("summary.json", lambda text: text.replace('"step": 186', '"step": 185'), "summary: step"),
+        ("summary.json", lambda text: text.replace('"step": 186', '"step": 185'), "summary: "),
         ("samples/training.txt", lambda text: text.replace("epoch 2", "epoch 3"), "samples: "),
     ],
     ids=["a value", "a row twice", "a line", "the summary", "a text"],
