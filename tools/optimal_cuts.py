@@ -217,7 +217,7 @@ def _work(values: Flags) -> None:
         from par.bench import softmax_speed
     if values.cost == "device":
         fits = softmax_speed.fit_clusters(model, counts, rows, seed)
-        cost = cutoffs.device(fits, rows)
+        cost = cutoffs.device_cost(fits, rows)
     start = time.perf_counter()
     cuts = [cutoffs.optimal(counts, size, cost) for size in sizes]
     seconds = time.perf_counter() - start

@@ -174,7 +174,7 @@ def best(
     )
     return cutoffs.cheapest(
         [
-            cutoffs.optimal(counts, clusters, cutoffs.device(fits, rows))
+            cutoffs.optimal(counts, clusters, cutoffs.device_cost(fits, rows))
             for clusters in range(1, most + 1)
         ]
     )

@@ -7,12 +7,12 @@
     tail i   D -> d_i -> its ids; P(id) = P(slot i) · P(id | tail i);   d_i = D // proj_factor^i
              unless proj_dims says otherwise
 
-Only what is needed is computed: the head for every token, a tail for its own tokens. No cutoffs:
-the head holds all ids, plain softmax.
+The head is computed for every token, a tail only for its own tokens. Without cutoffs the head
+holds all ids: plain softmax.
 
-Tied to an embedding E [V, D] (Press & Wolf 2017, arXiv 1608.05859; Dai et al. 2019), the vectors
-of the ids are E's: of the head as they are, of
-tail i as E up_i with a projection up_i [D, d_i] of its own. The slots keep their own vectors.
+Tied to an embedding E [V, D] (Press & Wolf 2017, arXiv 1608.05859; Dai et al. 2019), the output
+vectors are those of E: in the head as they are, in tail i as E up_i with a projection up_i
+[D, d_i] of its own. The slots have vectors of their own.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Cal
     V -> [N] nats.
 
     Its gradient is softmax(z) minus one at t: e^z is kept and scaled. TensorFlow's own, under op
-    determinism, scatters into a table of zeros and
-    takes 1.4 to 1.8 times as long on a CPU, forward and backward, with the products of D = 128 and
-    less.
+    determinism, scatters into a table of zeros and takes 1.4 to 1.8 times as long on a CPU,
+    forward and backward, with the products of D <= 128.
     """
     shifted = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     exponentials = tf.exp(shifted)
@@ -51,18 +50,17 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Cal
 
 
 class AdaptiveSoftmax(keras.layers.Layer):
-    """Interface and defaults of `torch.nn.AdaptiveLogSoftmaxWithLoss`, in natural logarithms;
-    `proj_factor` is its div_value.
+    """The adaptive softmax, with the defaults of `torch.nn.AdaptiveLogSoftmaxWithLoss`, in natural
+    logarithms; `proj_factor` is torch's div_value.
 
-    Equal weights give equal values and gradients; the differences: no cutoffs is allowed; a tail
-    is at least 1 wide where torch's rule int(D // div_value^i) gives 0, whose ids torch holds
-    equally likely for ever; proj_dims; no bias of the head; nll has the loss' sign, and its mean
-    is left to the caller; weights are [in, out] instead of [out, in].
+    Equal weights give equal values and gradients. Differences: there may be no cutoffs; a tail is
+    at least 1 wide where torch's rule int(D // div_value^i) gives 0 (torch then gives its ids
+    equal probabilities); proj_dims; the head has no bias; nll has the sign of the loss, and is
+    not averaged; weights are [in, out] instead of [out, in].
 
     Hidden states in bfloat16: products in bfloat16, logarithms and sums in float32. With random
-    weights a figure then differs from float32's
-    by less than 2^-6 of the largest logit (8 bits a factor); the gradients of float32 variables
-    are float32.
+    weights the results then differ from those in float32 by less than 2^-6 of the largest logit
+    (8 bits per factor); the gradients of float32 variables are float32.
     """
 
     def __init__(
@@ -101,20 +99,18 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return weight
 
     def tables(self) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        """What hidden states are multiplied by: the head [D, c_1 + C - 1], and of each tail the
-        factors [D, d_i] and [d_i, its ids]."""
-        own, tails = (
-            [] if self.head is None else [tf.convert_to_tensor(self.head)],
-            [tuple(map(tf.convert_to_tensor, tail)) for tail in self.tails],
-        )
+        """The factors of hidden states: the head [D, c_1 + C - 1], and for each tail [D, d_i] and
+        [d_i, its ids]."""
+        own = [] if self.head is None else [tf.convert_to_tensor(self.head)]
+        tails = [tuple(map(tf.convert_to_tensor, tail)) for tail in self.tails]
         if self._embedding is None:
             return own[0], tails
-        vectors, *of_tails = tf.split(tf.convert_to_tensor(self._embedding()), self.sizes)
-        tied = [
+        head_ids, *tail_ids = tf.split(tf.convert_to_tensor(self._embedding()), self.sizes)
+        tied = [  # Di,vD->iv
             (down, tf.matmul(up, ids, transpose_a=True, transpose_b=True))
-            for (down, up), ids in zip(tails, of_tails)
+            for (down, up), ids in zip(tails, tail_ids)
         ]
-        return tf.concat([tf.transpose(vectors), *own], axis=-1), tied
+        return tf.concat([tf.transpose(head_ids), *own], axis=-1), tied
 
     def call(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Same as `nll`."""
@@ -122,16 +118,16 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def nll(self, hidden: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """-log P(target) per token: hidden [N, D], targets [N] int32 below V -> [N] nats, float32.
-        Never builds a table of N x V."""
-        slot, rows_of, nll_of = targets, [], []
+        No tensor of shape [N, V] is made."""
+        slot, tail_rows, tail_nll = targets, [], []
         table, tails = self.tables()
         for i, tail in enumerate(tails):
             low, high = self.ends[i], self.ends[i + 1]
             mine = (targets >= low) & (targets < high)
             rows = tf.where(mine)[:, 0]
             slot = tf.where(mine, self.head_size + i, slot)
-            rows_of.append(rows)
-            nll_of.append(
+            tail_rows.append(rows)
+            tail_nll.append(
                 cross_entropy(
                     _logits(tf.gather(hidden, rows), *tail), tf.gather(targets, rows) - low
                 )
@@ -140,12 +136,14 @@ class AdaptiveSoftmax(keras.layers.Layer):
         if not tails:
             return nll
         return nll + tf.scatter_nd(
-            tf.concat(rows_of, 0)[:, None], tf.concat(nll_of, 0), tf.shape(nll, out_type=tf.int64)
+            tf.concat(tail_rows, 0)[:, None],
+            tf.concat(tail_nll, 0),
+            tf.shape(nll, out_type=tf.int64),
         )
 
     def log_prob(self, hidden: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities of all ids: hidden [N, D] -> [N, V] nats, float32: 1.1 GB for 1,024
-        rows of 267,735 ids, and as much to build it."""
+        """Log-probabilities of all ids: hidden [N, D] -> [N, V] nats, float32 (1.1 GB for 1,024
+        rows of 267,735 ids, and as much again while it is built)."""
         table, tails = self.tables()
         head = tf.nn.log_softmax(_logits(hidden, table))
         parts = [head[:, : self.head_size]]
@@ -159,8 +157,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         """The likeliest id per row, the lowest of equals: hidden [N, D] -> [N] int32.
 
         An id of a tail is at most as likely as the tail's slot, so a tail is computed only for
-        rows whose slot beats the best id so far: none
-        where the head decides.
+        rows whose slot is likelier than the best id so far.
         """
         table, tails = self.tables()
         head = tf.nn.log_softmax(_logits(hidden, table))
@@ -183,7 +180,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
 
 def _logits(hidden: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
-    """hidden [N, D] through one weight after the other, each in the type of the hidden states ->
+    """hidden [N, D] times one weight after the other, each in the type of the hidden states ->
     [N, ids] float32."""
     for weight in weights:
         hidden = hidden @ tf.cast(weight, hidden.dtype)

@@ -15,7 +15,7 @@ from par.nn.ops import TYPES, Initial, add_bias, linear
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What all attention blocks share in one forward pass."""
+    """Distance codes and mask, which all attention blocks share in one forward pass."""
 
     codes: np.ndarray  # [P, D] sinusoids of the distances
     mask: tf.Tensor  # [B, 1, T, S] added to the logits
@@ -23,11 +23,11 @@ class Window:
 
 class RelativeAttention(keras.layers.Layer):
     """A_ij = ((q_i + u)·k_j + (q_i + v)·r_(i-j)) / sqrt(K), softmax over the visible j, then the
-    weighted values through W_o.
+    weighted values times W_o.
 
-    Queries come from the window, keys and values from memory and window. No residual, norm or
-    dropout: the block adds them.
-    Matrix products are made in `precision`, the softmax in float32.
+    Queries come from the window, keys and values from memory and window. Residual, norm and
+    dropout are added by the block. Matrix products are computed in `precision`, the softmax in
+    float32.
     """
 
     def __init__(self, d_model: int, num_heads: int, initial: Initial, precision: str = "f32"):
@@ -56,40 +56,38 @@ class RelativeAttention(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """x [B, T, D], memory [B, M, D] -> [B, T, D]."""
-        probability, value = self._looked_up(x, memory, window)
+        probability, value = self._probabilities_and_values(x, memory, window)
         # bhts,bhsk->bthk
         attended = tf.transpose(tf.matmul(tf.cast(probability, self.type), value), [0, 2, 1, 3])
         return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
 
     def probabilities(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
-        """softmax_j(A_ij), how much each query takes of each key: x [B, T, D], memory [B, M, D] ->
+        """softmax_j(A_ij), the weight of each key for each query: x [B, T, D], memory [B, M, D] ->
         [B, H, T, S] float32.
 
-        Each row adds up to 1; what is not visible has exactly 0.
+        Each row adds up to 1; keys that are not visible have exactly 0.
         """
-        return self._looked_up(x, memory, window)[0]
+        return self._probabilities_and_values(x, memory, window)[0]
 
-    def _looked_up(
+    def _probabilities_and_values(
         self, x: tf.Tensor, memory: tf.Tensor, window: Window
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`probabilities`, and the values [B, H, S, K] that they weigh."""
+        """`probabilities`, and the values [B, H, S, K] that they weight."""
         x, memory = tf.cast(x, self.type), tf.cast(memory, self.type)
         context = tf.concat([memory, x], axis=1) if memory.shape[1] else x
-        scale = self.d_head**-0.5  # of the queries, which are fewer than the logits
+        scale = self.d_head**-0.5  # applied to the queries, which are fewer than the logits
         query = linear(x, self.query * scale)
-        biases = [
-            tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias)
-        ]
-        (of_content,), (of_position,) = (self._heads(add_bias(query, bias), 1) for bias in biases)
+        u, v = (tf.reshape(bias, [-1]) * scale for bias in (self.content_bias, self.position_bias))
+        (content_query,), (position_query,) = (self._heads(add_bias(query, b), 1) for b in (u, v))
         key, value = self._heads(linear(context, self.key_value), 2)
         (code,) = self._heads(linear(tf.constant(window.codes[None], self.type), self.position), 1)
-        content = tf.matmul(of_content, key, transpose_b=True)  # bhtk,bhsk->bhts
-        by_distance = tf.matmul(of_position, code, transpose_b=True)  # bhtk,hpk->bhtp
+        content = tf.matmul(content_query, key, transpose_b=True)  # bhtk,bhsk->bhts
+        by_distance = tf.matmul(position_query, code, transpose_b=True)  # bhtk,hpk->bhtp
         logits = content + positions.relative_shift(by_distance, context.shape[1])
         return tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), value
 
     def _heads(self, x: tf.Tensor, parts: int) -> list[tf.Tensor]:
-        """[B, S, parts * D] -> parts of [B, H, S, K]: all in one transposition, and each of them a
-        contiguous piece of it."""
+        """[B, S, parts * D] -> parts of [B, H, S, K], by one transposition of which each is a
+        contiguous piece."""
         split = tf.reshape(x, [*x.shape[:2], parts, self.num_heads, self.d_head])
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))

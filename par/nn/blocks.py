@@ -1,11 +1,10 @@
-"""Letter -> block. All blocks have one call signature, and all are residual on a common footing,
-so that identity adds exactly nothing.
+"""The residual blocks, one per letter of the alphabet, with one call signature; identity adds
+exactly nothing.
 
-    pre-norm    x + dropout(Σ_o w_o f_o(norm(x)))         f_identity = 0; one norm, shared by the
-                branches
-    post-norm   Σ_{a,d} w_o norm_o(x + dropout(f_o(x))) + w_i x
+    pre-norm    x + dropout(Σ_o w_o f_o(norm(x)))     f_identity = 0; the branches share one norm
+    post-norm   Σ_{a,d} w_o norm_o(x + dropout_o(f_o(x))) + w_i x
 
-A fixed block is the case of one branch with weight 1; par.nn.supernet has the mixture.
+A fixed block has one branch with weight 1; par.nn.supernet has the mixture.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ EPSILON = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """How stochastic blocks add up their kinds, in the order of par.search.architecture.KINDS."""
+    """The weights of the kinds of stochastic blocks, in the order of
+    par.search.architecture.KINDS."""
 
     weights: tf.Tensor  # [number of stochastic blocks, O], or [O] for one block
-    # bool, of the same shape: a kind that is not needed has weight 0 and is not computed; None:
-    # all are
+    # bool, of the same shape: kinds that are computed, the others have weight 0; None: all are
     needed: tf.Tensor | None
-    single: bool = False  # whether just one kind of a block is ever needed
+    single: bool = False  # whether exactly one kind of a block is needed
 
 
 class Norm(keras.layers.Layer):
@@ -54,7 +53,7 @@ class Norm(keras.layers.Layer):
 
 class Dense(keras.layers.Layer):
     """Position-wise feed-forward: relu(x W_1 + b_1) W_2 + b_2 (Vaswani et al. 2017, section 3.3),
-    its products in `precision`."""
+    with its products in `precision`."""
 
     def __init__(self, d_model: int, d_ffn: int, initial: Initial, precision: str = "f32"):
         super().__init__()
@@ -82,7 +81,7 @@ class Dense(keras.layers.Layer):
 
 
 def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Layer:
-    """The function f_o of a kind that computes something: `a` or `d`."""
+    """The function f_o of a kind: `a` or `d`."""
     if kind == "a":
         attention = initial.within("attention")
         return RelativeAttention(config.d_model, config.num_heads, attention, config.precision)
@@ -94,12 +93,8 @@ class Block(keras.layers.Layer):
 
     def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: str):
         super().__init__()
-        self.kinds, self.place, self.pre, self.dropout_rate = (
-            kinds,
-            place,
-            config.norm == "pre",
-            config.dropout_rate,
-        )
+        self.kinds, self.place = kinds, place
+        self.pre, self.dropout_rate = config.norm == "pre", config.dropout_rate
         self.branches = [branch(kind, config, initial) for kind in kinds]
         self.norms = [Norm(config.d_model) for _ in (kinds[:1] if self.pre else kinds)]
         # tf.train.Checkpoint finds a layer by its attribute, not in a list
@@ -111,12 +106,11 @@ class Block(keras.layers.Layer):
 
     @property
     def attends(self) -> bool:
-        """Whether the block needs a memory."""
+        """Whether the block has attention, and so a memory."""
         return "a" in self.kinds
 
     def parts(self, kind: str) -> tuple[keras.layers.Layer, Norm]:
-        """The branch of one of the block's kinds, and its norm: in pre-norm the one that all
-        share."""
+        """The branch of one of the block's kinds, and its norm, which all share in pre-norm."""
         o = self.kinds.index(kind)
         return self.branches[o], self.norms[0 if self.pre else o]
 
@@ -128,12 +122,11 @@ class Block(keras.layers.Layer):
         mixture: Mixture | None,
         phase: Phase,
     ) -> tf.Tensor:
-        """One window through the block.
+        """The output [B, T, D] of the block for one window.
 
-        x: [B, T, D]; memory: [B, M, D], raw inputs of this block for the M tokens before, None if
-        it does not attend;
-        mixture: weights [O] of a stochastic block, and which kinds are needed; None for a fixed
-        one. Returns [B, T, D].
+        x: [B, T, D]; memory: [B, M, D], inputs of this block for the M tokens before, None if it
+        does not attend; mixture: weights [O] of a stochastic block, and which kinds are needed;
+        None for a fixed one.
         """
         if not self.kinds:
             return x
@@ -142,20 +135,14 @@ class Block(keras.layers.Layer):
         weights = tf.unstack(mixture.weights)
         if mixture.needed is None:
             return self._sum(range(len(self.kinds)), x, memory, window, weights, phase)
-        # One graph for every set of kinds that can be needed; the step's own is run.
+        # one graph for every set of kinds that can be needed, of which the step's own is run
         branches = range(len(self.kinds))
+        needed = tf.cast(mixture.needed, tf.int32)
         if mixture.single:
-            sets, number = (
-                [[o] for o in branches] + [[]],
-                tf.argmax(tf.cast(mixture.needed, tf.int32), output_type=tf.int32),
-            )
+            sets, number = [[o] for o in branches] + [[]], tf.argmax(needed, output_type=tf.int32)
         else:
-            sets = [
-                [o for o in branches if number >> o & 1] for number in range(2 ** len(branches))
-            ]
-            number = tf.reduce_sum(
-                tf.cast(mixture.needed[: len(branches)], tf.int32) * [2**o for o in branches]
-            )
+            sets = [[o for o in branches if bits >> o & 1] for bits in range(2 ** len(branches))]
+            number = tf.reduce_sum(needed[: len(branches)] * [2**o for o in branches])
         return tf.switch_case(
             number,
             [
@@ -165,15 +152,15 @@ class Block(keras.layers.Layer):
         )
 
     def attention(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
-        """The probabilities [B, H, T, S] with which the block's attention, if it has one, looks at
-        memory and window; x and memory as for a call."""
+        """The attention probabilities [B, H, T, S] of a block that has attention; x and memory as
+        for a call."""
         return self.parts("a")[0].probabilities(*self._branch_inputs(x, memory), window)
 
     def _branch_inputs(
         self, x: tf.Tensor, memory: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """What the branches read of x and memory: in pre-norm both normalised, in post-norm as
-        they are."""
+        """x and memory as inputs of the branches: normalised in pre-norm, unchanged in
+        post-norm."""
         if not self.pre:
             return x, memory
         return self.norms[0](x), None if memory is None else self.norms[0](memory)
@@ -187,8 +174,8 @@ class Block(keras.layers.Layer):
         weights: list | None,
         phase: Phase,
     ) -> tf.Tensor:
-        """The block of its `chosen` branches, by number: the others have weight 0. weights: one
-        scalar a kind, None for one branch alone."""
+        """The block with its `chosen` branches, by number; the others have weight 0. weights: one
+        scalar per kind, None for a single branch."""
         if self.pre:
             if not chosen:
                 return tf.identity(x)

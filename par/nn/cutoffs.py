@@ -1,18 +1,16 @@
-"""The best cutoffs of an adaptive softmax for given counts, exactly, under a cost a cluster (Grave
-et al. 2017, section 4).
+"""The exact optimal cutoffs of an adaptive softmax for given counts, under a cost per cluster
+(Grave et al. 2017, section 4).
 
     ids      0 ........ c_1 | c_1 ........ c_2 | c_2 .......... V       K = 3 clusters: two cutoffs
     cost     head(c_1 + 2)  +  tail_1(k, p)    +  tail_2(k, p)          k ids of a cluster, p their
              share of the tokens
 
 With F the prefix sums of the shares, w(i, j) = (j - i) (F[j] - F[i]) satisfies the quadrangle
-inequality w(a,c) + w(b,d) <= w(a,d) + w(b,c) for
-a <= b <= c <= d whenever F does not fall, so for counts in any order. So do w plus terms linear in
-j - i and in F[j] - F[i], and every convex
+inequality w(a,c) + w(b,d) <= w(a,d) + w(b,c) for a <= b <= c <= d if F is nondecreasing, so for
+counts in any order. So does w plus terms linear in j - i and in F[j] - F[i], and every convex
 nondecreasing function of that. The best start of a cluster then never moves left when its end
-moves right, and a layer of the dynamic programme
-takes O(V log V): ends at a wide stride are solved first, and each end between two solved ones
-looks only between their starts.
+moves right, and a layer of the dynamic programme takes O(V log V): ends at a wide stride are
+solved first, and each end between two solved ones is searched only between their starts.
 """
 
 from __future__ import annotations
@@ -29,18 +27,19 @@ from par.core.errors import DataError, UsageError
 from par.core.stats import nonnegative_least_squares
 
 MAX_BYTES = 32 * MAX_VOCAB_SIZE
-TURNS = 4  # of a fit
+ITERATIONS = 4  # of a fit, from each start
 MOST_CLUSTERS = 5
-# of a tail: the time alone would take ever narrower ones, which hardly tell their ids apart
+# of a tail: by time alone ever narrower tails would win, which hardly distinguish their ids
 LEAST_WIDTH = 8
 
 Cost = Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
-"""cost(i, K, k, p) of cluster i (0 is the head) of K, with k [...] ids that have a share p [...] of the tokens."""
+"""cost(i, K, k, p) -> [...], the cost of cluster i (0: the head) of K clusters, which has k [...]
+ids and a share p [...] of the tokens."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Cutoffs (the exclusive end of every cluster but the last; none: plain softmax) and what they
+    """Cutoffs (the exclusive end of every cluster but the last; none: plain softmax) and their
     cost."""
 
     cutoffs: tuple[int, ...]
@@ -53,18 +52,17 @@ class Cuts:
 
     @property
     def flags(self) -> str:
-        """As `train` takes them."""
+        """As flags of `train`."""
         return " ".join(f"--cutoffs={cutoff}" for cutoff in self.cutoffs or (NONE,))
 
 
 def optimal(counts: np.ndarray, clusters: int, cost: Cost) -> Cuts:
     """The cheapest cut of the ids 0 to V-1, in this order, into K = `clusters` of at least one id
-    each: O(K V log V) evaluations of `cost`.
+    each, by O(K V log V) evaluations of `cost`.
 
-    counts: [V] counts or probabilities, in any order. cost: of a tail a convex nondecreasing
-    function of λ k p + μ k + ν p with λ, μ, ν >= 0,
-    of the head any function of k. Of equally cheap cuts the one whose last cutoff is smallest,
-    then the one before it, and so on.
+    counts: [V] counts or probabilities, in any order. cost: for a tail a convex nondecreasing
+    function of λ k p + μ k + ν p with λ, μ, ν >= 0, for the head any function of k. Among equally
+    cheap cuts, the last cutoff is the smallest possible, then the one before it, and so on.
     Raises: UsageError unless 1 <= clusters <= V.
     """
     v = len(counts)
@@ -95,14 +93,14 @@ def most_clusters(d_model: int, proj_factor: float, v: int) -> int:
 
 
 def cheapest(cuts: Sequence[Cuts]) -> Cuts:
-    """The one of least cost; of equals the one with the fewest clusters."""
+    """The cuts of least cost; of equals those with the fewest clusters."""
     return min(cuts, key=lambda cut: (cut.cost, cut.clusters))
 
 
 def prefix_shares(counts: np.ndarray) -> np.ndarray:
-    """[V] counts -> [V+1] F, the share of all tokens that have a smaller id: from 0 to 1, never
-    falling."""
-    # a power of two takes nothing from whole numbers, and the sum can't overflow
+    """[V] counts -> [V+1] F, the share of all tokens that have a smaller id: from 0 to 1,
+    nondecreasing."""
+    # scaled by a power of two, integers stay exact and the sum can't overflow
     exponent = np.frexp(np.max(counts))[1]
     sums = np.concatenate([[0.0], np.cumsum(np.ldexp(np.asarray(counts, np.float64), -exponent))])
     return sums / sums[-1]
@@ -114,7 +112,7 @@ def _add_cluster(
     """after[end] = min over first <= start < end of before[start] + cost(start, end), with the
     smallest such start, for all ends: both [V+1].
 
-    last: only the end V is wanted.
+    last: only the end V is computed.
     """
     v = len(before) - 1
     after, starts = np.full(v + 1, np.inf), np.full(v + 1, first)
@@ -138,19 +136,19 @@ def _add_cluster(
 
 
 def area(i: int, clusters: int, k: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Logits a token, the expected number: (k_0 + K - 1) + sum of k_i p_i. The head is evaluated
-    for every token and has a slot for each tail."""
+    """Expected number of logits per token, (k_0 + K - 1) + Σ k_i p_i: the head is evaluated for
+    every token and has a slot for each tail."""
     return k + (clusters - 1.0) if i == 0 else k * p
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Milliseconds of a cluster that works at one width: max(c + λ k0 B0, c + λ k B + μ k + ν B)
-    for k ids and B rows (Grave et al. 2017, section 4).
+    """Milliseconds of a cluster of one width: max(c + λ k0 B0, c + λ k B + μ k + ν B) for k ids
+    and B rows (Grave et al. 2017, section 4).
 
     λ k B: the output product, the softmax and their gradients. μ k: reading the weights and
-    writing their gradient, however few the rows are.
-    ν B: the products of the projection. Whatever is small costs the same, floor = c + λ k0 B0.
+    writing their gradient, independent of the rows. ν B: the products of the projection. Below
+    k0 B0 logits the cost is constant, floor = c + λ k0 B0.
     """
 
     width: int
@@ -165,7 +163,7 @@ class Fit:
 
     @property
     def k0b0(self) -> float:
-        """k0 B0, the logits below which a cluster is not cheaper."""
+        """k0 B0, the number of logits below which the cost is constant."""
         return (self.floor - self.c) / self.rate if self.rate else 0.0
 
     def __call__(self, k: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -175,7 +173,7 @@ class Fit:
         )
 
     def to_json(self) -> dict[str, float]:
-        """All figures, k0 B0 too."""
+        """All fields, and k0 B0."""
         return dataclasses.asdict(self) | {"k0b0": self.k0b0}
 
     def __str__(self) -> str:
@@ -194,13 +192,12 @@ class Fit:
 def fit(
     width: int, k: np.ndarray, rows: np.ndarray, milliseconds: np.ndarray, beside: float = 0.0
 ) -> Fit:
-    """The model of a width that agrees best with timings [n] of k [n] ids and B = rows [n]: least
-    squares of the relative error, no term negative.
+    """The cost model of one width, fitted to timings [n] of k [n] ids and B = rows [n] by least
+    squares of the relative error, with no term negative.
 
-    beside: milliseconds of a step that were taken off the timings; an error is relative to both
-    together.
-    Which timings lie on the floor and which on the line is found by turns, from every number of
-    them on the floor (those with the fewest logits).
+    beside: milliseconds of a step that were subtracted from the timings; errors are relative to
+    the sum of both. Which timings lie on the floor and which on the line is found by alternating
+    with the fit, from every number of timings on the floor (those with the fewest logits).
     """
     k, rows, times = (np.asarray(values, np.float64) for values in (k, rows, milliseconds))
     terms = np.stack([np.ones(len(k)), k * rows, k, rows], 1)
@@ -209,7 +206,7 @@ def fit(
     best, found = np.inf, None
     for start in range(len(k)):
         flat = rank < start
-        for _ in range(TURNS):
+        for _ in range(ITERATIONS):
             x = nonnegative_least_squares(
                 terms[~flat] * weights[~flat, None], times[~flat] * weights[~flat]
             )
@@ -218,14 +215,25 @@ def fit(
             )
             error = weights * np.abs(np.maximum(floor, terms @ x) - times)
             if np.sum(error**2) < best - 1e-9:  # of equals the one with the fewest on the floor
-                best, found = np.sum(error**2), (floor, *x, np.median(error), np.max(error))
+                c, rate, per_id, per_row = x.tolist()
+                best = np.sum(error**2)
+                found = Fit(
+                    width=width,
+                    floor=float(floor),
+                    c=c,
+                    rate=rate,
+                    per_id=per_id,
+                    per_row=per_row,
+                    timings=len(k),
+                    median_error=float(np.median(error)),
+                    worst_error=float(np.max(error)),
+                )
             flat = terms @ x < floor
-    *x, median, worst = map(float, found)
-    return Fit(width, *x, timings=len(k), median_error=median, worst_error=worst)
+    return found
 
 
-def device(fits: Sequence[Fit], rows: int) -> Cost:
-    """Milliseconds of a step of `rows` tokens; fits: that of the head, then those of the tails."""
+def device_cost(fits: Sequence[Fit], rows: int) -> Cost:
+    """Milliseconds of a step of `rows` tokens. fits: that of the head, then those of the tails."""
 
     def cost(i: int, clusters: int, k: np.ndarray, p: np.ndarray) -> np.ndarray:
         return fits[0](k + clusters - 1, rows) if i == 0 else fits[i](k, rows * p)
@@ -234,10 +242,10 @@ def device(fits: Sequence[Fit], rows: int) -> Cost:
 
 
 def read_counts(path: str | Path) -> np.ndarray:
-    """[V] float64, the counts or probabilities of a file, one a line.
+    """[V] float64, the counts or probabilities in a file, one per line.
 
-    Raises: DataError if the file can't be read, is too large, or holds anything but at least two
-    finite numbers >= 0, not all 0.
+    Raises: DataError if the file can't be read, is too large, or is not at least two finite
+    numbers >= 0, of which one is above 0.
     """
     lines = (
         files.read_bytes(Path(path), "counts", MAX_BYTES)
@@ -267,8 +275,8 @@ def read_counts(path: str | Path) -> np.ndarray:
 
 
 def _number(line: str) -> float:
-    """A number in decimal digits, else NaN. Python's own reading knows 1_0 and the digits of other
-    scripts too."""
+    """A number in decimal digits, else NaN: float() alone accepts 1_0 and digits of other scripts
+    too."""
     try:
         return float(line) if line.isascii() and "_" not in line else np.nan
     except ValueError:

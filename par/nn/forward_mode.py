@@ -1,5 +1,5 @@
-"""What one forward pass is for, and the random numbers that hang on it: nothing draws from a
-global generator."""
+"""The purpose of a forward pass (training at a step, or evaluation), and its random numbers, which
+no global generator takes part in."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from par.nn.ops import hashed_seed
 class Phase:
     """Training at a step, or evaluation (no dropout, no Gumbel noise).
 
-    The same (seed, step) gives the same dropout and the same noise, so that a continued run equals
-    one that never stopped.
+    Equal (seed, step) give equal dropout and noise, so that a resumed run equals an uninterrupted
+    one.
     """
 
     training: bool = False
     seed: int = 0
     step: Any = 0  # scalar int64 tensor in training
     tau: Any = 1.0  # Gumbel-Softmax temperature in training
-    # which row of the global batch is the first of this pass: 0, or a scalar int64 tensor where
+    # index of this pass' first row in the global batch: 0, or a scalar int64 tensor where
     # replicas share the batch
     first_row: Any = 0
-    path: int = 0  # which of the step's independent samples of the architecture
+    path: int = 0  # index among the step's independent samples of the architecture
     # evaluation: every stochastic block is its likeliest kind, instead of the mixture
     # softmax(alpha)
     argmax: bool = False
     # every query sees itself and exactly M tokens back, instead of the whole memory and window
     same_length: bool = False
-    # tokens: a key that is further away is coded as being so far away (Dai et al. 2019); None: as
-    # far as it is
+    # tokens: larger distances are coded as this one (Dai et al. 2019); None: all as they are
     clamp_len: int | None = None
 
     def seed_of(self, name: str) -> tf.Tensor:
@@ -47,25 +46,25 @@ class Phase:
 EVALUATION = Phase()
 EVALUATION_ARGMAX = Phase(argmax=True)
 
-
-BLOCK = 8  # 16-bit numbers that the generator (Philox) makes at once
+PHILOX_NUMBERS = 8  # 16-bit numbers in a block of the generator
 
 
 def random_bits(seed: tf.Tensor, first: Any, count: int, step: int) -> tf.Tensor:
-    """[count] uint16, the numbers `first` ... of those that a seed [2] stands for. first: a
-    multiple of `step`, 0 or a scalar int64 tensor.
+    """[count] uint16, numbers `first`, first + 1, ... of the sequence of a seed [2]. first: 0, or
+    a scalar int64 tensor that is a multiple of `step`.
 
-    The generator counts blocks, so that any part of its numbers can be had without those before.
+    The generator (Philox) counts blocks of numbers, so a part of the sequence is computed without
+    the numbers before it.
     """
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     lead = None
     if tf.is_tensor(first):
         # its first word is 0
         counter = tf.bitcast(
-            tf.stack([first // BLOCK, tf.bitcast(counter, tf.int64)[1]]), tf.uint64
+            tf.stack([first // PHILOX_NUMBERS, tf.bitcast(counter, tf.int64)[1]]), tf.uint64
         )
-        lead = first % BLOCK if step % BLOCK else None
-    drawn = count + (0 if lead is None else BLOCK - 1)
+        lead = first % PHILOX_NUMBERS if step % PHILOX_NUMBERS else None
+    drawn = count + (0 if lead is None else PHILOX_NUMBERS - 1)
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[(drawn + 1) // 2],
         key=key,
@@ -81,8 +80,8 @@ def dropout(x: tf.Tensor, rate: float, phase: Phase, place: str) -> tf.Tensor:
     """Inverted dropout of x [B, ...]: entries are zeroed with probability `rate`, the others
     scaled by 1 / (1 - rate). Identity in evaluation.
 
-    `rate` is met to 1/65,536: an entry costs 16 random bits instead of a float's 32. A row's
-    numbers hang on its place in the global batch.
+    `rate` is rounded to 1/65,536: an entry takes 16 random bits instead of a float's 32. The mask
+    of a row depends on its index in the global batch.
     """
     if not phase.training or rate == 0.0:
         return x

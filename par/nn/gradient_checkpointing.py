@@ -1,14 +1,13 @@
-"""A block that is computed again in the backward pass, instead of keeping what it computed in the
-forward pass (Chen et al. 2016, arXiv 1604.06174).
+"""Gradient checkpointing: a block is computed again in the backward pass, instead of keeping its
+activations from the forward pass (Chen et al. 2016, arXiv 1604.06174).
 
     forward    x ----------------------------> block(x)        kept: x, memory, mixture weights
     backward   x, gradient of block(x) ------> block(x) once more, then its gradients
 
 A step takes one more forward pass of its blocks and holds the activations of one block instead of
-all. Dropout is a function of (seed, step,
-place), so the second pass is the first again and gradients are the same numbers; in a graph they
-differ in their last digits, as TensorFlow fuses
-operations of the first pass that nothing else reads.
+all. Dropout is a function of (seed, step, place), so both passes compute the same, and the
+gradients are equal; in a graph they differ in their last digits, as TensorFlow fuses operations
+of the first pass whose results nothing else reads.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ def recomputed(
     mixture: Mixture | None,
     phase: Phase,
 ) -> tf.Tensor:
-    """What `block` returns for these arguments, [B, T, D]. Gradients reach x, the mixture weights
-    and the block's own weights; none the memory."""
+    """The output [B, T, D] of `block` for these arguments. Gradients reach x, the mixture weights
+    and the block's own weights, but not the memory."""
     variables = block.trainable_variables
     weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
     learnt = {"x": x, "weights": weights}
@@ -67,12 +66,12 @@ def recomputed(
                 ),
             )
 
-    # Every tensor that the block uses is an argument: custom_gradient takes what it finds behind
-    # any other for a variable to be trained.
+    # Every tensor that the block uses is an argument: custom_gradient would treat the source of
+    # any other as a variable to be trained.
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tf.Tensor:
         def backward(upstream: tf.Tensor) -> list[tf.Tensor | None]:
-            # else the second pass is found to equal the first, and is merged with it
+            # without it TensorFlow merges the second pass with the first, which it equals
             with tf.control_dependencies([upstream]):
                 again = [tf.identity(tensor) for tensor in tensors]
             with tf.GradientTape() as tape:
@@ -80,7 +79,7 @@ def recomputed(
                 out = forward(again)
             return [None] * count + tape.gradient(out, again[count:], upstream)
 
-        # an outer tape has nothing to record in there
+        # nothing inside is recorded by an outer tape
         return forward([tf.stop_gradient(tensor) for tensor in tensors]), backward
 
     return run(*given.values(), *learnt.values(), *map(tf.convert_to_tensor, variables))

@@ -1,5 +1,5 @@
-"""What the layers are built from: initial weights, and matrix products and biases in float32 or
-bfloat16. Whatever the type of the factors, the gradient of a bias is summed in float32."""
+"""Initial weights, and matrix products and biases in float32 or bfloat16, where the gradient of a
+bias is always summed in float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# of ModelConfig.precision: the factors of matrix products
+# the types of the factors of matrix products, by ModelConfig.precision
 TYPES = {"f32": tf.float32, "bf16": tf.bfloat16}
 
 
@@ -66,8 +66,8 @@ def column_sums(x: tf.Tensor) -> tf.Tensor:
 
 
 def linear(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """x [..., D] times kernel [D, E] -> [..., E] as one product of two matrices, faster than
-    einsum or a batched product. In the type of x."""
+    """x [..., D] times kernel [D, E] -> [..., E] in the type of x, as one product of two matrices:
+    faster than einsum or a batched product."""
     return tf.reshape(
         tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), tf.cast(kernel, x.dtype)),
         [*x.shape[:-1], kernel.shape[1]],

@@ -1,10 +1,8 @@
-"""Where tokens stand to each other: sinusoid codes of distances, the relative shift, and who may
-see whom.
+"""Relative positions: sinusoid codes of distances, the relative shift, and visibility masks.
 
-Distance d of a query to a key is query position - key position: 0 is the token itself, positive is
-the past. The code of d is the
-code of d whatever the memory length. Keys are M memory positions followed by the T positions of
-the window: S = M + T.
+The distance of a query to a key is query position - key position: 0 is the token itself, positive
+is the past. The code of a distance does not depend on the memory length. Keys are M memory
+positions followed by the T positions of the window: S = M + T.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ def distances(
     """[P] the distances that occur, descending: S-1 ... 0 when causal (P = S), S-1 ... -(T-1) when
     bidirectional (P = S + T - 1).
 
-    clamp_len: the largest that is told from larger ones, in either direction; None tells all.
+    clamp_len: distances are clipped to it in either direction; None: they are not.
     """
     lowest = 0 if visibility == "causal" else 1 - seq_len
     exact = np.arange(mem_len + seq_len - 1, lowest - 1, -1)
@@ -41,13 +39,12 @@ def relative_shift(x: tf.Tensor, key_len: int) -> tf.Tensor:
     """[..., T, P] logits by distance (as ordered by `distances`) -> [..., T, S] logits by key (Dai
     et al. 2019, appendix B).
 
-    Query i sees key j at column T-1-i+j. Padding each row by one column and reading the rows as
-    one line makes that a fixed stride:
+    Query i has key j in column T-1-i+j. Padding each row by one column and reading the rows as
+    one line makes that a fixed stride (T = 2, S = 3):
 
-        T=2, S=3, rows    a b c .        line  a b c . d e f .       from T-1, rows of P    b c .
-                          <- query 0: the last is not causal
-        padded by one     d e f .                                    cut to S columns       d e f
-                          <- query 1
+        rows, padded by one    line               from T-1, in rows of P
+            a b c .            a b c . d e f .        b c .    query 0: its last key is masked
+            d e f .                                   d e f    query 1
     """
     *outer, seq_len, width = x.shape
     flat = tf.reshape(
@@ -63,8 +60,8 @@ def relative_shift(x: tf.Tensor, key_len: int) -> tf.Tensor:
 
 
 def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = False) -> np.ndarray:
-    """[T, S] bool: which keys a query may see. `same_length` is the band in which every query sees
-    itself and M tokens before it."""
+    """[T, S] bool: which keys are visible to a query. `same_length`: itself and exactly M tokens
+    before it."""
     if visibility not in ("causal", "bidirectional"):
         raise ValueError(f"visibility must be causal or bidirectional, but is {visibility!r}")
     distance = mem_len + np.arange(seq_len)[:, None] - np.arange(mem_len + seq_len)[None, :]

@@ -1,5 +1,5 @@
-"""The stochastic block and its mixture weights; weights and architecture logits told apart
-(Mandava et al. 2020, section 3)."""
+"""The stochastic block, the weights of its kinds, and pruning of kinds (Mandava et al. 2020,
+section 3)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from par.nn.ops import Initial
 from par.search import gumbel
 from par.search.architecture import KINDS
 
-PRUNED = -1e4  # logit of a kind that is out of the search: its probability is exactly 0
+PRUNED = -1e4  # logit of a kind that was pruned: its probability is exactly 0
 
 
 class StochasticBlock(Block):
-    """A block that holds every kind; its call takes the mixture weights [O]. Identity has no
-    branch: it adds nothing."""
+    """A block with a branch for every kind but identity, which adds nothing; its call takes the
+    mixture weights [O]."""
 
     def __init__(self, config: ModelConfig, initial: Initial, place: str):
         super().__init__(KINDS.replace("i", ""), config, initial, place)
 
 
 def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
-    """Mixture of all stochastic blocks for one pass.
+    """The mixture of all stochastic blocks for one pass.
 
     alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block,
-    step and path: `soft` relaxes it with the
-    temperature tau, `straight_through` makes it one-hot forward, `single_path` also backward.
-    Evaluation draws nothing: softmax(alpha), or its
-    argmax. With several paths a step, the gradient of alpha is `gumbel.leave_one_out`'s instead of
-    the one through these weights.
+    step and path: `soft` relaxes it with the temperature tau, `straight_through` makes it one-hot
+    in the forward pass, `single_path` also in the backward pass. Evaluation draws nothing:
+    softmax(alpha), or its argmax. With several paths a step, the gradient of alpha is that of
+    `gumbel.leave_one_out` instead of the one through these weights.
     """
     weights = _weights(alpha, search, phase)
     if phase.argmax or (phase.training and search.sampling == "single_path"):
@@ -53,13 +52,12 @@ def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
 
 
 def prune(alpha: tf.Tensor, below: tf.Tensor, search: SearchConfig) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes kinds out of the search for good (anneal and prune; Noy et al. 2019, arXiv
+    """Removes unlikely kinds from the search permanently (anneal and prune; Noy et al. 2019, arXiv
     1904.04123).
 
-    alpha: [number of stochastic blocks, O] logits after a step; below: [same] int32, for how many
-    steps in a row the probability has been below
-    prune_below. Returns both after this step; the logit of a kind that is out is PRUNED. The
-    likeliest kind of a block always stays.
+    alpha: [number of stochastic blocks, O] logits after a step; below: same shape, int32, for how
+    many steps in a row the probability has been below prune_below. Returns both after this step;
+    the logit of a removed kind is PRUNED. The likeliest kind of a block always stays.
     """
     below = tf.where(tf.nn.softmax(alpha) < search.prune_below, below + 1, 0)
     return tf.where(below >= search.prune_patience, PRUNED, alpha), below

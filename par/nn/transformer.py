@@ -1,6 +1,7 @@
-"""The trunk: tokens and memories in, hidden states and next memories out. No head, no loss.
+"""The trunk: from tokens and memories to hidden states and the next memories, without head and
+loss.
 
-Any string of the block alphabet (par.search.architecture) becomes a network here; search and final
+It is built from any string of the block alphabet (par.search.architecture); search and final
 training differ only in the string.
 """
 
@@ -25,15 +26,20 @@ from par.search.architecture import KINDS, Architecture, pi_table
 
 
 class Memories(NamedTuple):
-    """What attention blocks remember of the windows before; the caller keeps it from window to
-    window."""
+    """Inputs of the attention blocks for the tokens before the window; the caller keeps them from
+    window to window."""
 
     hidden: tf.Tensor  # [number of attending blocks, B, M, D] raw block inputs, oldest first
     valid: tf.Tensor  # [B] int32, how many of the M positions (the newest) hold tokens
 
 
 class Transformer(keras.layers.Layer):
-    """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020)."""
+    """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020), a Keras layer.
+
+    Args: architecture: the blocks; config: shape and rates; search: sampling of the stochastic
+    blocks; vocab_size: V; seed: of the initial weights; gradient_checkpointing: whether training
+    computes blocks again in the backward pass.
+    """
 
     def __init__(
         self,
@@ -93,13 +99,13 @@ class Transformer(keras.layers.Layer):
         return pi_table(self.architecture.blocks, odds / odds.sum(axis=-1, keepdims=True))
 
     def sample(self, phase: Phase) -> Mixture:
-        """How the stochastic blocks add up their kinds in a pass of this phase; always the same
-        for the same phase."""
+        """The mixture of the stochastic blocks in a pass of this phase, a function of the
+        phase."""
         return supernet.mixture(tf.convert_to_tensor(self.alpha), self.search, phase)
 
     def empty_memories(self, batch_size: int, mem_len: int | None = None) -> Memories:
-        """Memories that hold no token yet, for B = batch_size rows. mem_len may differ from
-        training's."""
+        """Memories without tokens for B = batch_size rows. mem_len: M, by default that of
+        training."""
         attending = sum(block.attends for block in self.blocks)
         mem_len = self.config.mem_len if mem_len is None else mem_len
         return Memories(
@@ -114,7 +120,7 @@ class Transformer(keras.layers.Layer):
         visibility: str = "causal",
         phase: Phase = EVALUATION,
     ) -> tuple[tf.Tensor, Memories]:
-        """One window: tokens [B, T] int32 and memories -> hidden [B, T, D] and the memories after
+        """The hidden states [B, T, D] of a window of tokens [B, T] int32, and the memories after
         it.
 
         visibility: causal or bidirectional within the window; the memory is always visible.
@@ -129,10 +135,10 @@ class Transformer(keras.layers.Layer):
         visibility: str = "causal",
         phase: Phase = EVALUATION,
     ) -> tuple[tf.Tensor, Memories]:
-        """A window as in a call -> how much its tokens take of each position, [B, H, T, S], in a
-        block that attends; the memories after it.
+        """The attention probabilities [B, H, T, S] of one block for a window as in a call, and the
+        memories after it.
 
-        block: its number, from 0.
+        block: index, from 0, of a block that attends.
         """
         _, after, inputs, window = self._forward(tokens, memories, visibility, phase)
         return self.blocks[block].attention(*inputs[block], window), after
@@ -140,8 +146,8 @@ class Transformer(keras.layers.Layer):
     def _forward(
         self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase
     ) -> tuple[tf.Tensor, Memories, list, Window]:
-        """What a call returns; of each block its input [B, T, D] and its memory [B, M, D], None if
-        it has none; and what all of them share."""
+        """The results of a call; the input [B, T, D] of each block and its memory [B, M, D] (None
+        if it has none); and the window that the blocks share."""
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
         window = self._window(seq_len, mem_len, visibility, phase, memories.valid)
         mixtures = iter(self._mixtures(phase))
@@ -180,8 +186,8 @@ class Transformer(keras.layers.Layer):
             else tf.unstack(sample.needed)
         )
         return [
-            dataclasses.replace(sample, weights=weights, needed=of_block)
-            for weights, of_block in zip(tf.unstack(sample.weights), needed)
+            dataclasses.replace(sample, weights=weights, needed=kinds)
+            for weights, kinds in zip(tf.unstack(sample.weights), needed)
         ]
 
     def _window(
@@ -198,7 +204,7 @@ class Transformer(keras.layers.Layer):
 
 
 def _newest(memory: tf.Tensor, x: tf.Tensor, mem_len: int) -> tf.Tensor:
-    """[B, M, D] the last M of memory [B, M, D] followed by x [B, T, D]."""
+    """[B, M, D] the last M positions of memory [B, M, D] followed by x [B, T, D]."""
     seq_len = x.shape[1]
     if seq_len >= mem_len:
         return x[:, seq_len - mem_len :]

@@ -1,4 +1,4 @@
-"""Predict the next token from memory and the window so far."""
+"""Causal language modelling: each token is predicted from those before it in memory and window."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CausalLanguageModel:
 
     @property
     def layers(self) -> dict[str, keras.layers.Layer]:
-        """The layers by the name under which checkpoints hold them."""
+        """The layers by their names in checkpoints."""
         return {"trunk": self.trunk, "head": self.head}
 
     @staticmethod
@@ -53,15 +53,15 @@ class CausalLanguageModel:
     def log_prob(
         self, tokens: tf.Tensor, memories: Memories, phase: Phase
     ) -> tuple[tf.Tensor, Memories]:
-        """Log-probabilities [B, V] (nats) of the token that follows tokens [B, T], and the
-        memories after these."""
+        """Log-probabilities [B, V] (nats) of the token after tokens [B, T], and the memories after
+        these."""
         hidden, memories = self.trunk(tokens, memories, visibility=self.visibility, phase=phase)
         return self.head.log_prob(tf.cast(hidden[:, -1], TYPES[self._config.precision])), memories
 
     def token_nll(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
     ) -> tuple[tf.Tensor, tf.Tensor, Memories]:
-        """Of each target of the window, [B, T]: nll in nats, and its weight; the memories after
+        """nll (nats) and weight of each target of the window, both [B, T], and the memories after
         it."""
         hidden, memories = self.trunk(
             batch["tokens"], memories, visibility=self.visibility, phase=phase
@@ -73,7 +73,7 @@ class CausalLanguageModel:
     def loss(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
     ) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
-        """Sums over the window: nll in nats, weight in tokens; no further metrics; the memories
-        after it."""
+        """Sums over the window of nll (nats) and weight (tokens), no further metrics, and the
+        memories after it."""
         nll, weight, memories = self.token_nll(batch, memories, phase)
         return tf.reduce_sum(nll * weight), tf.reduce_sum(weight), {}, memories

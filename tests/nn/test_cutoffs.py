@@ -32,7 +32,7 @@ def dyadic_device(rng: np.random.Generator, rows: int = 64) -> cutoffs.Cost:
     tails = [
         clusters_of(4, *rng.integers(0, 32, 2) / 16, *rng.integers(0, 3, 3) / 16) for _ in range(6)
     ]
-    return cutoffs.device([heads, *tails], rows)
+    return cutoffs.device_cost([heads, *tails], rows)
 
 
 def dyadic_counts(rng: np.random.Generator) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_the_cost_equals_brute_force_for_any_probabilities_and_any_model(seed):
     rng = np.random.default_rng(seed)
     counts = rng.dirichlet(np.full(rng.integers(3, 14), 0.2)) * 10.0 ** rng.integers(-300, 300)
     fits = [clusters_of(0, *rng.exponential(1.0, 5)) for _ in range(5)]
-    for cost in (cutoffs.area, cutoffs.device(fits, 32)):
+    for cost in (cutoffs.area, cutoffs.device_cost(fits, 32)):
         for clusters in range(1, min(5, len(counts)) + 1):
             found = cutoffs.optimal(counts, clusters, cost)
             assert found.clusters == clusters and sorted({0, *found.cutoffs, len(counts)}) == [
@@ -80,7 +80,7 @@ def test_the_cost_equals_brute_force_for_any_probabilities_and_any_model(seed):
 
 def test_no_cut_is_the_plain_softmax_over_all_ids():
     assert cutoffs.optimal(np.ones(7), 1, cutoffs.area) == cutoffs.Cuts((), 7.0)
-    plain = cutoffs.optimal(np.ones(7), 1, cutoffs.device([clusters_of(64, 0, 2.0, 3.0)], 5))
+    plain = cutoffs.optimal(np.ones(7), 1, cutoffs.device_cost([clusters_of(64, 0, 2.0, 3.0)], 5))
     assert (plain.cutoffs, plain.cost, plain.clusters, plain.flags) == (
         (),
         2.0 + 3.0 * 7 * 5,
@@ -120,7 +120,8 @@ def test_a_floor_keeps_a_cluster_from_being_cut_for_nothing():
         [clusters_of(64, 0, 0, 1.0)] + [clusters_of(16, 10.0, 0, 0.01)] * 3,
     )
     cuts = [
-        cutoffs.optimal(counts, clusters, cutoffs.device(fits, 1)) for clusters in (1, 2, 3, 4)
+        cutoffs.optimal(counts, clusters, cutoffs.device_cost(fits, 1))
+        for clusters in (1, 2, 3, 4)
     ]
     assert [cut.cost for cut in cuts] == [4, 12, 23, 34]
     assert cutoffs.cheapest(cuts) == cuts[0] and cutoffs.cheapest(cuts[1:]) == cuts[1]
@@ -132,7 +133,7 @@ def test_the_head_has_a_slot_for_each_tail_and_the_tails_have_their_own_figures(
         clusters_of(16, 0, 3.0, 0.5),
         clusters_of(4, 0, 4.0, 0.25, per_id=0.5, per_row=2.0),
     ]
-    cost = cutoffs.device(fits, rows=8)
+    cost = cutoffs.device_cost(fits, rows=8)
     assert cost(0, 3, np.array([5]), np.array([0.5])) == 1.0 + 2.0 * (5 + 2) * 8
     assert cost(1, 3, np.array([5]), np.array([0.25])) == 3.0 + 0.5 * 5 * 2
     assert cost(2, 3, np.array([5]), np.array([0.25])) == 4.0 + 0.25 * 5 * 2 + 0.5 * 5 + 2.0 * 2
