@@ -13,8 +13,7 @@ from pathlib import Path
 
 from par.core.errors import DataError, ParError
 from par.core.progress import Progress
-from par.data import download
-from par.data.download import Known
+from par.data.known_file import Known, clear, keep, partial, write
 
 PIECE = 1 << 20
 # what zipfile raises for a damaged archive; an OSError where it seeks to a place before the file's
@@ -80,11 +79,11 @@ def _find(opened: zipfile.ZipFile, name: str, member: Known) -> zipfile.ZipInfo:
 
 
 def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path: Path) -> None:
-    with download.partial(path, info.file_size) as file:
+    with partial(path, info.file_size) as file:
         if path.exists():
             member.check(path)
             return
-        download.clear(file)  # what a killed process left
+        clear(file)  # what a killed process left
         try:
             with (
                 opened.open(info) as source,
@@ -92,11 +91,11 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path
             ):
                 # at most info.file_size bytes in all, whatever the packed data would give
                 while piece := source.read(PIECE):
-                    download.write(file, piece)
+                    write(file, piece)
                     made(len(piece))
             if difference := member.differs(file):
                 raise _Unexpected(f"{info.filename} is another file: {difference}")
         except BaseException:
-            download.clear(file)
+            clear(file)
             raise
-        download.keep(file, path)
+        keep(file, path)

@@ -23,7 +23,7 @@ from par.core.errors import DataError, UsageError
 from par.core.progress import announce
 from par.data import archive, download
 from par.data.corpus import SPLITS, Corpus, Text, cut_behind
-from par.data.download import Known
+from par.data.known_file import Known
 
 DATA = Path("data")  # relative to the current directory
 LICENCES = {  # what is shared of a corpus, or made of it, has to keep them

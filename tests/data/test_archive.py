@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from par.core.errors import DataError, ResourceError
-from par.data import archive, download
-from par.data.download import Known
+from par.data import archive, known_file
+from par.data.known_file import Known
 
 TEXTS = {"a.txt": b" = A = \n" * 1009, "b.txt": random.Random(3).randbytes(5003)}
 MEMBERS = [
@@ -176,7 +176,7 @@ def test_a_wrong_archive_is_refused_and_nothing_of_the_wrong_member_is_left(tmp_
 
 def test_a_bomb_is_not_unpacked_further_than_its_member_may_be_long(tmp_path, place, monkeypatch):
     written = []
-    monkeypatch.setattr(download, "write", lambda file, piece: written.append(len(piece)))
+    monkeypatch.setattr(archive, "write", lambda file, piece: written.append(len(piece)))
     with pytest.raises(DataError):
         archive.extract(
             wrong(tmp_path / "x.zip", "a bomb that lies"), "corpus", MEMBERS[1:], place
@@ -230,7 +230,7 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path, place):
 
 def test_two_processes_that_unpack_at_once_get_the_same_files(tmp_path, place):
     packed = pack(tmp_path / "x.zip")
-    with download.partial(place / "a.txt", 1):  # held, so that both wait at the same place
+    with known_file.partial(place / "a.txt", 1):  # held, so that both wait at the same place
         threads = [
             threading.Thread(target=archive.extract, args=(packed, "corpus", MEMBERS, place))
             for _ in range(2)

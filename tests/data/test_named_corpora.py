@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from par.core.errors import DataError, UsageError
-from par.data import corpus, download, named_corpora
+from par.data import corpus, known_file, named_corpora
 from par.data.corpus import SPLITS, Corpus
-from par.data.download import Known
+from par.data.known_file import Known
 from par.data.named_corpora import Published
 from project import ROOT
 
@@ -319,7 +319,7 @@ def misfit(known: Known, text: bytes) -> str:
     """How another file is told: its digest and the known one."""
     algorithm, value = known.digest.split(":")
     return (
-        f"its {download.ALGORITHMS[algorithm]} is {hashlib.new(algorithm, text).hexdigest()}, not"
+        f"its {known_file.ALGORITHMS[algorithm]} is {hashlib.new(algorithm, text).hexdigest()}, not"
         f" {value}"
     )
 
@@ -547,7 +547,7 @@ PROGRAM = """
 import json, sys
 from par.data import named_corpora
 from par.data.named_corpora import Published
-from par.data.download import Known
+from par.data.known_file import Known
 from par.tools import build_data
 value = json.loads(sys.argv[1])
 named_corpora.WIKITEXT_2 = Published(value["name"], Known(**value["archive"]), {split: Known(**known) for split, known in value["members"].items()})
@@ -648,7 +648,7 @@ def test_the_help_names_every_digest_that_a_file_is_checked_by():
     files = [known for one in published for known in (one.archive, *one.members.values())] + [
         *named_corpora.WIKITEXT_2_SMALL.values()
     ]
-    checked = {download.ALGORITHMS[known.digest.split(":")[0]] for known in files}
+    checked = {known_file.ALGORITHMS[known.digest.split(":")[0]] for known in files}
     for command in (["bash", "create_tfrecords.sh"], [sys.executable, "tools/build_data.py"]):
         text = subprocess.run(
             [*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
