@@ -1,5 +1,5 @@
-"""Work in a process of its own: the graphs, memory and counters that TensorFlow keeps as long as a
-process lives end with it."""
+"""Work in a process of its own, which frees the graphs, memory and counters that TensorFlow keeps
+until a process ends."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from par.core.signals import SIGNALS, active_signals, blocked
 
 
 def run(work: Callable[..., int], *arguments: Any) -> int:
-    """Runs work(asked_to_stop, *arguments) in a fresh interpreter; returns its exit code. To be
-    called from the main thread.
+    """Runs work(asked_to_stop, *arguments) in a fresh interpreter and returns its exit code. Must
+    be called from the main thread.
 
-    asked_to_stop() turns true when this process gets one of SIGNALS, or is gone, however it died. A second signal is handed on as SIGTERM.
-    Raises: StoppedError if a signal came and the work ended well all the same, or at once;
-    ResourceError if the system killed it.
+    asked_to_stop() becomes true when this process gets one of SIGNALS or ends, however it does. A
+    second signal sends SIGTERM to the work.
+    Raises: StoppedError if a signal came and the work finished nevertheless, or ended at once;
+    ResourceError if the system killed it; ParError if another signal ended it.
     """
-    # not a pool of one process: that tells no exit code and hands no signal on
+    # not a pool as in Call: it gives no exit code and passes no signal on
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_inside, args=(receiver, work, arguments))
@@ -62,8 +63,8 @@ def run(work: Callable[..., int], *arguments: Any) -> int:
         )
     if code < 0:
         raise ParError(
-            f"the training process was ended by {signal.Signals(-code).name}; the last checkpoint"
-            " is whole: the same command continues"
+            f"the training process {_describe_end(code)}; the last checkpoint is whole: the same"
+            " command continues"
         )
     return code
 
@@ -85,7 +86,7 @@ def _inside(
 
 
 class Call:
-    """A function of a module, called in a fresh interpreter that ends with it."""
+    """A call of a module's function in a process of its own, which ends with the call."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
         context = multiprocessing.get_context("spawn")
@@ -132,7 +133,7 @@ def _ignore_interrupts() -> None:
 
 
 def end_with_parent() -> None:
-    """Makes this process end when the one that started it has ended, even if that was killed."""
+    """Ends this process when the one that started it ends, even if that is killed."""
     parent = multiprocessing.parent_process().sentinel
     threading.Thread(
         target=lambda: (multiprocessing.connection.wait([parent]), os._exit(1)), daemon=True

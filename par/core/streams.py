@@ -76,7 +76,8 @@ def open_missing() -> None:
             # the lowest free number, which is this one
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
-            stream = open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
+            mode = "r" if number == 0 else "w"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  it stays
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 

@@ -4,6 +4,8 @@ read has bounds."""
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -96,16 +98,6 @@ def test_text_that_is_not_utf8_is_refused_and_leaves_what_was_there(tmp_path):
     assert (tmp_path / "file").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_an_error_is_one_printable_line_of_bounded_length():
-    for text in ("a\n b\tc", "x" * 10**6, "\x1b[2J\u202e\0", "caf\udce9", "\n" * 10**6):
-        for kind in (DataError, ResourceError):
-            said = str(kind(text))
-            assert said.isprintable() and len(said) < 4_100
-    assert (
-        str(DataError("a\n b\tc")) == "a b c" and str(DataError("\x1bé\udce9")) == "\\x1bé\\udce9"
-    )
-
-
 def test_no_other_build_starts_before_the_first_has_removed_what_it_left_beside_its_result(
     tmp_path, monkeypatch
 ):
@@ -155,3 +147,64 @@ def test_a_mount_point_is_refused_before_the_work(monkeypatch):
         ):
             pytest.fail("the work has begun")
         monkeypatch.setattr(files.os.path, "ismount", lambda path: False)
+
+
+def test_a_file_is_replaced_when_the_block_ends_and_left_when_it_fails(tmp_path):
+    path = tmp_path / "new" / "file"
+    for content in ("one", "two"):
+        with files.replacing(path) as partial:
+            partial.write_text(content)
+            assert not path.exists() or path.read_text() != content
+    with pytest.raises(ValueError), files.replacing(path) as partial:
+        partial.write_text("half")
+        raise ValueError
+    assert path.read_text() == "two" and [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("size", "need"), [(0, "it needs 4 bytes"), (12_345, "it needs 12,345")])
+def test_a_full_disk_is_told_with_the_file_that_the_user_knows_and_the_bytes(tmp_path, size, need):
+    with (
+        pytest.raises(ResourceError, match=f"can't write {tmp_path}/file .*{need}") as caught,
+        files.replacing(tmp_path / "file", size) as partial,
+    ):
+        partial.write_text("half")
+        raise OSError(errno.ENOSPC, "full", str(partial))
+    assert "free some disk space" in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_path_that_can_not_be_written_is_named_as_the_user_gave_it(tmp_path):
+    (tmp_path / "file").touch()
+    for check in (files.check_writable, lambda path: files.write_text(path, "x")):
+        with pytest.raises(OSError) as caught:
+            check(tmp_path / "file" / "below")
+        assert str(tmp_path / "file") in str(caught.value)
+        assert "partial" not in str(caught.value)
+    with pytest.raises(IsADirectoryError):
+        files.check_writable(tmp_path)
+    files.check_writable(tmp_path / "a" / "b")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_could_only_be_appended_in_part_is_cut_off_again(tmp_path):
+    path = tmp_path / "log"
+    files.append_text(path, "one\n")
+    program = (
+        "import resource, signal, sys; from par.core import files;"
+        " signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        " resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8));"
+        " files.append_text(sys.argv[1], '123456789\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert f"can't write {path} (File too large; it needs 10 bytes" in done.stderr
+    assert path.read_text() == "one\n"
+
+
+def test_space_is_missing_only_where_a_disk_has_less_than_is_needed(tmp_path):
+    files.check_space(tmp_path, 1)
+    with pytest.raises(ResourceError, match="No space left"):
+        files.check_space(tmp_path, 1 << 60)
+
+
+def test_a_hash_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")
