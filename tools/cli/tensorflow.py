@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from par.core import files, streams
+from par.core import files, streams, watchdog
 from par.core.errors import ParError, ResourceError
 from par.core.machine import core_count
 
@@ -43,9 +43,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
         tf.get_logger().setLevel("ERROR")
         from par.train.distributed import workers
 
-        strategy = workers.strategy(
-            distribute, num_devices, lambda line: print(line, file=stderr, flush=True)
-        )
+        strategy = workers.strategy(distribute, num_devices, stderr)
         tf.constant(0.0) + 1.0
     return strategy
 
@@ -74,7 +72,8 @@ def check_temporary_files() -> None:
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[TextIO]:
     """Nothing is written to file descriptor 2, to which C++ libraries log, unless the block fails:
-    then all of it is. Yields the stderr that is seen.
+    then all of it is; or this process is aborted: then the end of it is. Yields the stderr that is
+    seen.
 
     What a user can cause (ParError) is told without it.
     """
@@ -83,7 +82,8 @@ def silenced_stderr() -> Iterator[TextIO]:
     with tempfile.TemporaryFile() as captured, streams.lossy(saved) as seen:
         os.dup2(captured.fileno(), 2)
         try:
-            yield seen
+            with watchdog.replaying(captured, seen):
+                yield seen
         except ParError:
             raise
         except Exception:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 
-from par.core import errors
+from par.core import errors, watchdog
 from par.core.errors import ParError, ResourceError, StoppedError, UsageError
 from par.train.distributed import cluster, rendezvous
 from par.train.distributed.replicas import Replicas
@@ -159,15 +158,14 @@ class Workers:
                 self.replicas.strategy.extended._check_health_thread = None
 
 
-def strategy(
-    distribute: str, num_devices: int, announce: Callable[[str], None]
-) -> tf.distribute.Strategy:
+def strategy(distribute: str, num_devices: int, stderr: TextIO) -> tf.distribute.Strategy:
     """The strategy of a setting; to be called before TensorFlow's first operation.
 
     distribute: none, mirrored (num_devices of this machine, 0: all GPUs; without a GPU so many
-    devices share the cores), or multi_worker (TF_CONFIG).
-    Raises: UsageError if there are not so many devices, or TF_CONFIG tells none; ResourceError if
-    the other workers do not come.
+    devices share the cores), or multi_worker (TF_CONFIG). stderr: where it is told for whom this
+    worker waits.
+    Raises: UsageError if there are not so many devices, or TF_CONFIG is missing or wrong;
+    ResourceError if the other workers do not come.
     """
     if distribute == "none":
         return tf.distribute.get_strategy()
@@ -187,12 +185,15 @@ def strategy(
         return tf.distribute.MirroredStrategy(
             [f"{'GPU' if gpus else 'CPU'}:{number}" for number in range(wanted)]
         )
-    rendezvous.meet(cluster.from_environment(), announce)
-    # TensorFlow waits without end for a worker that is lost just now, and Python can't interrupt
-    # it
-    signal.alarm(JOIN_SECONDS)
-    made = tf.distribute.MultiWorkerMirroredStrategy()
-    signal.alarm(0)
+    rendezvous.meet(cluster.from_environment(), lambda line: print(line, file=stderr, flush=True))
+    # TensorFlow would wait without end for a worker that is lost just now, and holds the interpreter
+    with watchdog.exiting_after(
+        JOIN_SECONDS,
+        f"timed out after {JOIN_SECONDS} s while the workers joined: one was lost; start all workers"
+        " again with the same command",
+        stderr,
+    ):
+        made = tf.distribute.MultiWorkerMirroredStrategy()
     made.extended._check_health_interval, made.extended._check_health_timeout = (
         HEALTH_INTERVAL,
         HEALTH_TIMEOUT,
