@@ -1,135 +1,70 @@
 """SentencePiece's model file as protobuf messages.
 
-The sentencepiece package has a generated module of the same messages, but its version 0.2.3
-refuses every protobuf before 7.36.1, and Apache Beam
-every protobuf from 7 on. Messages made from their fields at run time work with both, and with what
-TensorFlow takes. A test holds that these are the
-package's fields: the same model gives the same bytes.
+The sentencepiece package has a generated module of the same messages, but that of version 0.2.3
+refuses every protobuf before 7.36.1, and Apache Beam every protobuf from 7 on. The descriptor
+alone works with both, and with what TensorFlow takes.
 """
 
 from __future__ import annotations
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
 
-PACKAGE = "sentencepiece"
-ENUMS = {  # of a message: its enum's values
-    "TrainerSpec": ("ModelType", {"UNIGRAM": 1, "BPE": 2, "WORD": 3, "CHAR": 4}),
-    "SentencePiece": (
-        "Type",
-        {"NORMAL": 1, "UNKNOWN": 2, "CONTROL": 3, "USER_DEFINED": 4, "BYTE": 6, "UNUSED": 5},
-    ),
-}
-FIELDS = {  # number, type (* repeated; a message's or an enum's by its name), name, default
-    "TrainerSpec": (
-        """
-        1 string* input
-        7 string input_format
-        2 string model_prefix
-        3 ModelType model_type UNIGRAM
-        4 int32 vocab_size 8000
-        10 float character_coverage 0.999499977
-        11 uint64 input_sentence_size 0
-        19 bool shuffle_input_sentence true
-        14 int32 seed_sentencepiece_size 1000000
-        15 float shrinking_factor 0.75
-        18 int32 max_sentence_length 4192
-        16 int32 num_threads 16
-        17 int32 num_sub_iterations 2
-        20 int32 max_sentencepiece_length 16
-        21 bool split_by_unicode_script true
-        23 bool split_by_number true
-        22 bool split_by_whitespace true
-        24 bool treat_whitespace_as_suffix false
-        26 bool allow_whitespace_only_pieces false
-        25 bool split_digits false
-        53 string pretokenization_delimiter
-        30 string* control_symbols
-        31 string* user_defined_symbols
-        36 string required_chars
-        35 bool byte_fallback false
-        32 bool vocabulary_output_piece_score true
-        33 bool hard_vocab_limit true
-        34 bool use_all_vocab false
-        40 int32 unk_id 0
-        41 int32 bos_id 1
-        42 int32 eos_id 2
-        43 int32 pad_id -1
-        45 string unk_piece <unk>
-        46 string bos_piece <s>
-        47 string eos_piece </s>
-        48 string pad_piece <pad>
-        44 string unk_surface \u0020⁇\u0020
-        54 string seed_sentencepieces_file
-        55 bool auto_character_coverage false
-        5 string* accept_language
-        6 int32 self_test_sample_size 0
-        12 int32 mining_sentence_size
-        13 int32 training_sentence_size
-        49 bool train_extremely_large_corpus false
-        50 bool enable_differential_privacy false
-        51 float differential_privacy_noise_level 0
-        52 uint64 differential_privacy_clipping_threshold 0"""
-    ),
-    "NormalizerSpec": (
-        """
-        1 string name
-        2 bytes precompiled_charsmap
-        3 bool add_dummy_prefix true
-        4 bool remove_extra_whitespaces true
-        5 bool escape_whitespaces true
-        6 string normalization_rule_tsv"""
-    ),
-    "SentencePiece": (
-        """
-        1 string piece
-        2 float score
-        3 Type type NORMAL"""
-    ),
-    "ModelProto": (
-        """
-        1 SentencePiece* pieces
-        2 TrainerSpec trainer_spec
-        3 NormalizerSpec normalizer_spec
-        5 NormalizerSpec denormalizer_spec"""
-    ),
-}
-_Field = descriptor_pb2.FieldDescriptorProto
-
-
-def schema() -> descriptor_pb2.FileDescriptorProto:
-    """The messages as protobuf describes them. All stand side by side: where one is nested in
-    another is no part of a file's bytes."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="par/sentencepiece_model.proto", package=PACKAGE, syntax="proto2"
-    )
-    for name, fields in FIELDS.items():
-        message = file.message_type.add(name=name)
-        message.extension_range.add(start=200, end=1 << 29)
-        if name in ENUMS:
-            kind, values = ENUMS[name]
-            enum = message.enum_type.add(name=kind)
-            for value, number in values.items():
-                enum.value.add(name=value, number=number)
-        for line in fields.strip("\n").split("\n"):
-            number, kind, field, *default = line.lstrip(" ").split(" ", 3)
-            added = message.field.add(name=field, number=int(number))
-            added.label = _Field.LABEL_REPEATED if kind.endswith("*") else _Field.LABEL_OPTIONAL
-            kind = kind.removesuffix("*")
-            if kind in FIELDS:
-                added.type, added.type_name = _Field.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
-            elif kind == ENUMS.get(name, ("",))[0]:
-                added.type, added.type_name = _Field.TYPE_ENUM, f".{PACKAGE}.{name}.{kind}"
-            else:
-                added.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
-            if default:
-                added.default_value = default[0]
-    return file
-
+# sentencepiece_model_pb2.DESCRIPTOR.serialized_pb of sentencepiece 0.2.3; a test compares the two
+DESCRIPTOR = (
+    b'\n\x19sentencepiece_model.proto\x12\rsentencepiece"\xe9\x0c\n\x0bTrainerSpec\x12\r\n'
+    b"\x05input\x18\x01 \x03(\t\x12\x14\n\x0cinput_format\x18\x07 \x01(\t\x12\x14\n\x0cmode"
+    b"l_prefix\x18\x02 \x01(\t\x12A\n\nmodel_type\x18\x03 \x01(\x0e2$.sentencepiece.Trainer"
+    b"Spec.ModelType:\x07UNIGRAM\x12\x18\n\nvocab_size\x18\x04 \x01(\x05:\x048000\x12'\n"
+    b"\x12character_coverage\x18\n \x01(\x02:\x0b0.999499977\x12\x1e\n\x13input_sentence_si"
+    b"ze\x18\x0b \x01(\x04:\x010\x12$\n\x16shuffle_input_sentence\x18\x13 \x01(\x08:\x04tru"
+    b"e\x12(\n\x17seed_sentencepiece_size\x18\x0e \x01(\x05:\x071000000\x12\x1e\n\x10shrink"
+    b"ing_factor\x18\x0f \x01(\x02:\x040.75\x12!\n\x13max_sentence_length\x18\x12 \x01(\x05"
+    b":\x044192\x12\x17\n\x0bnum_threads\x18\x10 \x01(\x05:\x0216\x12\x1d\n\x12num_sub_iter"
+    b"ations\x18\x11 \x01(\x05:\x012\x12$\n\x18max_sentencepiece_length\x18\x14 \x01(\x05:"
+    b"\x0216\x12%\n\x17split_by_unicode_script\x18\x15 \x01(\x08:\x04true\x12\x1d\n\x0fspli"
+    b"t_by_number\x18\x17 \x01(\x08:\x04true\x12!\n\x13split_by_whitespace\x18\x16 \x01("
+    b"\x08:\x04true\x12)\n\x1atreat_whitespace_as_suffix\x18\x18 \x01(\x08:\x05false\x12+\n"
+    b"\x1callow_whitespace_only_pieces\x18\x1a \x01(\x08:\x05false\x12\x1b\n\x0csplit_digit"
+    b"s\x18\x19 \x01(\x08:\x05false\x12#\n\x19pretokenization_delimiter\x185 \x01(\t:\x00"
+    b"\x12\x17\n\x0fcontrol_symbols\x18\x1e \x03(\t\x12\x1c\n\x14user_defined_symbols\x18"
+    b"\x1f \x03(\t\x12\x16\n\x0erequired_chars\x18$ \x01(\t\x12\x1c\n\rbyte_fallback\x18# "
+    b"\x01(\x08:\x05false\x12+\n\x1dvocabulary_output_piece_score\x18  \x01(\x08:\x04true"
+    b'\x12\x1e\n\x10hard_vocab_limit\x18! \x01(\x08:\x04true\x12\x1c\n\ruse_all_vocab\x18" '
+    b"\x01(\x08:\x05false\x12\x11\n\x06unk_id\x18( \x01(\x05:\x010\x12\x11\n\x06bos_id\x18)"
+    b" \x01(\x05:\x011\x12\x11\n\x06eos_id\x18* \x01(\x05:\x012\x12\x12\n\x06pad_id\x18+ "
+    b"\x01(\x05:\x02-1\x12\x18\n\tunk_piece\x18- \x01(\t:\x05<unk>\x12\x16\n\tbos_piece\x18"
+    b". \x01(\t:\x03<s>\x12\x17\n\teos_piece\x18/ \x01(\t:\x04</s>\x12\x18\n\tpad_piece\x18"
+    b'0 \x01(\t:\x05<pad>\x12\x1a\n\x0bunk_surface\x18, \x01(\t:\x05 \xe2\x81\x87 \x12"\n'
+    b"\x18seed_sentencepieces_file\x186 \x01(\t:\x00\x12&\n\x17auto_character_coverage\x187"
+    b" \x01(\x08:\x05false\x12\x1b\n\x0faccept_language\x18\x05 \x03(\tB\x02\x18\x01\x12$\n"
+    b"\x15self_test_sample_size\x18\x06 \x01(\x05:\x010B\x02\x18\x01\x12 \n\x14mining_sente"
+    b'nce_size\x18\x0c \x01(\x05B\x02\x18\x01\x12"\n\x16training_sentence_size\x18\r \x01('
+    b"\x05B\x02\x18\x01\x12/\n\x1ctrain_extremely_large_corpus\x181 \x01(\x08:\x05falseB"
+    b"\x02\x18\x01\x12.\n\x1benable_differential_privacy\x182 \x01(\x08:\x05falseB\x02\x18"
+    b"\x01\x12/\n differential_privacy_noise_level\x183 \x01(\x02:\x010B\x02\x18\x01\x126\n"
+    b"'differential_privacy_clipping_threshold\x184 \x01(\x04:\x010B\x02\x18\x01\"5\n\tMode"
+    b"lType\x12\x0b\n\x07UNIGRAM\x10\x01\x12\x07\n\x03BPE\x10\x02\x12\x08\n\x04WORD\x10\x03"
+    b'\x12\x08\n\x04CHAR\x10\x04*\t\x08\xc8\x01\x10\x80\x80\x80\x80\x02"\xd1\x01\n\x0eNorma'
+    b"lizerSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14precompiled_charsmap\x18\x02"
+    b" \x01(\x0c\x12\x1e\n\x10add_dummy_prefix\x18\x03 \x01(\x08:\x04true\x12&\n\x18remove_"
+    b"extra_whitespaces\x18\x04 \x01(\x08:\x04true\x12 \n\x12escape_whitespaces\x18\x05 "
+    b"\x01(\x08:\x04true\x12\x1e\n\x16normalization_rule_tsv\x18\x06 \x01(\t*\t\x08\xc8\x01"
+    b"\x10\x80\x80\x80\x80\x02\"\xcf\x03\n\nModelProto\x127\n\x06pieces\x18\x01 \x03(\x0b2'"
+    b".sentencepiece.ModelProto.SentencePiece\x120\n\x0ctrainer_spec\x18\x02 \x01(\x0b2\x1a"
+    b".sentencepiece.TrainerSpec\x126\n\x0fnormalizer_spec\x18\x03 \x01(\x0b2\x1d.sentencep"
+    b"iece.NormalizerSpec\x128\n\x11denormalizer_spec\x18\x05 \x01(\x0b2\x1d.sentencepiece."
+    b"NormalizerSpec\x1a\xd2\x01\n\rSentencePiece\x12\r\n\x05piece\x18\x01 \x01(\t\x12\r\n"
+    b"\x05score\x18\x02 \x01(\x02\x12B\n\x04type\x18\x03 \x01(\x0e2,.sentencepiece.ModelPro"
+    b'to.SentencePiece.Type:\x06NORMAL"T\n\x04Type\x12\n\n\x06NORMAL\x10\x01\x12\x0b\n\x07U'
+    b"NKNOWN\x10\x02\x12\x0b\n\x07CONTROL\x10\x03\x12\x10\n\x0cUSER_DEFINED\x10\x04\x12\x08"
+    b"\n\x04BYTE\x10\x06\x12\n\n\x06UNUSED\x10\x05*\t\x08\xc8\x01\x10\x80\x80\x80\x80\x02*"
+    b"\t\x08\xc8\x01\x10\x80\x80\x80\x80\x02J\x04\x08\x04\x10\x05B\x02H\x03"
+)
 
 # of its own: the package's module, where it is imported, has the same names
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(schema())
+_pool.AddSerializedFile(DESCRIPTOR)
 ModelProto, SentencePiece, TrainerSpec = (
-    message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-    for name in ("ModelProto", "SentencePiece", "TrainerSpec")
+    message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"sentencepiece.{name}"))
+    for name in ("ModelProto", "ModelProto.SentencePiece", "TrainerSpec")
 )
