@@ -1,9 +1,8 @@
-"""What colab.ipynb needs beside the commands: to install the project, and to run a command in a
-cell.
+"""Helpers of colab.ipynb: installing the project, and running its commands in a cell.
 
-All work but the notebook's last section is done by commands, each in a process of its own, so that
-the notebook's session imports TensorFlow only
-when everything is trained, and a package that was replaced while it ran does no harm before.
+All sections but the last run commands, each in a process of its own. So the notebook's session
+imports TensorFlow only when everything is trained, and a package that was replaced while the
+session ran does no harm before that.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from par.data import named_corpora
 
 PROJECT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "par-transformer-xl"
-# module -> distribution: what a session may have imported, whose versions are spelled alike in
-# both
+# module -> distribution: packages that a session may have imported, whose modules have the version
+# of the distribution
 LOADED = {
     "numpy": "numpy",
     "google.protobuf": "protobuf",
@@ -35,12 +34,14 @@ LOADED = {
     "sentencepiece": "sentencepiece",
 }
 OFFLINE = "python-docs"
-TIMEOUT = 5  # seconds that a server is given: there is another corpus at hand
+TIMEOUT = 5  # seconds to wait for a server: there is another corpus
 
 
 class Stop(Exception):
-    """Ends a cell, and with it Run all, by one line instead of a traceback. code: the exit code of
-    the command that failed, or 1."""
+    """Ends a cell, and with it Run all, with one line instead of a traceback.
+
+    code: exit code of the command that failed, or 1.
+    """
 
     def __init__(self, message: str, code: int = 1):
         super().__init__(message)
@@ -51,16 +52,16 @@ class Stop(Exception):
 
 
 def install() -> None:
-    """Installs the project and what it needs into the session's Python, unless it is there; on a
-    machine with an Nvidia GPU with CUDA.
+    """Installs the project with its dependencies into the session's Python, unless it is
+    installed; on a machine with an Nvidia GPU with CUDA.
 
-    Raises: Stop if pip fails, or if the session has imported a package that is now there in
+    Raises: Stop if pip fails, or if the session has imported a package that is now installed in
     another version.
     """
     if not _version(DISTRIBUTION):
         what = f"{PROJECT}[gpu]" if shutil.which("nvidia-smi") else str(PROJECT)
-        print(f"installing {what}: a minute or two", flush=True)
-        if code := _shown(
+        print(f"installing {what}: this takes a minute or two", flush=True)
+        if code := _run_shown(
             [
                 sys.executable,
                 "-m",
@@ -72,7 +73,7 @@ def install() -> None:
             ]
         ):
             raise Stop("pip could not install the project, for the reasons above", code)
-    if old := outdated():
+    if old := outdated_packages():
         raise Stop(f"{', '.join(old)}: choose Runtime > Restart session, then run all cells again")
     if (board := Path(sys.executable).with_name("tensorboard")).is_file():
         # a kernel may run without its environment's PATH
@@ -84,9 +85,9 @@ def install() -> None:
     )
 
 
-def outdated() -> list[str]:
-    """The packages that this session has imported in another version than is installed now, one
-    `NAME 1.0 is loaded, but 2.0 is installed` each."""
+def outdated_packages() -> list[str]:
+    """A line `NAME 1.0 is loaded, but 2.0 is installed` for each package that this session has
+    imported in another version than the installed one."""
     found = []
     for module, distribution in LOADED.items():
         loaded, installed = (
@@ -105,23 +106,22 @@ def _version(distribution: str) -> str:
         return ""
 
 
-def tool(name: str, *flags: str) -> None:
-    """Runs `python tools/NAME.py FLAGS...` and shows the command and what it prints, as it prints
-    it.
+def run_tool(name: str, *flags: str) -> None:
+    """Runs `python tools/NAME.py FLAGS...`, and shows the command and its output line by line.
 
-    Raises: Stop with the command's exit code, if that is not 0. An interrupted cell lets the
-    command save; interrupted once more, it leaves at once.
+    An interrupted cell lets the command save; a second interrupt ends it at once.
+    Raises: Stop with the command's exit code, if that is not 0.
     """
     print(
         "$", shlex.join(_command(name, *flags, python="python", folder=Path("tools"))), flush=True
     )
-    if code := _shown(_command(name, *flags)):
+    if code := _run_shown(_command(name, *flags)):
         raise Stop(f"{name} ended with exit code {code}, for the reason above", code)
 
 
-def run_of(*flags: str) -> str:
-    """The run directory that these flags of `train` name. Raises: Stop with what `train` says
-    against them."""
+def run_directory(*flags: str) -> str:
+    """The run directory of these flags of `train`. Raises: Stop with the error of `train`, if
+    any."""
     done = subprocess.run(
         _command("train", *flags, "--print_run"),
         stdin=subprocess.DEVNULL,
@@ -134,11 +134,11 @@ def run_of(*flags: str) -> str:
 
 
 def build(corpus: str) -> str:
-    """Builds a named corpus, or one's own text (a file, directory or glob), for the recipe quick,
-    if it is not there yet; returns its directory.
+    """Builds a data set for the recipe quick, unless it exists; returns its directory.
 
-    Where a corpus can't be downloaded, python-docs is built, which every Python carries. Raises:
-    Stop if there is no such corpus or text.
+    corpus: a named corpus, or the user's own text (a file, directory or glob). If a corpus can't
+    be downloaded, python-docs is built, which every Python contains.
+    Raises: Stop if there is no such corpus or text.
     """
     try:
         return _built(corpus)
@@ -150,8 +150,8 @@ def build(corpus: str) -> str:
         ):
             raise
         print(
-            f"\n{corpus} can't be had; going on with {OFFLINE}, the documentation that every"
-            " Python carries\n",
+            f"\n{corpus} can't be downloaded; continuing with {OFFLINE}, the documentation that"
+            " every Python contains\n",
             flush=True,
         )
         return _built(OFFLINE)
@@ -164,7 +164,9 @@ def _built(corpus: str) -> str:
     suffix = "-quick" if corpus in ("wikitext-2", "wikitext-103") else ""
     directory = f"data/{name}{suffix}"
     text = f"--corpus={corpus}" if named else f"--input_text={corpus}"
-    tool("build_data", text, "--recipe=quick", f"--output_dir={directory}", f"--timeout={TIMEOUT}")
+    run_tool(
+        "build_data", text, "--recipe=quick", f"--output_dir={directory}", f"--timeout={TIMEOUT}"
+    )
     return directory
 
 
@@ -174,11 +176,11 @@ def _command(
     return [python, str(folder / f"{name}.py"), *flags]
 
 
-def _shown(command: list[str]) -> int:
-    """Runs a command, shows its lines as they come, and returns its exit code.
+def _run_shown(command: list[str]) -> int:
+    """Runs a command, shows its output line by line, and returns its exit code.
 
-    It is in the group of processes of the notebook's session: what interrupts or ends that one
-    reaches it as well.
+    The command is in the process group of the notebook's session, so that it gets the signals of
+    that session.
     """
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(

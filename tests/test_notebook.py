@@ -101,7 +101,7 @@ def test_every_command_of_the_cells_exists_and_has_its_flags():
     for source in cells("code").values():
         found = tree(source)
         for node in ast.walk(found):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "notebook.tool":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "notebook.run_tool":
                 name = node.args[0].value
                 called.add(name)
                 assert name in TOOLS and flags_of(node) <= known_flags(name), (
@@ -137,9 +137,9 @@ def test_every_command_and_flag_that_the_text_tells_exists():
 def test_a_package_that_was_replaced_while_it_was_loaded_is_named_with_both_versions(monkeypatch):
     for module in notebook.LOADED:
         importlib.import_module(module)
-    assert notebook.outdated() == []
+    assert notebook.outdated_packages() == []
     monkeypatch.setattr(np, "__version__", "1.2.3")
-    assert notebook.outdated() == [
+    assert notebook.outdated_packages() == [
         f"numpy 1.2.3 is loaded, but {importlib.metadata.version('numpy')} is installed"
     ]
     with pytest.raises(
@@ -156,7 +156,7 @@ def test_a_command_is_shown_with_what_it_prints_and_its_failure_stops_in_one_lin
     with pytest.raises(
         notebook.Stop, match="derive ended with exit code 3, for the reason above"
     ) as caught:
-        notebook.tool("derive", "--run=no where")
+        notebook.run_tool("derive", "--run=no where")
     out, err = capfd.readouterr()
     shown, error = out.splitlines()
     assert (
@@ -171,7 +171,7 @@ def test_a_command_is_shown_with_what_it_prints_and_its_failure_stops_in_one_lin
 
 def test_a_run_that_flags_can_not_name_stops_with_what_train_says():
     with pytest.raises(notebook.Stop, match="error: --data=DIR is required"):
-        notebook.run_of("--recipe=quick")
+        notebook.run_directory("--recipe=quick")
 
 
 def test_a_text_that_does_not_exist_is_not_replaced_by_another(tmp_path, monkeypatch, capfd):
@@ -195,7 +195,7 @@ def test_an_interrupted_cell_lets_training_save(tmp_path):
     ]
     flags += ["--architecture=d", "--d_model=4", "--num_heads=1", "--d_ffn=4"]
     program = (
-        f"from par import notebook\ntry:\n    notebook.tool('train', *{flags!r})\nexcept"
+        f"from par import notebook\ntry:\n    notebook.run_tool('train', *{flags!r})\nexcept"
         " notebook.Stop as stop:\n    print(stop)"
     )
     process = subprocess.Popen(
@@ -286,7 +286,7 @@ def test_all_cells_run_without_a_network_and_run_again_they_train_nothing_twice(
     assert "Traceback" not in everything and not [
         output for outputs in found.values() for output in outputs if output.output_type == "error"
     ]
-    assert "wikitext-2-small can't be had; going on with python-docs" in printed(found["data"])
+    assert re.search("wikitext-2-small .* with python-docs", printed(found["data"]))
     assert shown(found["tensorboard"], "text/html") and "ERROR" not in str(found["tensorboard"])
     assert (
         len(shown(found["pi"], "image/gif")) == 1 and len(shown(found["derive"], "image/png")) == 1
@@ -300,7 +300,7 @@ def test_all_cells_run_without_a_network_and_run_again_they_train_nothing_twice(
     assert networks[:2] == ["ss soft", "ss argmax"] and {blocks, "ad"} == {
         name.split()[0] for name in networks[2:]
     }
-    # what follows hangs on CPython's texts and the CPU
+    # what follows depends on CPython's texts and the CPU
     assert re.search(r"^The first.{20}", printed(found["generate"]), re.MULTILINE | re.DOTALL)
     assert shown(found["load"], "text/plain")[0].startswith("array([[0.")
     (text,) = shown(found["surprise"], "text/html")
