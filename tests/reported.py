@@ -14,6 +14,7 @@ import numpy as np
 from par.core import schema
 from par.core.config import LoggingConfig
 from par.evaluate.compare import statistics
+from par.evaluate.compare.results import Comparison, Scores, Settings
 from par.search import derive, latency_table
 from par.search.latency_table import Costs, LatencyTable, Spread
 from par.train import run_config
@@ -114,13 +115,10 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
     def network(
         names: tuple[str, ...], blocks: str, nll: float, random: bool = False
     ) -> statistics.Network:
-        figures = {
-            "bits_per_byte": 1.7,
-            "parameters": 1234,
-            "seconds": 60.0,
-            "run": f"runs/{blocks}",
+        found = {
+            seed: Scores(1234, 60.0, 1.7, nll + 0.1 * seed, run=f"runs/{blocks}")
+            for seed in (5, 6)
         }
-        found = {seed: figures | {"nll_per_word": nll + 0.1 * seed} for seed in (5, 6)}
         times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.CASES}
         return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
 
@@ -130,16 +128,8 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         network((name,), "ddda", 6.1, random=True),
     ]
     found = statistics.report(networks, "latency", 0.05, equal=True)
-    found |= {
-        "search": "search",
-        "split": "test",
-        "seeds": [5, 6],
-        "epochs": 2,
-        "match": "latency",
-        "cost": "latency",
-        "tolerance": 0.05,
-    }
-    schema.write_json(directory / "compare.json", found | {"strings_that_fit": 7})
+    settings = Settings("search", "test", (5, 6), 2, "latency", "latency", 0.05, 7)
+    schema.write_json(directory / "compare.json", Comparison(found, settings).to_json())
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}
     scores = {
         split: {

@@ -38,6 +38,7 @@ from par.data import records
 from par.data.manifest import Manifest
 from par.data.tokenizer import Tokenizer
 from par.evaluate.compare import plan, statistics, supernet_ablation
+from par.evaluate.compare.results import Ablation
 from par.nn import cutoffs
 from par.report import comparison_section
 from par.search import architecture, diagnostics, latency_table
@@ -508,7 +509,7 @@ def own_measured(root: Path) -> Artefact:
 def own_supernet(root: Path) -> Artefact:
     origin = run_config.Origin("search", "last", 70, "0" * 64)
     own = run_config.load(root / "run")[0]
-    made = supernet_ablation.Truth(
+    made = supernet_ablation.AblationPlan(
         root / "run",
         "ss",
         2.5,
@@ -523,8 +524,8 @@ def own_supernet(root: Path) -> Artefact:
     )
     made.write_untrained({way: SCORES for way in supernet_ablation.UNTRAINED})
 
-    def sound(found: dict[str, Any]) -> None:
-        assert supernet_ablation.lines(found) and json.dumps(found, allow_nan=False)
+    def sound(found: Ablation) -> None:
+        assert supernet_ablation.lines(found) and json.dumps(found.to_json(), allow_nan=False)
 
     return Artefact(root / "compare" / "supernet.json", mutations.json_file, made.report, sound)
 

@@ -38,7 +38,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 
@@ -50,7 +50,8 @@ from par.core.text import plural
 from par.data import records
 from par.evaluate.compare import statistics, supernet_ablation, tables
 from par.evaluate.compare.plan import Draw, Job, Plan
-from par.evaluate.compare.supernet_ablation import Truth
+from par.evaluate.compare.results import Comparison, Settings
+from par.evaluate.compare.supernet_ablation import AblationPlan
 from par.search import architecture, derive, flops, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
@@ -309,7 +310,7 @@ def _plan(values: Flags) -> Plan:
     return Plan(config, data_dir, directory, draw, networks, free, seeds)
 
 
-def _truth(values: Flags) -> Truth:
+def _truth(values: Flags) -> AblationPlan:
     """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
     run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
     warm_start.check_blocks(chosen.blocks, search.blocks, search.name)
@@ -317,7 +318,7 @@ def _truth(values: Flags) -> Truth:
     # refuses what a run would
     dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)
     about = (run_dir, search.blocks, search.rows["train"][-1]["seconds"])
-    return Truth(
+    return AblationPlan(
         *about,
         config,
         data_dir,
@@ -481,11 +482,11 @@ def _work_of_truth(values: Flags) -> int:
         return _report_truth(values, plan)
 
 
-def _report_truth(values: Flags, plan: Truth) -> int:
+def _report_truth(values: Flags, plan: AblationPlan) -> int:
     found, path = plan.report(), plan.directory / "truth.json"
-    schema.write_json(path, found)
+    schema.write_json(path, found.to_json())
     if values.json:
-        print(schema.canonical_json({"directory": str(plan.directory)} | found))
+        print(schema.canonical_json({"directory": str(plan.directory)} | found.to_json()))
         return 0
     trained = (
         f"{plural(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
@@ -522,48 +523,40 @@ def _measure(values: Flags, plan: Plan) -> None:
 
 def _report(values: Flags, plan: Plan) -> int:
     """Reads what is finished, writes the files, prints the report."""
-    what, tolerance = plan.draw.cost.what, plan.draw.tolerance
+    draw = plan.draw
     found = statistics.report(
         plan.so_far(values.split, values.repeats, values.steps),
-        what,
-        tolerance,
+        draw.cost.what,
+        draw.tolerance,
         equal=values.match != "none",
     )
-    found |= {
-        "search": plan.draw.search_run,
-        "split": values.split,
-        "seeds": list(plan.seeds),
-        "epochs": plan.config.training.epochs,
-    }
-    found |= {
-        "match": values.match,
-        "cost": what,
-        "tolerance": tolerance,
-        "strings_that_fit": plan.free,
-    }
-    written = _write(plan.directory, found)
-    if values.json:
-        print(schema.canonical_json({"directory": str(plan.directory)} | found))
-        return 0
-    print(
-        "\n".join(
-            [
-                *_head(values, plan),
-                *tables.lines(found, what),
-                *(f"written: {path}" for path in written),
-            ]
-        )
+    settings = Settings(
+        search=draw.search_run,
+        split=values.split,
+        seeds=tuple(plan.seeds),
+        epochs=plan.config.training.epochs,
+        match=values.match,
+        cost=draw.cost.what,
+        tolerance=draw.tolerance,
+        strings_that_fit=plan.free,
     )
+    comparison = Comparison(found, settings)
+    written = _write(plan.directory, comparison)
+    if values.json:
+        print(schema.canonical_json({"directory": str(plan.directory)} | comparison.to_json()))
+        return 0
+    written = [f"written: {path}" for path in written]
+    print("\n".join([*_head(values, plan), *tables.lines(found, draw.cost.what), *written]))
     return 0
 
 
-def _write(directory: Path, found: dict[str, Any]) -> list[Path]:
+def _write(directory: Path, comparison: Comparison) -> list[Path]:
     """Writes the report as CSV and JSON, and the picture if anything is trained; returns the
     files."""
     text, picture = (directory / name for name in ("compare.csv", "compare.png"))
-    files.write_text(text, tables.csv_text(found))
-    schema.write_json(directory / "compare.json", found)
-    points, x_label = tables.points(found)
+    files.write_text(text, tables.csv_text(comparison.findings))
+    schema.write_json(directory / "compare.json", comparison.to_json())
+    points, x_label = tables.points(comparison.findings)
     if not points:
         return [text, directory / "compare.json"]
     from par.report import pareto_plot

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,15 @@ def decode(kind: Any, value: Any, where: str) -> Any:
         return kind(
             **{name: decode(hint, value[name], f"{where}: {name}") for name, hint in hints.items()}
         )
+    if hasattr(kind, "from_json"):
+        return kind.from_json(value, where)
     container, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if container is types.UnionType:
+        if value is None and types.NoneType in arguments:
+            return None
+        fitting = [each for each in arguments if each is type(value)]
+        kinds = fitting or [each for each in arguments if each is not types.NoneType]
+        return decode(kinds[0], value, where)
     if container is tuple and isinstance(value, list):
         return tuple(decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if container is dict and isinstance(value, dict):
@@ -136,6 +145,21 @@ def decode(kind: Any, value: Any, where: str) -> Any:
         f"{where} must be of type {getattr(container or kind, '__name__', kind)}, but is"
         f" {repr(value)[:80]}"
     )
+
+
+def encode(value: Any) -> Any:
+    """The JSON value that `decode` converts back: keys in the order of the fields."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    return value
 
 
 def is_schema(value: Any, schema: int) -> bool:

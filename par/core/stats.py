@@ -7,9 +7,12 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from par.core import schema
+from par.core.errors import UsageError
 
 CONFIDENCE = 0.95
 
@@ -31,6 +34,19 @@ class Interval(NamedTuple):
             name: None if value is None or not math.isfinite(value) else value
             for name, value in self._asdict().items()
         }
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> Interval:
+        """Inverse of `to_json`. Raises: UsageError for anything else."""
+        read = schema.decode(dict[str, float | int | None], value, where)
+        if set(read) != set(cls._fields):
+            raise UsageError(f"{where} must have exactly the keys {', '.join(cls._fields)}")
+        mean, low, high = (read[name] for name in cls._fields)
+        if mean is None:
+            mean = math.inf
+        if high is None and low is not None:
+            high = math.inf
+        return cls(mean, low, high)
 
 
 def t_probability(theta: float, degrees: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from par.core import schema
 from par.core.errors import DataError
 from par.core.text import plural
-from par.evaluate.compare import supernet_ablation, tables
+from par.evaluate.compare import results, supernet_ablation, tables
 from par.evaluate.compare.tables import Point
 from par.report import pareto_plot, parts
 from par.report.inputs import Artefacts
@@ -117,28 +117,22 @@ def _parsed(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
         ) from None
 
 
-def _texts(*values: Any) -> tuple[str, ...]:
-    """The values. Raises: TypeError unless all are texts."""
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError(values)
-    return values
-
-
-def _opponents(found: dict[str, Any]) -> Opponents:
-    seeds, epochs = plural(len(found["seeds"]), "seed"), plural(found["epochs"], "epoch")
+def _opponents(value: dict[str, Any]) -> Opponents:
+    result = results.Comparison.from_json(value, FOUND)
+    settings, found = result.settings, result.findings
+    seeds, epochs = plural(len(settings.seeds), "seed"), plural(settings.epochs, "epoch")
     about = (
-        f"{seeds} of {epochs}, {found['split']} split; opponents of the search {found['search']}."
+        f"{seeds} of {epochs}, {settings.split} split; opponents of the search {settings.search}."
     )
     points, label = tables.points(found)
-    if found["cost"] not in COSTS or not found["networks"] or not all(map(_can_be, points)):
-        raise ValueError(found["cost"])
-    heads, *rows = (_texts(*row) for row in tables.rows(found, found["cost"]))
-    verdict, *_ = _texts(found["verdict"], *(point.name for point in points))
+    if settings.cost not in COSTS or not found.networks or not all(map(_can_be, points)):
+        raise ValueError(settings.cost)
+    heads, *rows = tables.rows(found, settings.cost)
     return Opponents(
         about,
-        verdict,
+        found.verdict,
         Table("The networks, the derived one first", heads, rows, marked=[0]),
-        _texts(*tables.sentences(found)),
+        tables.sentences(found),
         points,
         label,
     )
@@ -154,15 +148,15 @@ def _can_be(point: Point) -> bool:
     )
 
 
-def _fate(found: dict[str, Any]) -> Fate:
+def _fate(value: dict[str, Any]) -> Fate:
+    found = results.Ablation.from_json(value, TRUTH)
     about = (
-        f"{plural(len(found['seeds']), 'seed')}, {plural(found['epochs'], 'epoch')} from"
-        f" scratch, {found['fine_tune_epochs']} of fine-tuning."
+        f"{plural(len(found.seeds), 'seed')}, {plural(found.epochs, 'epoch')} from scratch,"
+        f" {found.fine_tune_epochs} of fine-tuning."
     )
-    search, blocks = _texts(found["search"], found["blocks"])
-    heads, *rows = (_texts(*row) for row in supernet_ablation.rows(found))
+    heads, *rows = supernet_ablation.rows(found)
     table = Table("The SuperNet and what it left", heads, rows)
-    return Fate(search, blocks, about, table, supernet_ablation.sentence(found))
+    return Fate(found.search, found.blocks, about, table, supernet_ablation.sentence(found))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from par.core import schema
 from par.core.errors import UsageError
 from par.evaluate.compare import statistics
+from par.evaluate.compare.results import Scores
 from par.search import baselines
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
@@ -180,17 +181,19 @@ class Plan:
     def so_far(self, split: str, repeats: int, steps: int) -> list[statistics.Network]:
         """What is known of every network."""
         measured, cost, derived = self.measured(repeats, steps), self.draw.cost, self.draw.derived
-        scored: dict[str, dict[int, dict[str, Any]]] = {each.blocks: {} for each in self.networks}
+        scored: dict[str, dict[int, Scores]] = {each.blocks: {} for each in self.networks}
         for job in self.jobs():
-            if figures := statistics.read_scores(job.run_dir, split):
-                scored[job.opponent.blocks][job.seed] = figures | {"run": str(job.run_dir)}
+            if scores := statistics.read_scores(job.run_dir, split):
+                scored[job.opponent.blocks][job.seed] = scores
         return [
             statistics.Network(
-                *each,
-                cost.total(each.blocks),
-                cost.more(each.blocks, derived),
-                scored[each.blocks],
-                measured.get(each.blocks),
+                names=each.names,
+                blocks=each.blocks,
+                random=each.random,
+                cost=cost.total(each.blocks),
+                more=cost.more(each.blocks, derived),
+                runs=scored[each.blocks],
+                measured=measured.get(each.blocks),
             )
             for each in self.networks
         ]

@@ -25,6 +25,16 @@ import numpy as np
 from par.core import metrics, schema
 from par.core.errors import DataError
 from par.core.stats import Interval, interval, quartiles
+from par.evaluate.compare.results import (
+    Findings,
+    Goal,
+    Interleaved,
+    Milliseconds,
+    NetworkResult,
+    Scores,
+    SeedResult,
+    Standing,
+)
 from par.search.baselines import DERIVED, INTERLEAVED
 from par.search.latency_table import CASES
 
@@ -44,7 +54,7 @@ class Network:
     random: bool
     cost: float  # predicted: milliseconds, or parameters of the blocks
     more: float  # cost over the derived network's, less 1
-    runs: dict[int, dict[str, Any]]  # by seed: what `read_scores` returns
+    runs: dict[int, Scores]  # by seed
     measured: (
         dict[str, list[float]] | None
         # milliseconds by round, for each of par.search.latency_table.CASES; round i of all networks
@@ -58,7 +68,8 @@ class Network:
 
     def over_seeds(self, figure: str) -> Interval | None:
         """Mean and interval of a figure over the seeds, None before the first."""
-        return interval([run[figure] for run in self.runs.values()]) if self.runs else None
+        values = [getattr(scores, figure) for scores in self.runs.values()]
+        return interval(values) if values else None
 
 
 def scores_path(run_dir: Path) -> Path:
@@ -66,28 +77,30 @@ def scores_path(run_dir: Path) -> Path:
     return Path(run_dir) / "scores.json"
 
 
-def read_scores(run_dir: Path, split: str) -> dict[str, Any] | None:
-    """What is compared of a run: nll per word in nats and bits per byte on a split, parameters,
-    training seconds; None before it is scored.
-
-    Raises: DataError if scores.json is damaged.
-    """
+def read_scores(run_dir: Path, split: str) -> Scores | None:
+    """The scores of a run of a comparison on a split; None before it is scored. Raises: DataError
+    if scores.json is damaged."""
     path = scores_path(run_dir)
-    return figures_of(schema.read_json(path, "scores"), split, path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    scores = scores_from_json(schema.read_json(path, "scores"), split, path)
+    return dataclasses.replace(scores, run=str(run_dir))
 
 
-def figures_of(value: Any, split: str, path: Path) -> dict[str, Any]:
-    """What `read_scores` returns, from the content of scores.json. Raises: DataError, naming
-    `path`, if it is damaged."""
+def scores_from_json(value: Any, split: str, path: Path) -> Scores:
+    """The scores on a split from the content of scores.json. Raises: DataError, naming `path`, if
+    it is damaged."""
     try:
-        scores = value[split]
-        figures = {name: value[name] for name in ("parameters", "seconds")} | {
-            "bits_per_byte": scores["bits_per_byte"]
-        }
-        figures["nll_per_word"] = scores["nll_per_token"] * scores["tokens"] / scores["words"]
-        ok = all(
-            type(figure) in (int, float) and 0 <= figure < math.inf for figure in figures.values()
+        split_scores = value[split]
+        nll = split_scores["nll_per_token"] * split_scores["tokens"] / split_scores["words"]
+        scores = Scores(
+            parameters=value["parameters"],
+            seconds=value["seconds"],
+            bits_per_byte=split_scores["bits_per_byte"],
+            nll_per_word=nll,
         )
+        figures = (scores.parameters, scores.seconds, scores.bits_per_byte, scores.nll_per_word)
+        ok = all(type(figure) in (int, float) and 0 <= figure < math.inf for figure in figures)
     except (LookupError, TypeError, ArithmeticError):
         ok = False
     if not ok:
@@ -95,7 +108,7 @@ def figures_of(value: Any, split: str, path: Path) -> dict[str, Any]:
             f"scores {path} are not those of a comparison: remove the file, and the run is scored"
             " again"
         )
-    return figures
+    return scores
 
 
 def rise(nll: float) -> float:
@@ -105,53 +118,66 @@ def rise(nll: float) -> float:
 
 
 def change(network: Network, base: Network) -> Interval | None:
-    """By what share the perplexity per word of a network lies above another's, paired by seed;
+    """Share by which the perplexity per word of a network lies above another's, paired by seed;
     None if they share no seed."""
     seeds = sorted(set(network.runs) & set(base.runs))
-    return (
-        interval(
-            [network.runs[s]["nll_per_word"] - base.runs[s]["nll_per_word"] for s in seeds]
-        ).map(rise)
-        if seeds
-        else None
-    )
+    gaps = [network.runs[s].nll_per_word - base.runs[s].nll_per_word for s in seeds]
+    return interval(gaps).map(rise) if gaps else None
 
 
-def saving(network: Network, base: Network, what: str = "inference") -> dict[str, float] | None:
-    """By what share a network takes less time than another: the median of the rounds' quotients,
-    and their quartiles."""
+def saving(network: Network, base: Network, what: str = "inference") -> Interval | None:
+    """Share of time by which a network is faster than another: the median of the rounds'
+    quotients, and their quartiles."""
     if not (network.measured and base.measured):
         return None
-    saved = quartiles(1 - np.array(network.measured[what]) / np.array(base.measured[what]))
-    return {"mean": saved.median, "low": saved.low, "high": saved.high}
+    saved = 1 - np.array(network.measured[what]) / np.array(base.measured[what])
+    return Interval(*quartiles(saved))
 
 
-def standing(derived: Network, drawn: Sequence[Network]) -> dict[str, Any] | None:
-    """Where the derived network ranks among random strings, by mean perplexity of the seeds in
-    common; None without any.
+def complete(derived: Network, drawn: Sequence[Network]) -> tuple[list[int], list[Network]]:
+    """Seeds and random networks such that each of these, and the derived one, has a run of each of
+    the seeds.
 
-    chance: if the derived network were one more random string, how probable a rank as good as this
-    would be, (1 + as good) / (1 + all).
-    change: by what share the perplexity of the random strings' mean (of the nll) lies above the
-    derived network's, paired by seed.
+    While a comparison is trained, its last seed has only some of the networks. Means over the
+    networks of every seed would be means over different networks: that seed waits until it is
+    whole. Before the first one is whole, the networks that have it count.
     """
-    drawn = [network for network in drawn if change(network, derived)]
+    started = [network for network in drawn if set(network.runs) & set(derived.runs)]
+    if not started:
+        return [], []
+    counts = {
+        seed: sum(seed in network.runs for network in started) for seed in sorted(derived.runs)
+    }
+    most = max(counts.values())
+    first = next(seed for seed, count in counts.items() if count == most)
+    networks = [network for network in started if first in network.runs]
+    seeds = [seed for seed in counts if all(seed in network.runs for network in networks)]
+    return seeds, networks
+
+
+def standing(derived: Network, drawn: Sequence[Network]) -> Standing | None:
+    """The rank of the derived network among random strings, by the perplexities of the seeds that
+    all of them have; None without any."""
+    seeds, drawn = complete(derived, drawn)
     if not drawn:
         return None
-    as_good = sum(change(network, derived).mean <= 0 for network in drawn)
-    by_seed = {
-        seed: [network.runs[seed]["nll_per_word"] for network in drawn if seed in network.runs]
-        for seed in sorted(derived.runs)
-    }
-    mean = interval(
-        [fmean(nll) - derived.runs[seed]["nll_per_word"] for seed, nll in by_seed.items() if nll]
-    ).map(rise)
-    facts = {
-        "better_than": len(drawn) - as_good,
-        "of": len(drawn),
-        "without_attention": sum("a" not in network.blocks for network in drawn),
-    }
-    return facts | {"chance": (1 + as_good) / (1 + len(drawn)), "change": mean}
+    gaps = [
+        [network.runs[seed].nll_per_word - derived.runs[seed].nll_per_word for seed in seeds]
+        for network in drawn
+    ]
+    as_good = sum(interval(of_network).mean <= 0 for of_network in gaps)
+    means = [
+        fmean(network.runs[seed].nll_per_word for network in drawn)
+        - derived.runs[seed].nll_per_word
+        for seed in seeds
+    ]
+    return Standing(
+        better_than=len(drawn) - as_good,
+        of=len(drawn),
+        without_attention=sum("a" not in network.blocks for network in drawn),
+        chance=(1 + as_good) / (1 + len(drawn)),
+        change=interval(means).map(rise),
+    )
 
 
 def fair_opponents(networks: Sequence[Network], tolerance: float) -> list[Network]:
@@ -204,7 +230,7 @@ def verdict(
             f"No other network of equal or smaller {what} has been trained: there is no verdict.",
         )
     among = (
-        f"better than {rank['better_than']} of {rank['of']} random networks of equal"
+        f"better than {rank.better_than} of {rank.of} random networks of equal"
         f" {'' if equal else 'or smaller '}{what}"
         if rank
         else ""
@@ -226,13 +252,13 @@ def verdict(
             "The search did not win:"
             f" {better}{chance}{f'; the derived network is {among}' if among else ''}.",
         )
-    if rank and 2 * rank["better_than"] <= rank["of"]:
+    if rank and 2 * rank.better_than <= rank.of:
         return Verdict(
             "lost",
             f"The search did not win: the derived network {derived.blocks} is only {among}.",
         )
     gaps = [(network.label, gap) for network, gap in named] + (
-        [("the mean of the random networks", rank["change"])] if rank else []
+        [("the mean of the random networks", rank.change)] if rank else []
     )
     if doubt := next(((name, gap) for name, gap in gaps if gap.low is None or gap.low <= 0), None):
         name, gap = doubt
@@ -254,103 +280,75 @@ def verdict(
     )
 
 
-def goal(gap: Interval | None, saved: dict[str, float] | None) -> dict[str, Any]:
-    """Whether the derived network keeps the promise: GOAL_SAVING less latency than the interleaved
+def goal(gap: Interval | None, saved: Interval | None) -> Goal:
+    """Whether the derived network reaches the goal: GOAL_SAVING less latency than the interleaved
     one, mean perplexity at most GOAL_RISE above.
 
     gap: the share by which the derived network's perplexity lies above the interleaved one's.
-    certain: whether the intervals say so, too.
     """
     asked = (
         f"at least {share(GOAL_SAVING, 0)} less latency than the interleaved network, its mean"
         f" perplexity at most {share(GOAL_RISE, 0)} above"
     )
     if gap is None or saved is None:
-        return {
-            "asked": asked,
-            "met": None,
-            "certain": None,
-            "sentence": f"goal ({asked}): not known yet",
-        }
-    met = saved["mean"] >= GOAL_SAVING and gap.mean <= GOAL_RISE
-    certain = (
-        met and saved["low"] >= GOAL_SAVING and gap.high is not None and gap.high <= GOAL_RISE
-    )
+        return Goal(asked, None, None, f"goal ({asked}): not known yet")
+    met = saved.mean >= GOAL_SAVING and gap.mean <= GOAL_RISE
+    certain = met and saved.low >= GOAL_SAVING and gap.high is not None and gap.high <= GOAL_RISE
+    outcome = "not met"
+    if met:
+        outcome = "met" if certain else "met by the means, not for certain"
     found = (
-        f"{less(saved['mean'], 'latency')}, perplexity {share(gap.mean, sign='+')}"
+        f"{less(saved.mean, 'latency')}, perplexity {share(gap.mean, sign='+')}"
         f" ({_range(gap, '+')})"
     )
-    return {
-        "asked": asked,
-        "met": met,
-        "certain": certain,
-        "sentence": (
-            f"goal ({asked}):"
-            f" {'met' if certain else 'met by the means, not for certain' if met else 'not met'},"
-            f" {found}"
-        ),
-    }
+    return Goal(asked, met, certain, f"goal ({asked}): {outcome}, {found}")
 
 
-def report(
-    networks: Sequence[Network], what: str, tolerance: float, equal: bool
-) -> dict[str, Any]:
-    """All that is found, as JSON values. networks: the derived one first. what, tolerance, equal:
-    as in `verdict`."""
+def report(networks: Sequence[Network], what: str, tolerance: float, equal: bool) -> Findings:
+    """The statistics of a comparison. networks: the derived one first. what, tolerance, equal: as
+    in `verdict`."""
     derived = networks[0]
     interleaved = next((network for network in networks if INTERLEAVED in network.names), derived)
     gap, saved = change(derived, interleaved), saving(derived, interleaved)
-    rank = standing(
-        derived, [network for network in fair_opponents(networks, tolerance) if network.random]
-    )
+    drawn = [network for network in fair_opponents(networks, tolerance) if network.random]
     outcome, sentence = verdict(networks, what, tolerance, equal)
-    return {
-        "networks": [_entry(network, derived) for network in networks],
-        "random": rank and rank | {"change": rank["change"].to_json()},
-        "interleaved": {
-            "change": gap and gap.to_json(),
-            "saving": {name: saving(derived, interleaved, name) for name in CASES},
-        },
-        "goal": goal(gap, saved),
-        "outcome": outcome,
-        "verdict": sentence,
-        "seconds": sum(run["seconds"] for network in networks for run in network.runs.values()),
-    }
-
-
-def _entry(network: Network, derived: Network) -> dict[str, Any]:
-    nll, bits, gap = (
-        network.over_seeds("nll_per_word"),
-        network.over_seeds("bits_per_byte"),
-        change(network, derived),
+    return Findings(
+        networks=tuple(_result(network, derived) for network in networks),
+        random=standing(derived, drawn),
+        interleaved=Interleaved(gap, {name: saving(derived, interleaved, name) for name in CASES}),
+        goal=goal(gap, saved),
+        outcome=outcome,
+        verdict=sentence,
+        seconds=sum(scores.seconds for network in networks for scores in network.runs.values()),
     )
-    runs = [
-        {"seed": seed}
-        | metrics.finite({"perplexity_per_word": metrics.perplexity(run["nll_per_word"])})
-        | run
-        for seed, run in sorted(network.runs.items())
-    ]
-    return {
-        "names": list(network.names),
-        "blocks": network.blocks,
-        "random": network.random,
-        "cost": network.cost,
-        "cost_above_derived": metrics.finite({"more": network.more})["more"],
-        "parameters": next((run["parameters"] for run in runs), None),
-        "latency": (
-            network.measured and {name: _milliseconds(network.measured[name]) for name in CASES}
-        ),
-        "perplexity_per_word": nll and nll.map(metrics.perplexity).to_json(),
-        "bits_per_byte": bits and bits.to_json(),
-        "change": gap and gap.to_json(),
-        "seconds": sum(run["seconds"] for run in runs),
-        "runs": runs,
-    }
 
 
-def _milliseconds(rounds: Sequence[float]) -> dict[str, float]:
+def _result(network: Network, derived: Network) -> NetworkResult:
+    runs = tuple(
+        SeedResult.from_scores(seed, scores) for seed, scores in sorted(network.runs.items())
+    )
+    nll, latency = network.over_seeds("nll_per_word"), None
+    if network.measured:
+        latency = {name: _milliseconds(network.measured[name]) for name in CASES}
+    return NetworkResult(
+        names=network.names,
+        blocks=network.blocks,
+        random=network.random,
+        cost=network.cost,
+        cost_above_derived=network.more if math.isfinite(network.more) else None,
+        parameters=runs[0].parameters if runs else None,
+        latency=latency,
+        perplexity_per_word=nll and nll.map(metrics.perplexity),
+        bits_per_byte=network.over_seeds("bits_per_byte"),
+        change=change(network, derived),
+        seconds=sum(run.seconds for run in runs),
+        runs=runs,
+    )
+
+
+def _milliseconds(rounds: Sequence[float]) -> Milliseconds:
     found = quartiles(rounds)
-    return {"milliseconds": found.median, "low": found.low, "high": found.high}
+    return Milliseconds(found.median, found.low, found.high)
 
 
 def share(value: float, digits: int = 1, sign: str = "") -> str:

@@ -1,5 +1,5 @@
-"""What a search came to: its SuperNet as a mixture and as its argmax, and the derived network with
-the SuperNet's weights, fine-tuned from these, and from scratch.
+"""The results of a search side by side: its SuperNet as a mixture and as its argmax, and the
+derived network with the SuperNet's weights, fine-tuned from these, and trained from scratch.
 
 RUN-compare/  supernet.json (scores of what is not trained any more)  <run>/ (fine-tuned and from
               scratch, one a seed, with scores.json)  truth.json
@@ -11,7 +11,7 @@ first trains it for both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,6 +22,14 @@ from par.core.stats import interval
 from par.core.text import table
 from par.evaluate.compare import statistics, tables
 from par.evaluate.compare.plan import Job, Opponent
+from par.evaluate.compare.results import (
+    Ablation,
+    AblationRow,
+    AblationRun,
+    Scores,
+    SplitResult,
+    SplitScores,
+)
 from par.evaluate.compare.statistics import SCORED
 from par.search.architecture import Architecture
 from par.train import run_config
@@ -39,8 +47,8 @@ FINE_TUNED, SCRATCH = "derived, fine-tuned", "derived, from scratch"
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
-    """What is put side by side. config: the search's settings with the recipe of the
+class AblationPlan:
+    """What is compared. config: the search's settings with the recipe of the
     comparison."""
 
     search: Path
@@ -122,106 +130,94 @@ class Truth:
     def _about(self) -> dict[str, Any]:
         return {"init": dataclasses.asdict(self.init), "blocks": self.blocks}
 
-    def report(self) -> dict[str, Any]:
-        """All that is known, as JSON values: a row a network, and by what share the perplexity of
-        fine-tuning lies above that from scratch."""
+    def report(self) -> Ablation:
+        """What is known: a row for each network, and by how much the perplexity of fine-tuning
+        differs from that of training from scratch."""
         kept, rows = self.untrained(), []
         for way, name in UNTRAINED.items():
             blocks = self.blocks if way == "inherited" else self.search_blocks
-            made = (
-                [
-                    _run(
-                        None,
-                        self.search,
-                        {
-                            split: statistics.figures_of(kept[way], split, self._scored)
-                            for split in SCORED
-                        },
-                    )
-                ]
-                if kept
-                else []
-            )
-            rows.append(self._row(name, blocks, 0, made))
-        rows += [self._trained(name) for name in (FINE_TUNED, SCRATCH)]
+            scores = {
+                split: statistics.scores_from_json(kept[way], split, self._scored)
+                for split in (SCORED if kept else ())
+            }
+            runs = [_run(None, self.search, scores)] if scores else []
+            rows.append(self._row(name, blocks, 0, runs))
+        rows += [self._trained_row(name) for name in (FINE_TUNED, SCRATCH)]
         tuned, scratch = (
-            {run["seed"]: run["test"]["nll_per_word"] for run in row["runs"]} for row in rows[-2:]
+            {run.seed: run.test.nll_per_word for run in row.runs} for row in rows[-2:]
         )
         gaps = [tuned[seed] - scratch[seed] for seed in tuned if seed in scratch]
-        about = {
-            "search": self.init.run,
-            "blocks": self.blocks,
-            "seeds": list(self.seeds),
-            "epochs": self.config.training.epochs,
-        }
-        about |= {"fine_tune_epochs": self.epochs, "fine_tune_lr": self.max_lr}
-        return about | {
-            "rows": rows,
-            "fine_tuned_against_scratch": (
-                interval(gaps).map(statistics.rise).to_json() if gaps else None
-            ),
-        }
+        return Ablation(
+            search=self.init.run,
+            blocks=self.blocks,
+            seeds=tuple(self.seeds),
+            epochs=self.config.training.epochs,
+            fine_tune_epochs=self.epochs,
+            fine_tune_lr=self.max_lr,
+            rows=tuple(rows),
+            fine_tuned_against_scratch=interval(gaps).map(statistics.rise) if gaps else None,
+        )
 
-    def _trained(self, name: str) -> dict[str, Any]:
+    def _trained_row(self, name: str) -> AblationRow:
         """The row of the runs called `name`."""
         jobs = [job for job in self.jobs() if job.opponent.label == name]
-        scores = [
-            (job, {split: statistics.read_scores(job.run_dir, split) for split in SCORED})
-            for job in jobs
-        ]
-        made = [
-            _run(job.seed, job.run_dir, figures)
-            for job, figures in scores
-            if all(figures.values())
-        ]
-        return self._row(name, self.blocks, jobs[0].config.total_steps, made)
+        runs = []
+        for job in jobs:
+            scores = {split: statistics.read_scores(job.run_dir, split) for split in SCORED}
+            if all(scores.values()):
+                runs.append(_run(job.seed, job.run_dir, scores))
+        return self._row(name, self.blocks, jobs[0].config.total_steps, runs)
 
-    def _row(
-        self, name: str, blocks: str, steps: int, made: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def _row(self, name: str, blocks: str, steps: int, runs: Sequence[AblationRun]) -> AblationRow:
         """What is known of one network. steps: of its own training, 0 where the weights are the
-        search's; made: its runs with their figures."""
-        seconds = 0.0 if not steps else fmean(run["seconds"] for run in made) if made else None
-        row = {"name": name, "blocks": blocks, "steps": steps, "seconds": seconds}
-        row |= {
-            "steps_with_search": self.init.step + steps,
-            "seconds_with_search": None if seconds is None else self.seconds + seconds,
-        }
-        for split in SCORED if made else ():
-            nll, bits = (
-                interval([run[split][figure] for run in made])
-                for figure in ("nll_per_word", "bits_per_byte")
-            )
-            row[split] = {
-                "perplexity_per_word": nll.map(metrics.perplexity).to_json(),
-                "bits_per_byte": bits.to_json(),
-            }
-        return row | {"runs": made}
+        search's."""
+        seconds = 0.0 if not steps else None
+        if steps and runs:
+            seconds = fmean(run.seconds for run in runs)
+        return AblationRow(
+            name=name,
+            blocks=blocks,
+            steps=steps,
+            seconds=seconds,
+            steps_with_search=self.init.step + steps,
+            seconds_with_search=None if seconds is None else self.seconds + seconds,
+            **{split: _over_seeds([getattr(run, split) for run in runs]) for split in SCORED},
+            runs=tuple(runs),
+        )
 
 
-def _clock(seconds: float | None) -> str:
-    return "-" if seconds is None else tables.clock(seconds)
+def _over_seeds(scores: Sequence[SplitScores]) -> SplitResult | None:
+    """Mean and interval of each figure; None without runs."""
+    if not scores:
+        return None
+    nll = interval([each.nll_per_word for each in scores])
+    bits = interval([each.bits_per_byte for each in scores])
+    return SplitResult(nll.map(metrics.perplexity), bits)
 
 
-def _run(seed: int | None, run_dir: Path, figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One run of a row. figures: of `compare.read_scores`, by split."""
-    about = {"seed": seed, "run": str(run_dir)} | {
-        name: figures[SCORED[0]][name] for name in ("parameters", "seconds")
-    }
-    return about | {
-        split: {name: figures[split][name] for name in ("nll_per_word", "bits_per_byte")}
-        for split in SCORED
-    }
+def _run(seed: int | None, run_dir: Path, scores: dict[str, Scores]) -> AblationRun:
+    """One run of a row, from its scores by split."""
+    first = scores[SCORED[0]]
+    return AblationRun(
+        seed=seed,
+        run=str(run_dir),
+        parameters=first.parameters,
+        seconds=first.seconds,
+        **{
+            split: SplitScores(scores[split].nll_per_word, scores[split].bits_per_byte)
+            for split in SCORED
+        },
+    )
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """A report for people: a row a network, and what fine-tuning is worth beside training from
+def lines(found: Ablation) -> list[str]:
+    """A report for people: a row for each network, and fine-tuning beside training from
     scratch."""
     text = [*table(rows(found), left=2), NOTE]
     return [*text, "", said] if (said := sentence(found)) else text
 
 
-def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+def rows(found: Ablation) -> list[tuple[str, ...]]:
     """The heads, and the cells of each network."""
     heads = [
         f"{split} {figure}"
@@ -231,33 +227,29 @@ def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     made = [
         ("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")
     ]
-    for row in found["rows"]:
-        scores = [
-            (row.get(split, {}).get(name), digits)
-            for split in SCORED
-            for name, digits in (("perplexity_per_word", 1), ("bits_per_byte", 4))
-        ]
-        own = (f"{row['steps']:,}", _clock(row["seconds"])) if row["steps"] else ("-", "-")
-        whole = (f"{row['steps_with_search']:,}", _clock(row["seconds_with_search"]))
-        made.append(
-            (
-                row["name"],
-                row["blocks"],
-                *(tables.spread(*score) for score in scores),
-                *own,
-                *whole,
-            )
-        )
+    for row in found.rows:
+        scores = []
+        for split in SCORED:
+            result = getattr(row, split)
+            scores.append(tables.spread(result and result.perplexity_per_word, 1))
+            scores.append(tables.spread(result and result.bits_per_byte, 4))
+        own = (f"{row.steps:,}", _clock(row.seconds)) if row.steps else ("-", "-")
+        whole = (f"{row.steps_with_search:,}", _clock(row.seconds_with_search))
+        made.append((row.name, row.blocks, *scores, *own, *whole))
     return made
 
 
-def sentence(found: dict[str, Any]) -> str:
-    """What fine-tuning is worth beside training from scratch, '' where that is not known."""
-    gap = found["fine_tuned_against_scratch"]
+def sentence(found: Ablation) -> str:
+    """Fine-tuning beside training from scratch; "" where that is not known."""
+    gap = found.fine_tuned_against_scratch
     if not gap:
         return ""
-    tuned, scratch = found["rows"][-2:]
-    of = f"{tuned['steps']:,} steps beside {scratch['steps']:,}"
+    tuned, scratch = found.rows[-2:]
     return (
-        f"fine-tuned beside from scratch: {of}, perplexity per word on test {tables.changed(gap)}"
+        f"fine-tuned beside from scratch: {tuned.steps:,} steps beside {scratch.steps:,},"
+        f" perplexity per word on test {tables.changed(gap)}"
     )
+
+
+def _clock(seconds: float | None) -> str:
+    return "-" if seconds is None else tables.clock(seconds)

@@ -9,9 +9,11 @@ import math
 
 import pytest
 
+from par.core import schema
 from par.core.errors import DataError
-from par.core.stats import interval
+from par.core.stats import Interval, interval
 from par.evaluate.compare import statistics, tables
+from par.evaluate.compare.results import Findings, Scores
 from par.evaluate.compare.statistics import Network
 from par.search.baselines import references
 
@@ -30,13 +32,13 @@ def network(
     """Runs of seeds from `first`, whose nll per word lies by `gaps` above 6.0 + 0.1 a seed: seeds
     differ far more than networks do."""
     runs = {
-        seed: {
-            "nll_per_word": 6 + 0.1 * seed + gap,
-            "bits_per_byte": 1.7 + gap,
-            "parameters": 1234,
-            "seconds": 60.0,
-            "run": f"runs/{blocks}-{seed}",
-        }
+        seed: Scores(
+            parameters=1234,
+            seconds=60.0,
+            bits_per_byte=1.7 + gap,
+            nll_per_word=6 + 0.1 * seed + gap,
+            run=f"runs/{blocks}-{seed}",
+        )
         for seed, gap in enumerate(gaps, first)
     }
     return Network(
@@ -169,8 +171,7 @@ def test_better_than_half_of_the_random_strings_is_not_enough(worse, outcome):
     found, sentence = said(*drawn)
     assert (
         found == outcome
-        and f"better than {worse} of 8 random networks of equal latency (no named network is of equal"
-        in sentence
+        and f"better than {worse} of 8 random networks of equal latency (no named" in sentence
     )
     assert "of equal or smaller parameters" in said(*drawn, equal=False, what="parameters")[1]
 
@@ -200,14 +201,30 @@ def test_without_runs_there_is_no_verdict():
 def test_the_rank_among_random_strings_and_its_chance():
     drawn = randoms(WORSE, BETTER, [0.0, 0.0, 0.0]) + randoms(WORSE, blocks="dddddd")
     rank = statistics.standing(DERIVED, drawn)
-    assert (rank["better_than"], rank["of"], rank["without_attention"]) == (2, 4, 1)
-    assert rank["chance"] == pytest.approx((1 + 2) / (1 + 4))  # one that is equal is as good
-    assert rank["change"].mean == pytest.approx(math.expm1((2 * 0.021 - 0.021) / 4))
+    assert (rank.better_than, rank.of, rank.without_attention) == (2, 4, 1)
+    assert rank.chance == pytest.approx((1 + 2) / (1 + 4))  # one that is equal is as good
+    assert rank.change.mean == pytest.approx(math.expm1((2 * 0.021 - 0.021) / 4))
     assert (
         statistics.standing(DERIVED, []) is None
         and statistics.standing(DERIVED, randoms([])) is None
     )
-    assert statistics.standing(DERIVED, randoms(BETTER, BETTER))["chance"] == 1.0
+    assert statistics.standing(DERIVED, randoms(BETTER, BETTER)).chance == 1.0
+
+
+def test_while_a_seed_is_trained_the_rank_is_that_of_the_seeds_that_are_whole():
+    """Seed 3 has the first of three random networks, which is far the worst, and no others."""
+    drawn = randoms([0.5, 0.5, 0.5], [0.01, 0.02], [0.03, 0.01])
+    whole_seeds = statistics.standing(
+        network("derived", "aaddad", [0.0, 0.0]), randoms([0.5, 0.5], [0.01, 0.02], [0.03, 0.01])
+    )
+    assert statistics.standing(DERIVED, drawn) == whole_seeds
+    # before the first seed is whole, the networks that have it
+    first = network("derived", "aaddad", [0.0])
+    started = statistics.standing(first, [*randoms([0.5], [0.01]), *randoms([])])
+    assert (started.of, started.change.mean) == (2, pytest.approx(math.expm1(0.255)))
+    # a network of other seeds alone is left out
+    late = network("random 9", "dddddd", [-0.5], random=True, first=3)
+    assert statistics.standing(DERIVED, [*randoms([0.1, 0.1]), late]).of == 1
 
 
 def test_latency_saved_is_that_of_the_median_round():
@@ -224,10 +241,10 @@ def test_latency_saved_is_that_of_the_median_round():
         [0.0],
         measured={"inference": [10.0, 20.0, 10.0], "training_step": [2.0, 2.0, 1.0]},
     )
-    assert statistics.saving(fast, slow) == pytest.approx({"mean": 0.4, "low": 0.35, "high": 0.4})
+    assert statistics.saving(fast, slow) == pytest.approx((0.4, 0.35, 0.4))
     assert (
-        statistics.saving(fast, slow, "training_step")["mean"] == 0.5
-        and statistics.saving(slow, slow)["mean"] == 0
+        statistics.saving(fast, slow, "training_step").mean == 0.5
+        and statistics.saving(slow, slow).mean == 0
     )
     assert statistics.saving(fast, DERIVED) is None
 
@@ -244,32 +261,28 @@ def test_latency_saved_is_that_of_the_median_round():
     ],
 )
 def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain):
-    found = statistics.goal(
-        interval(gaps).map(math.expm1), {"mean": saved, "low": saved, "high": saved}
-    )
-    assert (found["met"], found["certain"]) == (met, certain)
+    found = statistics.goal(interval(gaps).map(math.expm1), Interval(saved, saved, saved))
+    assert (found.met, found.certain) == (met, certain)
     asked = (
         "goal (at least 35 % less latency than the interleaved network, its mean perplexity at"
         " most 1 % above): "
     )
-    assert found["sentence"].startswith(
+    assert found.sentence.startswith(
         asked
         + ("met, " if certain else "met by the means, not for certain, " if met else "not met, ")
     )
-    assert f"{100 * saved:.0f}.0 % less latency" in found["sentence"]
+    assert f"{100 * saved:.0f}.0 % less latency" in found.sentence
 
 
 def test_a_saving_that_a_quarter_of_the_rounds_does_not_have_is_not_certain():
-    found = statistics.goal(
-        interval([-0.02, -0.021]).map(math.expm1), {"mean": 0.36, "low": 0.34, "high": 0.4}
-    )
-    assert (found["met"], found["certain"]) == (True, False)
+    found = statistics.goal(interval([-0.02, -0.021]).map(math.expm1), Interval(0.36, 0.34, 0.4))
+    assert (found.met, found.certain) == (True, False)
 
 
 def test_the_goal_is_open_before_anything_is_measured():
-    assert statistics.goal(None, None)["met"] is None and statistics.goal(interval([0.0]), None)[
-        "sentence"
-    ].endswith("not known yet")
+    assert statistics.goal(None, None).met is None and statistics.goal(
+        interval([0.0]), None
+    ).sentence.endswith("not known yet")
 
 
 def whole() -> list[Network]:
@@ -288,8 +301,9 @@ def whole() -> list[Network]:
 
 
 def test_the_report_is_json_and_has_every_run():
-    found = statistics.report(whole(), "latency", 0.05, True)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    made = statistics.report(whole(), "latency", 0.05, True)
+    found = schema.encode(made)
+    assert schema.decode(Findings, json.loads(json.dumps(found, allow_nan=False)), "x") == made
     first, known, drawn = found["networks"]
     assert (
         first["change"]["mean"] == 0
@@ -346,7 +360,7 @@ def test_a_report_of_nothing_has_no_figures_and_no_points():
     assert (
         tables.points(found)[0] == []
         and "-" in tables.lines(found, "parameters")[1]
-        and found["outcome"] == "open"
+        and found.outcome == "open"
     )
     assert len(list(csv.DictReader(io.StringIO(tables.csv_text(found))))) == 6
 
@@ -356,7 +370,7 @@ def test_the_csv_has_the_figures_of_the_report():
     rows = list(csv.DictReader(io.StringIO(tables.csv_text(found))))
     assert [row["names"] for row in rows] == ["derived", "interleaved; sandwich", "random 1"]
     assert (
-        float(rows[1]["change_mean"]) == found["networks"][1]["change"]["mean"]
+        float(rows[1]["change_mean"]) == found.networks[1].change.mean
         and float(rows[1]["inference_low"]) == 11.0
         and rows[1]["seeds"] == "3"
     )
@@ -391,12 +405,9 @@ def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
             {"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures}
         )
     )
-    assert statistics.read_scores(tmp_path, "test") == {
-        "nll_per_word": 12.0,
-        "bits_per_byte": 1.5,
-        "parameters": 77,
-        "seconds": 1.5,
-    }
+    assert statistics.read_scores(tmp_path, "test") == Scores(
+        parameters=77, seconds=1.5, bits_per_byte=1.5, nll_per_word=12.0, run=str(tmp_path)
+    )
     for damage in (
         {"test": None},
         {"test": figures | {"words": 0}},

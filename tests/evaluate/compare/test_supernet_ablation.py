@@ -15,7 +15,8 @@ import documented
 from par.core.errors import DataError, UsageError
 from par.core.stats import interval
 from par.evaluate.compare import statistics, supernet_ablation
-from par.evaluate.compare.supernet_ablation import FINE_TUNED, SCRATCH, UNTRAINED, Truth
+from par.evaluate.compare.results import Ablation
+from par.evaluate.compare.supernet_ablation import FINE_TUNED, SCRATCH, UNTRAINED, AblationPlan
 from par.train import run_config, warm_start
 from recorded_run import train_row, write_history
 from small import small_config, small_data
@@ -53,10 +54,10 @@ def search(tmp_path, data_dir) -> Path:
 
 
 @pytest.fixture
-def plan(search, data_dir) -> Truth:
+def plan(search, data_dir) -> AblationPlan:
     """Two seeds of the network `da`, one epoch of fine-tuning."""
     config, init = run_config.load(search)[0], warm_start.newest_origin(search, "last")
-    return Truth(
+    return AblationPlan(
         search,
         "ss",
         100.0,
@@ -95,7 +96,7 @@ def scores(nll_per_word: float, seconds: float = 30.0) -> dict:
     return {"step": 62, "parameters": 77, "seconds": seconds} | by_split
 
 
-def score_all(plan: Truth, tuned: list[float], scratch: list[float]) -> None:
+def score_all(plan: AblationPlan, tuned: list[float], scratch: list[float]) -> None:
     """Writes scores as if all had been trained; what is not trained any more has an nll of 4, 4.1
     and 4.1 a word."""
     plan.write_untrained(dict(zip(UNTRAINED, map(scores, (4.0, 4.1, 4.1)))))
@@ -110,8 +111,9 @@ def score_all(plan: Truth, tuned: list[float], scratch: list[float]) -> None:
 
 def test_every_row_has_scores_steps_and_time_with_and_without_the_search(plan):
     score_all(plan, [3.9, 4.0], [4.2, 4.4])
-    found = plan.report()
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    made = plan.report()
+    found = made.to_json()
+    assert Ablation.from_json(json.loads(json.dumps(found, allow_nan=False)), "truth") == made
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == [*UNTRAINED.values(), FINE_TUNED, SCRATCH]
     assert [row["blocks"] for row in found["rows"]] == ["ss", "ss", "da", "da", "da"]
@@ -157,11 +159,9 @@ def test_the_lines_say_what_fine_tuning_costs_and_brings(plan):
 
 def test_what_is_not_known_yet_is_left_open(plan):
     found = plan.report()
-    assert (
-        [row["runs"] for row in found["rows"]] == [[]] * 5
-        and found["fine_tuned_against_scratch"] is None
-        and plan.untrained() == {}
-    )
+    assert [row.runs for row in found.rows] == [()] * 5
+    assert found.fine_tuned_against_scratch is None and plan.untrained() == {}
+    assert not {"valid", "test"} & set(found.to_json()["rows"][0])
     assert supernet_ablation.lines(found)[1].split()[:7] == [
         "SuperNet,",
         "soft",
@@ -174,7 +174,7 @@ def test_what_is_not_known_yet_is_left_open(plan):
     # what has not been trained has no time yet
     assert supernet_ablation.lines(found)[5].split()[-4:] == ["62", "-", "124", "-"]
     score_all(plan, [3.9], [])
-    assert plan.report()["fine_tuned_against_scratch"] is None and len(plan.unfinished()) == 3
+    assert plan.report().fine_tuned_against_scratch is None and len(plan.unfinished()) == 3
 
 
 def test_fine_tuning_begins_with_the_search_s_weights_and_has_its_own_length_rate_and_warm_up(
