@@ -38,7 +38,7 @@ from par.data import records
 from par.data.manifest import Manifest
 from par.data.tokenizer import Tokenizer
 from par.evaluate.compare import plan, statistics, supernet_ablation
-from par.evaluate.compare.results import Ablation
+from par.evaluate.compare.results import Ablation, Scores
 from par.nn import cutoffs
 from par.report import comparison_section
 from par.search import architecture, diagnostics, latency_table
@@ -296,10 +296,9 @@ def sound_note(made: dict[str, Any]) -> None:
     json.dumps(made, allow_nan=False)
 
 
-def sound_scores(made: dict[str, Any]) -> None:
-    assert set(made) == {"parameters", "seconds", "bits_per_byte", "nll_per_word"} and all(
-        0 <= figure < math.inf for figure in made.values()
-    )
+def sound_scores(made: Scores) -> None:
+    figures = (made.parameters, made.seconds, made.bits_per_byte, made.nll_per_word)
+    assert all(0 <= figure < math.inf for figure in figures)
 
 
 def sound_flags(made: list[str]) -> None:

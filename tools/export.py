@@ -84,19 +84,19 @@ def _work(values: Flags) -> None:
                 )
                 for split in SPLITS
             }
-        origin = model_card.derived(Path(values.run), config.architecture)
+        origin = model_card.find_origin(Path(values.run), config.architecture)
         measured = model_card.Measured(
-            values.checkpoint,
-            step,
-            values.evaluate_as,
-            scores,
-            mismatches,
-            model.learner.pi,
-            exported.memory_shape,
+            checkpoint=values.checkpoint,
+            step=step,
+            evaluated_as=values.evaluate_as,
+            scores=scores,
+            mismatches=mismatches,
+            pi=model.learner.pi,
+            memory_shape=exported.memory_shape,
         )
         files.write_text(
             partial / "README.md",
-            model_card.text(output.resolve().name, config, manifest, origin, measured),
+            model_card.render(output.resolve().name, config, manifest, origin, measured),
         )
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
     if values.json:

@@ -108,7 +108,7 @@ def load_artefacts(directory: Path) -> Artefacts:
         parameters=_parameters(first / "summary.json"),
         manifest=_manifest(data_dir, config),
         chosen=chosen,
-        origin=model_card.derived(first, config.architecture),
+        origin=model_card.find_origin(first, config.architecture),
         latencies=_latencies((directory, first), config, chosen),
         environment=_read_if_there(first / "environment.json"),
         samples=_tail(first / SAMPLES),
