@@ -40,6 +40,7 @@ from par.core.progress import Progress, announce
 from par.core.text import table
 from par.data import records
 from par.evaluate import context_length
+from par.evaluate.context_length import ContextUse
 from par.evaluate.eval_config import EvalConfig, num_tokens
 from par.search import architecture
 from par.tools.cli.checks import load_run, picture_path, refuse_idle
@@ -158,7 +159,7 @@ def _parts(
     values: Flags,
     lines: Sequence[Line],
     lengths: Sequence[int],
-    contexts: Sequence[dict[str, Any]],
+    contexts: Sequence[ContextUse],
 ) -> Iterator[list[str]]:
     """What is printed, in lines."""
     if values.show_history:
@@ -284,20 +285,20 @@ def _told_apart(lines: Sequence[Line]) -> list[Line]:
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
-def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
+def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[ContextUse]:
     """How much context each line uses; a group are those that score the same tokens."""
     groups = {
         text: [line for line in lines if line.text == text]
         for text in {line.text: None for line in lines}
     }
     found = {
-        text: iter(context_length.of_group(lengths, [line.nll for line in group]))
+        text: iter(context_length.context_use(lengths, [line.nll for line in group]))
         for text, group in groups.items()
     }
     return [next(found[line.text]) for line in lines]
 
 
-def _json(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _json(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> dict[str, Any]:
     results = [
         line.about
         | reading.to_json()
@@ -310,9 +311,7 @@ def _json(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> dict[str
         return {"results": results}
     return {
         "results": results,
-        "contexts": [
-            line.about | context_length.to_json(found) for line, found in zip(lines, contexts)
-        ],
+        "contexts": [line.about | found.to_json() for line, found in zip(lines, contexts)],
     }
 
 
@@ -342,8 +341,8 @@ def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
     return table(rows, left=2)
 
 
-def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) -> list[str]:
-    shares = max((tuple(found["relative"]) for found in contexts), key=len)
+def _context_table(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> list[str]:
+    shares = max((tuple(found.relative) for found in contexts), key=len)
     rows = [
         [
             "network",
@@ -357,8 +356,8 @@ def _context_table(lines: Sequence[Line], contexts: Sequence[dict[str, Any]]) ->
             [
                 line.name,
                 line.about["split"],
-                str(found["effective"]),
-                *(str(found["relative"].get(share, "")) for share in shares),
+                str(found.effective),
+                *(str(found.relative.get(share, "")) for share in shares),
             ]
         )
     return [

@@ -25,18 +25,18 @@ AS_TRAINED = EvalConfig()
 
 
 def ways(learner: Learner) -> tuple[str, ...]:
-    """How a network can be evaluated: a SuperNet as its mixture (soft) and as its argmax, a fixed
-    one as it is."""
+    """The ways to evaluate a network: a SuperNet as its mixture (soft) and as its argmax, a fixed
+    network only as `fixed`."""
     return ("soft", "argmax") if learner.logits else ("fixed",)
 
 
 def split_windows(
     data_dir: Path, manifest: Manifest, split: str, eval_config: EvalConfig = AS_TRAINED
 ) -> Iterable[Any]:
-    """The windows [B, T+1] of a split as they lie in the records, or the one stream cut anew for
-    another B or T or a stride; padding has weight 0.
+    """The windows [B, T+1] of a split as they lie in the records, or its stream cut again for
+    another B, T or a stride; padding has weight 0.
 
-    Of the train split, the tail of fewer than B*T tokens that its records leave out is not scored.
+    The tail of train, fewer than B*T tokens that its records leave out, is not scored.
     """
     shape = eval_config.window_shape(manifest)
     if eval_config.stride is not None:
@@ -51,7 +51,7 @@ def split_windows(
 
 
 def num_windows(manifest: Manifest, split: str, eval_config: EvalConfig = AS_TRAINED) -> int:
-    """How many windows [B, T+1] that are."""
+    """How many windows [B, T+1] `split_windows` yields."""
     tokens, shape = num_tokens(manifest, split), eval_config.window_shape(manifest)
     return (
         windows.num_steps(tokens, *shape, padded=True)
@@ -101,7 +101,7 @@ def token_nll(
 def figures(
     manifest: Manifest, split: str, nll: np.ndarray, weight: np.ndarray
 ) -> dict[str, float]:
-    """The figures of par.core.metrics for a split, from what `token_nll` gives."""
+    """The figures of par.core.metrics for a split, from the values of `token_nll`."""
     info = manifest.splits[split]
     return metrics.figures(
         float(np.sum(nll * weight, dtype=np.float64)),

@@ -14,11 +14,11 @@ OUT = float("-inf")  # log-probability of what is never drawn
 
 def kept(log_prob: tf.Tensor, top_k: int, top_p: float) -> tf.Tensor:
     """[B, V] bool: the top_k likeliest ids (0: all), and of those the fewest that together have
-    the probability top_p of them all.
+    the probability top_p of them all (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751,
+    section 3.1).
 
-    log_prob: [B, V], not necessarily normalised. The likeliest id is always kept; ids as likely as
-    the last one kept are kept, too. Nucleus
-    sampling is Holtzman et al. 2020 (arXiv 1904.09751), section 3.1.
+    log_prob: [B, V], not necessarily normalised. The likeliest id is always kept, and so are ids
+    as likely as the last one kept.
     """
     vocab_size = log_prob.shape[-1]
     count = tf.where(tf.equal(top_k, 0), vocab_size, tf.minimum(top_k, vocab_size))
@@ -33,14 +33,14 @@ def kept(log_prob: tf.Tensor, top_k: int, top_p: float) -> tf.Tensor:
 def draw(log_prob: tf.Tensor, config: SamplingConfig, place: tf.Tensor) -> tf.Tensor:
     """[B] int32 ids drawn from log_prob [B, V], OUT where an id must not be drawn.
 
-    config: its settings may be scalar tensors, where a graph takes them as inputs. place: scalar,
-    how many tokens were drawn before. Row b hangs on
-    (seed, place, b) alone. Temperature 0 takes the likeliest id, the lowest of equals.
+    config: its settings may be scalar tensors, the inputs of a graph. place: scalar, how many
+    tokens were drawn before. Row b depends on (seed, place, b) alone. At temperature 0 the
+    likeliest id is taken, the lowest of equals.
     """
-    # In float64, as in float32 temperatures below 1e-37 or above 3e38 would make infinities, and
-    # of these no number.
+    # In float64: in float32, temperatures below 1e-37 or above 3e38 would lead to infinities and
+    # NaN.
     temperature = _float64(config.temperature)
-    cold = temperature < sys.float_info.min  # TensorFlow takes smaller ones for 0
+    cold = temperature < sys.float_info.min  # TensorFlow treats smaller ones as 0
     return _either(
         cold,
         lambda: tf.argmax(log_prob, axis=-1, output_type=tf.int32),
@@ -62,8 +62,8 @@ def _drawn(
         lambda: scaled,
     )
     below = tf.cumsum(tf.nn.softmax(scaled), axis=-1)
-    # One number for each sample that there can be, so that a sample does not hang on how many are
-    # drawn.
+    # One number for each sample that there can be, so that a sample does not depend on how many
+    # are drawn.
     numbers = tf.random.stateless_uniform(
         [SamplingConfig.maximum("num_samples")],
         tf.stack([config.seed, tf.cast(place, tf.int32)]),

@@ -1,15 +1,13 @@
-"""The tokenizer as TensorFlow operations: what par.data.tokenizer makes of a text, inside a graph
-that needs TensorFlow Text and no Python.
+"""The tokenizer as TensorFlow operations: the ids of par.data.tokenizer, inside a graph that needs
+TensorFlow Text and no Python.
 
     bytes -> clean -> lines -> pieces of each line -> ids, [EOS] after each line but the last
 
 Two segmentations of a unigram model can be equally likely, such as five spaces and four or four
-and five. SentencePiece takes the one whose last
-piece begins first; the SentencePiece inside TensorFlow Text seems to compare rounded with exact
-sums and may not. TensorFlow Text's fast
-tokenizer takes the same as SentencePiece, but has no bytes for unknown characters. So a unigram
-text is cut by the fast one, and the bytes come
-from the other.
+and five. SentencePiece takes the one whose last piece begins first; the SentencePiece inside
+TensorFlow Text compares rounded with exact sums, it seems, and may take the other. TensorFlow
+Text's fast tokenizer takes the same as SentencePiece, but has no bytes for unknown characters. So
+a unigram text is cut by the fast tokenizer, and the bytes come from the other.
 """
 
 from __future__ import annotations
@@ -71,8 +69,8 @@ class GraphTokenizer(tf.Module):
         return _replaced(text, {r"^\x{feff}": "", r"\r\n": "\n", r"\x00": "\ufffd"})
 
     def words(self, text: tf.Tensor) -> tf.Tensor:
-        """Scalar int32: what stands between white space in a cleaned text, and one more for each
-        line end."""
+        """Scalar int32: the words of a cleaned text, separated by white space, and one more for
+        each line end."""
         between = tf.size(tf.strings.split(_replaced(text, {SPACES: " "})))
         return between + tf.size(tf.strings.split(text, "\n")) - 1
 
@@ -119,7 +117,7 @@ class GraphTokenizer(tf.Module):
 
 
 def with_cuts_of(fast: tf.Tensor, slow: tf.Tensor, unknown: np.ndarray) -> tf.Tensor:
-    """`fast` [N] with what `slow` [S] has in the place of each [UNK].
+    """`fast` [N], each [UNK] replaced by the bytes that `slow` [S] has in its place.
 
         fast   the  [UNK]  cat           ->  the  <0xE2> <0x80>  cat
         slow   the  <0xE2> <0x80>  cat

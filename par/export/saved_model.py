@@ -1,13 +1,13 @@
-"""A trained network as a TensorFlow SavedModel with its tokenizer inside: TensorFlow and
-TensorFlow Text are all that it needs.
+"""A trained network as a TensorFlow SavedModel with its tokenizer inside. It needs only TensorFlow
+and TensorFlow Text.
 
     score      texts [B] strings                 ->  nll, tokens, words, perplexity_per_word [B]
     step       tokens [B], hidden, valid         ->  log_prob [B, V], hidden, valid
     generate   prompts [B] strings, settings     ->  texts [B] strings
 
-They are par.evaluate.trained_model.Model's `score` and `generate` at their default T and M, and
-one token of the latter. The same functions are attributes of what
-tf.saved_model.load gives, with the settings' defaults.
+They are `score` and `generate` of par.evaluate.trained_model.Model at their default T and M, and
+one token of the latter. tf.saved_model.load returns an object with the same functions as
+attributes, which have the settings' defaults.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def save(model: Model, directory: Path) -> Exported:
 
 
 def mismatches(model: Model, exported: Exported, ids: np.ndarray) -> tuple[int, int]:
-    """Of the text of ids [N], how many lines the exported tokenizer gives other ids than
+    """How many lines of the text of ids [N] get other ids from the exported tokenizer than from
     SentencePiece, and how many lines there are."""
     text = model.tokenizer.decode(ids)
     own, graphs = (

@@ -34,7 +34,7 @@ def test_the_relative_gain_by_hand():
     )
     # the second token alone is hard
     np.testing.assert_allclose(
-        context_length.relative_gain(short, long, share=0.5), [0, 1 - 2 / 4]
+        context_length.relative_gain(short, long, fraction=0.5), [0, 1 - 2 / 4]
     )
 
 
@@ -68,19 +68,19 @@ def test_relative_gain_equals_the_papers_formulas_token_by_token():
 def test_the_context_that_was_put_in_is_found(useful):
     rng = np.random.default_rng(1)
     mine = losses(useful, rng)
-    (alone,) = context_length.of_group(LENGTHS, [mine])
-    assert alone["effective"] == (useful, useful == LENGTHS[-1]) and alone["relative"] == {}
+    (alone,) = context_length.context_use(LENGTHS, [mine])
+    assert alone.effective == (useful, useful == LENGTHS[-1]) and alone.relative == {}
     np.testing.assert_allclose(
-        alone["gains"],
+        alone.gains,
         [1 - math.exp(-0.2) if length <= useful else 0 for length in LENGTHS[1:]],
         atol=1e-12,
     )
     equal = losses(0, np.random.default_rng(1))  # the same network, but that it uses no context
-    both = context_length.of_group(LENGTHS, [mine, equal])
-    assert [found["effective"].tokens for found in both] == [useful, 0]
-    assert {length.tokens for length in both[0]["relative"].values()} == {useful}
-    assert {length.tokens for length in both[1]["relative"].values()} == {0}
-    assert set(both[0]["relative"]) == {1.0, 0.5, 0.1}
+    both = context_length.context_use(LENGTHS, [mine, equal])
+    assert [found.effective.tokens for found in both] == [useful, 0]
+    assert {length.tokens for length in both[0].relative.values()} == {useful}
+    assert {length.tokens for length in both[1].relative.values()} == {0}
+    assert set(both[0].relative) == {1.0, 0.5, 0.1}
 
 
 def test_a_gain_that_the_best_of_the_group_has_without_context_is_none():
@@ -89,19 +89,19 @@ def test_a_gain_that_the_best_of_the_group_has_without_context_is_none():
     # knows more at once, and learns nothing from context
     better = [nll * 0 + late[0] - 1.0 for nll in late]
     alone, (relative, _) = (
-        context_length.of_group(LENGTHS, [late])[0],
-        context_length.of_group(LENGTHS, [late, better]),
+        context_length.context_use(LENGTHS, [late])[0],
+        context_length.context_use(LENGTHS, [late, better]),
     )
-    assert alone["effective"] == relative["effective"] == (64, False)
-    assert {length.tokens for length in relative["relative"].values()} == {0}
+    assert alone.effective == relative.effective == (64, False)
+    assert {length.tokens for length in relative.relative.values()} == {0}
 
 
 def test_context_that_only_hard_tokens_need_shows_where_only_those_count():
     easy, hard = np.full(950, 1.0), np.full(50, 9.0)
     short, long = np.concatenate([easy, hard]), np.concatenate([easy, hard - 0.15])
     other = np.concatenate([easy, hard])
-    found, _ = context_length.of_group((0, 16), [[short, long], [other, other]])
-    assert found["effective"] == (0, False) and found["relative"] == {
+    found, _ = context_length.context_use((0, 16), [[short, long], [other, other]])
+    assert found.effective == (0, False) and found.relative == {
         1.0: (0, False),
         0.5: (16, True),
         0.1: (16, True),
@@ -121,5 +121,5 @@ def test_the_walk_stops_at_the_first_step_below_a_hundredth():
 def test_losses_that_only_change_at_random_pass_for_a_relative_gain_and_for_no_other():
     rng = np.random.default_rng(3)
     networks = [[rng.normal(5.0, 0.5, 20_000) for _ in LENGTHS] for _ in range(2)]
-    for found in context_length.of_group(LENGTHS, networks):
-        assert found["effective"] == (0, False) and found["relative"][1.0] == (256, True)
+    for found in context_length.context_use(LENGTHS, networks):
+        assert found.effective == (0, False) and found.relative[1.0] == (256, True)

@@ -194,7 +194,7 @@ def test_the_card_tells_where_the_network_comes_from_and_its_scores(made, export
         "`ad` (1 Attention, 1 Dense)",
         "| 1 | 0.750 | 0.125 | 0.125 |",
         "`search`",
-        "rule argmax",
+        "rule\nargmax",
         "licence: own text",
         "not lower-cased",
     ):

@@ -187,9 +187,9 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
         line("c", "one text", [1.0, 3.0], [1.0, 2.0]),
     ]
     contexts = tool._contexts(lines, (0, 16))
-    assert [found["effective"] for found in contexts] == [(16, True)] * 3
+    assert [found.effective for found in contexts] == [(16, True)] * 3
     # c knows without memory what a learns from it
-    assert [found["relative"].get(1.0) for found in contexts] == [(0, False), None, (16, True)]
+    assert [found.relative.get(1.0) for found in contexts] == [(0, False), None, (16, True)]
     heading, *rows, _ = tool._context_table(lines, contexts)
     assert "effective context  relative, r = 1  relative, r = 0.5  relative, r = 0.1" in heading
     assert [" ".join(row.split()) for row in rows] == [
