@@ -124,7 +124,7 @@ def _work(values: Flags) -> None:
     from par.bench import block_latency, softmax_speed
 
     if not values.run and values.word(ModelConfig, "cutoffs") == "auto":
-        found = softmax_speed.best(
+        found = softmax_speed.fastest_cutoffs(
             config.model,
             counts,
             config.data.batch_size * config.data.seq_len,

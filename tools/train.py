@@ -423,7 +423,7 @@ class _Job:
         from par.bench import softmax_speed
 
         counts = records.read_counts(self.data_dir, records.load(self.data_dir))
-        found = softmax_speed.best(
+        found = softmax_speed.fastest_cutoffs(
             config.model,
             counts,
             config.data.batch_size * config.data.seq_len,

@@ -1,17 +1,16 @@
-"""How time and memory of a training step of the soft SuperNet grow with its shape: the formulas,
-and how well they fit what was measured.
+"""Formulas for how time and memory of a training step of the soft SuperNet grow with its shape,
+and how well they fit measurements.
 
     time    c0 + L B (c1 T D (D + F) + c2 T S D + c3 S D D)            milliseconds; S = M + T
     memory  m0 + m1 P + L B (m2 T (D + F) + m3 S D + m4 H T S)         megabytes; P parameters
 
-c1 is the products with weights at the window's positions, c2 those among positions, c3 those of
-keys and values, which the memory has, too:
-together the FLOPs of a block (par.search.flops), but for the 2 S D D of the distances, which do
-not grow with B. c0 holds what hangs on no block:
-the cost of a call, embedding and softmax, small for a small vocabulary. m1 is weights, gradients
-and moments of the optimizer. What a block
-keeps for the backward pass is m2 at the window's positions, m3 at those of the keys (keys, values,
-memories) and m4 for each pair of both.
+c1 is for the products with weights at the window's positions, c2 for those among positions, c3 for
+those of keys and values, which the memory has, too. Together they are the FLOPs of a block
+(par.search.flops) without the 2 S D D of the distances, which do not grow with B. c0 is the cost
+that does not depend on blocks: the call, embedding and softmax, small for a small vocabulary. m1
+is for weights, gradients and moments of the optimizer. What a block keeps for the backward pass is
+m2 at the window's positions, m3 at those of the keys (keys, values, memories) and m4 for each pair
+of both.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from par.core.stats import nonnegative_least_squares
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """The sizes that a step's cost hangs on."""
+    """The sizes that a step's cost depends on."""
 
     num_blocks: int  # L
     batch_size: int  # B
@@ -47,8 +46,8 @@ MEMORY_TERMS = ("1", "P", "L B T (D + F)", "L B S D", "L B H T S")
 
 
 def star(sizes: Mapping[str, Sequence[int]]) -> dict[Shape, str]:
-    """The shapes of a sweep, each with the letter that it varies: the middle one (""), then one
-    for each further size of each letter.
+    """The shapes of a sweep, each with the letter of the size that it varies: first the middle
+    shape (""), then one for each further size of each letter.
 
     sizes: for each field of Shape the middle's size, then the others.
     """
@@ -62,14 +61,14 @@ def star(sizes: Mapping[str, Sequence[int]]) -> dict[Shape, str]:
 
 
 def time_terms(shape: Shape) -> list[float]:
-    """What c0 to c3 are multiplied by."""
+    """The factors of c0 to c3."""
     b, t, s, d = shape.batch_size, shape.seq_len, shape.mem_len + shape.seq_len, shape.d_model
     blocks = float(shape.num_blocks * b)
     return [1.0, blocks * t * d * (d + shape.d_ffn), blocks * t * s * d, blocks * s * d * d]
 
 
 def memory_terms(shape: Shape, num_heads: int, parameters: int) -> list[float]:
-    """What m0 to m4 are multiplied by: counts of numbers."""
+    """The factors of m0 to m4: counts of numbers."""
     b, t, s, d = shape.batch_size, shape.seq_len, shape.mem_len + shape.seq_len, shape.d_model
     blocks = float(shape.num_blocks * b)
     return [
@@ -87,18 +86,18 @@ class Fit:
 
     coefficients: tuple[float, ...]
     fitted: tuple[float, ...]
-    r_squared: float  # share of the measured values' variance that the fit explains
+    r_squared: float  # explained share of the measured values' variance
     residuals: tuple[float, ...]  # [n] measured / fitted - 1
 
     @property
     def worst(self) -> float:
-        """The largest residual, without its sign."""
+        """The largest absolute residual."""
         return max(map(abs, self.residuals))
 
 
 def fit(terms: Sequence[Sequence[float]], measured: Sequence[float]) -> Fit:
-    """Least squares of the relative error, no coefficient negative: terms [n, m], measured [n] >
-    0. A small shape counts as much as a large one."""
+    """The fit of terms [n, m] to measured [n] > 0 by least squares of the relative error without
+    negative coefficients. A small shape counts as much as a large one."""
     x, y = np.asarray(terms, np.float64), np.asarray(measured, np.float64)
     coefficients = nonnegative_least_squares(x / y[:, None], np.ones(len(y)))
     fitted = x @ coefficients

@@ -1,9 +1,9 @@
-"""How well each way to sample a block estimates the gradient of the logits, against the exact one
-by enumeration.
+"""How well each sampling of a block estimates the gradient of the logits, compared with the exact
+gradient by enumeration.
 
-What a search wants is the gradient of the expected loss Σ_path P(path) loss(path), a path being
-one kind for every block. A small network has few
-enough paths to compute it; every way of sampling then draws again and again on the same window.
+The exact gradient is that of the expected loss Σ_path P(path) loss(path), where a path is one kind
+for every block. A small network has few enough paths to compute it; every sampling then draws many
+gradients on the same window.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from par.search.architecture import KINDS, parse
 from par.train import run_config
 from par.train.learner import Learner
 
-# a token is, so likely, the one LAG back: attention is worth something
+# a token is the one LAG back with this probability: attention can learn something
 SYMBOLS, LAG, LIKELY = 24, 5, 0.9
 MODEL = ModelConfig(d_model=16, num_heads=2, d_ffn=32, mem_len=8, dropout_rate=0.0)
 DATA = run_config.DataIdentity("copies", 8 + SYMBOLS, 8, 16, 600, "", "")
-# every path alike, so that none is better for having been drawn more often
+# uniform pi, so that no path is better only because it was trained more often
 TRAINED = SearchConfig(sampling="single_path", arch_lr=0.0)
 WAYS = {
     f"{sampling} tau {tau}": (SearchConfig(sampling=sampling, paths=1), tau)
@@ -39,13 +39,13 @@ WAYS |= {
 
 
 class Estimate(NamedTuple):
-    """Of one way, in norms over that of the exact gradient: mean - exact, its standard error, the
-    standard deviation of one draw; and a cosine."""
+    """How well one sampling estimates: norms relative to that of the exact gradient, and a
+    cosine."""
 
-    bias: float
-    error: float
-    deviation: float
-    cosine: float  # of mean and exact
+    bias: float  # of mean - exact
+    error: float  # standard error of the mean
+    deviation: float  # standard deviation of one draw
+    cosine: float  # of the angle between mean and exact
 
 
 def copies(windows: int, seed: int) -> np.ndarray:
@@ -60,8 +60,8 @@ def copies(windows: int, seed: int) -> np.ndarray:
 
 
 def measure(blocks: int, draws: int, seed: int = 0) -> tuple[np.ndarray, dict[str, Estimate]]:
-    """A network of `blocks` stochastic blocks, trained by single paths at uniform pi: the exact
-    gradient [blocks, O] on a window, and each way's."""
+    """The exact gradient [blocks, O] on a window, and the estimate of each sampling, for a network
+    of `blocks` stochastic blocks trained by single paths at uniform pi."""
     windows = copies(DATA.steps_per_epoch + 1, seed)
     trained = _learner(blocks, TRAINED, seed)
     trained.train(
@@ -98,8 +98,8 @@ def _arguments(learner: Learner, window: tf.Tensor) -> tuple[Any, Any]:
 
 
 def exact_gradient(learner: Learner, window: tf.Tensor) -> np.ndarray:
-    """[blocks, O] the gradient of the expected loss (nats a token) by the logits: every path, by
-    its probability."""
+    """[blocks, O] the gradient of the expected loss (nats per token) with respect to the logits:
+    all paths, weighted by probability."""
     alpha, (batch, memories) = learner.logits[0], _arguments(learner, window)
     before = tf.identity(alpha)
     paths = np.array(
@@ -125,7 +125,7 @@ def exact_gradient(learner: Learner, window: tf.Tensor) -> np.ndarray:
 
 
 def drawn_gradients(learner: Learner, window: tf.Tensor, tau: float, draws: int) -> np.ndarray:
-    """[draws, blocks, O] the gradient of the logits in `draws` steps on the same window."""
+    """[draws, blocks, O] the estimated gradients of the logits in `draws` steps on one window."""
     batch, memories = _arguments(learner, window)
 
     @tf.function(autograph=False)

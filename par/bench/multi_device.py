@@ -13,26 +13,26 @@ from typing import Any
 from par.core import processes
 from par.train.run_config import RunConfig
 
-# measurements in a process; the fastest counts, as what else the machine does only slows
+# measurements in a process; the fastest counts: other work on a machine only ever slows it down
 ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Who trains: processes, each on cores of its own, each with so many devices, which share the
-    batch or a part of it."""
+    """Processes that train together, each on cores of its own and with some devices, which share
+    the batch or a part of it."""
 
     name: str
     processes: int = 1
     devices: int = 1
     cores: int = 1  # of each process
-    # of the batch's rows, one in `share` is trained on: what one of several has to do
+    # one in `share` of the batch's rows is trained on: the work of one of several workers
     share: int = 1
 
 
 def layouts(workers: int) -> tuple[Layout, ...]:
-    """What is compared: one core alone with the batch and with one worker's rows of it, and
-    `workers` cores that share the batch in three ways."""
+    """The layouts that are compared: one core with the whole batch, one core with one worker's
+    rows, and `workers` cores that share the batch in three ways."""
     return (
         Layout("one core"),
         Layout(f"one core, 1/{workers} of the rows", share=workers),
@@ -42,9 +42,14 @@ def layouts(workers: int) -> tuple[Layout, ...]:
     )
 
 
-def rate(layout: Layout, config: RunConfig, steps: int, start: Callable[[str, int], Any]) -> float:
-    """Steps per second of a layout. start: starts TensorFlow (distribute, num_devices) and returns
-    the strategy; a function of a module."""
+def rate(
+    layout: Layout, config: RunConfig, steps: int, start_tensorflow: Callable[[str, int], Any]
+) -> float:
+    """Steps per second of a layout.
+
+    start_tensorflow: takes (distribute, num_devices) and returns the strategy; a function of a
+    module. Raises: ResourceError if a process was killed, as by a lack of memory.
+    """
     batch_size = config.data.batch_size // layout.share
     config = dataclasses.replace(
         config, data=dataclasses.replace(config.data, batch_size=batch_size)
@@ -58,7 +63,9 @@ def rate(layout: Layout, config: RunConfig, steps: int, start: Callable[[str, in
             if layout.processes > 1
             else None
         )
-        calls.append(processes.Call(_train, config, steps, cores, layout.devices, task, start))
+        calls.append(
+            processes.Call(_train, config, steps, cores, layout.devices, task, start_tensorflow)
+        )
     return min(call.result() for call in calls)
 
 
@@ -68,7 +75,7 @@ def _train(
     cores: list[int],
     devices: int,
     task: str | None,
-    start: Callable[[str, int], Any],
+    start_tensorflow: Callable[[str, int], Any],
 ) -> float:
     available = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {available[core % len(available)] for core in cores})
@@ -76,7 +83,7 @@ def _train(
         os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     if task:
         os.environ["TF_CONFIG"] = task
-    strategy = start(
+    strategy = start_tensorflow(
         "multi_worker" if task else "mirrored" if devices > 1 else "none",
         devices if devices > 1 else 0,
     )

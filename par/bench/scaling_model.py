@@ -1,18 +1,17 @@
-"""What a training on many devices costs: compute, communication, memory, input and time, as pure
+"""The cost of a training on many devices: compute, communication, memory, input and time, as pure
 functions of the shape and the machines.
 
-    step     FLOPs / (R f)  +  4 P · 2 (R - 1) / R / w  +  h             seconds, one after the
-             other: gradients are added up when all are there
-    memory   p P  +  L B/R (m2 T (D + F) + m3 S D + m4 H T S)  +  8 B/R T c_1         bytes of one
-             device
-    input    4 B (T + 1)                      bytes of a machine and step: every worker reads every
-             step and keeps its rows
+    step     FLOPs / (R f)  +  4 P · 2 (R - 1) / R / w  +  h
+             seconds, one after the other: gradients are added up when all have been computed
+    memory   p P  +  L B/R (m2 T (D + F) + m3 S D + m4 H T S)  +  8 B/R T c_1
+             bytes of one device
+    input    4 B (T + 1)
+             bytes per machine and step: every worker reads every step and keeps its rows
 
-R devices of f FLOP/s each, as they are reached in training; w bytes/s from each device to the next
-of the ring in which the gradients of P parameters
-are added up (Patarasu & Yuan 2009); h seconds that do not shrink. p, m2, m3 and m4 are those that
-`benchmark growth` fitted (par.bench.cost_fit), the last
-term is the logits of the softmax' head of c_1 ids and their gradient.
+R devices of f FLOP/s each, as reached in training; w bytes/s from each device to the next of the
+ring in which the gradients of P parameters are added up (Patarasu & Yuan 2009); h seconds that do
+not shrink. p, m2, m3 and m4 were fitted by `benchmark growth` (par.bench.cost_fit); the last term
+is the logits of the softmax' head of c_1 ids and their gradient.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ STATE_BYTES, WINDOW_BYTES, KEY_BYTES, PAIR_BYTES = (
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """Devices, and what lies between them."""
+    """Devices and the links between them."""
 
     devices: int  # R
     device_flops: float = 1e13  # f, FLOP/s that a device reaches in training
@@ -44,7 +43,7 @@ class Machines:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Of one step: seconds by part, bytes by place."""
+    """The cost of one step: seconds of its parts, bytes of memory and input."""
 
     compute: float
     communication: float
@@ -55,7 +54,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of one step."""
+        """Seconds of one step."""
         return self.compute + self.communication + self.overhead
 
 
@@ -68,7 +67,7 @@ def estimate(
     counts: Sequence[float],
     machines: Machines,
 ) -> Estimate:
-    """The figures of one step of a global batch [B, T]. counts: [V] how often each id occurs, for
+    """The cost of one step of a global batch [B, T]. counts: [V] how often each id occurs, for
     the adaptive softmax."""
     step_flops = flops.training_flops(blocks, model, batch_size, seq_len, counts, search)
     state = parameters(blocks, model, len(counts))
@@ -86,7 +85,7 @@ def estimate(
 
 
 def parameters(blocks: str, model: ModelConfig, vocab_size: int) -> int:
-    """P: the weights of the whole network."""
+    """P: the number of weights of the whole network."""
     sizes = [
         last - first for first, last in zip((0, *model.cutoffs), (*model.cutoffs, vocab_size))
     ]
@@ -107,7 +106,7 @@ def parameters(blocks: str, model: ModelConfig, vocab_size: int) -> int:
 def activation_bytes(
     blocks: str, model: ModelConfig, rows: float, seq_len: int, vocab_size: int
 ) -> float:
-    """What one device keeps for the backward pass, with `rows` of the batch."""
+    """Bytes that one device keeps for the backward pass of `rows` of the batch."""
     t, s, d = seq_len, model.mem_len + seq_len, model.d_model
     attention, dense = (
         WINDOW_BYTES * t * d + KEY_BYTES * s * d + PAIR_BYTES * model.num_heads * t * s,

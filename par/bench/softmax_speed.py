@@ -1,10 +1,9 @@
-"""What the (adaptive) softmax takes on this machine: the real layer timed forward and backward,
-and the model of its clusters fitted to that.
+"""How long the (adaptive) softmax takes on this machine: the real layer timed forward and
+backward, and a model of its clusters fitted to that.
 
 A step is the nll of N = B T tokens and the gradients of the hidden states and of all weights of
-the layer. The optimizer's update of the weights
-is not in it; it costs in proportion to the weights, of which the tails' smaller widths leave
-fewer.
+the layer. The optimizer's update is not included; its cost is proportional to the number of
+weights, which smaller tail widths reduce.
 """
 
 from __future__ import annotations
@@ -25,13 +24,11 @@ from par.nn import cutoffs
 from par.nn.adaptive_softmax import AdaptiveSoftmax
 from par.nn.ops import Initial
 
-# of a timing for the fit: 0.3 GB, and as much again for their gradient; the model is extended
-# beyond
+# of a timing for the fit: 0.3 GB, and as much again for their gradient; the fitted model
+# extrapolates beyond
 MAX_LOGITS = 1 << 26
 LEAST_SECONDS = 0.01  # of a timing: a shorter step is repeated
-# over all timings; the fastest step counts, as what else runs on a machine only ever slows a step
-# down
-PASSES = 5
+PASSES = 5  # the fastest step counts: other work on a machine only ever slows a step down
 
 Timing = Callable[[], float]
 
@@ -41,8 +38,7 @@ class TimedSoftmax:
     equal numbers.
 
     `loss_and_gradients` takes targets [N] and returns the mean nll and its gradients: of the
-    hidden states, then of the layer's weights in order,
-    last of the embedding that it is tied to.
+    hidden states, of the layer's weights in order, and of the embedding that it is tied to.
     """
 
     def __init__(self, model: ModelConfig, vocab_size: int, rows: int, seed: int = 0):
@@ -73,8 +69,8 @@ class TimedSoftmax:
         )
 
     def timing(self, targets: np.ndarray) -> Timing:
-        """A function that takes steps for targets [N] until LEAST_SECONDS have passed and returns
-        the milliseconds of the fastest; it is warm."""
+        """A warm function that repeats steps on targets [N] for LEAST_SECONDS and returns the
+        milliseconds of the fastest."""
         ids = tf.constant(targets, tf.int32)
 
         def milliseconds() -> float:
@@ -103,13 +99,13 @@ def fastest(
 def fit_clusters(
     model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False
 ) -> list[cutoffs.Fit]:
-    """The models of the head and of each tail of `model`, whose cutoffs say no more than how many
-    tails there are.
+    """The cost models of the head and of each tail of `model`; of its cutoffs, only their number
+    counts.
 
-    The head: plain softmaxes of several sizes. A tail of width d: softmaxes with a head of one id
-    and one tail, less what such a head takes alone;
-    the tail has k ids and as many of the `rows` tokens as k of the ids of `counts` [V] in a row
-    have, for several k and first ids.
+    The head is fitted to plain softmaxes of several sizes. A tail of width d is fitted to
+    softmaxes with a head of one id and one tail, less the time of such a head alone. The tail has
+    k ids, and as many of the `rows` tokens as k consecutive ids of `counts` [V] have, for several
+    k and first ids.
     """
     v, rng = len(counts), np.random.default_rng(seed)
     below = cutoffs.prefix_shares(counts)
@@ -155,15 +151,15 @@ def fit_clusters(
 
 
 def _spread(low: int, high: int, count: int) -> list[int]:
-    """Up to `count` whole numbers from low to high, each the same multiple of the one before."""
+    """Up to `count` whole numbers from low to high in a geometric progression."""
     return sorted({round(value) for value in np.geomspace(low, max(low, high), count)})
 
 
-def best(
+def fastest_cutoffs(
     model: ModelConfig, counts: np.ndarray, rows: int, seed: int, quiet: bool = False
 ) -> cutoffs.Cuts:
-    """The cutoffs of the least predicted time on this machine for up to `cutoffs.most_clusters`
-    clusters; none if the plain softmax is faster."""
+    """The cutoffs of the shortest predicted time on this machine, for up to
+    `cutoffs.most_clusters` clusters; none if the plain softmax is faster."""
     most = cutoffs.most_clusters(model.d_model, model.proj_factor, len(counts))
     fits = fit_clusters(
         dataclasses.replace(model, cutoffs=tuple(range(1, most)), proj_dims=()),
@@ -183,10 +179,10 @@ def best(
 def measure(
     model: ModelConfig, counts: np.ndarray, cuts: Sequence[cutoffs.Cuts], rows: int, seed: int
 ) -> list[float]:
-    """Milliseconds of a step of the real layer for each of `cuts`, for tokens that occur as
-    `counts` [V] say: each tail has its share of the rows.
+    """Milliseconds of a step of the real layer for each of `cuts`, on tokens as frequent as
+    `counts` [V] says, so that each tail has its share of the rows.
 
-    model: its cutoffs say no more than how many tail widths there are.
+    model: of its cutoffs, only their number counts, which is that of the tail widths.
     """
     below, rng = cutoffs.prefix_shares(counts), np.random.default_rng(seed)
     ids = np.searchsorted(below[1:-1], (np.arange(rows) + rng.random()) / rows, side="right")
