@@ -38,7 +38,11 @@ while [ $# -gt 0 ]; do
       ;;
     --recipe=*) recipe=${1#*=} ;;
     --data=*) data=$(from_caller "${1#*=}") ;;
-    --run=*) run_dir=$(from_caller "${1#*=}") ;;
+    --run=*)
+      run_dir=${1#*=}
+      case /$run_dir/ in */./ | */../) run_dir=$(cd -- "$run_dir" && pwd) || exit 1 ;; esac # names of others are made from it
+      run_dir=$(from_caller "$run_dir")
+      ;;
     --architecture=* | --num_blocks=*) blocks=$1 ;; # of the search only
     --flagfile=*) flags+=("--flagfile=$(from_caller "${1#*=}")") ;;
     --dry_run) dry_run=1 ;;

@@ -59,7 +59,7 @@ from par.data.cleaning import CLEANING
 from par.data.tokenizer import UNK, Tokenizer
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.recipes import cutoffs_beside
 from par.tools.cli.tensorflow import check_temporary_files, silenced_stderr, start_tensorflow
 
@@ -91,7 +91,7 @@ FLAGS = (
     .own(
         "Output",
         (
-            flags.DEFINE_string,
+            define_path,
             "output_dir",
             None,
             "where the data set goes; default data/NAME, after the corpus or the input",
@@ -103,7 +103,7 @@ FLAGS = (
             "replace a data set that was built with other settings or from another text",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "verify",
             None,
             (
@@ -133,7 +133,7 @@ FLAGS = (
             ),
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "work_dir",
             None,
             (
@@ -142,7 +142,7 @@ FLAGS = (
             ),
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "recipe",
             None,
             (
@@ -218,6 +218,7 @@ def _build(values: Flags, engine: build.Engine) -> None:
                 announce(f"the data set in {root} is damaged and is built again: {error}")
                 is_built = False
         if not is_built:
+            files.refuse_mount_point(root, "output_dir")
             check_temporary_files()
             if marks := build.frequent_marks(source):
                 found = ", ".join(f"{mark} ({count:,} times)" for mark, count in marks.items())

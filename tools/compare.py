@@ -56,7 +56,7 @@ from par.search import architecture, derive, flops, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
 from par.tools.cli.checks import refuse_idle, required_dir
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 
@@ -79,7 +79,7 @@ FLAGS = (
     .own(
         "What",
         (
-            flags.DEFINE_string,
+            define_path,
             "run",
             None,
             (
@@ -88,19 +88,19 @@ FLAGS = (
             ),
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "data",
             None,
             "data set, where it is not at the place that the run remembers",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "output_dir",
             None,
             "directory of the comparison; default RUN-compare",
         ),
         (
-            flags.DEFINE_multi_string,
+            define_paths,
             "architectures",
             [],
             "a further opponent: blocks such as aadd or 2(ad), or an architecture.json",
@@ -172,7 +172,7 @@ FLAGS = (
             "share by which a cost may differ and still count as equal",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "latency_table",
             None,
             (
@@ -272,7 +272,7 @@ def _search(values: Flags) -> _Search:
     first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
     for seed in (first, first + values.num_seeds - 1):
         config.with_seed(seed)  # refuses what is no seed before anything is written
-    directory = Path(values.output_dir or f"{str(run_dir).rstrip('/')}-compare")
+    directory = Path(values.output_dir or files.beside(run_dir, "compare"))
     return _Search(
         run_dir,
         search,

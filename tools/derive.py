@@ -56,7 +56,7 @@ from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, LatencyCheck
 from par.search.latency_table import LatencyTable
 from par.tools.cli.checks import refuse_idle, required_dir
 from par.tools.cli.command_line import tool_command
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds
 
@@ -68,7 +68,7 @@ FLAGS = (
     .own(
         "derive",
         (
-            flags.DEFINE_string,
+            define_path,
             "run",
             None,
             (
@@ -91,7 +91,7 @@ FLAGS = (
                 " --output"
             ),
         ),
-        (flags.DEFINE_string, "output", None, "the file to write; default RUN/architecture.json"),
+        (define_path, "output", None, "the file to write; default RUN/architecture.json"),
         (
             flags.DEFINE_bool,
             "plot",
@@ -114,7 +114,7 @@ FLAGS = (
         ),
         (flags.DEFINE_bool, "pareto", False, "list the likeliest network for every latency"),
         (
-            flags.DEFINE_string,
+            define_path,
             "latency_table",
             None,
             (
@@ -626,7 +626,7 @@ def _next_command(run: Path, data: Path, chosen: Path, name: str) -> str:
         flagfile=run / "flags.txt",
         data=os.path.relpath(data),
         architecture=chosen,
-        run=f"{name}-{suffix}",
+        run=files.beside(name, suffix),
     )
 
 

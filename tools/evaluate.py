@@ -44,7 +44,7 @@ from par.evaluate.context_length import ContextUse
 from par.evaluate.eval_config import EvalConfig, num_tokens
 from par.search import architecture
 from par.tools.cli.checks import load_run, picture_path, refuse_idle
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, warm_start
 
@@ -52,9 +52,9 @@ FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_multi_string, "run", [], "run directory (the table has lines for each)"),
+        (define_paths, "run", [], "run directory (the table has lines for each)"),
         (
-            flags.DEFINE_string,
+            define_path,
             "data",
             None,
             "data set, where it is not at the place that the run remembers",
@@ -67,7 +67,7 @@ FLAGS = (
             "how a SuperNet is scored",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "architecture",
             "",
             (
@@ -99,7 +99,7 @@ FLAGS = (
             "score at this memory length M, too, in the place of --mem_len",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "plot",
             None,
             "write a picture of perplexity per word by memory length, PNG",

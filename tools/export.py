@@ -30,21 +30,22 @@ from par.core.errors import UsageError
 from par.core.progress import announce
 from par.data import records
 from par.tools.cli.checks import load_run
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import silenced_stderr, start_tensorflow
 
 SPLITS = ("valid", "test")
 MARK = "saved_model.pb"  # what every SavedModel has
+FILES = (MARK, "README.md", "fingerprint.pb", "variables/variables.*", "assets/*")
 FLAGS = Flags(__doc__).own(
     "What",
-    (flags.DEFINE_string, "run", None, "run directory"),
+    (define_path, "run", None, "run directory"),
     (
-        flags.DEFINE_string,
+        define_path,
         "data",
         None,
         "data set, where it is not at the place that the run remembers",
     ),
-    (flags.DEFINE_string, "output", None, "directory to write"),
+    (define_path, "output", None, "directory to write"),
     (flags.DEFINE_bool, "overwrite", False, "replace an export that is there"),
     (choice("last", "best"), "checkpoint", "last", "the last, or the best by valid nll"),
     (
@@ -62,7 +63,7 @@ def _work(values: Flags) -> None:
     if not values.output:
         raise UsageError("--output=DIR is required; see --help")
     output = Path(values.output)
-    files.check_replaceable(output, MARK, values.overwrite)
+    files.check_replaceable(output, MARK, FILES, values.overwrite, "output")
     start_tensorflow()
     from par.evaluate import evaluation
     from par.evaluate.trained_model import Model

@@ -31,7 +31,7 @@ from par.core.progress import announce
 from par.data.cleaning import clean_text
 from par.evaluate.eval_config import EvalConfig, check_memory
 from par.tools.cli.checks import load_run
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 
 MAX_PROMPT_BYTES = 1 << 20
@@ -39,9 +39,9 @@ FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_string, "run", None, "run directory"),
+        (define_path, "run", None, "run directory"),
         (
-            flags.DEFINE_string,
+            define_path,
             "data",
             None,
             (
@@ -51,7 +51,7 @@ FLAGS = (
         ),
         (flags.DEFINE_string, "prompt", None, "the text to continue"),
         (
-            flags.DEFINE_string,
+            define_path,
             "prompt_file",
             None,
             ("the same from a file, UTF-8; - is standard input. A line end at its end is removed"),

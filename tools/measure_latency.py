@@ -40,7 +40,7 @@ from par.search import latency_table
 from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.search.latency_check import MOST_ERROR
 from par.tools.cli.checks import required_dir
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 
@@ -53,19 +53,19 @@ FLAGS = (
     .own(
         "What",
         (
-            flags.DEFINE_string,
+            define_path,
             "run",
             None,
             "a run, whose settings are the shape: a directory that tools/train.py made",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "data",
             None,
             "else a directory that tools/build_data.py made, with the settings below",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "recipe",
             "",
             (
@@ -87,7 +87,7 @@ FLAGS = (
             "tries of one timing: the fastest counts",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "output",
             None,
             (

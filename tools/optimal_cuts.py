@@ -39,7 +39,7 @@ from par.data import records
 from par.data.tokenizer import SPECIAL_PIECES
 from par.nn import cutoffs
 from par.tools.cli.checks import picture_path, required_dir
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 
 # key, title, unit
@@ -54,9 +54,9 @@ FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
+        (define_path, "data", None, "directory that tools/build_data.py made"),
         (
-            flags.DEFINE_string,
+            define_path,
             "counts",
             None,
             "a file of one count or probability a line, in the order of the ids",
@@ -94,7 +94,7 @@ FLAGS = (
         ),
         (flags.DEFINE_bool, "measure", False, "time the real layers too"),
         (
-            flags.DEFINE_string,
+            define_path,
             "plot",
             None,
             "the picture to draw, a .png; default logs/NAME-cutoffs.png; empty: none",

@@ -18,31 +18,29 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from par.core.errors import UsageError
 from par.search import architecture
 from par.tools.cli.checks import picture_path, required_dir
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.train import run_config
 
 FORMATS = (".png", ".svg")
 FLAGS = Flags(__doc__).own(
     "plot_network",
     (
-        flags.DEFINE_string,
+        define_path,
         "architecture",
         None,
         "blocks such as aaddad, 6s or 3(ad), or the path of an architecture.json",
     ),
     (
-        flags.DEFINE_string,
+        define_path,
         "run",
         None,
         "a run directory, whose blocks are drawn: of a search, what it chooses from",
     ),
     (
-        flags.DEFINE_string,
+        define_path,
         "output",
         None,
         "the picture, .png or .svg; with --run default RUN/plots/network.png",

@@ -28,15 +28,15 @@ from par.core import files
 from par.core.errors import UsageError
 from par.core.text import plural
 from par.tools.cli.checks import required_dir
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.train import history, run_directory
 
 MAX_RUNS = 12
 FLAGS = Flags(__doc__).own(
     "plot_pi",
-    (flags.DEFINE_string, "run", None, "a run directory"),
+    (define_path, "run", None, "a run directory"),
     (
-        flags.DEFINE_multi_string,
+        define_paths,
         "compare",
         [],
         "a further run, whose pi is drawn beside that of --run or of the other ones given so",
@@ -47,7 +47,7 @@ FLAGS = Flags(__doc__).own(
         None,
         "the GIF alone or the still pictures alone; default both",
     ),
-    (flags.DEFINE_string, "output_dir", None, "where the pictures go; default RUN/plots"),
+    (define_path, "output_dir", None, "where the pictures go; default RUN/plots"),
     (
         flags.DEFINE_float,
         "seconds",

@@ -23,20 +23,18 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from par.core import files
 from par.core.errors import DataError, UsageError
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path, define_paths
 
 FLAGS = Flags(__doc__).own(
     "report",
-    (flags.DEFINE_string, "run", None, "a run directory, or that of several seeds"),
-    (flags.DEFINE_string, "output", None, "the page; default RUN/report.html"),
+    (define_path, "run", None, "a run directory, or that of several seeds"),
+    (define_path, "output", None, "the page; default RUN/report.html"),
     (
-        flags.DEFINE_multi_string,
+        define_paths,
         "comparison",
         [],
         "a directory that tools/compare.py made, where it is not beside the run",

@@ -28,7 +28,7 @@ die() {
 
 from_caller() {
   case $1 in
-    /*) printf '%s\n' "$1" ;;
+    /* | '~'*) printf '%s\n' "$1" ;; # the commands know what ~ is
     *) if [ "$caller" = "$root" ]; then printf '%s\n' "$1"; else printf '%s\n' "$caller/$1"; fi ;;
   esac
 }

@@ -49,7 +49,7 @@ from par.core.text import plural
 from par.data import records
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
-from par.tools.cli.flags import Flags, choice
+from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster
@@ -58,9 +58,9 @@ FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (flags.DEFINE_string, "data", None, "directory that tools/build_data.py made"),
+        (define_path, "data", None, "directory that tools/build_data.py made"),
         (
-            flags.DEFINE_string,
+            define_path,
             "architecture",
             "",
             "blocks such as adadad, 6s, 4a2d, 3(ad), or the path of an architecture.json",
@@ -81,7 +81,7 @@ FLAGS = (
             ),
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "init_from",
             None,
             (
@@ -96,13 +96,13 @@ FLAGS = (
             "which checkpoint of --init_from: the last, or the best by valid nll",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "run",
             None,
             "run directory; the default is logs/ and a name made from the settings",
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "recipe",
             "",
             (
@@ -111,7 +111,7 @@ FLAGS = (
             ),
         ),
         (
-            flags.DEFINE_string,
+            define_path,
             "latency_table",
             None,
             (

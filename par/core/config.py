@@ -30,6 +30,7 @@ class DataConfig(Group):
         "",
         "own text: a file, a directory, or a glob; a directory with train.txt, valid.txt and"
         " test.txt is taken as it is",
+        is_path=True,
     )
     split_fractions: tuple[float, ...] = setting(
         (0.9, 0.05, 0.05),
@@ -61,6 +62,7 @@ class DataConfig(Group):
         "",
         "an existing SentencePiece model, used instead of training one; its model type, vocabulary"
         " size, case and symbols apply",
+        is_path=True,
     )
     tokenizer_sample_lines: int = setting(
         0,

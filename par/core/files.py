@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from par.core import locks
@@ -97,10 +98,8 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
     ResourceError if the disk is full.
     """
     root = root.resolve()
-    if is_mount_point(root):
-        raise UsageError(
-            f"{flag} {root} is a mount point, which can't be replaced: give a directory inside it"
-        )
+    if not (root / mark).exists():  # else it may be what is to be built
+        refuse_mount_point(root, flag)
     missing = [path for path in root.parents if not path.exists()]
     partial, old, lock = (
         root.parent / f".{root.name}.{what}" for what in ("partial", "old", "lock")
@@ -116,14 +115,14 @@ def building(root: Path, mark: str, flag: str) -> Iterator[Path]:
             partial.mkdir()
         except locks.InUseError:
             raise UsageError(
-                f"{flag} {root} is being built by another process: wait for it, or give another"
+                f"--{flag} {root} is being built by another process: wait for it, or give another"
                 f" --{flag}"
             ) from None
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise write_error(root, 0, error) from None
             raise UsageError(
-                f"{flag} {root} can't be written ({error.strerror}: {error.filename}): give"
+                f"--{flag} {root} can't be written ({error.strerror}: {error.filename}): give"
                 f" another --{flag}"
             ) from None
         try:
@@ -150,6 +149,15 @@ def _remove_build(root: Path, partial: Path, old: Path, lock: Path, made: Sequen
             directory.rmdir()
 
 
+def beside(directory: str | Path, suffix: str) -> Path:
+    """The default place of what is made from a directory: `logs/RUN-derived` for `logs/RUN`, and
+    for `.` inside that, too."""
+    path = Path(directory)
+    if path.name in ("", ".."):
+        path = path.resolve()
+    return path.with_name(f"{path.name}-{suffix}")
+
+
 def is_mount_point(path: Path) -> bool:
     """Whether an absolute path is a mount point, which can't be renamed. Linux lists bind mounts
     of the same file system too, which `os.path.ismount` does not see."""
@@ -166,27 +174,46 @@ def _octal(code: re.Match[bytes]) -> bytes:
     return bytes([int(code[1], 8)])
 
 
-def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
-    """Checks that an output directory can be made at `path`. mark: a file that every directory of
-    its kind holds.
+def check_replaceable(
+    path: Path, mark: str, own: Collection[str], overwrite: bool, flag: str
+) -> None:
+    """For a directory that `building` makes later. mark: a file by which one of its kind is known;
+    own: patterns of all files that one of its kind has; flag: the one that names it.
 
-    Raises: UsageError if something else is there, or a directory of its kind and not `overwrite`;
-    what `check_writable` raises.
+    Raises: UsageError if something else is there, or one of its kind that must not be overwritten,
+    or that holds other files, too; what `check_writable` raises.
     """
     path = Path(path)
+    refuse_mount_point(path, flag)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         check_writable(path / mark)
-    elif not (path / mark).is_file():
+        return
+    if not (path / mark).is_file():
         raise UsageError(
-            f"output {path} exists and has no {mark}, so it is not overwritten: give another"
+            f"--{flag} {path} exists and has no {mark}, so it is not overwritten: give another"
             " directory"
         )
-    elif not overwrite:
+    names = sorted(str(each.relative_to(path)) for each in path.rglob("*") if not each.is_dir())
+    foreign = [name for name in names if not any(fnmatch.fnmatch(name, each) for each in own)]
+    if foreign:
         raise UsageError(
-            f"output {path} exists already: give another directory, or --overwrite to replace it"
+            f"--{flag} {path} also holds {foreign[0]}, which would be lost: move it, or give"
+            " another directory"
         )
-    else:
-        check_writable(path.with_name(f".{path.name}"))
+    if not overwrite:
+        raise UsageError(
+            f"--{flag} {path} exists already: give another directory, or --overwrite to replace it"
+        )
+    check_writable(path.with_name(f".{path.name}"))
+
+
+def refuse_mount_point(path: Path, flag: str) -> None:
+    """Raises: UsageError for a directory that can't be renamed, as a build does at its end."""
+    if is_mount_point(Path(path).resolve()):
+        raise UsageError(
+            f"--{flag} {path} is a mount point, which can't be replaced: give a directory inside"
+            " it"
+        )
 
 
 def check_writable(path: Path) -> None:

@@ -23,15 +23,18 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     words: tuple[str, ...] = (),
+    is_path: bool = False,
 ) -> Any:
     """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
 
     A setting whose default is None may stay None: it is left open.
     words: what its flag takes instead of numbers. NONE stands for no numbers, where a recipe has
     some; any other word is replaced by numbers before the group is made, which holds no words.
+    is_path: a leading `~` of its flag is a home directory.
     """
     rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "words": words}
-    return dataclasses.field(default=default, metadata={"reason": reason, **rules})
+    about = {"reason": reason, "is_path": is_path}
+    return dataclasses.field(default=default, metadata=about | rules)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from par.core import schema
+from par.core import files, schema
 from par.core.errors import DataError
 from par.core.text import plural
 from par.evaluate.compare import results, supernet_ablation, tables
@@ -81,10 +81,10 @@ def comparison_dirs(artefacts: Artefacts, named: Sequence[str]) -> list[Path]:
     from, if they are at their default places."""
     search = artefacts.config.architecture.search_run
     run = artefacts.directory.resolve()
-    beside = [artefacts.directory.with_name(f"{run.name}-compare")]
+    defaults = [files.beside(artefacts.directory, "compare")]
     if search and "\0" not in search:
-        beside.append(run.parent / f"{search}-compare")
-    own = [path for path in beside if any((path / name).is_file() for name in (FOUND, TRUTH))]
+        defaults.append(run.parent / f"{search}-compare")
+    own = [path for path in defaults if any((path / name).is_file() for name in (FOUND, TRUTH))]
     return list({path.resolve(): path for path in [*map(Path, named), *own]}.values())
 
 

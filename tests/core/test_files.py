@@ -61,21 +61,23 @@ def test_what_was_there_comes_back_when_the_new_one_can_not_take_its_place(tmp_p
 
 
 def test_only_a_directory_of_the_kind_may_be_overwritten(tmp_path):
-    for name in ("empty", "foreign", "kind"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "foreign" / "notes").touch()
-    (tmp_path / "kind" / "mark").touch()
+    for name in ("empty", "foreign", "kind/part", "mixed/part"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("foreign/notes", "kind/mark", "kind/part/a", "mixed/mark", "mixed/part/b"):
+        (tmp_path / name).touch()
+    own = ("mark", "part/a*")
     (tmp_path / "file").touch()
     for name in ("missing", "empty", "deep/er/missing"):
-        files.check_replaceable(tmp_path / name, "mark", overwrite=False)
-    files.check_replaceable(tmp_path / "kind", "mark", overwrite=True)
+        files.check_replaceable(tmp_path / name, "mark", own, False, "output")
+    files.check_replaceable(tmp_path / "kind", "mark", own, True, "output")
     for name, overwrite, words in (
         ("kind", False, "--overwrite"),
+        ("mixed", True, "also holds part/b"),
         ("foreign", True, "no mark"),
         ("file", True, "no mark"),
     ):
         with pytest.raises(UsageError, match=words):
-            files.check_replaceable(tmp_path / name, "mark", overwrite)
+            files.check_replaceable(tmp_path / name, "mark", own, overwrite, "output")
 
 
 def test_no_more_of_a_file_is_allocated_than_it_has(tmp_path):
@@ -208,3 +210,17 @@ def test_space_is_missing_only_where_a_disk_has_less_than_is_needed(tmp_path):
 def test_a_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert files.sha256(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_a_mount_point_is_refused_also_before_the_work_that_makes_what_replaces_it():
+    with pytest.raises(UsageError, match="--output /proc is a mount point"):
+        files.check_replaceable(Path("/proc"), "mark", (), True, "output")
+
+
+@pytest.mark.parametrize("directory", ["run", "run/", ".", "run/..", "../x/run/."])
+def test_what_is_made_from_a_directory_lies_beside_it(directory, tmp_path, monkeypatch):
+    (tmp_path / "x" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "x")
+    made = Path(files.beside(directory, "made"))
+    assert made.resolve().parent == Path(directory).resolve().parent
+    assert made.name == f"{Path(directory).resolve().name}-made"

@@ -18,13 +18,13 @@ from par.core.errors import UsageError
 from par.core.progress import Progress
 from par.data import corpus, named_corpora
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 
 FLAGS = Flags(__doc__).own(
     "data",
     (flags.DEFINE_multi_integer, "megabytes", [20, 200], "size of a text, in millions of bytes"),
     (
-        flags.DEFINE_string,
+        define_path,
         "input_text",
         "",
         "a file that is repeated until it has that size; by default python-docs",

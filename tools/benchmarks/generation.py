@@ -18,13 +18,13 @@ from par.core.errors import UsageError
 from par.core.progress import Progress
 from par.search import architecture
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train.run_config import RunConfig
 
 FLAGS = Flags(__doc__).own(
     "generation",
-    (flags.DEFINE_string, "architecture", "adadad", "blocks of the network"),
+    (define_path, "architecture", "adadad", "blocks of the network"),
     (
         flags.DEFINE_multi_integer,
         "mem_len",

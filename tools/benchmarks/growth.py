@@ -22,7 +22,7 @@ from par.core.progress import Progress
 from par.search import architecture
 from par.tools.benchmarks import output, settings
 from par.tools.cli.checks import picture_path
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train.run_config import RunConfig
 
@@ -74,7 +74,7 @@ FLAGS = Flags(__doc__).own(
         True,
         "also train each shape in a process of its own, for its peak memory",
     ),
-    (flags.DEFINE_string, "plot", "", "a PNG of the measured values against the fitted ones"),
+    (define_path, "plot", "", "a PNG of the measured values against the fitted ones"),
     settings.OUTPUT,
 )
 MEMORY = "megabytes"  # name of the measured peak; the others are times

@@ -18,7 +18,7 @@ from par.core.errors import UsageError
 from par.core.progress import Progress
 from par.search import architecture
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train.run_config import RunConfig
 
@@ -27,7 +27,7 @@ FLAGS = (
     .own(
         "saving",
         (
-            flags.DEFINE_string,
+            define_path,
             "recipe",
             "",
             "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the command"
@@ -39,13 +39,13 @@ FLAGS = (
             6,
             "short for --architecture=Ns; without effect beside --architecture",
         ),
-        (flags.DEFINE_string, "architecture", "", "blocks of the network"),
+        (define_path, "architecture", "", "blocks of the network"),
         settings.VOCABULARY,
         *settings.BATCH,
         (flags.DEFINE_integer, "steps", 20, "training steps before and after each checkpoint"),
         (flags.DEFINE_integer, "repeats", 20, "checkpoints"),
         (
-            flags.DEFINE_string,
+            define_path,
             "directory",
             "",
             "where they are saved, as disks differ; default: a temporary directory",

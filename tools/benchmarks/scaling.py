@@ -14,13 +14,13 @@ from par.core.config import ModelConfig, SearchConfig
 from par.core.errors import UsageError
 from par.search import architecture, flops
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 
 FLAGS = (
     Flags(__doc__)
     .own(
         "scaling",
-        (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
+        (define_path, "architecture", "6s", "blocks of the network"),
         (flags.DEFINE_multi_integer, "num_devices", [1, 8], "devices R"),
         (flags.DEFINE_float, "tflops", 10.0, "TFLOP/s that a device reaches in training"),
         (flags.DEFINE_float, "link_gigabytes", 10.0, "GB/s from each device to the next"),

@@ -16,12 +16,12 @@ from par.bench import in_turn, multi_device
 from par.core.machine import core_count
 from par.core.progress import Progress
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 
 FLAGS = Flags(__doc__).own(
     "sharing",
-    (flags.DEFINE_string, "architecture", "6s", "blocks of the network"),
+    (define_path, "architecture", "6s", "blocks of the network"),
     (
         flags.DEFINE_integer,
         "workers",

@@ -19,7 +19,7 @@ from par.bench import in_turn
 from par.core.config import SearchConfig
 from par.core.progress import Progress
 from par.tools.benchmarks import output, settings
-from par.tools.cli.flags import Flags
+from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train.run_config import RunConfig
 
@@ -27,7 +27,7 @@ FLAGS = Flags(__doc__).own(
     "train",
     (flags.DEFINE_integer, "steps", 50, "training steps of one measurement"),
     (flags.DEFINE_integer, "repeats", 5, "measurements of each network, in turn"),
-    (flags.DEFINE_string, "architecture", "6s", "blocks of the search"),
+    (define_path, "architecture", "6s", "blocks of the search"),
     (
         flags.DEFINE_multi_string,
         "fixed",

@@ -12,6 +12,7 @@ from absl import flags
 
 from par.core import config
 from par.core.errors import UsageError
+from par.tools.cli.paths import expand_user
 
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
 GroupType = TypeVar("GroupType", bound=config.Group)
@@ -161,6 +162,25 @@ def choice(*values: str, repeatable: bool = False) -> Callable:
     return define
 
 
+def define_path(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
+    """A definition for `Flags.own` of a flag that takes a path."""
+    flags.DEFINE(_Path(), name, default, text, flag_values, flags.ArgumentSerializer())
+
+
+def define_paths(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
+    """A definition for `Flags.own` of a repeatable flag that takes a path."""
+    flags.DEFINE_multi(
+        _Path(), flags.ArgumentSerializer(), name, default, text, flag_values=flag_values
+    )
+
+
+class _Path(flags.ArgumentParser):
+    """Parses a path, in which a leading `~` is a home directory."""
+
+    def parse(self, argument: Any) -> str:
+        return expand_user(super().parse(argument))
+
+
 class _IntegerOr(flags.IntegerParser):
     """Parses an integer, or leaves a word as it is."""
 
@@ -177,6 +197,8 @@ def _define(values: flags.FlagValues, field: dataclasses.Field, kind: type, defa
     item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
     if field.metadata["choices"]:
         flags.DEFINE_enum(name, default, list(field.metadata["choices"]), text, flag_values=values)
+    elif field.metadata["is_path"]:
+        define_path(name, default, text, flag_values=values)
     elif item is None:
         define = {
             str: flags.DEFINE_string,

@@ -9,6 +9,7 @@ from absl import flags
 
 from par.core import config
 from par.core.errors import UsageError
+from par.tools.cli.paths import expand_user
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 # one of each set on the command line replaces a recipe's other
@@ -46,7 +47,10 @@ def recipe_lines(recipe: str) -> list[str]:
 
     Raises: UsageError if there is no such recipe or a line is no setting.
     """
-    path = Path(recipe) if recipe.endswith(".flags") else RECIPES / f"{recipe}.flags"
+    if recipe.endswith(".flags"):
+        path = Path(expand_user(recipe))
+    else:
+        path = RECIPES / f"{recipe}.flags"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
