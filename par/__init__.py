@@ -1,4 +1,4 @@
-"""PAR Transformer-XL search: language models that spend attention only where it pays.
+"""PAR Transformer-XL search: language models with attention only where it lowers the loss.
 
     text --build_data--> tokenizer.model + records + manifest.json
          --train 6s----> a SuperNet; every block learns pi over attention, dense, identity;
@@ -9,23 +9,35 @@
          report writes the page
 
 Letters in shapes: B batch rows (parallel streams) · T query positions of a window · M memory
-length · S = M + T key positions ·
-D model width · H heads · K width of a head · F dense-block width · L blocks · V vocabulary · C
-clusters · O options of a
-stochastic block (3: attention, dense, identity).
+length · S = M + T key positions · P distances · D model width · H heads · K width of a head ·
+F dense-block width · L blocks · V vocabulary · C clusters · O options of a stochastic block (3:
+attention, dense, identity).
 """
 
 __version__ = "0.1.0"
 
 
 def network(architecture, vocab_size, seed=0, **settings):
-    """A network without a head, a Keras layer: tokens [B, T] and memories in, hidden states [B, T,
-    D] and the next memories out.
+    """A network without a head, as a Keras layer: par.nn.transformer.Transformer.
 
-    architecture: blocks such as aaddid, or the path of an architecture.json. settings: those of
-    par.core.config.ModelConfig.
-    par.nn.transformer.Transformer tells how it is called. Raises: par.core.errors.UsageError for a
-    setting that is none, or is out of its bounds.
+    Args:
+      architecture: blocks such as `aaddid` or `6s` (par.search.architecture), or the path of an
+        architecture.json.
+      vocab_size: V, the number of token ids.
+      seed: of the initial weights; equal seeds give equal weights.
+      **settings: fields of par.core.config.ModelConfig, such as d_model or mem_len.
+
+    Returns: a layer; called with tokens [B, T] int32 and memories, it returns hidden states
+      [B, T, D] and the next memories.
+
+    Raises:
+      par.core.errors.UsageError: for blocks that are not valid, an unknown setting, or a setting
+        that is out of its bounds.
+      par.core.errors.DataError: for an architecture.json that is missing or damaged.
+
+    Example:
+      trunk = par.network("aaddid", vocab_size=1000, d_model=64, num_heads=4)
+      hidden, memories = trunk(tokens, trunk.empty_memories(batch_size=8))
     """
     from par.core.config import ModelConfig, SearchConfig
     from par.core.errors import UsageError
@@ -34,8 +46,8 @@ def network(architecture, vocab_size, seed=0, **settings):
 
     if unknown := sorted(settings.keys() - ModelConfig.__dataclass_fields__.keys()):
         raise UsageError(
-            f"settings must be of {', '.join(ModelConfig.__dataclass_fields__)}, but"
-            f" {unknown[0]!r} is none"
+            f"unknown setting {unknown[0]!r}; valid settings:"
+            f" {', '.join(ModelConfig.__dataclass_fields__)}"
         )
     blocks, model = strings.parse(architecture), ModelConfig(**settings)
     model.check_vocabulary(vocab_size)
@@ -43,8 +55,29 @@ def network(architecture, vocab_size, seed=0, **settings):
 
 
 def load(run, checkpoint="last", data=None, evaluate_as="soft"):
-    """A trained network, ready to score, generate and embed: see
-    par.evaluate.trained_model.Model.load. TensorFlow is imported here, not with this package."""
+    """A trained network that scores, generates and embeds: par.evaluate.trained_model.Model.
+
+    TensorFlow is imported here, not with this package.
+
+    Args:
+      run: directory of a run of tools/train.py.
+      checkpoint: `last`, or `best` by the nll on the validation split.
+      data: directory of the data set, if it is not where it was when the run was made.
+      evaluate_as: for a SuperNet `soft`, the mixture, or `argmax`, the likeliest kind of each
+        block; without effect for a fixed network.
+
+    Returns: the Model.
+
+    Raises:
+      par.core.errors.UsageError: for another checkpoint or evaluate_as, or for a directory with
+        the runs of several seeds.
+      par.core.errors.DataError: if the run, its checkpoint or its data is missing or damaged, or
+        they do not match.
+
+    Example:
+      model = par.load("logs/RUN", checkpoint="best")
+      model.generate("The list", length=50, temperature=0.8, seed=1)[0]
+    """
     from par.evaluate.trained_model import Model
 
     return Model.load(run, checkpoint, data, evaluate_as)

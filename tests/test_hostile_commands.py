@@ -278,12 +278,12 @@ ARCHITECTURES = {
         {"blocks": "dd"},
         "blocks are dd, but the likeliest by pi are ad",
     ),
-    "a rule that knows of no search": (
+    "a rule that does not use a search": (
         {"rule": "paper"},
-        "rule paper knows of no search, but there are 2 rows of pi",
+        "rule paper does not use a search, but there are 2 rows of pi",
     ),
     "another rule": ({"rule": "best"}, "rule is 'best', not one of hand, argmax"),
-    "no pi": ({"pi": []}, "rule argmax chooses by the pi of a search, but there are 0 rows"),
+    "no pi": ({"pi": []}, "rule argmax needs the pi of a search, but there are 0 rows"),
     "a row too many": ({"blocks": "add"}, "pi must have a row of 3 for each of the 3 blocks"),
 }
 

@@ -38,7 +38,7 @@ from par.core.progress import announce
 from par.data import records
 from par.search import latency_table
 from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
-from par.search.latency_check import MOST_ERROR
+from par.search.latency_check import MAX_ERROR
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, define_path
 from par.tools.cli.tensorflow import start_tensorflow
@@ -145,9 +145,7 @@ def _work(values: Flags) -> None:
         )
     else:
         print("\n".join([*_lines(table), "", *_check_lines(checks), "", f"written: {path}"]))
-    if (worst := max(checks, key=lambda check: abs(check.error))) and abs(
-        worst.error
-    ) > MOST_ERROR:
+    if (worst := max(checks, key=lambda check: abs(check.error))) and abs(worst.error) > MAX_ERROR:
         what = worst.what.replace("_", " ")
         announce(
             f"warning: the table misses the {what} of {worst.blocks} by {worst.error:+.1%}:"

@@ -36,7 +36,13 @@ class Mixture:
 
 
 class Norm(keras.layers.Layer):
-    """Layer normalisation over the last axis with gain and bias (Ba et al. 2016)."""
+    """Layer normalisation over the last axis with gain and bias (Ba et al. 2016).
+
+    keras.layers.LayerNormalization computes x s + (b - mean s) instead of (x - mean) s + b: over
+    inputs of mean 10 and variance 1 its largest error is 1.7 times as large (8e-6), and a training
+    step at the base shape took 1.4 % (soft), 2.4 % (single path) and 2.1 % (soft, bfloat16) more
+    processor time (median of 25 pairs, two threads).
+    """
 
     def __init__(self, d_model: int):
         super().__init__()

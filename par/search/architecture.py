@@ -1,7 +1,7 @@
-"""A network is a string: `a` relative attention, `d` dense, `i` identity, `s` stochastic (learn
-which of a, d, i).
+"""A network as a string of blocks: `a` relative attention, `d` dense, `i` identity, `s` stochastic
+(the search chooses a, d or i).
 
-`Architecture` is all that passes between search, training and plots.
+An `Architecture` is the only value that search, training and plots exchange.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from par.core import schema
 from par.core.errors import DataError, UsageError
 from par.search.latency_check import LatencyCheck
 
-KINDS = "adi"  # what a stochastic block chooses among, in the order of the columns of alpha and pi
+KINDS = "adi"  # the kinds that a stochastic block chooses from, the columns of alpha and pi
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
-MAX_BLOCKS = 1024  # refuses `999999999s` before anything is allocated
+MAX_BLOCKS = 1024  # `999999999s` is refused before anything is allocated
 SCHEMA = 2
-# rules: a person's; by pi; by pi and latency; by depth
+# rules by which blocks are chosen: by hand; by pi; by pi and latency; by depth
 HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Block kinds, one letter a block, and where they came from."""
+    """The kinds of the blocks, one letter each, and how they were chosen."""
 
     blocks: str
     rule: str = HAND  # hand, or the rule of tools/derive.py that chose the blocks
@@ -37,7 +37,7 @@ class Architecture:
     # [L, O], rows in the order of KINDS; empty unless derived
     pi: tuple[tuple[float, ...], ...] = ()
     seeds: tuple[int, ...] = ()
-    latency: LatencyCheck | None = None  # what it should take and takes, where that is known
+    latency: LatencyCheck | None = None  # predicted and measured, where known
 
     def __post_init__(self) -> None:
         if len(self.blocks) > MAX_BLOCKS or set(self.blocks) - set(NAMES):
@@ -62,8 +62,8 @@ class Architecture:
 
     @property
     def short(self) -> str:
-        """The blocks, with repeated letters counted where that halves them: `ssssss` is `6s`,
-        `aaadad` stays."""
+        """The blocks, with repeated letters counted if that halves the length: `6s` for `ssssss`,
+        but `aaadad`."""
         runs = ((letter, len(list(group))) for letter, group in itertools.groupby(self.blocks))
         counted = "".join(f"{count if count > 1 else ''}{letter}" for letter, count in runs)
         return counted if 2 * len(counted) <= len(self.blocks) else self.blocks
@@ -87,14 +87,14 @@ class Architecture:
 
 
 def argmax(pi: Any) -> str:
-    """The likeliest kind of each row of pi [L, O]; a tie goes to the cheaper kind: identity before
+    """The likeliest kind of each row of pi [L, O]; of equal ones the cheapest: identity before
     dense before attention."""
     pi = np.asarray(pi)
     return "".join(KINDS[len(KINDS) - 1 - int(column)] for column in pi[:, ::-1].argmax(axis=1))
 
 
 def interleaved(num_blocks: int) -> str:
-    """The blocks of the interleaved Transformer-XL: attention and dense in turn, attention
+    """The blocks of the interleaved Transformer-XL: attention and dense alternate, attention
     first."""
     return ("ad" * num_blocks)[:num_blocks]
 
@@ -146,10 +146,10 @@ def _expand(text: str, at: int, depth: int = 0) -> tuple[str, int]:
 
 
 def load(path: Path) -> Architecture:
-    """Reads architecture.json. Raises: DataError unless every field has the right type, the blocks
-    are valid and fit the rule, pi and latency."""
+    """Reads architecture.json. Raises: DataError unless every field has the right type and the
+    blocks are valid and consistent with rule, pi and latency."""
     value = schema.read_json(path, "architecture")
-    # an earlier version's, which knew of none
+    # files of schema 1 have no latency
     if schema.is_schema(value, 1) and "latency" not in value:
         value |= {"schema": SCHEMA, "latency": None}
     expected = set(Architecture("a").to_json())
@@ -175,14 +175,19 @@ def load(path: Path) -> Architecture:
     )
     if not ok:
         raise DataError(
-            f"architecture {path} is not valid: a field has the wrong type, or a row of pi is no"
-            " distribution"
+            f"architecture {path} is not valid: a field has the wrong type, or a row of pi is"
+            " not a distribution"
         )
     try:
         pi = tuple(tuple(map(float, row)) for row in value["pi"])
         latency = None if value["latency"] is None else LatencyCheck.from_json(value["latency"])
         made = Architecture(
-            value["blocks"], value["rule"], value["search_run"], pi, tuple(value["seeds"]), latency
+            blocks=value["blocks"],
+            rule=value["rule"],
+            search_run=value["search_run"],
+            pi=pi,
+            seeds=tuple(value["seeds"]),
+            latency=latency,
         )
     except UsageError as error:
         raise DataError(f"architecture {path} is not valid: {error}") from None
@@ -192,24 +197,23 @@ def load(path: Path) -> Architecture:
 
 
 def _contradiction(made: Architecture) -> str:
-    """What the rule by which the blocks were chosen can't have left, or ''."""
-    of_pi, budget = (
-        made.rule in (*LIKELIEST, BUDGET),
-        (made.latency.budget_ms if made.latency else None),
-    )
+    """A field that the rule by which the blocks were chosen can't have produced, as a phrase, or
+    ''."""
+    by_pi = made.rule in (*LIKELIEST, BUDGET)
+    budget = made.latency.budget_ms if made.latency else None
     if made.rule not in (HAND, *LIKELIEST, BUDGET, *PATTERNS):
         return (
             f"rule is {made.rule[:40]!r}, not one of"
             f" {', '.join((HAND, *LIKELIEST, BUDGET, *PATTERNS))}"
         )
-    if bool(made.pi) != of_pi or bool(made.seeds) != of_pi or (made.search_run and not of_pi):
+    if bool(made.pi) != by_pi or bool(made.seeds) != by_pi or (made.search_run and not by_pi):
         return (
             f"rule {made.rule}"
-            f" {'chooses by the pi of a search' if of_pi else 'knows of no search'}, but there are"
+            f" {'needs the pi of a search' if by_pi else 'does not use a search'}, but there are"
             f" {len(made.pi)} rows of pi, {len(made.seeds)} seeds, and search_run is"
             f" {made.search_run[:80]!r}"
         )
-    if of_pi and made.is_search:
+    if by_pi and made.is_search:
         return f"rule {made.rule} leaves no block stochastic, but blocks are {made.blocks[:80]}"
     if made.rule in LIKELIEST and (likeliest := argmax(made.pi)) != made.blocks:
         return f"blocks are {made.blocks[:80]}, but the likeliest by pi are {likeliest[:80]}"

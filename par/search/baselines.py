@@ -1,10 +1,9 @@
-"""Whom a derived network is compared with: networks that are known without a search, and strings
-drawn at random among those of equal cost.
+"""The baselines of a derived network: architectures that are known without a search, and random
+strings of equal cost.
 
-A cost is linear: a constant, and a sum over the blocks. So whether a string fits hangs on how many
-of its blocks are a, d and i alone: the strings
-that fit are counted by those numbers, ranked, and drawn by rank, each with exactly the same
-probability.
+A cost is linear: a constant plus a sum over the blocks. So whether a string fits depends only on
+its numbers of a, d and i: the strings that fit are counted by those numbers, ranked, and drawn by
+rank, all with exactly the same probability.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from par.search import derive
 from par.search.architecture import KINDS
 
 DERIVED, INTERLEAVED = "derived", "interleaved"
-SLACK = 1e-9  # of rounding, where a tolerance is met exactly
+SLACK = 1e-9  # for rounding, where a tolerance is met exactly
 Counts = tuple[int, ...]  # how many blocks are of each kind, in the order of KINDS
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a network costs by its string: constant + a sum over its blocks. what: `latency`
+    """The cost of a network by its string: constant + a sum over its blocks. what: `latency`
     (milliseconds) or `parameters` (of the blocks)."""
 
     what: str
@@ -37,12 +36,13 @@ class Cost:
 
     @classmethod
     def linear(cls, what: str, cost: Callable[[str], float]) -> Self:
-        """The cost that `cost` gives for strings, read off those of no block and of one block."""
+        """The linear function that equals `cost` for the string of no block and those of one
+        block."""
         constant = float(cost(""))
         return cls(what, constant, tuple(float(cost(kind)) - constant for kind in KINDS))
 
     def total_of_counts(self, counts: Counts) -> float:
-        """The cost of every string that has so many blocks of each kind."""
+        """The cost of a string with these numbers of blocks of each kind."""
         return self.constant + sum(n * cost for n, cost in zip(counts, self.of_kind))
 
     def total(self, blocks: str) -> float:
@@ -50,19 +50,19 @@ class Cost:
         return self.total_of_counts(counted(blocks))
 
     def more(self, blocks: str, than: str) -> float:
-        """How much more a string costs than another, as a share of the other: -0.1 is a tenth
-        less. Infinite over a cost of 0."""
+        """The relative difference in cost of a string and another: -0.1 is a tenth less; infinite
+        over a cost of 0."""
         cost, base = self.total(blocks), self.total(than)
         return cost / base - 1 if base else math.inf if cost else 0.0
 
 
 def counted(blocks: str) -> Counts:
-    """How many blocks are of each kind."""
+    """The number of blocks of each kind."""
     return tuple(blocks.count(kind) for kind in KINDS)
 
 
 def references(derived: str) -> dict[str, str]:
-    """The derived network, and those of its depth that are known without a search, by name."""
+    """The derived network and the known architectures of the same depth, by name."""
     depth = len(derived)
     known = {
         INTERLEAVED: derive.interleaved(depth),
@@ -73,8 +73,8 @@ def references(derived: str) -> dict[str, str]:
 
 
 def fitting(derived: str, cost: Cost, tolerance: float | None) -> list[Counts]:
-    """The numbers of a, d and i of all strings as deep as `derived` whose cost lies within a share
-    `tolerance` of its own; None: any cost."""
+    """The numbers of a, d and i of all strings of the depth of `derived` whose cost differs from
+    its cost by at most a share `tolerance`; None: any cost."""
     depth, target = len(derived), cost.total(derived)
     all_counts = ((a, d, depth - a - d) for a in range(depth + 1) for d in range(depth + 1 - a))
     most = math.inf if tolerance is None else tolerance * target + SLACK * abs(target)
@@ -83,7 +83,7 @@ def fitting(derived: str, cost: Cost, tolerance: float | None) -> list[Counts]:
 
 @functools.cache
 def arrangements(counts: Counts) -> int:
-    """How many strings have so many blocks of each kind."""
+    """The number of strings with these numbers of blocks of each kind."""
     left, product = sum(counts), 1
     for n in counts:
         product *= math.comb(left, n)
@@ -92,12 +92,12 @@ def arrangements(counts: Counts) -> int:
 
 
 def unrank(counts: Counts, rank: int) -> str:
-    """String number `rank`, from 0, of those with so many blocks of each kind, in the order of
-    KINDS."""
+    """String number `rank`, from 0, of those with these numbers of blocks of each kind, sorted in
+    the order of KINDS."""
     blocks, left, remaining = "", list(counts), arrangements(counts)
     for depth in range(sum(counts), 0, -1):
         for option, kind in enumerate(KINDS):
-            # of the strings that remain, those that go on with this kind
+            # of the remaining strings, those whose next block is of this kind
             first = remaining * left[option] // depth
             if rank < first:
                 blocks, remaining = blocks + kind, first
@@ -108,14 +108,14 @@ def unrank(counts: Counts, rank: int) -> str:
 
 
 def free_strings(fits: Sequence[Counts], taken: Iterable[str]) -> int:
-    """How many strings fit and are not taken."""
+    """The number of strings that fit and are not taken."""
     allowed = set(fits)
     return sum(map(arrangements, fits)) - sum(counted(blocks) in allowed for blocks in set(taken))
 
 
 def draw(number: int, fits: Sequence[Counts], taken: Iterable[str], seed: int) -> list[str]:
-    """`number` distinct strings, or all there are: every one exactly uniform among those that fit
-    and are neither taken nor drawn before.
+    """`number` distinct strings (or all, if fewer), each exactly uniform among those that fit and
+    are neither taken nor drawn before.
 
     Equal seeds draw equal strings, and a larger number begins with those of a smaller one.
     """

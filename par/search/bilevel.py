@@ -1,15 +1,14 @@
-"""Whose turn a step is: the weights', the logits', both or neither (Mandava et al. 2020, section
-3; bilevel as in DARTS, Liu et al. 2019).
+"""Which variables a step updates: weights, architecture logits, both or neither (Mandava et al.
+2020, section 3; bilevel as in DARTS, Liu et al. 2019).
 
-    --nobilevel     weights and logits learn on every step
-    --bilevel       step of the epoch   0 1 2 3 4 5 6 7 8 9      arch_fraction 0.2: the weights
-                    never learn from a held-out step,
-                    weights learn       W W W W . W W W W .      the logits from no other; both
-                                        learn in turns, and the memories
-                    held out            . . . . A . . . . A      flow through all steps
-    --arch_warmup=N the logits rest in the first N steps; what is held out stays so
+    --nobilevel     every step updates weights and logits
+    --bilevel       step of the epoch   0 1 2 3 4 5 6 7 8 9      arch_fraction 0.2: a held-out step
+                    updates weights     W W W W . W W W W .      updates only the logits, another
+                    updates logits      . . . . A . . . . A      only the weights; memories pass
+                                                                 through all steps
+    --arch_warmup=N the logits are frozen for the first N steps; steps held out then update nothing
 
-All of it is a function of the step, so that a continued run equals one that never stopped.
+All of it is a function of the step, so that a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from par.core.config import SearchConfig
 
 
 class Turn(NamedTuple):
-    """What learns in a step."""
+    """The variables that a step updates."""
 
     weights: bool
     logits: bool
@@ -38,7 +37,7 @@ BOTH, WEIGHTS, LOGITS, NEITHER = (
 
 def held_out(step: Any, steps_per_epoch: int, arch_fraction: float) -> Any:
     """Whether the step (0-based, an integer or a tensor) is held out from the weights: the same
-    ones in every epoch, spread evenly.
+    steps of every epoch, evenly spaced.
 
     An epoch holds out round(arch_fraction * steps_per_epoch) steps, at least one and not all.
     """
@@ -48,17 +47,16 @@ def held_out(step: Any, steps_per_epoch: int, arch_fraction: float) -> Any:
 
 
 def turns(search: SearchConfig) -> tuple[Turn, ...]:
-    """The turns that occur in a search with these settings: what `index` points into."""
+    """The turns that occur in a search with these settings, in the order of `index`."""
     if search.bilevel:
         return (WEIGHTS, LOGITS, NEITHER) if search.arch_warmup else (WEIGHTS, LOGITS)
     return (BOTH, WEIGHTS) if search.arch_warmup else (BOTH,)
 
 
 def index(step: Any, steps_per_epoch: int, search: SearchConfig) -> tf.Tensor:
-    """Scalar int32, the place in `turns` of the turn of a step (0-based)."""
-    resting = tf.cast(step < search.arch_warmup, tf.int32)
-    return (
-        tf.cast(held_out(step, steps_per_epoch, search.arch_fraction), tf.int32) * (1 + resting)
-        if search.bilevel
-        else resting
-    )
+    """Scalar int32, the index in `turns` of the turn of a step (0-based)."""
+    frozen = tf.cast(step < search.arch_warmup, tf.int32)
+    if not search.bilevel:
+        return frozen
+    held = tf.cast(held_out(step, steps_per_epoch, search.arch_fraction), tf.int32)
+    return held * (1 + frozen)

@@ -1,4 +1,4 @@
-"""From pi to a discrete architecture: one pure function a rule."""
+"""Discrete architectures from pi: one pure function per rule."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from par.core.errors import UsageError
 from par.search import architecture
 from par.search.architecture import KINDS, LIKELIEST, MAX_BLOCKS, NAMES, Architecture, argmax
 
-DECIDED = 0.5  # below it, the other kinds together are likelier than the chosen one
+DECIDED = 0.5  # a probability below which the other kinds together are likelier
 
 
 def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What several searches say together, from the pi of each, pis [R, L, O]: the arithmetic mean
-    [L, O], and agreement [L].
+    """The arithmetic mean [L, O] of the pi of several searches, pis [R, L, O], and their agreement
+    [L].
 
     agreement[l] counts the searches whose own likeliest kind of block l is that of the mean.
     Raises: UsageError unless pis has three axes and one search at least.
@@ -31,8 +31,8 @@ def consensus(pis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def agreement(pis: np.ndarray, chosen: str) -> np.ndarray:
-    """[L] how many of several searches, by the pi of each, pis [R, L, O], have the chosen kind of
-    a block as their likeliest."""
+    """[L] for each block, in how many of several searches, pis [R, L, O], the chosen kind is the
+    likeliest."""
     return np.sum([[own == kind for own, kind in zip(argmax(pi), chosen)] for pi in pis], axis=0)
 
 
@@ -40,10 +40,9 @@ def paper(num_blocks: int) -> str:
     """The heuristic of the PAR paper (Mandava et al. 2020): one attention block in five, evenly
     spaced over the first two thirds, dense elsewhere.
 
-    The n = max(1, round(L/5)) attention blocks lie at floor(k * (2L/3) / n), k = 0 .. n-1. L = 32
-    gives n = 6 where the interleaved network has 16:
-    62.5 % fewer, and the paper's abstract says 63 %. The rounding and the places are this
-    program's.
+    The n = max(1, round(L/5)) attention blocks are at floor(k * (2L/3) / n), k = 0 .. n-1. L = 32
+    gives n = 6, where the interleaved network has 16: 62.5 % fewer; the paper's abstract says
+    63 %. Rounding and places are choices of this program.
     Raises: UsageError unless num_blocks is 1 to MAX_BLOCKS.
     """
     _check_count(num_blocks)
@@ -53,7 +52,7 @@ def paper(num_blocks: int) -> str:
 
 
 def interleaved(num_blocks: int) -> str:
-    """Transformer-XL's order: attention and dense in turn, attention first. Raises: UsageError
+    """Transformer-XL's order: attention and dense alternate, attention first. Raises: UsageError
     unless num_blocks is 1 to MAX_BLOCKS."""
     _check_count(num_blocks)
     return architecture.interleaved(num_blocks)
@@ -64,8 +63,8 @@ def sandwich(num_blocks: int, coefficient: int | None = None) -> str:
     middle, k dense ones; the counts of `interleaved`.
 
     coefficient: k, 0 (interleaved) to L // 2 (all attention first); by default 3L/16 rounded, the
-    share of the paper's best on WikiText-103
-    (k = 6 of 16 pairs). Raises: UsageError for another num_blocks or coefficient.
+    share of the paper's best on WikiText-103 (k = 6 of 16 pairs).
+    Raises: UsageError for another num_blocks or coefficient.
     """
     _check_count(num_blocks)
     k = (3 * num_blocks + 8) // 16 if coefficient is None else coefficient
@@ -113,28 +112,25 @@ def derive(
             f" {pi.shape}"
         )
     chosen = "".join(new if kind == "s" else kind for kind, new in zip(blocks, RULES[rule](pi)))
-    return Architecture(chosen, rule, search_run, tuple(map(tuple, pi.tolist())), seeds)
+    rows = tuple(map(tuple, pi.tolist()))
+    return Architecture(chosen, rule=rule, search_run=search_run, pi=rows, seeds=seeds)
 
 
 def disagreement(agreement: Sequence[int], num_searches: int) -> list[str]:
-    """A line that names the blocks whose kind fewer than half of the searches chose. agreement:
-    [L], see `consensus`."""
+    """A warning that names the blocks whose kind fewer than half of the searches chose, [] if
+    there are none. agreement: [L], see `consensus`."""
     blocks = [str(block) for block, count in enumerate(agreement, 1) if 2 * count < num_searches]
-    return (
-        [
-            f"fewer than half of the {num_searches} seeds chose the kind of block"
-            f" {', '.join(blocks)}"
-        ]
-        if blocks
-        else []
-    )
+    if not blocks:
+        return []
+    names = ", ".join(blocks)
+    return [f"fewer than half of the {num_searches} seeds chose the kind of block {names}"]
 
 
 def doubts(
     chosen: Architecture, blocks: str, step: int, last_step: int, who: str = "the search"
 ) -> list[str]:
-    """Why the architecture derived from the search `blocks` at `step`, where `last_step` ends it,
-    may not be what one wants, a line each."""
+    """Warnings about an architecture derived at `step` of `last_step` from the search `blocks`, a
+    line each."""
     lines = []
     if step < last_step:
         lines.append(f"{who} has not ended: step {step:,} of {last_step:,}")
@@ -156,8 +152,8 @@ def doubts(
 
 
 def pi_lines(chosen: Architecture, blocks: str, agreement: Sequence[int] = ()) -> list[str]:
-    """pi as a table, one line a block: the chosen kind marked with a star, fixed blocks named; of
-    a consensus, how many seeds chose that kind."""
+    """pi as a table, one line per block: a star marks the chosen kind, fixed blocks are named; for
+    a consensus, with the number of seeds that chose that kind."""
     counts = [f"{count} of {len(chosen.seeds)}" for count in agreement] or [""] * len(blocks)
     lines = [
         "block  "

@@ -1,7 +1,7 @@
-"""Can a search be trusted: how undecided pi is, whether it has settled, and whether it has
-collapsed or never moved.
+"""Diagnostics of a search: the entropy of pi, whether it is stable, and whether it has collapsed
+or never moved.
 
-Only stochastic blocks count; `stochastic` takes their rows from the pi [L, O] of all.
+Only stochastic blocks count; `stochastic` selects their rows from the pi [L, O] of all blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from par.search import derive
 from par.search.architecture import KINDS, NAMES
 
-# share of the steps in which the logits learn; before it, the weights have hardly taught them
-# anything
-LOOKS_FROM = 1 / 3
-# a probability nearer than this to 1 / O says nothing: a search at the weights' rate ends with
-# 0.25 to 0.43
+# share of the steps that update the logits, before which nothing is reported: the weights are
+# hardly trained
+CHECK_FROM = 1 / 3
+# distance from 1 / O below which a probability has not moved (a search at the learning rate of the
+# weights ends with 0.25 to 0.43)
 MOVED = 0.05
 LATER = "lower --arch_lr, or let the weights learn first with --arch_warmup"
 ATTENTION, IDENTITY = KINDS.index("a"), KINDS.index("i")
@@ -31,15 +31,15 @@ def stochastic(pi: np.ndarray, blocks: str) -> np.ndarray:
 
 
 def entropy(pi: np.ndarray) -> np.ndarray:
-    """[...] nats, -Σ_o pi_o ln pi_o of each row of pi [..., O]; from 0 (decided) to ln O
+    """[...] nats, -Σ_o pi_o ln pi_o of each row of pi [..., O], from 0 (decided) to ln O
     (uniform)."""
     pi = np.asarray(pi, np.float64)
     return -np.sum(pi * np.log(np.where(pi > 0, pi, 1.0)), axis=-1)
 
 
 def figures(pi: np.ndarray, blocks: str) -> dict[str, float]:
-    """For the logs, of pi [L, O]: the mean entropy, in nats and as a share of ln O, and the
-    likeliest kinds counted; {} for a fixed network."""
+    """Scalars of the logs for pi [L, O]: the mean entropy, in nats and as a share of ln O, and the
+    number of blocks by likeliest kind; {} for a fixed network."""
     if "s" not in blocks:
         return {}
     pi = stochastic(pi, blocks)
@@ -50,24 +50,25 @@ def figures(pi: np.ndarray, blocks: str) -> dict[str, float]:
 
 
 def text(values: dict[str, float]) -> str:
-    """`figures` for a line of the log."""
+    """`figures` as part of a line of the log."""
     counts = " ".join(f"{values[f'argmax/{NAMES[kind]}']}{kind}" for kind in KINDS)
     return f"{counts} entropy {values['entropy/mean']:.3f} ({values['entropy/normalised']:.0%})"
 
 
 def warnings(pi: np.ndarray, blocks: str, learnt: float) -> dict[str, str]:
-    """What is wrong with a search among `blocks`, by a name and in a line each, at the end of an
-    epoch. pi: [L, O], of all blocks.
+    """Problems of a search among `blocks` at the end of an epoch, by name, a line each.
 
-    learnt: share of the steps in which the logits learn that is over; nothing is said below
-    LOOKS_FROM. A kind leads where its probability is more than MOVED above every other.
+    pi: [L, O], of all blocks.
+
+    learnt: share of the steps that update the logits that is over; {} below CHECK_FROM. A kind
+    leads if its probability is more than MOVED above every other.
 
     - identity: it leads in every stochastic block;
-    - attention: another kind leads it in every stochastic block, and no fixed block attends: a
-    prediction knows the last token alone;
+    - attention: another kind leads it in every stochastic block, and no fixed block attends, so
+      that a prediction depends only on the last token;
     - still: no probability of a stochastic block is further than MOVED from 1 / O.
     """
-    if learnt < LOOKS_FROM:
+    if learnt < CHECK_FROM:
         return {}
     pi, found = stochastic(pi, blocks), {}
     # [number of stochastic blocks, O], 0 for the likeliest kind
@@ -93,17 +94,18 @@ def warnings(pi: np.ndarray, blocks: str, learnt: float) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Stability:
-    """What the guard remembers from epoch to epoch; a checkpoint's note holds it."""
+    """For how many epochs the likeliest kinds have not changed, and which warnings were given. It
+    is saved with a checkpoint."""
 
-    # the likeliest kinds of the stochastic blocks at the end of the last epoch that taught the
+    # the likeliest kinds of the stochastic blocks at the end of the last epoch that updated the
     # logits
     choice: str = ""
-    unchanged: tuple[int, ...] = ()  # for how many epochs each of them has been so
-    warned: tuple[str, ...] = ()  # what has been said, by its name
+    unchanged: tuple[int, ...] = ()  # for how many epochs each of them has not changed
+    warned: tuple[str, ...] = ()  # the names of the warnings that were given
 
     def after_epoch(self, choice: str) -> Self:
-        """With the likeliest kinds at the end of one more epoch. The first one has nothing to be
-        compared with."""
+        """A copy after one more epoch, with the likeliest kinds at its end; the first epoch counts
+        as unchanged for 0 epochs."""
         before = self.unchanged or (-1,) * len(choice)
         same = (kind == old for kind, old in zip(choice, self.choice or choice))
         return dataclasses.replace(
@@ -113,13 +115,13 @@ class Stability:
         )
 
     def stable_share(self, epochs: int = 1) -> float:
-        """Share of the blocks whose likeliest kind has not changed for so many epochs; 0 before
-        there are any."""
+        """The share of blocks whose likeliest kind has not changed for `epochs` epochs; 0 before
+        the first epoch."""
         return float(np.mean([n >= epochs for n in self.unchanged])) if self.unchanged else 0.0
 
     def has_settled(self, epochs: int, share: float) -> bool:
-        """Whether a search that stops after so many epochs of rest in such a share of its blocks
-        ends here; epochs 0: it never does."""
+        """Whether at least a share `share` of the blocks has not changed for `epochs` epochs, so
+        that a search stops; never for epochs 0."""
         return epochs > 0 and self.stable_share(epochs) >= share - 1e-9
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ class Stability:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Inverse of `to_json`. Raises: ValueError unless it is what `to_json` makes."""
+        """Inverse of `to_json`. Raises: ValueError unless `value` is a result of `to_json`."""
         ok = (
             isinstance(value, dict)
             and set(value) == {"choice", "unchanged", "warned"}
@@ -151,6 +153,7 @@ class Stability:
         )
         if not ok or not all(isinstance(name, str) for name in value["warned"]):
             raise ValueError(
-                f"the watch over a search is not one of this program: {str(value)[:60]!r}"
+                "the stability of a search must be a result of to_json, but is"
+                f" {str(value)[:60]!r}"
             )
         return cls(value["choice"], tuple(value["unchanged"]), tuple(value["warned"]))

@@ -1,9 +1,9 @@
-"""What a network costs: FLOPs of its matrix products, and weights, as pure functions of the shape.
+"""FLOPs of the matrix products of a network, and its number of weights, as pure functions of the
+shape.
 
-Multiplications and additions count as one FLOP each. A training step counts three forward passes:
-the backward pass has two products
-for each one of the forward pass. A stochastic block computes all its branches, unless single paths
-are drawn.
+Multiplications and additions count as one FLOP each. A training step counts as three forward
+passes: the backward pass has two products for each of the forward pass. A stochastic block
+computes all its branches, unless single paths are drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SOFT = SearchConfig()
 
 def attention_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
     """Forward FLOPs of an attention block for one window: projections, logits by content and by
-    distance, values, output."""
+    distance, weighted values, output."""
     b, t, s, d = batch_size, seq_len, model.mem_len + seq_len, model.d_model
     projections = b * t * d * d + 2 * b * s * d * d + s * d * d + b * t * d * d
     return 2.0 * (projections + 3 * b * t * s * d)
@@ -34,10 +34,10 @@ def dense_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
 def softmax_flops(
     model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]
 ) -> float:
-    """Forward FLOPs of the (adaptive) softmax for one window of tokens that occur as `counts` [V]
-    says: the tails work on their own tokens.
+    """Forward FLOPs of the (adaptive) softmax for one window of tokens with frequencies `counts`
+    [V]: a tail is computed for its own tokens.
 
-    A tail whose vectors are tied to the embedding makes them once a window.
+    The vectors of a tail that is tied to the embedding are computed once per window.
     """
     ends = [*model.cutoffs, len(counts)]
     flops, tied = float(model.d_model * (ends[0] + len(ends) - 1)), 0.0
@@ -57,12 +57,10 @@ def forward_flops(
     counts: Sequence[float],
     computed: float = 1.0,
 ) -> float:
-    """Forward FLOPs of a network of any block string for one window; `computed`: share of a
-    stochastic block's kinds that are."""
-    attention, dense = (
-        attention_flops(model, batch_size, seq_len),
-        dense_flops(model, batch_size, seq_len),
-    )
+    """Forward FLOPs of a network of any block string for one window. computed: the share of the
+    kinds of a stochastic block that is computed."""
+    attention = attention_flops(model, batch_size, seq_len)
+    dense = dense_flops(model, batch_size, seq_len)
     of_kind = {"a": attention, "d": dense, "i": 0.0, "s": computed * (attention + dense)}
     return sum(of_kind[kind] for kind in blocks) + softmax_flops(
         model, batch_size, seq_len, counts
@@ -77,8 +75,8 @@ def training_flops(
     counts: Sequence[float],
     search: SearchConfig = _SOFT,
 ) -> float:
-    """FLOPs of one training step. Of single paths, what is expected at uniform pi; every further
-    path is a forward pass more."""
+    """FLOPs of one training step; for single paths the expected value at uniform pi, and one
+    forward pass more for every further path."""
     if search.sampling != "single_path" or "s" not in blocks:
         return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
     return (2.0 + search.paths) * forward_flops(
@@ -87,8 +85,8 @@ def training_flops(
 
 
 def block_parameters(blocks: str, model: ModelConfig) -> int:
-    """Weights of the blocks of any string, their norms included; embedding, softmax and final norm
-    are the same for all strings and left out."""
+    """The number of weights of the blocks of any string, with their norms, without embedding,
+    softmax and final norm, which are the same for all strings."""
     d, f, norm = model.d_model, model.d_ffn, 2 * model.d_model
     attention, dense = 5 * d * d + 2 * d + norm, 2 * d * f + f + d + norm
     of_kind = {
@@ -101,6 +99,6 @@ def block_parameters(blocks: str, model: ModelConfig) -> int:
 
 
 def zipf_counts(vocab_size: int) -> np.ndarray:
-    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953): synthetic
-    text for measurements."""
+    """[V] unnormalised frequencies of words by rank, 1 / (rank + 2.7) (Mandelbrot 1953), for
+    measurements with synthetic text."""
     return 1.0 / (np.arange(vocab_size) + 2.7)

@@ -1,4 +1,4 @@
-"""Gumbel-Softmax: sampling a kind so that gradients reach its logits (Jang et al. 2016)."""
+"""Gumbel-Softmax: samples of a kind with gradients for its logits (Jang et al. 2016)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def relaxed_one_hot(
 
 
 def one_hot(weight: tf.Tensor) -> tf.Tensor:
-    """[..., O] the likeliest option as one-hot; the last of equals, which is the cheapest kind. No
-    gradient."""
+    """[..., O] the likeliest option as one-hot, the last (cheapest) of equal ones; no gradient."""
     last = weight.shape[-1] - 1
     return tf.one_hot(
         last - tf.argmax(tf.reverse(weight, [-1]), axis=-1), last + 1, dtype=weight.dtype
@@ -43,16 +42,15 @@ def single_path(weight: tf.Tensor) -> tf.Tensor:
 
 
 def leave_one_out(losses: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
-    """Gradient of the expected loss E[loss(sample)] with respect to the logits that P >= 2
-    independent one-hot samples were drawn from.
+    """Unbiased gradient of the expected loss E[loss(sample)] for the logits from which P >= 2
+    independent one-hot samples were drawn.
 
-    losses: [P]; samples: [P, ..., O] -> [..., O]. REINFORCE in which every sample has the mean
-    loss of the others as its baseline (Kool et al. 2019,
-    "Buy 4 REINFORCE samples, get a baseline for free!"): 1/P Σ_p (L_p - mean_(q≠p) L_q) ∇log
-    p(s_p). Unbiased. ∇log p(s) = s - pi, and the
-    differences of the losses add up to 0, so pi drops out.
+    losses: [P]; samples: [P, ..., O] -> [..., O]. REINFORCE with the mean loss of the other
+    samples as baseline (Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"):
+    1/P Σ_p (L_p - mean_(q≠p) L_q) ∇log p(s_p). With ∇log p(s) = s - pi, pi cancels, as the
+    differences of the losses add up to 0.
     """
-    # first, so that the differences add up to 0 where they are as small as a loss' last digits
+    # subtracted first, so that differences as small as the last digits of a loss add up to 0
     centred = losses - losses[0]
     centred -= tf.reduce_mean(centred)
     return tf.tensordot(centred, samples, axes=1) / tf.cast(tf.shape(losses)[0] - 1, samples.dtype)

@@ -1,14 +1,12 @@
-"""What a network was promised to take and what it took: predicted and measured latency side by
-side, as architecture.json keeps them.
+"""Predicted and measured latency of a derived network, as kept in architecture.json.
 
-The network and the interleaved one of its depth are timed in turn, so that a share of the two
-hangs less on the minute than milliseconds do.
+The network and the interleaved one of its depth are timed in turn, so that their ratio depends
+less on the load of the machine than milliseconds do.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,14 +17,14 @@ from par.core.errors import UsageError
 from par.core.stats import Quartiles, quartiles
 
 CASES = SearchConfig.choices("latency_of")
-MOST_ERROR = 0.1  # of a prediction: beyond it a table is no ground to choose networks by
+MAX_ERROR = 0.1  # relative error of a prediction, beyond which a table is not reliable
 MAX_MILLISECONDS = 1e9
 MAX_PAIRS = 10_000
 MEASURED = ("network", "interleaved", "share")
 
 
 class Measured(NamedTuple):
-    """What the pairs say of a case."""
+    """Quartiles over the pairs of measurements in one case."""
 
     network: Quartiles
     interleaved: Quartiles
@@ -34,8 +32,8 @@ class Measured(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Latency of a network and of the interleaved one of its depth in one case (CASES),
-    milliseconds."""
+    """Latency (milliseconds) of a network and of the interleaved one of its depth in one case of
+    CASES."""
 
     what: str
     network_ms: float  # predicted
@@ -44,22 +42,22 @@ class Case(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Predicted, of the interleaved network's."""
+        """Predicted share of the interleaved network's latency."""
         return self.network_ms / self.interleaved_ms
 
     @property
     def error(self) -> float:
-        """Predicted against measured: 0.03 is 3 % too much."""
+        """Relative error of the prediction: 0.03 is 3 % too much."""
         return self.network_ms / self.measured.network.median - 1
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The case as shown in tables and messages."""
         return self.what.replace("_", " ")
 
     def with_measured(self, times: np.ndarray) -> Case:
-        """The same with what was measured: times [pairs, 2] of the network and of the interleaved
-        one, milliseconds."""
+        """A copy with measurements: times [pairs, 2] of the network and of the interleaved one,
+        milliseconds."""
         return self._replace(
             measured=Measured(
                 quartiles(times[:, 0]),
@@ -71,12 +69,12 @@ class Case(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LatencyCheck:
-    """A budget, where there was one, and the latencies of the network that was chosen."""
+    """The latencies of a derived network, and its budget if it has one."""
 
-    chosen_by: str  # the case that the network was chosen by
+    chosen_by: str  # the case by which the network was chosen
     cases: tuple[Case, ...]
     budget_ms: float | None = None
-    # of the interleaved network's latency, where the budget was given so
+    # the budget as a share of the interleaved network's latency, if given so
     budget_ratio: float | None = None
     pairs: int = 0  # of measurements; 0: not measured
 
@@ -106,8 +104,8 @@ class LatencyCheck:
         names = [case.what for case in self.cases]
         if len(set(names)) < len(names) or not {self.chosen_by} <= set(names) <= set(CASES):
             raise UsageError(
-                f"latencies must be of different cases of {', '.join(CASES)}, among them the one"
-                f" chosen by, but are of {names}"
+                f"latencies must be of different cases of {', '.join(CASES)}, among them the"
+                f" one by which the network was chosen, but are of {names}"
             )
         if (
             type(self.pairs) is not int
@@ -120,8 +118,8 @@ class LatencyCheck:
             )
 
     def with_measured(self, times: Mapping[str, np.ndarray]) -> LatencyCheck:
-        """The same beside times [pairs, 2] of each case: of the network and of the interleaved
-        one, milliseconds."""
+        """A copy with measurements of each case: times [pairs, 2] of the network and of the
+        interleaved one, milliseconds."""
         return dataclasses.replace(
             self,
             cases=tuple(case.with_measured(times[case.what]) for case in self.cases),
@@ -130,7 +128,7 @@ class LatencyCheck:
 
     @property
     def corrections(self) -> dict[str, float]:
-        """Measured over predicted in each case."""
+        """Measured latency over predicted latency, by case."""
         return {case.what: case.measured.network.median / case.network_ms for case in self.cases}
 
     def to_json(self) -> dict[str, Any]:
@@ -160,30 +158,21 @@ class LatencyCheck:
 
     @classmethod
     def from_json(cls, value: Any) -> LatencyCheck:
-        """Inverse of `to_json`. Raises: UsageError unless it is what that makes."""
+        """Inverse of `to_json`. Raises: UsageError unless `value` is a result of `to_json`."""
         try:
             cases = []
             for what, case in value["cases"].items():
-                found = case["measured"]
-                measured = (
-                    None
-                    if found is None
-                    else Measured(*(Quartiles(**found[name]) for name in MEASURED))
-                )
-                cases.append(
-                    Case(
-                        what,
-                        case["predicted"]["network"],
-                        case["predicted"]["interleaved"],
-                        measured,
-                    )
-                )
+                found, expected = case["measured"], case["predicted"]
+                measured = None
+                if found is not None:
+                    measured = Measured(**{name: Quartiles(**found[name]) for name in MEASURED})
+                cases.append(Case(what, expected["network"], expected["interleaved"], measured))
             made = cls(
-                value["of"],
-                tuple(cases),
-                value["budget_ms"],
-                value["budget_ratio"],
-                value["pairs"],
+                chosen_by=value["of"],
+                cases=tuple(cases),
+                budget_ms=value["budget_ms"],
+                budget_ratio=value["budget_ratio"],
+                pairs=value["pairs"],
             )
             same = made.to_json() == value
         except (LookupError, TypeError, AttributeError, ArithmeticError):
@@ -193,7 +182,7 @@ class LatencyCheck:
         return made
 
     def lines(self, network: str, interleaved: str) -> list[str]:
-        """Predicted beside measured, for people; of the two networks by their names."""
+        """A table of predicted and measured latencies of the two networks of these names."""
         width = max(len("network"), len(network), len(interleaved))
         lines = [
             f"{'network':<{width}}  {'':<14}{'predicted ms':>12}"
@@ -204,40 +193,36 @@ class LatencyCheck:
             for (name, ms), spread in zip(rows, case.measured or (None, None)):
                 line = f"{name:<{width}}  {case.name:<14}{ms:>12.3f}"
                 if spread:
-                    line += f"{spread.median:>13.3f}{f'{spread.low:.3f} to {spread.high:.3f}':>20}{ms / spread.median - 1:>+8.1%}"
+                    quartiles = f"{spread.low:.3f} to {spread.high:.3f}"
+                    line += f"{spread.median:>13.3f}{quartiles:>20}{ms / spread.median - 1:>+8.1%}"
                 lines.append(line)
-        shares = [f"{case.name} {case.share:.1%}" + _share(case.measured) for case in self.cases]
+        shares = [
+            f"{case.name} {case.share:.1%}{_measured_share(case.measured)}" for case in self.cases
+        ]
         return [*lines, f"share of {interleaved}, predicted: {'; '.join(shares)}"]
 
     def warnings(self, network: str) -> list[str]:
-        """Where the promise was not kept, a line each."""
+        """Warnings about wrong predictions and an exceeded budget, a line each."""
         lines = []
         for case in self.cases if self.pairs else ():
             measured = case.measured
-            if abs(case.error) > MOST_ERROR:
-                spread = (
-                    f", whose quartiles lie {measured.network.width:.1%} apart"
-                    if measured.network.width > MOST_ERROR
-                    else ""
-                )
+            if abs(case.error) > MAX_ERROR:
+                spread = ""
+                if measured.network.width > MAX_ERROR:
+                    spread = f", whose quartiles lie {measured.network.width:.1%} apart"
                 lines.append(
                     f"the prediction misses the {case.name} of {network} by"
                     f" {case.error:+.1%}{spread}: measure again, or use --calibrate"
                 )
-            if (
-                case.what == self.chosen_by
-                and self.budget_ratio is not None
-                and measured.share.median > self.budget_ratio
-            ):
-                lines.append(
-                    f"the {case.name} of {network} takes {measured.share.median:.1%} of the"
-                    f" interleaved network's, above {self.budget_ratio:.1%}"
-                )
-            elif (
-                case.what == self.chosen_by
-                and self.budget_ratio is None
-                and measured.network.median > (self.budget_ms or math.inf)
-            ):
+            if case.what != self.chosen_by:
+                continue
+            if self.budget_ratio is not None:
+                if measured.share.median > self.budget_ratio:
+                    lines.append(
+                        f"the {case.name} of {network} takes {measured.share.median:.1%} of the"
+                        f" interleaved network's, above {self.budget_ratio:.1%}"
+                    )
+            elif self.budget_ms is not None and measured.network.median > self.budget_ms:
                 lines.append(
                     f"the {case.name} of {network} takes {measured.network.median:.3f} ms, above"
                     f" the budget of {self.budget_ms:.3f} ms"
@@ -245,12 +230,8 @@ class LatencyCheck:
         return lines
 
 
-def _share(measured: Measured | None) -> str:
-    return (
-        ""
-        if measured is None
-        else (
-            f" (measured {measured.share.median:.1%}, {measured.share.low:.1%} to"
-            f" {measured.share.high:.1%})"
-        )
-    )
+def _measured_share(measured: Measured | None) -> str:
+    if measured is None:
+        return ""
+    median, low, high = measured.share
+    return f" (measured {median:.1%}, {low:.1%} to {high:.1%})"

@@ -1,5 +1,5 @@
-"""What latency above the target costs a search: a term of the loss that only the architecture
-logits feel."""
+"""The penalty for latency above the target: a term of the loss whose gradient reaches only the
+architecture logits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ def expected_share(alpha: tf.Tensor, fixed: str, costs: latency_table.Costs) -> 
     """Expected latency under pi = softmax(alpha) as a share of the interleaved network's of the
     same depth; deterministic, without tau.
 
-    alpha: [number of stochastic blocks, O] logits; fixed: the blocks that are not stochastic,
-    which take what their kind takes.
+    alpha: [number of stochastic blocks, O] logits; fixed: the kinds of the other blocks.
     """
     milliseconds = costs.milliseconds(fixed) + tf.reduce_sum(
         tf.linalg.matvec(tf.nn.softmax(alpha), tf.constant(costs.block_ms, alpha.dtype))
@@ -26,20 +25,18 @@ def expected_share(alpha: tf.Tensor, fixed: str, costs: latency_table.Costs) -> 
 
 
 def penalty(share: tf.Tensor, target: float, weight: float) -> tf.Tensor:
-    """weight · max(0, share / target - 1), nats a token: a term that vanishes below the target
-    (after Latifi et al. 2022, arXiv 2208.14580)."""
+    """weight · max(0, share / target - 1), nats per token: 0 below the target (after Latifi et al.
+    2022, arXiv 2208.14580)."""
     return weight * tf.nn.relu(share / target - 1.0)
 
 
 def search_penalty(
     blocks: str, search: SearchConfig
 ) -> Callable[[Sequence[tf.Variable]], tf.Tensor] | None:
-    """The term of a run's loss, a function of its architecture logits [alpha]; None for a fixed
+    """The penalty of a run as a function of its architecture logits [alpha]; None for a fixed
     network, and without a target."""
-    costs, fixed = (
-        latency_table.costs_from_settings(search.latency_ms),
-        "".join(kind for kind in blocks if kind in KINDS),
-    )
+    costs = latency_table.costs_from_settings(search.latency_ms)
+    fixed = "".join(kind for kind in blocks if kind in KINDS)
     if costs is None or not search.target_latency or fixed == blocks:
         return None
     return lambda logits: penalty(

@@ -1,10 +1,9 @@
-"""What a network takes in milliseconds: a table of one device for one shape, and the cost of any
-blocks by it.
+"""Latency tables: milliseconds of each kind of block on one device for one shape, and the latency
+of a network by such a table.
 
-The latency of a network is the constant (everything that is no block: embedding, softmax, final
-norm, the update of their weights) plus the sum
-over its blocks. tools/measure_latency.py makes the table; a search that has one can hold its
-expected latency to a target (par.search.latency_penalty).
+The latency of a network is a constant (embedding, softmax, final norm, and the update of their
+weights) plus the sum over its blocks. tools/measure_latency.py makes the table; a search that has
+one can keep its expected latency below a target (par.search.latency_penalty).
 """
 
 from __future__ import annotations
@@ -23,16 +22,14 @@ from par.search.architecture import KINDS, Architecture, interleaved
 from par.search.latency_check import CASES, MAX_MILLISECONDS, Case, LatencyCheck
 
 SCHEMA = 2
-# The cases: a window of B x T tokens with memory and its nll; one update of all weights; one token
-# of one text with memory, and the next one drawn.
-INDIFFERENT = {  # settings that do not change a case's time
+INDIFFERENT = {  # settings on which the latency of a case does not depend
     "inference": {"dropout_rate", "init_std"},
     "training_step": {"init_std"},
     "decoding": {"dropout_rate", "init_std", "batch_size", "seq_len"},
 }
-# the cases that are told of every derived network, whichever it was chosen by
+# the cases that are reported of every derived network, by whichever it was chosen
 REPORTED = ("inference", "decoding")
-STEPS = 5  # tries of one timing, of which the fastest counts
+STEPS = 5  # repetitions of one timing, of which the fastest counts
 PARTS = ("constant", *KINDS)
 MAX_BYTES = 1 << 16  # a table has about 2 kB
 MAX_REPEATS = 1_000_000
@@ -40,8 +37,8 @@ MAX_FACTOR = 1e6  # of a calibration, and its reciprocal
 
 
 def expected_latency(pi: np.ndarray, block_ms: np.ndarray, constant: float) -> float:
-    """constant + Σ_l Σ_o pi_lo ms_o, milliseconds: what blocks drawn from pi take in the mean
-    (Latifi et al. 2022, arXiv 2208.14580).
+    """constant + Σ_l Σ_o pi_lo ms_o: the expected milliseconds of a network whose blocks are drawn
+    from pi (Latifi et al. 2022, arXiv 2208.14580).
 
     pi: [L, O], rows are distributions, one-hot where a block is fixed; block_ms: [O] in the order
     of par.search.architecture.KINDS.
@@ -69,7 +66,7 @@ class Costs(NamedTuple):
 
     def milliseconds(self, blocks: str) -> float:
         """Milliseconds of a network of fixed blocks. Raises: UsageError if a block is stochastic:
-        what it takes hangs on pi."""
+        its latency depends on pi."""
         if set(blocks) - set(KINDS):
             raise UsageError(
                 f"blocks must be letters of {KINDS} to have a latency, but are {blocks[:60]!r}"
@@ -77,12 +74,12 @@ class Costs(NamedTuple):
         return float(self.constant + sum(blocks.count(kind) * ms for kind, ms in zip(KINDS, self)))
 
     def expected_ms(self, pi: np.ndarray) -> float:
-        """Milliseconds of a network of blocks drawn from pi [L, O]."""
+        """Expected milliseconds of a network whose blocks are drawn from pi [L, O]."""
         return expected_latency(pi, self.block_ms, self.constant)
 
     def interleaved_ms(self, depth: int) -> float:
-        """Milliseconds of the interleaved network of `depth` blocks: what shares and targets refer
-        to."""
+        """Milliseconds of the interleaved network of `depth` blocks, the reference of shares and
+        targets."""
         return self.milliseconds(interleaved(depth))
 
     def share_of_interleaved(self, blocks: str) -> float:
@@ -90,7 +87,7 @@ class Costs(NamedTuple):
         return self.milliseconds(blocks) / self.interleaved_ms(len(blocks))
 
     def figures(self, blocks: str) -> dict[str, Any]:
-        """What is reported of a network of fixed blocks."""
+        """The latency of fixed blocks, that of the interleaved network, and their ratio."""
         return {
             "milliseconds": self.milliseconds(blocks),
             "interleaved_milliseconds": self.interleaved_ms(len(blocks)),
@@ -98,24 +95,19 @@ class Costs(NamedTuple):
         }
 
     def line(self, blocks: str, what: str) -> str:
-        """The same in a line."""
+        """`figures` in a line of text. what: the case."""
         names = [Architecture(each).short for each in (blocks, interleaved(len(blocks)))]
-        reference = f"{self.share_of_interleaved(blocks):.1%} of the {self.interleaved_ms(len(blocks)):.2f} ms of {names[1]}"
         return (
             f"latency of {names[0]}: {self.milliseconds(blocks):.2f} ms {what.replace('_', ' ')},"
-            f" {reference}"
+            f" {self.share_of_interleaved(blocks):.1%} of the"
+            f" {self.interleaved_ms(len(blocks)):.2f} ms of {names[1]}"
         )
 
     def outlook(self, pi: np.ndarray, likeliest: str) -> dict[str, float]:
-        """How a search stands: milliseconds and shares of the interleaved network, expected under
-        pi [L, O] and of its likeliest blocks."""
-        reference, milliseconds = (
-            self.interleaved_ms(len(likeliest)),
-            {
-                "expected": self.expected_ms(pi),
-                "argmax": self.milliseconds(likeliest),
-            },
-        )
+        """The latency of a search, in milliseconds and as a share of the interleaved network's:
+        expected under pi [L, O], and of its likeliest blocks."""
+        reference = self.interleaved_ms(len(likeliest))
+        milliseconds = {"expected": self.expected_ms(pi), "argmax": self.milliseconds(likeliest)}
         return {f"{name}_ms": ms for name, ms in milliseconds.items()} | {
             f"{name}_share": ms / reference for name, ms in milliseconds.items()
         }
@@ -128,7 +120,8 @@ def predicted(
     budget_ms: float | None = None,
     budget_ratio: float | None = None,
 ) -> LatencyCheck:
-    """What fixed blocks should take by the costs of each case, chosen by the latency `chosen_by`."""
+    """The predicted latencies of fixed blocks by the costs of each case, of which the blocks were
+    chosen by `chosen_by`."""
     cases = tuple(
         Case(what, costs[what].milliseconds(blocks), costs[what].interleaved_ms(len(blocks)))
         for what in CASES
@@ -138,7 +131,7 @@ def predicted(
 
 
 def text(outlook: dict[str, float]) -> str:
-    """`Costs.outlook` for a line of the log."""
+    """`Costs.outlook` as part of a line of the log."""
     return (
         "latency {expected_ms:.3f} ms expected ({expected_share:.1%} of interleaved, argmax"
         " {argmax_share:.1%})".format(**outlook)
@@ -146,20 +139,22 @@ def text(outlook: dict[str, float]) -> str:
 
 
 class Spread(NamedTuple):
-    """Milliseconds by the rounds of a measurement."""
+    """Milliseconds over the rounds of a measurement."""
 
     milliseconds: float  # median
-    low: float  # the least of a round
-    high: float  # the most
+    low: float  # of the fastest round
+    high: float  # of the slowest
 
 
 @dataclasses.dataclass(frozen=True)
 class LatencyTable:
-    """Milliseconds of every part of a network (PARTS) on one device at one shape, for each of
-    CASES, as measured; and by what to multiply them.
+    """Measured milliseconds of every part of a network (PARTS) on one device at one shape, for
+    each of CASES, and factors that correct them.
 
-    calibration: a factor for each of CASES, 1 until a whole network was measured beside its
-    prediction (tools/derive.py --calibrate).
+    training_step: one update of all weights; inference: a window of B x T tokens with memory, and
+    its nll; decoding: one token of one text with memory, and the draw of the next one.
+    calibration: a factor for each of CASES, 1 until a whole network was measured and compared with
+    its prediction (tools/derive.py --calibrate).
     """
 
     device: dict[str, Any]
@@ -176,15 +171,14 @@ class LatencyTable:
     )
 
     def costs(self, what: str) -> Costs:
-        """The medians, times the calibration. Raises: UsageError unless `what` is one of CASES."""
+        """The medians times the calibration. Raises: UsageError unless `what` is one of CASES."""
         if what not in CASES:
             raise UsageError(f"a latency is one of {', '.join(CASES)}, but is {what!r}")
         parts, factor = getattr(self, what), self.calibration[what]
         return Costs(*(factor * parts[part].milliseconds for part in (*KINDS, "constant")))
 
     def calibrated(self, factors: Mapping[str, float]) -> LatencyTable:
-        """The same, predicting so many times as much: the factors of some of CASES are multiplied
-        onto those that the table has.
+        """A copy whose calibration is multiplied by the factors of some of CASES.
 
         Raises: UsageError if a product is out of bounds.
         """
@@ -196,7 +190,7 @@ class LatencyTable:
 
     @property
     def calibration_line(self) -> str:
-        """The factors, for people."""
+        """The calibration as text."""
         return ", ".join(
             f"{what.replace('_', ' ')} x {factor:.3f}" for what, factor in self.calibration.items()
         )
@@ -208,20 +202,15 @@ class LatencyTable:
     def misfits(
         self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int
     ) -> list[str]:
-        """In what the table was measured at another shape, as far as the latency `what` hangs on
-        it: both values of each setting."""
-        there = {
+        """Settings on which the latency `what` depends and that differ from those of the table,
+        with both values."""
+        there = self.model.to_json() | {
             "vocab_size": self.vocab_size,
             "batch_size": self.batch_size,
             "seq_len": self.seq_len,
-            **self.model.to_json(),
         }
-        here = {
-            "vocab_size": vocab_size,
-            "batch_size": batch_size,
-            "seq_len": seq_len,
-            **model.to_json(),
-        }
+        sizes = {"vocab_size": vocab_size, "batch_size": batch_size, "seq_len": seq_len}
+        here = sizes | model.to_json()
         return [
             f"{name} {there[name]} there, {here[name]} here"
             for name in here
@@ -237,7 +226,7 @@ class LatencyTable:
         seq_len: int,
         path: Path | str,
     ) -> None:
-        """Raises: DataError, with what `misfits`."""
+        """Raises: DataError, which names what `misfits`, if anything does."""
         if changed := self.misfits(what, model, vocab_size, batch_size, seq_len):
             raise DataError(
                 f"latency table {path} is for another shape ({'; '.join(changed)}): measure this"
@@ -305,8 +294,8 @@ class LatencyTable:
 
 
 def _parts(what: str, value: Any) -> dict[str, Spread]:
-    """Raises: UsageError unless `value` has the milliseconds of every part; a block may take
-    nothing, what is no block takes some."""
+    """The spreads by part. Raises: UsageError unless `value` has the milliseconds of every part,
+    at least 0, and above 0 for the constant."""
     if not isinstance(value, dict) or set(value) != set(PARTS):
         raise UsageError(f"{what} must have the keys {', '.join(PARTS)}")
     for part, figures in value.items():
@@ -335,7 +324,7 @@ def _parts(what: str, value: Any) -> dict[str, Spread]:
 
 
 def _calibration(value: Any) -> dict[str, float]:
-    """Raises: UsageError unless `value` has a factor for each of CASES."""
+    """The factors by case. Raises: UsageError unless `value` has one for each of CASES."""
     if not isinstance(value, dict) or set(value) != set(CASES):
         raise UsageError(f"calibration must have the keys {', '.join(CASES)}")
     if not all(
@@ -350,7 +339,7 @@ def _calibration(value: Any) -> dict[str, float]:
 
 
 def load(path: Path | str) -> LatencyTable:
-    """Reads a table. Raises: DataError if it is missing, damaged, or none."""
+    """Reads a table. Raises: DataError if the file is missing or is not a latency table."""
     value = schema.read_json(Path(path), "latency table", MAX_BYTES)
     try:
         return LatencyTable.from_json(value)
@@ -359,5 +348,5 @@ def load(path: Path | str) -> LatencyTable:
 
 
 def costs_from_settings(latency_ms: Sequence[float]) -> Costs | None:
-    """The costs that a run's settings hold (SearchConfig.latency_ms), None if it has none."""
+    """The costs in a run's settings (SearchConfig.latency_ms), None if there are none."""
     return Costs(*latency_ms) if latency_ms else None

@@ -1,17 +1,17 @@
-"""The best architecture under any latency budget, exactly, and all of them at once as a front: no
-new search for a new budget.
+"""The exact Pareto front of latency and log pi: the best architecture under any latency budget,
+without a new search.
 
-A block's latency hangs on its kind alone, so a network's hangs on how many attention and dense
-blocks it has. For every pair of counts (a, d) a dynamic programme over the stochastic blocks finds
-the highest log pi = Σ_l log pi_l,kind(l):
+A block's latency depends only on its kind, so a network's depends only on its numbers of attention
+and dense blocks. For every pair of counts (a, d), dynamic programming over the stochastic blocks
+finds the highest log pi = Σ_l log pi_l,kind(l):
 
-    best_l[a, d] = max( best_l-1[a, d] + log pi_l,i ,  best_l-1[a, d-1] + log pi_l,d ,
-    best_l-1[a-1, d] + log pi_l,a )
+    best_l[a, d] = max( best_l-1[a, d] + log pi_l,i,
+                        best_l-1[a, d-1] + log pi_l,d,
+                        best_l-1[a-1, d] + log pi_l,a )
 
-Whatever the budget, the best network is then on the front of these pairs: none is both as cheap
-and as likely. Time and memory grow with the
-third power of the depth: 256 blocks took 0.1 s, 1,024 took 4.2 s and 200 MB, on one core of an AMD
-EPYC (Zen 4).
+For any budget the best network is on the front of these pairs, which are not dominated: no other
+is as cheap and as likely. Time and memory grow with the third power of the depth: 256 blocks took
+0.1 s, 1,024 took 4.2 s and 200 MB, on one core of an AMD EPYC (Zen 4).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from par.core.errors import UsageError
 from par.search.architecture import KINDS
 from par.search.latency_table import Costs
 
-# sums are of integers in 2^-40 nats, which no order of adding changes: equal is equal. 1,024 times
+# sums are of integers in 2^-40 nats, so they do not depend on the order of adding; 1,024 times
 # log 5e-324 fits
 SCALE = 1 << 40
-NEVER = -(1 << 61)  # what no string reaches: below every sum, and no sum of it overflows
+NEVER = -(1 << 61)  # marks counts without a string: below every sum, and without overflow
 
 
 class Choice(NamedTuple):
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
     log_pi: float  # nats, summed over the stochastic blocks
 
     def figures(self, costs: Costs) -> dict[str, Any]:
-        """What is reported of it."""
+        """Its fields and its share of the interleaved network's latency."""
         return {
             "blocks": self.blocks,
             "milliseconds": self.milliseconds,
@@ -49,12 +49,11 @@ class Choice(NamedTuple):
 
 
 def front(pi: np.ndarray, blocks: str, costs: Costs) -> list[Choice]:
-    """The networks that no other beats, by latency and log pi: both increase. Of equal ones that
+    """The networks that no other dominates, by increasing latency and log pi; of equal ones that
     with fewer attention, then fewer dense blocks.
 
-    pi: [L, O]; only stochastic blocks (s) of `blocks` [L] are chosen, and never as a kind of
-    probability 0.
-    Raises: UsageError if pi has another shape.
+    pi: [L, O]; only the stochastic blocks (s) of `blocks` [L] are chosen, and no kind of
+    probability 0. Raises: UsageError if pi has another shape.
     """
     if np.shape(pi) != (len(blocks), len(KINDS)):
         raise UsageError(
@@ -64,7 +63,7 @@ def front(pi: np.ndarray, blocks: str, costs: Costs) -> list[Choice]:
     best, taken = _best(np.asarray(pi, np.float64)[[kind == "s" for kind in blocks]])
     a, d = np.nonzero(best > NEVER)
     counts = a + blocks.count("a"), d + blocks.count("d"), len(taken) - a - d + blocks.count("i")
-    # adds as Costs.of does: the same to the last bit
+    # in the order of Costs.milliseconds, so that the sums are equal to the last bit
     milliseconds = costs.constant + sum(count * ms for count, ms in zip(counts, costs))
     order = np.lexsort((d, a, -best[a, d], milliseconds))
     a, d, milliseconds = a[order], d[order], milliseconds[order]
@@ -78,8 +77,8 @@ def front(pi: np.ndarray, blocks: str, costs: Costs) -> list[Choice]:
 
 
 def choose(found: Sequence[Choice], budget_ms: float) -> Choice:
-    """The likeliest network of a front that takes at most `budget_ms`. Raises: UsageError, with
-    the least latency there is, if none does."""
+    """The likeliest network of a front with a latency of at most `budget_ms`. Raises: UsageError,
+    with the least latency, if there is none."""
     fits = [choice for choice in found if choice.milliseconds <= budget_ms]
     if not fits:
         least = found[0]
@@ -91,22 +90,20 @@ def choose(found: Sequence[Choice], budget_ms: float) -> Choice:
 
 
 def lines(found: Sequence[Choice], costs: Costs, what: str) -> list[str]:
-    """A front for people, one network a line."""
-    head = f"{what.replace('_', ' ') + ' ms':>16}{'of interleaved':>16}{'log pi':>12}  blocks"
-    return [
-        head,
-        *(
-            f"{each.milliseconds:>16.3f}{costs.share_of_interleaved(each.blocks):>16.1%}{each.log_pi:>12.3f} "
-            f" {each.blocks}"
-            for each in found
-        ),
-    ]
+    """A front as a table, one network per line. what: the case of the costs."""
+    rows = [f"{what.replace('_', ' ') + ' ms':>16}{'of interleaved':>16}{'log pi':>12}  blocks"]
+    for choice in found:
+        share = costs.share_of_interleaved(choice.blocks)
+        rows.append(
+            f"{choice.milliseconds:>16.3f}{share:>16.1%}{choice.log_pi:>12.3f}  {choice.blocks}"
+        )
+    return rows
 
 
 def _best(rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Sums [S + 1, S + 1] by counts of attention and dense, in 1 / SCALE nats, from the rows [S,
-    O] of pi; and for each block, bit by bit, where its best choice is attention, and where, if not
-    that, dense."""
+    """The highest sums [S + 1, S + 1] by counts of attention and dense, in 1 / SCALE nats, from
+    the rows [S, O] of pi; and for each block, as bits, for which counts its best choice is
+    attention, and for which others it is dense."""
     best, taken = np.zeros([1, 1], np.int64), []
     for row in rows:
         ways = np.full([len(KINDS), len(best) + 1, len(best) + 1], NEVER)
@@ -131,8 +128,8 @@ def _best(rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarr
 def _strings(
     blocks: str, taken: Sequence[tuple[np.ndarray, np.ndarray]], a: np.ndarray, d: np.ndarray
 ) -> list[str]:
-    """The best strings with a and d [N] stochastic blocks chosen as attention and dense: the way
-    back, all at once."""
+    """The best strings with a and d [N] stochastic blocks chosen as attention and dense, by
+    backtracking all of them at once."""
     letters = np.tile(np.array(list(blocks), "U1"), (len(a), 1))
     places = [place for place, kind in enumerate(blocks) if kind == "s"]
     for place, (takes_a, takes_d) in zip(reversed(places), reversed(taken)):

@@ -476,7 +476,7 @@ def test_a_network_without_a_vocabulary_is_refused(vocab_size):
 
 
 def test_a_setting_that_no_network_has_is_refused():
-    with pytest.raises(UsageError, match=r"settings must be of d_model, .*, but 'heads' is none"):
+    with pytest.raises(UsageError, match=r"unknown setting 'heads'; .*d_model"):
         par.network("ad", vocab_size=100, heads=4)
 
 

@@ -157,9 +157,9 @@ def test_a_watch_comes_back_from_its_json():
     ],
     ids=str,
 )
-def test_a_watch_that_is_not_one_is_refused(changes):
+def test_a_saved_stability_that_is_not_valid_is_refused(changes):
     good = {"choice": "adi", "unchanged": [0, 3, 1], "warned": []}
     assert Stability.from_json(good)
     for value in (good | changes, [], None):
-        with pytest.raises(ValueError, match="is not one of this program"):
+        with pytest.raises(ValueError, match="stability of a search"):
             Stability.from_json(value)

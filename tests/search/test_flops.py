@@ -98,7 +98,7 @@ def test_flops_of_a_plain_softmax_equal_a_count_over_its_graph():
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["own vectors", "tied"])
-def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_that_occur_as_counted(
+def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_as_counted(
     tied,
 ):
     """Each tail has 2 of the 15 tokens of a window."""

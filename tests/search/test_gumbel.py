@@ -144,7 +144,7 @@ def test_straight_through_has_the_gradient_of_the_relaxed_sample():
     assert np.abs(gradients[0]).min() > 0.01
 
 
-def test_a_single_path_is_exactly_one_hot_forward_and_has_the_gradient_of_the_chosen_weight_alone():
+def test_a_single_path_is_one_hot_forward_and_has_the_gradient_of_the_chosen_weight_alone():
     noise, of = (
         gumbel.gumbel_noise(SEED, [2, 3]),
         np.array([[2.0, -3.0, 5.0], [7.0, -11.0, 13.0]], np.float32),

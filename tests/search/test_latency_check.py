@@ -69,7 +69,7 @@ def test_the_error_is_that_of_the_prediction_and_the_correction_takes_it_away():
     ) and again.corrections == pytest.approx({"inference": 1.0, "decoding": 1.0})
 
 
-def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_the_spread_where_that_is_wide():
+def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_a_wide_spread():
     near = np.full((4, 2), [7.9, 10.0])
     assert (
         measured(near).warnings("addi") == [] and predicted(budget_ms=0.1).warnings("addi") == []

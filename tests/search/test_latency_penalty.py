@@ -46,7 +46,7 @@ def test_the_expected_share_is_that_of_pi_and_fixed_blocks_count_as_what_they_ar
 
 
 @pytest.mark.parametrize("blocks", ["sss", "asssd"])
-def test_above_the_target_value_and_gradient_are_those_of_the_closed_form_and_of_finite_differences(
+def test_above_the_target_value_and_gradient_equal_the_closed_form_and_finite_differences(
     blocks,
 ):
     target, weight = 0.4, 1.7

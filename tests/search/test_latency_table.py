@@ -66,7 +66,7 @@ def test_the_expected_latency_is_the_mean_over_all_networks_that_pi_may_draw():
     assert table().costs("inference").expected_ms(pi) == pytest.approx(mean, rel=1e-12)
 
 
-def test_the_expected_latency_of_a_decided_pi_is_that_of_its_blocks_and_fixed_blocks_count_as_what_they_are():
+def test_the_expected_latency_of_a_decided_pi_is_that_of_its_blocks_fixed_ones_included():
     for blocks in ("adi", "d", "", "iia"):
         assert table().costs("training_step").expected_ms(
             pi_table(blocks, [])
