@@ -276,7 +276,12 @@ def _unigram(root: Path, manifest: records.Manifest) -> dict[str, dict[str, floa
         targets, split = records.count_targets(root, manifest, name), manifest.splits[name]
         nll = records.unigram_nll(counts, targets)
         figures = metrics.figures(
-            nll, split.tokens - 1, split.tokens, split.words, split.characters, split.bytes
+            nll,
+            split.tokens - 1,
+            tokens=split.tokens,
+            words=split.words,
+            characters=split.characters,
+            bytes_=split.bytes,
         )
         found[name] = {
             key: figures[key] for key in ("perplexity_per_word", "bits_per_character")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from par.core import signals
 from par.core.errors import ResourceError
 from par.data import corpus, encoding, tokenizer
 from par.data.corpus import Text
@@ -169,7 +170,7 @@ def test_signals_of_the_terminal_are_blocked_in_every_worker(model, small_blocks
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with Encoder(model, len(RAW), 3) as encoder:
         encoder.encode(Text.of(RAW), tmp_path / "ids", note)
-    blocked = sum(1 << (number - 1) for number in encoding.BLOCKED)
+    blocked = sum(1 << (number - 1) for number in signals.SIGNALS)
     assert len(masks) == 3 and all(mask & blocked == blocked for mask in masks.values())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
