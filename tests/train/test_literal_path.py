@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 
 import pytest
 import tensorflow as tf
 
-from par.core.errors import DataError, ResourceError
+import built
+from par.core.errors import DataError, ResourceError, StoppedError
 from par.search import diagnostics
-from par.train import checkpoints, literal_path
+from par.train import checkpoints, literal_path, warm_start
+from small import small_config, trainer
 
 NAMES = ["a [2024]", "[!x]", "run[12]", "a]b", "a[b", "a*b", "a?", "{a,b}", "back\\slash", "end\\"]
 NOTE = {
@@ -93,3 +96,35 @@ def test_a_temporary_directory_that_is_a_pattern_itself_is_not_used(tmp_path, mo
         literal_path.literal_path(odd),
     ):
         pass
+
+
+NETWORK = ("--architecture=sd", "--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5")
+SETTINGS = ("--max_lr=0.005", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1")
+
+
+def test_a_run_in_such_a_directory_is_continued_scored_read_and_a_source_of_weights(
+    tmp_path, run_tool, capsys
+):
+    home = tmp_path / "My Novel [2024] {a,b} *\\"
+    home.mkdir()
+    text, data, run = home / "text [1].txt", home / "data [1]", home / "run[12]"
+    text.write_text(built.tiny_text(300))
+    built.run(capsys, f"--input_text={text}", f"--output_dir={data}", *built.SMALL)
+    config = small_config(data, "sd", epochs=1)
+    config.save(run, data)
+    with pytest.raises(StoppedError):
+        trainer(run, config, data, save_every=10).run(should_stop=lambda step: step == 20)
+    train = ("train", f"--data={data}", f"--run={run}", *NETWORK, *SETTINGS)
+    assert "continuing" in (done := run_tool(*train)).err and done.code == 0, done.err
+    assert "already done" in run_tool(*train).out
+    for command in (
+        ("evaluate", f"--run={run}", "--checkpoint=best"),
+        ("generate", f"--run={run}", "--prompt=the", "--length=3"),
+        ("derive", f"--run={run}"),
+        (*train, f"--run={home / 'next?'}", f"--init_from={run}", "--print_run"),
+    ):
+        done = run_tool(*command)
+        assert done.code == 0, done.err
+    config = dataclasses.replace(config, init=warm_start.newest_origin(run, "last"))
+    begun = trainer(home / "next?", config, data, run)
+    assert begun.step == 0 and begun.announced == []
