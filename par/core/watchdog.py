@@ -1,5 +1,5 @@
-"""A second process that watches this one where no Python code of it can run: while a native library
-holds the interpreter, or after it has aborted the process.
+"""A second process that watches this one where no Python code of it can run: while a native
+library holds the interpreter, or after it has aborted the process.
 
 The watching process waits at a pipe. It gets a byte when the watched block has ended, and the end
 of the file when the watched process has died.

@@ -121,8 +121,8 @@ class Checkpoints:
         return f"; checkpoint {whole[0]} is whole" if whole else "; there is no checkpoint yet"
 
     def _tidy(self, directory: Path) -> None:
-        """Renames damaged checkpoints to *.damaged, so that whole ones are kept in their place, and
-        removes what a save that was killed has left."""
+        """Renames damaged checkpoints to *.damaged, so that whole ones are kept in their place,
+        and removes what a save that was killed has left."""
         directory.mkdir(parents=True, exist_ok=True)
         for path in self._damaged:
             for file in path.parent.glob(f"{path.name}.*"):

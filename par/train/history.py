@@ -1,11 +1,10 @@
 """The record of a run, one JSON object a line, appended only: the one input of the plots.
 
-Two kinds of rows share the file. `train` rows: step, epoch, tau, learning_rate, arch_lr,
-nll_per_token (mean since the row before), pi [L, O],
-seconds (training time so far). Fixed blocks have a one-hot row of pi. `valid` rows, one per
-evaluation: step, epoch, split, evaluate_as,
-the figures of par.core.metrics (null where a perplexity overflows), train_nll_per_token (mean
-since the evaluation before), seconds.
+Two kinds of rows share the file.
+train: step, epoch, tau, learning_rate, arch_lr, nll_per_token (mean since the row before), pi
+    [L, O] (one-hot for a fixed block), seconds (training time so far).
+valid, one per evaluation: step, epoch, split, evaluate_as, the figures of par.core.metrics (null
+if a perplexity overflows), train_nll_per_token (mean since the evaluation before), seconds.
 """
 
 from __future__ import annotations
@@ -59,23 +58,22 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 class History:
-    """Appends rows to history.jsonl."""
+    """Appends rows to a history."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
 
     def append(self, kind: str, **row: Any) -> None:
-        """Writes one row and hands it to the system at once, so that a live run can be plotted."""
+        """Writes one row and flushes it, so that a run can be plotted while it trains."""
         files.append_text(self.path, json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
 
 
 def read_rows(path: Path) -> Rows:
-    """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}. A last line
-    still being written is left out.
+    """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}, without a
+    last line that is still being written.
 
-    Raises: DataError if the file is missing or too large, a line is not a row of a known kind, the
-    steps do not increase (train) or decrease (valid),
-    or the number of blocks changes.
+    Raises: DataError if the file is missing or too large, a line is not a row of a known kind,
+    steps do not increase (train) or decrease (valid), or the number of blocks changes.
     """
     rows: Rows = {"train": [], "valid": []}
     try:
@@ -126,7 +124,7 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 def _odd_perplexity(row: dict[str, Any]) -> str:
-    """What can't be true of the figures of an evaluation, or ''."""
+    """How the figures of an evaluation contradict each other, or ''."""
     of_nll, said = metrics.perplexity(row["nll_per_token"]), row["perplexity_per_token"]
     if not (
         said is None if math.isinf(of_nll) else said is not None and schema.is_near(said, of_nll)
@@ -202,8 +200,8 @@ def _check_order(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What results need of a run directory: the settings that explain the history, and the history
-    so far."""
+    """The part of a run directory that results are made of: the history so far, and the settings
+    that explain it."""
 
     name: str
     blocks: str  # one letter a block
@@ -257,8 +255,8 @@ class Run:
 
 
 def read_run(directory: Path) -> Run:
-    """Reads config.json and history.jsonl of a run, finished, live, or just begun and without a
-    history.
+    """The settings and the history of a run that is finished, training, or has just begun and has
+    no history yet.
 
     Raises: DataError if config.json is missing, or either is damaged or does not fit the other.
     """
@@ -288,8 +286,8 @@ def read_run(directory: Path) -> Run:
 
 
 def _contradiction(rows: Rows, config: run_config.RunConfig, last_step: int) -> str:
-    """What rows say that a run of these settings can't have recorded, or ''. Figures in float32
-    have a tolerance."""
+    """What the rows hold that a run of these settings can't have recorded, or ''. Figures in
+    float32 have a tolerance."""
     blocks, search, per_epoch = (
         config.architecture.blocks,
         config.search,

@@ -1,5 +1,5 @@
-"""One train step and one evaluation step over an objective; carries the memories; every step is
-made on all replicas."""
+"""The training step and the evaluation step of an objective, with the memories that they carry;
+each runs on all replicas."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Learner:
                 config.architecture.blocks, search
             )
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-            # By the run's step and not by an optimizer's own count, which leaves out the steps
-            # that are not its turn.
+            # Rates follow the run's step: an optimizer's own count leaves out the steps in which
+            # it is not called.
             self.weight_optimizer = _optimizer(
                 training.optimizer,
                 lambda: training.max_lr * self._shares(self.step)[0],
@@ -95,7 +95,7 @@ class Learner:
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint must hold, by name; each optimizer by itself.
+        """Everything that a checkpoint must hold, by name; each optimizer by itself.
 
         `keep_memories` comes before a save, `take_memories` after a restore.
         """
@@ -133,8 +133,7 @@ class Learner:
         )
 
     def _shares(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The share of their peak that the rates of the weights and of the logits have at a
-        step."""
+        """The learning rates of weights and logits at a step, as shares of their peaks."""
         search = self.config.search
         shape = optimization.warmup_cosine(
             step, self.config.total_steps, 1.0, self.config.training.warmup_steps
@@ -146,33 +145,32 @@ class Learner:
     def tau_at(self, step: int) -> float:
         """The temperature at a step, as a number.
 
-        TensorFlow keeps a tensor of every Python number that it is given, 740 to 860 bytes each,
-        for as long as the process lives, but none of
-        NumPy's: so the step is made one of those.
+        The step becomes a NumPy number: TensorFlow keeps a tensor of every Python number that it
+        gets, 740 to 860 bytes, until the process ends, but none of a NumPy number.
         """
         return float(self.tau(np.int64(step)))
 
     def rates(self, step: int) -> tuple[float, float]:
-        """Learning rates of the weights and of the logits at a step; 0 for logits that rest."""
+        """Learning rates of the weights and of the logits at a step; 0 for frozen logits."""
         of_weights, of_logits = self._shares(np.int64(step))
         return self.config.training.max_lr * float(of_weights), self.config.search.arch_lr * float(
             of_logits
         )
 
     def empty_memories(self) -> None:
-        """Forgets: at the start of an epoch."""
+        """Empties the memories, as at the start of an epoch."""
         for kept in self._kept_memories:
             kept.assign(tf.zeros_like(kept))
         self.take_memories()
 
     def keep_memories(self) -> None:
-        """Brings the replicas' memories together in the state, in the order of the batch's rows:
-        whatever number of replicas goes on with them."""
+        """Gathers the replicas' memories in the state, in the order of the batch's rows, so that
+        any number of replicas can continue with them."""
         for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
             kept.assign(self.replicas.all_rows(self.replicas.run(own.read_value), axis))
 
     def take_memories(self) -> None:
-        """Gives every replica the memories of its rows, as the state has them."""
+        """Copies the memories of its rows from the state to every replica."""
 
         def take() -> None:
             for kept, own, axis in zip(self._kept_memories, self._memories, ROW_AXES):
@@ -199,8 +197,8 @@ class Learner:
         return rows.stack()
 
     def _take_turn(self, window: tf.Tensor) -> tf.Tensor:
-        """One step for those whose turn it is; each kind of turn has a graph of its own, which
-        computes no gradient but theirs."""
+        """One step that updates weights, logits or both, whose turn it is; each kind of turn has a
+        graph of its own that computes only its gradients."""
         search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
         turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
         steps = [functools.partial(self._train_all, window, turn) for turn in turns]
@@ -211,7 +209,7 @@ class Learner:
         )
 
     def _train_all(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
-        """The step on every replica, and what is done once for all."""
+        """The step on every replica, then what is done once for all of them."""
         row = self.replicas.one(self.replicas.run(self._train_step, window, turn))
         if turn.logits:
             self._prune()
@@ -235,7 +233,7 @@ class Learner:
             norm = self.update_weights(of_weights)
         if of_logits:
             self.logits_optimizer.apply_gradients(zip(of_logits, self.logits))
-            # finite weights beside broken logits must not be saved
+            # else finite weights would be saved beside broken logits
             sound = _all_finite([*of_logits, *(v.value for v in self.logits)])
             norm = tf.where(sound, norm, np.float32(np.nan))
         for variable, value in zip(self._memories, after):
@@ -257,7 +255,7 @@ class Learner:
         self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
     ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
         """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the
-        weights', the logits'; [] for whom it is no turn.
+        weights', the logits'; [] for those that are not updated.
 
         batch and memories are of this replica's rows; sums, mean and gradients are of all rows.
         """
@@ -290,8 +288,8 @@ class Learner:
         return self._latency_penalty is not None or self.config.search.entropy_weight > 0
 
     def _terms_gradient(self, step: tf.Tensor) -> list[tf.Tensor]:
-        """Gradient of the terms of the loss that the logits alone feel: latency above the target
-        costs, entropy spares, less and less."""
+        """The gradient of the terms of the loss that depend on the logits alone: the latency above
+        the target, and the entropy bonus, whose weight decays linearly to 0."""
         search, values = self.config.search, [v.value for v in self.logits]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
@@ -313,8 +311,8 @@ class Learner:
         """Gradient of the logits [number of stochastic blocks, O] from the nll sums of further
         paths on the same window; `nll` is the first's.
 
-        A path that is the first one again is not computed: where the search has decided, a step
-        costs no more than one path.
+        A path equal to the first one is not computed again: once the search has decided, a step
+        costs as much as with one path.
         """
         samples, sums = [self.objective.trunk.sample(phase).weights], [nll]
         for path in range(1, self.config.search.paths):
@@ -394,8 +392,8 @@ def _all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
 def _optimizer(
     name: str, rate: Any, decay: float, variables: list[keras.Variable]
 ) -> keras.optimizers.Optimizer:
-    """Adam or AdamW over its variables; `rate` is a function that gives the present one. Gains and
-    biases do not decay."""
+    """Adam or AdamW over its variables. rate: a function that returns the learning rate of the
+    current step. Gains and biases do not decay."""
     optimizer = (
         optimization.AdamW(rate, weight_decay=decay)
         if name == "adamw"

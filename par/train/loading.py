@@ -1,4 +1,4 @@
-"""The network of a trained run, opened with the weights of one of its checkpoints."""
+"""The network of a trained run, with the weights of one of its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def load_learner(
     which: str = "last",
     warn: Callable[[str], None] = lambda line: None,
 ) -> Learner:
-    """The network of a run with its `last` or `best` checkpoint; an older one, with a warning,
-    where the newest is damaged.
+    """The network of a run with its `last` or `best` checkpoint; with an older one, and a warning,
+    if the newest is damaged.
 
     Raises: DataError if there is none yet, none is whole, or it was made with other settings than
     `config`.

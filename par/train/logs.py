@@ -1,5 +1,5 @@
-"""What a run writes while it trains: history.jsonl, training_log.log, texts, TensorBoard events;
-and how they are cut back on a resume."""
+"""The files that a run writes while it trains: history.jsonl, training_log.log, texts and
+TensorBoard events. On a resume they are cut back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from par.train.run_config import RunConfig
 
 EVENT_BYTES = 100  # about, of one figure for TensorBoard
 PICTURE_BYTES = 30_000  # about, of one picture
-# of TensorBoard's runs; those of a page of hyperparameters need one of their own
+# TensorBoard's runs; its page of hyperparameters needs one of its own
 WRITERS = ("train", "valid", "hparams")
 SAMPLES = "samples/training.txt"
 
@@ -52,7 +52,7 @@ class RunLogs:
             }
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
-        """The head of the log: what is trained on what, parameters by part, settings."""
+        """Writes the head of the log: network and data, parameters by part, settings."""
         data = config.data
         self.text(
             f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks)"
@@ -91,7 +91,7 @@ class RunLogs:
         )
 
     def end(self) -> None:
-        """The final scores, beside the settings in TensorBoard."""
+        """Writes the final scores, which TensorBoard shows beside the settings."""
         rows = history.read_rows(self.run_dir / "history.jsonl")["valid"]
         self._scalars("hparams", rows[-1]["step"], tensorboard.final(rows))
 
@@ -108,20 +108,21 @@ class RunLogs:
         likeliest: str,
         seen: str,
     ) -> None:
-        """The line of every log interval; the rate is the mean of the run so far. seen: what there
-        is to say of a search."""
-        self.text(
+        """Writes the line of a log interval; the rate is the mean of the run so far. seen: the
+        figures of a search as text, or ''."""
+        text = (
             f"step {position['step']}/{total} epoch {position['epoch']} lr"
             f" {position['learning_rate']:.3e} tau {position['tau']:.3f} nll {nll:.4f} ppl"
-            f" {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}".rstrip()
+            f" {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}"
         )
+        self.text(text.rstrip())
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
 
     def epoch_line(
         self, step: int, epoch: int, figures: dict[str, float], stable_share: float
     ) -> None:
-        """What the guard saw at the end of an epoch; stable_share: of the blocks whose likeliest
-        kind has not changed since the epoch before."""
+        """Writes the figures of a search at the end of an epoch. stable_share: the share of blocks
+        whose likeliest kind is that of the epoch before."""
         self.text(
             f"step {step} end of epoch {epoch}: {diagnostics.text(figures)} stable"
             f" {stable_share:.0%}"
@@ -129,7 +130,7 @@ class RunLogs:
         self._scalars("train", step, {"argmax/stable_share": stable_share})
 
     def gap_line(self, step: int, gap: dict[str, float]) -> None:
-        """What discretisation costs (par.core.metrics.gap)."""
+        """Writes the cost of discretisation (par.core.metrics.gap)."""
         self.text(
             "step {} gap (argmax - soft) nll {:+.4f} perplexity per word x {:.4f}".format(
                 step, *gap.values()
@@ -146,8 +147,8 @@ class RunLogs:
         )
 
     def train_row(self, row: dict[str, Any], figures: dict[str, float]) -> None:
-        """A row of the history, and the same for TensorBoard: schedules, loss, pi and its entropy
-        (nats) by block; and `figures` by tag."""
+        """Writes a row of the history, and the same for TensorBoard: schedules, loss, pi and its
+        entropy (nats) by block; and `figures` by tag."""
         self._history.append("train", **row)
         pi = np.asarray(row["pi"])
         values = figures | {
@@ -171,8 +172,8 @@ class RunLogs:
         scores: dict[str, float],
         **training: float,
     ) -> None:
-        """A row of the history and a line of the log for one evaluation of the valid split;
-        `training` is what the row says of training so far."""
+        """Writes a row of the history and a line of the log for an evaluation of the valid split.
+        training: the row's figures of training so far."""
         names = ("nll_per_token", *metrics.COMPARED)
         finite = metrics.finite({name: scores[name] for name in names})
         self._history.append(
@@ -203,7 +204,7 @@ class RunLogs:
         )
 
     def pi_picture(self, step: int, image: np.ndarray) -> None:
-        """pi as a picture [1, height, width, 3] for TensorBoard."""
+        """Writes a picture [1, height, width, 3] of pi for TensorBoard."""
         with (
             self._events("train", PICTURE_BYTES),
             self._writers["train"].as_default(step=np.int64(step)),
@@ -211,8 +212,8 @@ class RunLogs:
             tf.summary.image("pi", image)
 
     def architecture(self, step: int, likeliest: str, settling: str) -> None:
-        """The architecture so far, for TensorBoard; settling: the same with ? where a block is not
-        decided (par.train.status_line)."""
+        """Writes the architecture so far for TensorBoard. settling: the same with ? for a block
+        that is not decided (par.train.status_line.decided_blocks)."""
         undecided = settling.count("?")
         self._markdown(
             "architecture",
@@ -221,11 +222,11 @@ class RunLogs:
         )
 
     def sample(self, step: int, epoch: int, text: str) -> None:
-        """A text by the network as it stands."""
+        """Writes a text that the network has generated."""
         path = self.run_dir / SAMPLES
         path.parent.mkdir(exist_ok=True)
         files.append_text(path, f"step {step}, end of epoch {epoch}:\n{text.strip()}\n\n")
-        # indented: as it is, whatever it holds
+        # indented, Markdown shows it verbatim
         self._markdown(
             "sample", step, "\n".join(f"    {line}" for line in text.strip().splitlines())
         )
@@ -242,7 +243,7 @@ class RunLogs:
             tf.summary.experimental.write_raw_pb(summary)
 
     def _scalars(self, name: str, step: int, values: dict[str, float]) -> None:
-        """Figures by tag for TensorBoard, handed to the system at once."""
+        """Writes figures by tag for TensorBoard."""
         with (
             self._events(name, EVENT_BYTES * len(values)),
             self._writers[name].as_default(step=np.int64(step)),
@@ -252,15 +253,16 @@ class RunLogs:
 
     @contextlib.contextmanager
     def _events(self, name: str, size: int) -> Iterator[None]:
-        """TensorFlow's writer tells the next flush what its thread could not write. Raises:
-        ResourceError, with the directory of the files."""
+        """Turns an error of TensorFlow's writer, which the flush after the failed write raises,
+        into a ResourceError that names the directory."""
         try:
             yield
         except tf.errors.OpError as error:
             raise files.write_error(self.run_dir / "tensorboard" / name, size, error) from None
 
     def lengths(self) -> dict[str, int]:
-        """Bytes of every log file, all of it handed to the system: what a checkpoint remembers."""
+        """Flushes every log file and returns its length in bytes, which a checkpoint's note
+        holds."""
         for name, writer in self._writers.items():
             with self._events(name, EVENT_BYTES):
                 writer.flush()
@@ -281,8 +283,8 @@ def _log_files(run_dir: Path) -> list[Path]:
 
 
 def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
-    """Cuts every log file to its kept length and removes those that are not kept, so that no row
-    stands twice after a resume."""
+    """Cuts every log file to its kept length and removes those without one, so that no row is
+    repeated after a resume."""
     for path in _log_files(run_dir):
         length = kept.get(str(path.relative_to(run_dir)))
         if length is None:
@@ -292,7 +294,8 @@ def _cut_back(run_dir: Path, kept: dict[str, int]) -> None:
 
 
 def write_environment(run_dir: Path, replicas: int = 1) -> None:
-    """environment.json: versions and devices that the figures hang on; no host name."""
+    """Writes environment.json: the versions and devices that figures depend on, without a host
+    name."""
     value = {
         "par": __version__,
         "python": platform.python_version(),

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 
 def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int) -> tf.Tensor:
-    """Learning rate at the step number `step` (0-based), float32: linear to max_lr over the
-    warm-up, then a cosine that reaches 0 at total_steps.
+    """The learning rate at step `step` (0-based), float32: linear to max_lr over the warm-up, then
+    a cosine that reaches 0 at total_steps.
 
-    A warm-up as long as the run or longer only rises.
+    With a warm-up as long as the run, or longer, it only rises.
     """
     done = tf.cast(step, tf.float32)
     rising = (done + 1.0) / max(warmup_steps, 1)
@@ -27,8 +27,8 @@ def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int)
 
 
 def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) -> tf.Tensor:
-    """Temperature at the step number `step` (0-based), float32: `start` at the first, exactly
-    `end` at the last."""
+    """The temperature at step `step` (0-based), float32: `start` at the first, exactly `end` at
+    the last."""
     share = tf.cast(step, tf.float32) / max(total_steps - 1, 1)
     if schedule == "exponential":
         value = start * tf.pow(end / start, share)
@@ -40,13 +40,13 @@ def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) ->
 
 
 class _FusedUpdate:
-    """Replaces the update of one variable; everything else (schedules, decay, distribution,
-    saving) stays Keras'."""
+    """Replaces the update of one variable; schedules, decay, distribution and saving are
+    Keras' own."""
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Kingma & Ba 2015, algorithm 1, in its efficient order; Keras' own figures to 1e-5."""
+        """Kingma & Ba 2015, algorithm 1, in its efficient order; within 1e-5 of Keras."""
         step = tf.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
@@ -63,8 +63,8 @@ class _FusedUpdate:
         )
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        """Gradients come as sums over all replicas (par.train.learner clips them as such): Keras
-        would add them up once more."""
+        """`grads_and_vars`, unchanged: par.train.learner has summed them over all replicas before
+        it clipped them, and Keras would sum them again."""
         return grads_and_vars
 
 

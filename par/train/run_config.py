@@ -1,5 +1,5 @@
-"""The settings of a run: everything that decides its figures, how it is saved, and by what another
-run's settings differ."""
+"""The settings of a run, all that its figures depend on: saved, loaded, and compared with those of
+another run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KEYS = {
 
 @dataclasses.dataclass(frozen=True)
 class DataIdentity:
-    """Which data set a run was trained on: as much of the manifest as must not change."""
+    """The data set of a run: the part of its manifest that must not change."""
 
     name: str
     vocab_size: int
@@ -65,8 +65,7 @@ class DataIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Whose weights a run begins with: a checkpoint of another run (par.train.warm_start finds
-    it)."""
+    """The checkpoint whose weights a warm start copies (par.train.warm_start)."""
 
     run: str  # its name
     checkpoint: str  # last or best
@@ -76,7 +75,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's figures."""
+    """All settings that the figures of a run depend on."""
 
     architecture: Architecture
     model: ModelConfig
@@ -84,7 +83,7 @@ class RunConfig:
     training: TrainingConfig
     data: DataIdentity
     objective: str = "causal_lm"
-    recipe: str = "custom"  # name only; the settings above are what counts
+    recipe: str = "custom"  # a name, without effect on the figures
     init: Origin | None = None  # None: random weights
 
     def __post_init__(self) -> None:
@@ -110,7 +109,7 @@ class RunConfig:
 
     @property
     def warning(self) -> str:
-        """What is allowed and yet hardly meant; empty if nothing is."""
+        """A warning about settings that are valid but hardly intended; empty if there are none."""
         if (warmup := self.training.warmup_steps) < self.total_steps:
             return ""
         return (
@@ -121,21 +120,20 @@ class RunConfig:
 
     @property
     def trained_context(self) -> int:
-        """Tokens back that the last position of a window saw in training, M + T - 1: how far back
-        a network looks that writes texts."""
+        """The number of earlier tokens that the last position of a window sees in training,
+        M + T - 1; the default memory length for generated text."""
         return self.model.mem_len + self.data.seq_len - 1
 
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
-        """The same with other cutoffs."""
+        """These settings with other cutoffs."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
 
     def with_seed(self, seed: int) -> RunConfig:
-        """The same with another seed. Raises: UsageError if the seed is out of its bounds."""
+        """These settings with another seed. Raises: UsageError if it is out of its bounds."""
         return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
 
     def identity(self) -> dict[str, Any]:
-        """The part that may not change when a run is continued, as flat `group.name: value`
-        pairs."""
+        """The settings that must not change when a run is continued, as `group.name: value`."""
         groups = {
             "model": self.model.to_json(),
             "training": self.training.to_json(),
@@ -153,21 +151,22 @@ class RunConfig:
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
 
     def default_name(self, all_seeds: bool = False, **settled: str) -> str:
-        """Data, architecture, recipe, seed, and a short hash of the configuration; with all_seeds,
-        the one name for whatever seeds.
+        """The name of the run's directory: data, architecture, recipe, seed, and a short hash of
+        the settings. all_seeds: one name for all seeds of these settings.
 
-        settled: model settings that were typed as a word, which names the run whatever numbers the
-        word comes to. So does the name of the run that
-        the weights are from, whatever they are: the run is found again when those are gone.
+        settled: model settings that were given as a word, such as cutoffs=auto. The word enters
+        the hash, not the numbers that are found for it. Of a warm start, the source's name enters
+        it, not its step and hash, so that the run is found again when the source is gone.
         """
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
         for name in ("init.step", "init.sha256", *(["training.seed"] if all_seeds else [])):
             identity.pop(name, None)
         digest = hashlib.sha256(schema.canonical_json(identity).encode()).hexdigest()[:8]
-        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{'seeds' if all_seeds else f'seed{self.training.seed}'}-{digest}"
+        seed = "seeds" if all_seeds else f"seed{self.training.seed}"
+        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{seed}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
-        """Writes config.json. The data's path is kept relative to the run, so that both can be
+        """Writes config.json. The path of the data is relative to the run, so that both can be
         moved together."""
         value = {
             "schema": SCHEMA,
@@ -188,7 +187,7 @@ class RunConfig:
         self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None
     ) -> None:
         """Writes flags.txt: a flagfile that repeats the run from the directory where it was
-        started. source: the run that the weights are from."""
+        started. source: the run of a warm start."""
         lines = [
             f"--data={data_dir}",
             f"--architecture={self.architecture.blocks}",
@@ -260,8 +259,8 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
 
 
 def load_manifest(run_dir: Path | str, config: RunConfig, data_dir: Path | str) -> Manifest:
-    """The manifest of a data set that a run can read. Raises: DataError if it is missing, damaged,
-    or of another tokenizer or vocabulary."""
+    """The manifest of a data set for a run. Raises: DataError if it is missing, damaged, or of
+    another tokenizer or vocabulary than the run's."""
     found = manifest.load(data_dir)
     if found.tokenizer_sha256 != config.data.tokenizer_sha256:
         raise DataError(
@@ -278,7 +277,7 @@ def load_manifest(run_dir: Path | str, config: RunConfig, data_dir: Path | str) 
 
 
 def _checked_data(data: DataIdentity) -> DataIdentity:
-    """Raises: UsageError unless tools/build_data.py can have made it."""
+    """`data`, unchanged. Raises: UsageError for values that tools/build_data.py never writes."""
     for name in ("vocab_size", "batch_size", "seq_len", "steps_per_epoch"):
         most = schema.MAX_INTEGER if name == "steps_per_epoch" else DataConfig.maximum(name)
         if not 1 <= (value := getattr(data, name)) <= most:
@@ -293,7 +292,7 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
 
 
 def _checked_origin(init: Origin) -> Origin:
-    """Raises: UsageError unless it names a checkpoint."""
+    """`init`, unchanged. Raises: UsageError unless it names a checkpoint."""
     if init.checkpoint not in CHECKPOINTS or init.step < 1:
         raise UsageError(
             f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is"
@@ -304,7 +303,7 @@ def _checked_origin(init: Origin) -> Origin:
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """What must not have changed but has, one `name: old -> new` each."""
+    """The settings that must be equal but differ, each as `name: old -> new`."""
     before, after = old.identity(), new.identity()
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"

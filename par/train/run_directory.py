@@ -22,15 +22,14 @@ LOCK_BYTES = 200
 
 
 def run_name(run_dir: Path) -> str:
-    """A run's name: its directory's, and before it the group's where it is one of several
-    seeds."""
+    """The name of a run: its directory's, and for one of several seeds `group/seed0`."""
     path = Path(run_dir).resolve()
     return f"{path.parent.name}/{path.name}" if re.fullmatch(r"seed\d+", path.name) else path.name
 
 
 def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
-    """The files of each checkpoint in a directory, by step, newest first; those that were set
-    aside or are still being written are left out."""
+    """The files of each checkpoint in a directory, by step, newest first, without those that were
+    set aside or are still being written."""
     return {
         step: paths
         for step, paths in _by_step(directory).items()
@@ -39,7 +38,7 @@ def checkpoint_files(directory: Path) -> dict[int, list[Path]]:
 
 
 def unfinished_files(directory: Path) -> list[Path]:
-    """What a save that was killed left in a directory."""
+    """The files of a checkpoint whose save was killed."""
     left = {
         step: paths
         for step, paths in _by_step(directory).items()
@@ -49,8 +48,8 @@ def unfinished_files(directory: Path) -> list[Path]:
 
 
 def unfinished(directory: Path, step: int) -> Path:
-    """Where TensorFlow writes a checkpoint first. It goes when the checkpoint's own files are
-    whole: the index is not written at once."""
+    """The directory that TensorFlow writes a checkpoint to first, and removes when the
+    checkpoint's own files are complete: the index is not written at once."""
     return Path(directory) / f"ckpt-{step}_temp"
 
 
@@ -63,18 +62,18 @@ def _by_step(directory: Path) -> dict[int, list[Path]]:
 
 
 def checkpoint_dir(directory: Path, which: str) -> Path:
-    """Where below a run's checkpoints/ the `last` or the `best` ones lie."""
+    """The directory of the `last` or the `best` checkpoints. directory: checkpoints/ of a run."""
     return Path(directory) / "best" if which == "best" else Path(directory)
 
 
 def is_finished(run_dir: Path) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run has ended."""
     return (Path(run_dir) / "summary.json").is_file()
 
 
 def last_step(run_dir: Path, config: RunConfig) -> int:
-    """The step that ends the run: all steps, or fewer if --stop_when_stable ended it. Raises:
-    DataError if summary.json is damaged."""
+    """The step at which the run ends: the last of all, or an earlier one if --stop_when_stable
+    ended it. Raises: DataError if summary.json is damaged."""
     path = Path(run_dir) / "summary.json"
     step = schema.read_json(path, "summary").get("step") if path.is_file() else config.total_steps
     if type(step) is not int or not 0 < step <= config.total_steps:
@@ -87,12 +86,12 @@ def last_step(run_dir: Path, config: RunConfig) -> int:
 
 @contextlib.contextmanager
 def locked(run_dir: Path, announce: Callable[[str], None]) -> Iterator[None]:
-    """Holds the run for this process. The lock ends with its owner, however that dies.
+    """Locks the run for this process. The lock ends with its owner, however that ends.
 
-    Its file names the owner while it works, and is empty when that ends by itself, with an error
-    or without. A name of one that is gone tells that it
-    was killed, by a user, by the system for want of memory, or with the machine: that is
-    announced, in one line.
+    The file of the lock holds the owner's name while it works, and is emptied when the owner ends
+    by itself, with an error or without. A name that is still there means that the last owner was
+    killed: by a user, by the system for lack of memory, or with the machine. That is announced in
+    one line.
     Raises: UsageError naming host and process if another live process holds it or the directory
     can't be written; ResourceError if the disk is full.
     """

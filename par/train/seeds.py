@@ -1,5 +1,5 @@
-"""Several seeds of one setting: a directory of runs that differ in nothing but the seed, and what
-they come to together.
+"""Several seeds of one setting: a directory of runs that differ only in the seed, and their
+results with mean and spread.
 
 logs/<group>/  seed0/  seed1/  ...  (each a run)  architecture.json  plots/consensus.png  (by
                derive --rule=consensus)
@@ -24,12 +24,12 @@ FIGURES = ("nll_per_token", *metrics.COMPARED)
 
 
 def directory(group: Path, seed: int) -> Path:
-    """Where a seed's run lies."""
+    """The directory of a seed's run."""
     return Path(group) / f"seed{seed}"
 
 
 def find_runs(group: Path) -> dict[int, Path]:
-    """The runs of a group by seed, in ascending order; {} if the directory is none."""
+    """The runs of a group by seed, in ascending order; {} for a directory that is not a group."""
     group = Path(group)
     names = [path.name for path in group.iterdir()] if group.is_dir() else []
     seeds = sorted(
@@ -47,7 +47,7 @@ def find_runs(group: Path) -> dict[int, Path]:
 def plan_runs(
     group: Path, config: run_config.RunConfig, count: int
 ) -> dict[Path, run_config.RunConfig]:
-    """The runs of `count` seeds, config's own and those above it.
+    """The settings of `count` seeds by directory: the seed of `config` and those above it.
 
     Raises: UsageError if count or a seed is out of its bounds, if `group` is a run or holds other
     files, or was made with other settings.
@@ -110,9 +110,9 @@ def read_runs(group: Path) -> dict[int, history.Run]:
 
 
 def result(run: history.Run) -> dict[str, Any]:
-    """What one seed came to: seed, steps, seconds of training, the last scores on the valid split
+    """The result of one seed: seed, steps, seconds of training, the last scores on the valid split
     by way of evaluation, the likeliest blocks, and the probability of the least decided one (None
-    where no block is stochastic).
+    if no block is stochastic).
 
     Raises: DataError if the run has not been evaluated.
     """
@@ -140,15 +140,19 @@ def result(run: history.Run) -> dict[str, Any]:
 
 def mean_and_spread(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """{"mean": ..., "spread": ...} of the figures of `result`: arithmetic mean, and standard
-    deviation with n - 1; None where one has no figure."""
+    deviation with n - 1; None if a seed lacks the figure."""
     out = {}
-    for name, of in (("mean", _mean), ("spread", _spread)):
+    for name, function in (("mean", _mean), ("spread", _spread)):
         ways = {
-            way: {figure: of([row["valid"][way][figure] for row in results]) for figure in FIGURES}
+            way: {
+                figure: function([row["valid"][way][figure] for row in results])
+                for figure in FIGURES
+            }
             for way in results[0]["valid"]
         }
         out[name] = {"valid": ways} | {
-            figure: of([row[figure] for row in results]) for figure in ("least_decided", "seconds")
+            figure: function([row[figure] for row in results])
+            for figure in ("least_decided", "seconds")
         }
     return out
 
@@ -169,7 +173,8 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
 def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     """The heads, and the cells of each seed: the likeliest blocks, valid perplexity per word by
     way of evaluation, the least decided block's probability, seconds of training; then mean and
-    spread. A network without stochastic blocks has one perplexity, and nothing to decide."""
+    spread. A network without stochastic blocks has one perplexity, and lacks the column
+    `least decided`."""
     ways = [way for way in history.EVALUATED_AS if way in results[0]["valid"]]
     heads = [
         "seed",

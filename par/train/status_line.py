@@ -1,10 +1,10 @@
-"""The line that a training run shows while it works: drawn again and again on a terminal, a new
-one every ten seconds elsewhere.
+"""The line that shows the progress of training: redrawn on a terminal, a new one every ten seconds
+elsewhere.
 
     6s  12,300/20,240  1.9k tok/s  3:10 left  loss 4.31  ppl/word 912  tau 0.42  a?d?ii
 
-It goes to stderr, as results go to stdout. Where a terminal is too narrow for all of it, the
-fields that say least are left out.
+It goes to stderr, as results go to stdout. On a narrow terminal the least needed fields are left
+out.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from par.core.progress import REPORT_EVERY
 from par.search.architecture import KINDS
 
 GAP = "  "  # between two fields
-# as they are read
+# from left to right
 ORDER = ("name", "step", "speed", "left", "loss", "perplexity", "tau", "blocks")
-# as they are kept where there is little room
+# the most needed first
 NEEDED = ("step", "left", "blocks", "loss", "perplexity", "speed", "tau", "name")
 HORIZON = 100  # steps after which a loss counts 1/e in the running mean
 SETTLED = 0.5  # a kind at least so probable is shown, as no other can be ahead of it
 
 
 class Chunk(NamedTuple):
-    """What the steps just made have come to."""
+    """The sums of the steps just made."""
 
     nll: float  # sum in nats
     tokens: float
@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
 
 
 class StatusLine:
-    """How a run stands, on stderr. Called with the steps just made and what they have come to."""
+    """Shows on stderr how a run stands. Called with the steps just made and their sums."""
 
     def __init__(
         self, name: str, total: int, done: int, tokens_per_word: float, quiet: bool = False
@@ -116,7 +116,7 @@ class StatusLine:
 
 
 class _Drawn(tqdm):
-    """tqdm's throttle, and its care for lines written meanwhile, around a line of our own."""
+    """tqdm's throttle, and its handling of lines written meanwhile, with a line of our own."""
 
     monitor_interval = 0  # no thread may look at the network while it learns
 
@@ -130,13 +130,12 @@ class _Drawn(tqdm):
 
 
 def decided_blocks(pi: np.ndarray) -> str:
-    """A letter a block: its kind once that has half of the probability, ? before. pi [L, O]."""
+    """One letter a block: its kind if that has half of the probability, else `?`. pi [L, O]."""
     return "".join(KINDS[row.argmax()] if row.max() >= SETTLED else "?" for row in pi)
 
 
 def fitted(fields: dict[str, str], columns: int | None = None) -> str:
-    """The fields in their order; of those that do not fit side by side into `columns`, the less
-    needed ones are left out."""
+    """The fields side by side; the least needed ones are left out if `columns` are too few."""
     kept, room = set(), math.inf if columns is None else columns + len(GAP)
     for name in NEEDED:
         if name in fields and len(fields[name]) + len(GAP) <= room:
@@ -146,8 +145,7 @@ def fitted(fields: dict[str, str], columns: int | None = None) -> str:
 
 
 def columns() -> int:
-    """Columns of the terminal that stderr is, now: it may have been resized. 80 where it does not
-    say."""
+    """Current width of the terminal on stderr, which may have been resized; 80 if unknown."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
@@ -155,12 +153,12 @@ def columns() -> int:
 
 
 def _short(rate: float) -> str:
-    """930, 1.9k, 19k: a field that hardly changes its width."""
+    """930, 1.9k, 19k: of nearly constant width."""
     return f"{rate:.0f}" if rate < 999.5 else f"{rate / 1000:.{1 if rate < 9950 else 0}f}k"
 
 
 def _rounded(nll: float) -> str:
-    """exp(nll) in as many characters as it deserves: 1,912, 91.2, and 1e9 where that is large."""
+    """exp(nll) with three or four digits: 1,912, 91.2, and 1e9 for a large one."""
     if nll > math.log(1e7):
         return f"1e{nll / math.log(10):.0f}"
     return f"{math.exp(nll):,.{0 if nll > math.log(100) else 1}f}"

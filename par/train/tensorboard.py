@@ -1,5 +1,5 @@
-"""What TensorBoard shows of a run beside single figures: a page of charts by subject, and settings
-beside final scores."""
+"""What TensorBoard shows of a run besides single figures: a page of charts by subject, and a table
+of settings with final scores."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FINAL = ("nll_per_token", *metrics.COMPARED)
 
 
 def layout(config: RunConfig) -> bytes:
-    """The summary that makes the page of custom scalars: a chart shows all tags that one of its
-    patterns finds."""
+    """The summary that defines the page of custom scalars: a chart shows all tags that one of its
+    patterns matches."""
     charts = {
         "Perplexity": (
             {f"per {unit}": [f"^perplexity/per_{unit}"] for unit in ("word", "token")}
@@ -63,8 +63,8 @@ def layout(config: RunConfig) -> bytes:
 
 
 def settings(config: RunConfig, name: str, parameters: int) -> bytes:
-    """The summary that makes a run a row of the page of hyperparameters. name: the run's;
-    parameters: number of weights."""
+    """The summary that adds a run to the page of hyperparameters. name: the run's. parameters:
+    number of weights."""
     values: dict[str, Any] = {
         "architecture": config.architecture.short,
         "data": config.data.name,
@@ -80,8 +80,8 @@ def settings(config: RunConfig, name: str, parameters: int) -> bytes:
 
 
 def final(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The final scores of a run by tag, from the last rows of its evaluations: one, or of a search
-    `soft` and `argmax`."""
+    """The final scores of a run by tag, from the rows of its last evaluation: one row, or for a
+    search `soft` and `argmax`."""
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
     named = {
         f"final/{name}{'_argmax' if row['evaluate_as'] == 'argmax' else ''}": row[name]

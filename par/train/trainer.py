@@ -3,10 +3,9 @@
     restore -> [ chunk of steps -> rows of history, lines of the log -> checkpoint -> at an epoch's
     end: evaluation ] -> summary
 
-A run that was stopped and continued equals one that was not: the position in the data is the step,
-random numbers hang on
-(seed, step), partial sums are saved, and the log files are cut back to what they were when the
-checkpoint was written.
+A run that was stopped and continued equals one that was not: the step is the position in the data,
+random numbers depend on (seed, step), partial sums are saved, and the log files are cut back to
+what they were when the checkpoint was written.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from par.train.run_config import RunConfig
 from par.train.signals import stop_signals
 from par.train.status_line import Chunk
 
-CHUNK = 10  # steps in one graph call at most: what a signal may have to wait for
+CHUNK = 10  # the most steps in one graph call, and so for a signal to wait for
 
 
 class Trainer:
-    """One run: its learner, its data, its checkpoints and its logs. `restore` comes before `run`."""
+    """One run: its learner, data, checkpoints and logs. `restore` comes before `run`."""
 
     def __init__(
         self,
@@ -114,7 +113,7 @@ class Trainer:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to train: all steps are made, or the search has settled
+        """Whether training is complete: all steps are made, or the search has settled
         (--stop_when_stable)."""
         search = self.config.search
         return self.step == self.total or self.watch.has_settled(
@@ -128,8 +127,8 @@ class Trainer:
     ) -> None:
         """Trains to the end of the run.
 
-        progress is called with the steps just made and what they came to; should_stop with the
-        step after every chunk (where a test stops a run).
+        progress is called with the number of steps just made and their sums; should_stop with the
+        step, after every chunk.
         Raises: StoppedError (state saved) on a signal or should_stop; DivergedError on a loss or
         gradient that is not finite.
         """
@@ -175,7 +174,8 @@ class Trainer:
             self.team.from_chief(self._finish)
 
     def _next_boundary(self) -> int:
-        """The next step at which something is due, at most CHUNK steps away."""
+        """The next step at which a row, a line or a checkpoint is due; at most CHUNK steps
+        away."""
         due = [
             self.step - self.step % every + every
             for every in (
@@ -210,7 +210,7 @@ class Trainer:
             self._log_line(self._take("log"))
 
     def _take(self, name: str) -> float:
-        """Mean nll per token since the last time; starts a new mean."""
+        """The mean nll per token since the last call with this name; begins a new mean."""
         nll, weight = self.note["sums"][name]
         self.note["sums"][name] = [0.0, 0.0]
         return nll / weight
@@ -219,13 +219,13 @@ class Trainer:
         return derive.argmax(self.learner.pi)
 
     def _look_at_search(self) -> tuple[float, np.ndarray] | None:
-        """tau of the last update and pi; None without a search."""
+        """tau of the last update, and pi; None for a fixed network."""
         return (
             (self.learner.tau_at(self.step - 1), self.learner.pi) if self.learner.logits else None
         )
 
     def _look(self) -> None:
-        """The guard at the end of an epoch: whether the search has settled, collapsed, or never
+        """Checks at the end of an epoch whether the search has settled, collapsed, or never
         moved."""
         search, epoch, blocks, pi = (
             self.config.search,
@@ -262,11 +262,11 @@ class Trainer:
         return diagnostics.figures(self.learner.pi, self.config.architecture.blocks)
 
     def _latency(self) -> dict[str, float]:
-        """How the search stands by the run's latencies; {} without."""
+        """The figures of the search by the run's latencies; {} without latencies."""
         return self.costs.outlook(self.learner.pi, self._likeliest()) if self.costs else {}
 
     def _position(self) -> dict[str, Any]:
-        """Schedules at the last update made."""
+        """Step, epoch and schedules of the last update."""
         last = max(self.step - 1, 0)
         rate, arch_rate = self.learner.rates(last)
         return {
@@ -332,7 +332,8 @@ class Trainer:
             hook(end)
 
     def _save_is_due(self) -> bool:
-        """By steps, or by the clock, which is looked at between two chunks and so changes none."""
+        """Whether a save is due by steps or by the clock, which is read between two chunks and so
+        changes no figure."""
         seconds = self.logging.save_every_seconds
         return (
             self.step % self.logging.save_every == 0

@@ -1,8 +1,8 @@
-"""Whose weights a run begins with, and what the two runs must have in common. Read from their
-files without TensorFlow; par.train.weight_transfer copies.
+"""Warm start: the source checkpoint whose weights a run begins with, and the settings that must
+match. All is read from files without TensorFlow; par.train.weight_transfer copies the weights.
 
-A block can take what its place in the source holds: `s` holds attention and dense, `a` and `d`
-themselves, and identity has no weights.
+A block can take the weights of the kinds that the same block of the source holds: `s` holds
+attention and dense, `a` and `d` themselves, and identity has no weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from par.train import run_config, run_directory
 from par.train.run_config import Origin, RunConfig
 
 HOLDS = {"a": "a", "d": "d", "i": "", "s": KINDS.replace("i", "")}
-# of a network's settings: neither a shape nor the function of the weights hangs on them
+# settings of a network on which neither a shape nor the function of the weights depends
 FREE = ("mem_len", "dropout_rate", "precision", "init_std")
 
 
@@ -36,13 +36,13 @@ def newest_origin(source: Path, which: str) -> Origin:
 
 
 def requested_origin(source: Path, which: str) -> Origin:
-    """What a command asks for, before it is known which step that is."""
+    """The source checkpoint that a command names, without its step and hash."""
     return Origin(run_directory.run_name(source), which, 0, "")
 
 
 def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
-    """A run that begins with the weights of another, as `requested_origin`. made: the run if it exists; then
-    the source is no longer needed, and may be gone.
+    """The settings with the source checkpoint that `config.init`, from `requested_origin`, stands
+    for. made: the run's directory if it exists; then the source may be gone.
 
     Raises: UsageError if the weights do not fit; DataError if the source is missing, damaged, or
     has no checkpoint.
@@ -56,8 +56,7 @@ def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig
 
 
 def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
-    """Raises: UsageError, with both values, if the weights of a run called `name` can't be those
-    of another."""
+    """Raises: UsageError, with both values, if the weights of the run `name` do not fit."""
     theirs, own = _shared(source), _shared(config)
     if changed := [
         f"{key}: {theirs[key]} -> {own[key]}" for key in own if theirs[key] != own[key]
@@ -70,8 +69,8 @@ def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
 
 
 def check_blocks(blocks: str, source: str, name: str) -> None:
-    """Raises: UsageError, with both strings, if a block of `blocks` has a kind that its place in
-    `source`, the run called `name`, does not hold."""
+    """Raises: UsageError, with both strings, if a block of `blocks` has a kind that the same block
+    of `source`, those of the run `name`, does not hold."""
     reason = (
         f"there are {len(blocks)} blocks and {len(source)}" if len(blocks) != len(source) else ""
     )
@@ -86,7 +85,7 @@ def check_blocks(blocks: str, source: str, name: str) -> None:
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:
-    """What both must have: all that gives the weights a shape or a meaning."""
+    """The settings that must match: all that give the weights a shape or a meaning."""
     model = {
         f"model.{name}": value
         for name, value in config.model.to_json().items()

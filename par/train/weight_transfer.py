@@ -1,5 +1,5 @@
-"""Weights of one network for another, copied by place: embedding, softmax, final norm, and of each
-block the branches of its kinds with their norms.
+"""Copies the weights of one network to another by place: embedding, softmax, final norm, and of
+each block the branches of its kinds with their norms.
 
     SuperNet  block 3: norm, attention, dense  ->  derived  block 3, d: norm, dense      pre-norm:
               one norm a block
@@ -7,7 +7,7 @@ block the branches of its kinds with their norms.
               one a branch
 
 So a derived network with its SuperNet's weights computes what the SuperNet's argmax does.
-Architecture logits are no weights.
+Architecture logits are not copied.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from par.train.learner import Learner
 def weights_by_place(
     layers: dict[str, keras.layers.Layer],
 ) -> dict[tuple[Any, ...], list[keras.Variable]]:
-    """The weights of an objective's layers by place; a norm that branches share is at each of
-    their places."""
+    """The weights of an objective's layers by place; a norm that branches share is listed for each
+    of them."""
     found: dict[tuple[Any, ...], list[keras.Variable]] = {}
     for name, layer in layers.items():
         if not isinstance(layer, Transformer):
@@ -47,8 +47,9 @@ def weights_by_place(
 
 
 def copy_weights(learner: Learner, source: Learner) -> None:
-    """Gives a network the weights that another holds at its places; optimizers and step stay.
-    Whether they fit, par.train.warm_start has checked."""
+    """Copies the weights of `source` to the same places of `learner`; optimizers and step stay.
+    They
+    fit: par.train.warm_start has checked that."""
     theirs = weights_by_place(source.objective.layers)
     for place, variables in weights_by_place(learner.objective.layers).items():
         for variable, value in zip(variables, theirs[place], strict=True):
@@ -56,10 +57,10 @@ def copy_weights(learner: Learner, source: Learner) -> None:
 
 
 def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -> Learner:
-    """The run at `source` with the checkpoint that `init` names. Raises: DataError if that is
-    damaged, or no longer there."""
+    """The network of the run at `source` with the checkpoint that `init` names. Raises: DataError
+    if that is damaged, or not there any more."""
     learner = loading.load_learner(source, run_config.load(source)[0], init.checkpoint, warn)
-    # of the one that was whole
+    # the one that was loaded, which an older one may have replaced
     found = dataclasses.replace(
         warm_start.newest_origin(source, init.checkpoint), step=int(learner.step.numpy())
     )
@@ -77,13 +78,13 @@ def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], Non
 
 
 def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
-    """Gives the fresh network of a run the weights that its settings name as `init`, of the run at
-    `source`. Raises: DataError as `load_source` does."""
+    """Copies the weights that the settings of a new run name as `init` from the run at `source`.
+    Raises: DataError as `load_source` does."""
     copy_weights(learner, load_source(source, learner.config.init, warn))
 
 
 def derive_network(supernet: Learner, blocks: str) -> Learner:
-    """The network of other blocks with the weights that a network holds for them, untrained."""
+    """The network of `blocks` with the weights that a SuperNet holds for them, untrained."""
     learner = Learner(
         dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None)
     )

@@ -37,7 +37,7 @@ def run(program, *arguments):
     return done.returncode, done.stdout, done.stderr, time.monotonic() - begun
 
 
-def test_a_process_that_a_library_blocks_ends_with_a_message_and_the_exit_code_of_a_lost_resource():
+def test_a_process_that_a_library_blocks_ends_with_a_message_and_an_exit_code():
     code, out, err, seconds = run(LATE, "0.2", "60")
     assert (code, out, err) == (6, "", "error: timed out: start again\n") and seconds < 30
 

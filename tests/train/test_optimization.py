@@ -1,5 +1,5 @@
-"""Learning rate and temperature: the closed form at every step, exact ends, the same inside a graph.
-The fused update equals that of Keras: in eager code and in a graph, and after a restart."""
+"""Learning rate and temperature: the closed form at every step, exact ends, the same inside a
+graph. The fused update equals that of Keras: in eager code and in a graph, and after a restart."""
 
 from __future__ import annotations
 

@@ -295,8 +295,10 @@ PAGES = {
     "hparams": ("architecture", "max_lr", "final/perplexity_per_word"),
 }
 SEEN = """
-    const seen = (root) => [...root.children].flatMap(e => [...e.childNodes].filter(n => n.nodeType == 3 && e.getClientRects().length)
-        .map(n => n.data.trim()).concat(e.shadowRoot ? seen(e.shadowRoot) : [], seen(e)));
+    const texts = (e) => [...e.childNodes]
+        .filter(n => n.nodeType == 3 && e.getClientRects().length).map(n => n.data.trim());
+    const seen = (root) => [...root.children].flatMap(e =>
+        texts(e).concat(e.shadowRoot ? seen(e.shadowRoot) : [], seen(e)));
     return seen(document.body).filter(Boolean).join(" ");
 """
 

@@ -196,7 +196,7 @@ def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, s
     )
 
 
-def test_a_run_with_inherited_weights_stopped_and_continued_without_the_source_equals_an_uninterrupted_one(
+def test_a_warm_start_continued_without_its_source_equals_an_uninterrupted_one(
     tmp_path, source, data_dir
 ):
     config, away = begun(source, data_dir), tmp_path / "logs" / source.name

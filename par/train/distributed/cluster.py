@@ -1,12 +1,11 @@
-"""Which processes train one network together, and which of them this is: TF_CONFIG, as TensorFlow
-defines it.
+"""The processes that train one network together, and which of them this one is: TF_CONFIG, as
+TensorFlow defines it.
 
     TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker",
     "index": 0}}'
 
 Every process of a job has the same cluster and its own task. The chief, which alone writes the
-run, is the task of type chief, or worker 0 where
-there is none.
+run, is the task of type chief, or worker 0 if there is none.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ class Cluster(NamedTuple):
 
 
 def from_environment() -> Cluster:
-    """The cluster that TF_CONFIG tells. Raises: UsageError if it is not set, or does not tell
-    which process this is."""
+    """The cluster of TF_CONFIG. Raises: UsageError if that is not set, or is not a cluster and a
+    task of it."""
     text = os.environ.get(VARIABLE, "")
     if not text:
         raise UsageError(

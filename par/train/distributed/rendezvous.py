@@ -1,5 +1,5 @@
-"""All workers of a job wait for each other before TensorFlow starts, which would wait without end,
-deaf to signals, and without saying for whom.
+"""All workers of a job wait for each other before TensorFlow starts: it would wait without a
+limit, ignore signals, and not say for whom it waits.
 
 worker:  connect to the chief's address, again and again  ->  "par INDEX CLUSTER"  ->  wait for
          "go"
@@ -28,33 +28,33 @@ MAX_GREETING = 200  # bytes
 
 
 def meet(cluster: Cluster, announce: Callable[[str], None], patience: float = PATIENCE) -> None:
-    """Returns once every worker has come. Raises: ResourceError after `patience` seconds;
-    UsageError if the chief can't listen at its address."""
+    """Waits until every worker has connected. Raises: ResourceError after `patience` seconds;
+    UsageError if the chief can't listen at its port."""
     waiting = _Waiting(cluster, announce, patience)
     if cluster.is_chief:
         _gather(cluster, waiting)
     else:
-        _come(cluster, waiting)
+        _connect(cluster, waiting)
 
 
 class _Waiting:
-    """How long a worker has waited, and for whom."""
+    """The time for which a worker has waited."""
 
     def __init__(self, cluster: Cluster, announce: Callable[[str], None], patience: float):
         self._cluster, self._announce, self._patience = cluster, announce, patience
         self._start = self._told = time.monotonic()
 
     def check(self, missing: list[int]) -> None:
-        """Tells every TELL_EVERY seconds whom it waits for. Raises: ResourceError if that takes
-        too long."""
+        """Announces every TELL_EVERY seconds the workers that are missing. Raises: ResourceError
+        after the limit."""
         names = ", ".join(
             f"worker {index} ({self._cluster.addresses[index]})" for index in missing
         )
         waited = time.monotonic() - self._start
         if waited > self._patience:
             raise ResourceError(
-                f"{self._cluster} waited {waited:.0f} s for {names} in vain: start all workers"
-                " with the same command"
+                f"{self._cluster} timed out after {waited:.0f} s waiting for {names}: start all"
+                " workers with the same command"
             )
         if time.monotonic() - self._told > TELL_EVERY:
             self._told = time.monotonic()
@@ -62,7 +62,8 @@ class _Waiting:
 
 
 def _greeting(cluster: Cluster, index: int) -> bytes:
-    return f"par {index} {hashlib.sha256(' '.join(cluster.addresses).encode()).hexdigest()[:16]}\n".encode()
+    digest = hashlib.sha256(" ".join(cluster.addresses).encode()).hexdigest()[:16]
+    return f"par {index} {digest}\n".encode()
 
 
 def _gather(cluster: Cluster, waiting: _Waiting) -> None:
@@ -80,8 +81,8 @@ def _gather(cluster: Cluster, waiting: _Waiting) -> None:
             ) from None
         selector = held.enter_context(selectors.DefaultSelector())
         selector.register(listener, selectors.EVENT_READ)
-        come: dict[int, socket.socket] = {}
-        while len(come) < len(greetings):
+        connected: dict[int, socket.socket] = {}
+        while len(connected) < len(greetings):
             for key, _ in selector.select(RETRY):
                 if key.fileobj is listener:
                     connection = held.enter_context(listener.accept()[0])
@@ -89,27 +90,27 @@ def _gather(cluster: Cluster, waiting: _Waiting) -> None:
                     selector.register(connection, selectors.EVENT_READ)
                     continue
                 index = greetings.get(_received(key.fileobj))
-                if index is None:  # it left, or is no worker of this job
+                if index is None:  # it has left, or is not a worker of this job
                     selector.unregister(key.fileobj)
                     key.fileobj.close()
-                    come = {
+                    connected = {
                         other: connection
-                        for other, connection in come.items()
+                        for other, connection in connected.items()
                         if connection is not key.fileobj
                     }
                 else:
-                    come[index] = key.fileobj
+                    connected[index] = key.fileobj
             waiting.check(
-                [index for index in range(1, len(cluster.addresses)) if index not in come]
+                [index for index in range(1, len(cluster.addresses)) if index not in connected]
             )
-        for connection in come.values():
+        for connection in connected.values():
             connection.sendall(GO)
         # each closes first, so that no connection lingers at the chief's port
-        for connection in come.values():
+        for connection in connected.values():
             _received(connection)
 
 
-def _come(cluster: Cluster, waiting: _Waiting) -> None:
+def _connect(cluster: Cluster, waiting: _Waiting) -> None:
     host, _, port = cluster.addresses[0].rpartition(":")
     while True:
         with (
@@ -129,7 +130,7 @@ def _come(cluster: Cluster, waiting: _Waiting) -> None:
 
 
 def _received(connection: socket.socket) -> bytes | None:
-    """What came, b"" if the other side has closed; None if nothing came for now."""
+    """The bytes that have come; b"" if the other side has closed, None if there are none yet."""
     try:
         return connection.recv(MAX_GREETING)
     except TimeoutError:

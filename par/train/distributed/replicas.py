@@ -1,15 +1,14 @@
-"""One network on several devices (tf.distribute): which rows of a step are whose, and what all
-replicas add up.
+"""One network on several devices (tf.distribute): the rows of each replica, and the sums over all
+replicas.
 
     global batch [B, T+1], the same on every replica          rows of replica r of R: r*B/R ...
     (r+1)*B/R - 1
     replica 0   row 0 | row 1         own memories, own dropout by global row
     replica 1   row 2 | row 3         the same Gumbel noise, the same weights
 
-Each row of the batch, which is a stream of text, stays on one replica with its memories. Sums over
-all rows, of losses and of gradients, are made
-before a gradient is clipped, so that every replica makes the same update, and the one that a
-single device would make.
+Each row of the batch, which is a stream of text, stays on one replica with its memories. Losses
+and gradients are summed over all rows before a gradient is clipped, so that every replica makes
+the same update, the one that a single device would make.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Replicas:
         self.count = self.strategy.num_replicas_in_sync
 
     def rows_each(self, batch_size: int) -> int:
-        """B / R. Raises: UsageError if the rows can't be divided."""
+        """B / R. Raises: UsageError if R does not divide B."""
         if batch_size % self.count:
             raise UsageError(
                 f"batch_size must be divisible by the number of devices, {self.count}, but is"
@@ -40,8 +39,7 @@ class Replicas:
         return batch_size // self.count
 
     def first_row(self, batch_size: int) -> Any:
-        """On a replica, the first of its rows: the number 0 where there is one replica, else an
-        int64 tensor."""
+        """On a replica, the number of its first row: 0 for one replica, else an int64 tensor."""
         if self.count == 1:
             return 0
         return tf.cast(
@@ -51,7 +49,7 @@ class Replicas:
     def own_rows(self, batch: Any, axis: int = 0) -> Any:
         """On a replica, its rows of every tensor of a nest, whose `axis` counts the rows."""
 
-        def of(tensor: tf.Tensor) -> tf.Tensor:
+        def rows_of(tensor: tf.Tensor) -> tf.Tensor:
             begin, size = [0] * tensor.shape.rank, tensor.shape.as_list()
             begin[axis], size[axis] = (
                 tf.cast(self.first_row(tensor.shape[axis]), tf.int32),
@@ -59,7 +57,7 @@ class Replicas:
             )
             return tf.ensure_shape(tf.slice(tensor, begin, size), size)
 
-        return tf.nest.map_structure(of, batch) if self.count > 1 else batch
+        return tf.nest.map_structure(rows_of, batch) if self.count > 1 else batch
 
     def total(self, nest: Any) -> Any:
         """On a replica, the sums over all replicas of every tensor of a nest."""
@@ -70,18 +68,19 @@ class Replicas:
         )
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls a function on every replica; what it returns is one value for each."""
+        """Calls a function on every replica; returns one value for each."""
         return self.strategy.run(function, args=arguments)
 
     def one(self, value: Any) -> tf.Tensor:
-        """What `run` returned where all replicas return the same."""
+        """The value that `run` returned, if it is the same for all replicas."""
         return self.strategy.experimental_local_results(value)[0]
 
     def all_rows(self, value: Any, axis: int = 0) -> tf.Tensor:
-        """What `run` returned of every replica's rows, put together in the order of the batch."""
+        """The rows that `run` returned for each replica, concatenated in the order of the
+        batch."""
         return self.strategy.gather(value, axis=axis) if self.count > 1 else value
 
 
 def own_variable(value: tf.Tensor) -> tf.Variable:
-    """Within the scope of a strategy, a variable that every replica has for itself."""
+    """Within the scope of a strategy, a variable of which every replica has its own."""
     return tf.Variable(value, trainable=False, synchronization=tf.VariableSynchronization.ON_READ)

@@ -1,9 +1,9 @@
-"""Processes that train one network together: what the chief knows is told to all, what goes wrong
-in one ends all.
+"""Processes that train one network together: the chief broadcasts the state, and an error of one
+worker ends all of them.
 
 The chief alone reads and writes the run; the others receive the state from it, so that they need
-the data but no file of the run. Every call here is
-made by all workers in the same order. With one process nothing is exchanged.
+the data but no file of the run. Every call here is made by all workers in the same order. A single
+process exchanges nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from par.train.distributed import cluster, rendezvous
 from par.train.distributed.replicas import Replicas
 
 JOIN_SECONDS = 120  # for TensorFlow's servers to find each other
-# seconds; a peer that does not answer three times is lost, after 25 at most (TensorFlow's own: 30,
-# 10)
+# seconds; a worker that does not answer three times is lost, after 25 at most (TensorFlow's own:
+# 30 and 10)
 HEALTH_INTERVAL, HEALTH_TIMEOUT = 10, 5
 MAX_ERROR_BYTES = 4_000
 LOST = (
@@ -54,12 +54,12 @@ class Workers:
         )
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
-        """Of each flag, whether a worker has it set."""
+        """For each flag, whether any worker has set it."""
         return [bool(total) for total in self._total([np.array(flags, np.int64)])[0]]
 
     def on_all(self, work: Callable[[], Any]) -> Any:
-        """Does the work on every worker and returns its own result. Raises: the error of the first
-        worker that failed, on all."""
+        """Calls `work` on every worker and returns this worker's result. Raises: the error of the
+        first worker that failed, on all of them."""
         result, error = None, None
         try:
             result = work()
@@ -83,8 +83,8 @@ class Workers:
         return result
 
     def from_chief(self, work: Callable[[], Any]) -> Any:
-        """What the work returns on the chief, which alone does it: a value that JSON can hold.
-        Raises: the chief's error, on all."""
+        """The result of `work` on the chief, which alone calls it: a value that JSON can hold.
+        Raises: the chief's error, on all workers."""
         value = self.on_all(work if self.is_chief else lambda: None)
         if self.count == 1:
             return value
@@ -101,7 +101,7 @@ class Workers:
         )
 
     def broadcast(self, variables: Sequence[Any]) -> None:
-        """Gives the variables of every worker the chief's values."""
+        """Copies the chief's values of the variables to every worker."""
         if self.count == 1:
             return
         by_type: dict[Any, list[Any]] = {}  # what is added up at once is of one type
@@ -127,7 +127,7 @@ class Workers:
         )
 
     def _sum_once(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Of a worker's replicas the first one brings the values in."""
+        """The sums over the workers; the first replica of each contributes its values."""
         each = self.replicas.count // self.count
 
         def on_replica() -> list[tf.Tensor]:
@@ -140,8 +140,7 @@ class Workers:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Turns what TensorFlow raises when a worker is lost into one line. Raises:
-        ResourceError."""
+        """Turns the errors that TensorFlow raises when a worker is lost into a ResourceError."""
         try:
             yield
         except LOST as error:
@@ -153,13 +152,13 @@ class Workers:
                 " workers again with the same command"
             ) from None
         finally:
-            # TensorFlow's watcher, a daemon, would be waited for as long as it sleeps
+            # else the process would wait at its end until the thread of TensorFlow's check wakes
             if self.count > 1:
                 self.replicas.strategy.extended._check_health_thread = None
 
 
 def strategy(distribute: str, num_devices: int, stderr: TextIO) -> tf.distribute.Strategy:
-    """The strategy of a setting; to be called before TensorFlow's first operation.
+    """The strategy of --distribute; called before TensorFlow's first operation.
 
     distribute: none, mirrored (num_devices of this machine, 0: all GPUs; without a GPU so many
     devices share the cores), or multi_worker (TF_CONFIG). stderr: where it is told for whom this
@@ -186,11 +185,12 @@ def strategy(distribute: str, num_devices: int, stderr: TextIO) -> tf.distribute
             [f"{'GPU' if gpus else 'CPU'}:{number}" for number in range(wanted)]
         )
     rendezvous.meet(cluster.from_environment(), lambda line: print(line, file=stderr, flush=True))
-    # TensorFlow would wait without end for a worker that is lost just now, and holds the interpreter
+    # TensorFlow would wait without end for a worker that is lost just now, and holds the
+    # interpreter
     with watchdog.exiting_after(
         JOIN_SECONDS,
-        f"timed out after {JOIN_SECONDS} s while the workers joined: one was lost; start all workers"
-        " again with the same command",
+        f"timed out after {JOIN_SECONDS} s while the workers joined: one was lost; start all"
+        " workers again with the same command",
         stderr,
     ):
         made = tf.distribute.MultiWorkerMirroredStrategy()

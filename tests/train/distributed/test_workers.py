@@ -157,7 +157,8 @@ def test_a_worker_that_waits_for_the_others_says_for_whom_and_leaves_on_a_signal
 
 SRUN = """#!{python}
 import os, subprocess, sys
-tasks = [subprocess.Popen(sys.argv[1:], env=os.environ | {{"SLURM_PROCID": str(number)}}) for number in range(2)]
+envs = [os.environ | {{"SLURM_PROCID": str(number)}} for number in range(2)]
+tasks = [subprocess.Popen(sys.argv[1:], env=env) for env in envs]
 sys.exit(max(task.wait() for task in tasks))
 """
 SCONTROL = (
