@@ -13,7 +13,7 @@ import numpy as np
 
 from par.core import schema
 from par.core.config import LoggingConfig
-from par.evaluate.compare import statistics
+from par.evaluate.compare import findings, statistics
 from par.evaluate.compare.results import Comparison, Scores, Settings
 from par.search import derive, latency_table
 from par.search.latency_table import Costs, LatencyTable, Spread
@@ -127,7 +127,7 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         network(("interleaved",), "adad", 6.02),
         network((name,), "ddda", 6.1, random=True),
     ]
-    found = statistics.report(networks, "latency", 0.05, equal=True)
+    found = findings.summarize(networks, "latency", 0.05, equal=True)
     settings = Settings("search", "test", (5, 6), 2, "latency", "latency", 0.05, 7)
     schema.write_json(directory / "compare.json", Comparison(found, settings).to_json())
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}

@@ -48,7 +48,7 @@ from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
 from par.core.text import plural
 from par.data import records
-from par.evaluate.compare import statistics, supernet_ablation, tables
+from par.evaluate.compare import findings, statistics, supernet_ablation, tables
 from par.evaluate.compare.plan import Draw, Job, Plan
 from par.evaluate.compare.results import Comparison, Settings
 from par.evaluate.compare.supernet_ablation import AblationPlan
@@ -524,7 +524,7 @@ def _measure(values: Flags, plan: Plan) -> None:
 def _report(values: Flags, plan: Plan) -> int:
     """Reads what is finished, writes the files, prints the report."""
     draw = plan.draw
-    found = statistics.report(
+    found = findings.summarize(
         plan.so_far(values.split, values.repeats, values.steps),
         draw.cost.what,
         draw.tolerance,

@@ -1,4 +1,4 @@
-"""What a comparison found (`par.evaluate.compare.statistics.report`), as lines for people, as CSV,
+"""What a comparison found (`par.evaluate.compare.findings`), as lines for people, as CSV,
 and as the points of a picture."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from par.core.stats import Interval
 from par.core.text import table
 from par.evaluate.compare.results import Findings, NetworkResult
-from par.evaluate.compare.statistics import less, share
+from par.evaluate.compare.verdict import less, percent
 from par.search.baselines import DERIVED
 from par.search.latency_table import CASES
 
@@ -170,8 +170,8 @@ def changed(gap: Interval) -> str:
     """`+1.4 % (+0.3 % to +2.5 %)`."""
     within = ""
     if gap.low is not None and math.isfinite(gap.high):
-        within = f" ({share(gap.low, sign='+')} to {share(gap.high, sign='+')})"
-    return f"{share(gap.mean, sign='+')}{within}"
+        within = f" ({percent(gap.low, sign='+')} to {percent(gap.high, sign='+')})"
+    return f"{percent(gap.mean, sign='+')}{within}"
 
 
 def spread(estimate: Interval | None, digits: int) -> str:

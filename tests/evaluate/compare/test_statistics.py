@@ -12,7 +12,7 @@ import pytest
 from par.core import schema
 from par.core.errors import DataError
 from par.core.stats import Interval, interval
-from par.evaluate.compare import statistics, tables
+from par.evaluate.compare import findings, statistics, tables, verdict
 from par.evaluate.compare.results import Findings, Scores
 from par.evaluate.compare.statistics import Network
 from par.search.baselines import references
@@ -66,7 +66,7 @@ def randoms(*gaps: list[float], blocks: str = "daadad") -> list[Network]:
 def said(
     *others: Network, derived: Network = DERIVED, equal: bool = True, what: str = "latency"
 ) -> tuple[str, str]:
-    return tuple(statistics.verdict([derived, *others], what, 0.05, equal))
+    return tuple(verdict.verdict([derived, *others], what, 0.05, equal))
 
 
 def test_changes_are_paired_by_seed():
@@ -261,7 +261,7 @@ def test_latency_saved_is_that_of_the_median_round():
     ],
 )
 def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain):
-    found = statistics.goal(interval(gaps).map(math.expm1), Interval(saved, saved, saved))
+    found = verdict.goal(interval(gaps).map(math.expm1), Interval(saved, saved, saved))
     assert (found.met, found.certain) == (met, certain)
     asked = (
         "goal (at least 35 % less latency than the interleaved network, its mean perplexity at"
@@ -275,12 +275,12 @@ def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain
 
 
 def test_a_saving_that_a_quarter_of_the_rounds_does_not_have_is_not_certain():
-    found = statistics.goal(interval([-0.02, -0.021]).map(math.expm1), Interval(0.36, 0.34, 0.4))
+    found = verdict.goal(interval([-0.02, -0.021]).map(math.expm1), Interval(0.36, 0.34, 0.4))
     assert (found.met, found.certain) == (True, False)
 
 
 def test_the_goal_is_open_before_anything_is_measured():
-    assert statistics.goal(None, None).met is None and statistics.goal(
+    assert verdict.goal(None, None).met is None and verdict.goal(
         interval([0.0]), None
     ).sentence.endswith("not known yet")
 
@@ -301,7 +301,7 @@ def whole() -> list[Network]:
 
 
 def test_the_report_is_json_and_has_every_run():
-    made = statistics.report(whole(), "latency", 0.05, True)
+    made = findings.summarize(whole(), "latency", 0.05, True)
     found = schema.encode(made)
     assert schema.decode(Findings, json.loads(json.dumps(found, allow_nan=False)), "x") == made
     first, known, drawn = found["networks"]
@@ -326,7 +326,7 @@ def test_the_report_is_json_and_has_every_run():
 
 
 def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdict():
-    text = "\n".join(tables.lines(statistics.report(whole(), "latency", 0.05, True), "latency"))
+    text = "\n".join(tables.lines(findings.summarize(whole(), "latency", 0.05, True), "latency"))
     assert (
         "interleaved = sandwich  adadad       1,234" in text
         and "0:03:00" in text
@@ -341,7 +341,7 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
         " (-2.3 % to -1.8 %)" in text
     )
     longer = [network("derived", "aaddad", [0.0] * 62)]  # minutes
-    assert tables.lines(statistics.report(longer, "latency", 0.05, True), "latency")[1].endswith(
+    assert tables.lines(findings.summarize(longer, "latency", 0.05, True), "latency")[1].endswith(
         " 1:02:00"
     )
     assert (
@@ -351,7 +351,7 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
 
 
 def test_a_report_of_nothing_has_no_figures_and_no_points():
-    found = statistics.report(
+    found = findings.summarize(
         [network(name, blocks, []) for name, blocks in references("aaddad").items()],
         "parameters",
         0.05,
@@ -366,7 +366,7 @@ def test_a_report_of_nothing_has_no_figures_and_no_points():
 
 
 def test_the_csv_has_the_figures_of_the_report():
-    found = statistics.report(whole(), "latency", 0.05, True)
+    found = findings.summarize(whole(), "latency", 0.05, True)
     rows = list(csv.DictReader(io.StringIO(tables.csv_text(found))))
     assert [row["names"] for row in rows] == ["derived", "interleaved; sandwich", "random 1"]
     assert (
@@ -377,7 +377,7 @@ def test_the_csv_has_the_figures_of_the_report():
 
 
 def test_points_are_latencies_where_they_are_measured_and_parameters_else():
-    made, label = tables.points(statistics.report(whole(), "latency", 0.05, True))
+    made, label = tables.points(findings.summarize(whole(), "latency", 0.05, True))
     assert [(point.name, point.kind, point.x) for point in made] == [
         ("derived", "derived", (6.0, 5.5, 6.5)),
         ("interleaved = sandwich", "named", (12.0, 11.0, 13.0)),
@@ -386,9 +386,9 @@ def test_points_are_latencies_where_they_are_measured_and_parameters_else():
     assert "milliseconds" in label
     some = [*whole()[:2], network("sandwich", "aadadd", WORSE)]
     # not all are measured
-    assert tables.points(statistics.report(some, "latency", 0.05, True))[1] == "parameters"
+    assert tables.points(findings.summarize(some, "latency", 0.05, True))[1] == "parameters"
     made, label = tables.points(
-        statistics.report(
+        findings.summarize(
             [DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True
         )
     )

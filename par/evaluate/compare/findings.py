@@ -1,0 +1,67 @@
+"""The findings of a comparison, computed from the scores and times of its networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from par.core import metrics
+from par.core.stats import quartiles
+from par.evaluate.compare.results import (
+    Findings,
+    Interleaved,
+    Milliseconds,
+    NetworkResult,
+    SeedResult,
+)
+from par.evaluate.compare.statistics import Network, change, saving, standing
+from par.evaluate.compare.verdict import fair_opponents, goal, verdict
+from par.search.baselines import INTERLEAVED
+from par.search.latency_table import CASES
+
+
+def summarize(networks: Sequence[Network], what: str, tolerance: float, equal: bool) -> Findings:
+    """The statistics of a comparison. networks: the derived one first. what, tolerance, equal: as
+    in `verdict`."""
+    derived = networks[0]
+    interleaved = next((network for network in networks if INTERLEAVED in network.names), derived)
+    gap, saved = change(derived, interleaved), saving(derived, interleaved)
+    drawn = [network for network in fair_opponents(networks, tolerance) if network.random]
+    outcome, sentence = verdict(networks, what, tolerance, equal)
+    return Findings(
+        networks=tuple(_network_result(network, derived) for network in networks),
+        random=standing(derived, drawn),
+        interleaved=Interleaved(gap, {name: saving(derived, interleaved, name) for name in CASES}),
+        goal=goal(gap, saved),
+        outcome=outcome,
+        verdict=sentence,
+        seconds=sum(scores.seconds for network in networks for scores in network.runs.values()),
+    )
+
+
+def _network_result(network: Network, derived: Network) -> NetworkResult:
+    runs = tuple(
+        SeedResult.from_scores(seed, scores) for seed, scores in sorted(network.runs.items())
+    )
+    nll, latency = network.over_seeds("nll_per_word"), None
+    if network.measured:
+        latency = {name: _milliseconds(network.measured[name]) for name in CASES}
+    return NetworkResult(
+        names=network.names,
+        blocks=network.blocks,
+        random=network.random,
+        cost=network.cost,
+        cost_above_derived=network.more if math.isfinite(network.more) else None,
+        parameters=runs[0].parameters if runs else None,
+        latency=latency,
+        perplexity_per_word=nll and nll.map(metrics.perplexity),
+        bits_per_byte=network.over_seeds("bits_per_byte"),
+        change=change(network, derived),
+        seconds=sum(run.seconds for run in runs),
+        runs=runs,
+    )
+
+
+def _milliseconds(rounds: Sequence[float]) -> Milliseconds:
+    found = quartiles(rounds)
+    return Milliseconds(found.median, found.low, found.high)
