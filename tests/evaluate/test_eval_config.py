@@ -67,8 +67,11 @@ def test_a_stride_that_leaves_tokens_out_is_refused(run):
 def test_a_memory_that_no_machine_has_is_refused_before_it_is_allocated(run, monkeypatch):
     with pytest.raises(ResourceError, match=r"^B 1,048,576, .* GB, .*: lower --batch_size$"):
         check_memory(run[0], 1 << 20, 8, 1 << 20, "--batch_size")
+    needed = needed_bytes(run[0], 4, 8, 8)
+    monkeypatch.setattr(eval_config, "memory_bytes", lambda: needed)
+    EvalConfig(mem_len=8).resolved(*run, ["valid"])
+    monkeypatch.setattr(eval_config, "memory_bytes", lambda: needed - 1)
     with pytest.raises(ResourceError, match=r"^B 4, T 8, M 8 .* lower --batch_size, --seq_len or"):
-        monkeypatch.setattr(eval_config, "memory_bytes", lambda: 5_000)
         EvalConfig(mem_len=8).resolved(*run, ["valid"])
 
 

@@ -93,12 +93,14 @@ def test_any_ids_decode_as_in_the_library(kind):
         assert decode(ids).numpy().decode() == model.decode(ids), model.pieces(ids)
 
 
-def test_an_unfinished_line_has_no_end_and_a_blank_one_has():
-    model, graph = made("unigram")
-    for text in ("", "a", "a\n", "a\n\n b", "\n"):
-        assert graph.encode(tf.constant(text)).numpy().tolist() == (
-            model.encode_block(text).tolist() if text else []
-        )
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unfinished_line_has_the_ids_of_a_finished_one_but_its_end(kind):
+    model, graph = made(kind)
+    spaces = ("\u00e9\u00a0  x", " \u3000x", "a \u2581 x", "a\nx \u00a0\u00e9")
+    for text in ("", "a", "a\n", "a\n\n b", "\n", *spaces):
+        found = graph.encode(tf.constant(text)).numpy().tolist()
+        assert found == (model.encode_block(text).tolist() if text else [])
+        assert [*found, EOS] == model.encode_block(text + "\n").tolist()
 
 
 def test_tensorflow_text_alone_would_break_ties_otherwise():
