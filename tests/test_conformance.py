@@ -136,7 +136,6 @@ def softmax_case(cutoffs: tuple[int, ...]) -> Case:
         lambda made, phase: [
             made.nll(rows, targets),
             made.log_prob(rows),
-            tf.cast(made.predict(rows), tf.float32),
         ],
     )
 

@@ -153,31 +153,6 @@ class AdaptiveSoftmax(keras.layers.Layer):
             )
         return tf.concat(parts, axis=-1)
 
-    def predict(self, hidden: tf.Tensor) -> tf.Tensor:
-        """The likeliest id per row, the lowest of equals: hidden [N, D] -> [N] int32.
-
-        An id of a tail is at most as likely as the tail's slot, so a tail is computed only for
-        rows whose slot is likelier than the best id so far.
-        """
-        table, tails = self.tables()
-        head = tf.nn.log_softmax(_logits(hidden, table))
-        ids = head[:, : self.head_size]
-        best, highest = tf.argmax(ids, axis=-1, output_type=tf.int32), tf.reduce_max(ids, axis=-1)
-        for i, tail in enumerate(tails):
-            slot = head[:, self.head_size + i]
-            rows = tf.where(slot > highest)
-            inside = tf.nn.log_softmax(_logits(tf.gather_nd(hidden, rows), *tail))
-            value, known = (
-                tf.gather_nd(slot, rows) + tf.reduce_max(inside, axis=-1),
-                tf.gather_nd(highest, rows),
-            )
-            found = self.ends[i] + tf.argmax(inside, axis=-1, output_type=tf.int32)
-            best = tf.tensor_scatter_nd_update(
-                best, rows, tf.where(value > known, found, tf.gather_nd(best, rows))
-            )
-            highest = tf.tensor_scatter_nd_update(highest, rows, tf.maximum(value, known))
-        return best
-
 
 def _logits(hidden: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
     """hidden [N, D] times one weight after the other, each in the type of the hidden states ->

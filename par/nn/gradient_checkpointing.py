@@ -34,24 +34,24 @@ def recomputed(
     and the block's own weights, but not the memory."""
     variables = block.trainable_variables
     weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
-    learnt = {"x": x, "weights": weights}
-    given = {
+    differentiable = {"x": x, "weights": weights}
+    constant = {
         "memory": memory,
         "needed": needed,
         "mask": window.mask,
         "step": tf.convert_to_tensor(phase.step, tf.int64),
     }
-    given["first_row"] = phase.first_row if tf.is_tensor(phase.first_row) else None
-    learnt, given = (
+    constant["first_row"] = phase.first_row if tf.is_tensor(phase.first_row) else None
+    differentiable, constant = (
         {name: tensor for name, tensor in part.items() if tensor is not None}
-        for part in (learnt, given)
+        for part in (differentiable, constant)
     )
-    count = len(given)
+    count = len(constant)
 
     def forward(tensors: list[tf.Tensor]) -> tf.Tensor:
-        named = dict(zip([*given, *learnt], tensors))
+        named = dict(zip([*constant, *differentiable], tensors))
         with keras.StatelessScope(
-            state_mapping=list(zip(variables, tensors[count + len(learnt) :]))
+            state_mapping=list(zip(variables, tensors[count + len(differentiable) :]))
         ):
             return block(
                 named["x"],
@@ -82,4 +82,4 @@ def recomputed(
         # nothing inside is recorded by an outer tape
         return forward([tf.stop_gradient(tensor) for tensor in tensors]), backward
 
-    return run(*given.values(), *learnt.values(), *map(tf.convert_to_tensor, variables))
+    return run(*constant.values(), *differentiable.values(), *map(tf.convert_to_tensor, variables))

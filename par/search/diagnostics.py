@@ -55,20 +55,20 @@ def text(values: dict[str, float]) -> str:
     return f"{counts} entropy {values['entropy/mean']:.3f} ({values['entropy/normalised']:.0%})"
 
 
-def warnings(pi: np.ndarray, blocks: str, learnt: float) -> dict[str, str]:
+def warnings(pi: np.ndarray, blocks: str, elapsed: float) -> dict[str, str]:
     """Problems of a search among `blocks` at the end of an epoch, by name, a line each.
 
     pi: [L, O], of all blocks.
 
-    learnt: share of the steps that update the logits that is over; {} below CHECK_FROM. A kind
-    leads if its probability is more than MOVED above every other.
+    elapsed: the share of the steps that update the logits that is over; {} below CHECK_FROM. A
+    kind leads if its probability is more than MOVED above every other.
 
     - identity: it leads in every stochastic block;
     - attention: another kind leads it in every stochastic block, and no fixed block attends, so
       that a prediction depends only on the last token;
     - still: no probability of a stochastic block is further than MOVED from 1 / O.
     """
-    if learnt < CHECK_FROM:
+    if elapsed < CHECK_FROM:
         return {}
     pi, found = stochastic(pi, blocks), {}
     # [number of stochastic blocks, O], 0 for the likeliest kind

@@ -1,4 +1,4 @@
-"""The guard over a search: entropy in closed form, when a search has settled, and what it warns of
+"""Diagnostics of a search: entropy in closed form, when a search has settled, and what it warns of
 on constructed histories."""
 
 from __future__ import annotations

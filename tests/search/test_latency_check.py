@@ -32,7 +32,7 @@ def measured(inference=INFERENCE, **budget) -> LatencyCheck:
     )
 
 
-def test_what_is_promised_is_what_the_costs_say_in_every_case_that_is_known():
+def test_the_prediction_is_that_of_the_costs_in_every_case_that_has_any():
     assert predicted(budget_ms=8.5) == LatencyCheck(
         "inference", (Case("inference", 8.0, 10.0), Case("decoding", 2.0, 2.5)), 8.5
     )

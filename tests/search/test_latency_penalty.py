@@ -1,5 +1,5 @@
 """Latency above the target costs, by the closed form of its gradient; at or below it costs
-nothing, and weights never feel it."""
+nothing, and weights have no gradient of it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def trained(data_dir, steps, blocks="asd", **settings):
     return learner, rows
 
 
-def test_a_step_s_logits_feel_the_term_and_its_weights_do_not(data_dir):
+def test_a_step_s_logits_have_a_gradient_of_the_term_and_its_weights_do_not(data_dir):
     (plain, rows), (held, same) = (
         trained(data_dir, 1, target_latency=target, latency_weight=2.0) for target in (0.0, 0.5)
     )
