@@ -39,6 +39,9 @@ def network(architecture, vocab_size, seed=0, **settings):
       trunk = par.network("aaddid", vocab_size=1000, d_model=64, num_heads=4)
       hidden, memories = trunk(tokens, trunk.empty_memories(batch_size=8))
     """
+    from par.core.environment import import_keras
+
+    import_keras()
     from par.core.config import ModelConfig, SearchConfig
     from par.core.errors import UsageError
     from par.nn.transformer import Transformer
@@ -78,6 +81,9 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
       model = par.load("logs/RUN", checkpoint="best")
       model.generate("The list", length=50, temperature=0.8, seed=1)[0]
     """
+    from par.core.environment import import_keras
+
+    import_keras()
     from par.evaluate.trained_model import Model
 
     return Model.load(run, checkpoint, data, evaluate_as)

@@ -31,9 +31,9 @@ class Flags(flags.FlagValues):
     """The flags of one tool. Nothing is registered globally, so that several tools can live in one
     process."""
 
-    def __init__(self, doc: str):
+    def __init__(self, doc: str | None):
         super().__init__()
-        self.__dict__["doc"] = doc
+        self.__dict__["doc"] = doc or ""  # PYTHONOPTIMIZE=2 leaves docstrings out
         self.__dict__["sections"] = []
 
     def group(

@@ -18,21 +18,25 @@ def interrupted(_number: int, _frame: object) -> None:
 
 
 def guard() -> None:
-    """Prepares signals and streams for the imports that follow, if the program that was started is
-    a tool. Does nothing where a tool is imported as a module."""
+    """Prepares signals, streams and the environment for the imports that follow, if the program
+    that was started is a tool. Does nothing where a tool is imported as a module."""
     if not _is_program():
         return
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         # what is ignored stays so, as nohup wants it
         if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
             _signal.signal(number, interrupted)
-    from par.core import streams
+    from par.core import environment, streams
 
     streams.open_missing()
+    environment.isolate()
 
 
 def _is_program() -> bool:
-    """Whether the program that was started is a tool: a file beside this package, or par-NAME."""
+    """Whether the program that was started is a tool: a file beside this package, par-NAME, or
+    `python -m par.tools.NAME`."""
+    if sys.argv[0] == "-m":  # what runs the module has not been told its file yet
+        return any(argument.startswith("par.tools.") for argument in sys.orig_argv)
     program = getattr(sys.modules["__main__"], "__file__", None) or ""
     tools = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     return (

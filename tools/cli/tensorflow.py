@@ -28,7 +28,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
     """
     check_temporary_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     # two ops side by side, each on one core: measured 1.2 to 1.3 times the steps of each op on
     # both
     if core_count() <= 2:

@@ -37,6 +37,11 @@ class Cluster(NamedTuple):
         return f"worker {self.index} of {len(self.addresses)} ({self.addresses[self.index]})"
 
 
+def _is_address(value: object) -> bool:
+    found = re.fullmatch(r"\S+:(\d{1,5})", value) if isinstance(value, str) else None
+    return bool(found) and 1 <= int(found[1]) <= 65535
+
+
 def from_environment() -> Cluster:
     """The cluster of TF_CONFIG. Raises: UsageError if that is not set, or is not a cluster and a
     task of it."""
@@ -64,11 +69,10 @@ def parse(text: str) -> Cluster:
     if task["type"] not in jobs or len(jobs.get("chief", [0])) != 1:
         raise ValueError("the task's type must be in the cluster, and there is one chief at most")
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
-    if any(
-        not isinstance(address, str) or not re.fullmatch(r"\S+:\d+", address)
-        for address in addresses
-    ) or len(set(addresses)) < len(addresses):
-        raise ValueError("every address must be host:port, and another one")
+    if not all(map(_is_address, addresses)) or len(set(addresses)) < len(addresses):
+        raise ValueError(
+            "every address must be host:port, and another one, with a port from 1 to 65535"
+        )
     index = int(task["index"])
     if not 0 <= index < len(jobs[task["type"]]):
         raise ValueError(f"there is no {task['type']} {index}")

@@ -52,6 +52,8 @@ def test_the_chief_comes_first(monkeypatch, text, addresses, index):
         (config({"worker": ["host0", "host1:1"]}), "host:port"),
         (config({"worker": [*TWO, TWO[0]]}), "host:port, and another one"),
         (config({"worker": [1, 2]}), "host:port"),
+        (config({"worker": ["host0:1", "host1:99999"]}), "a port from 1 to 65535"),
+        (config({"worker": ["host0:0", "host1:1"]}), "a port from 1 to 65535"),
         (config({"worker": "host0:1"}), ""),
         (config(TWO), ""),
         (config({"worker": TWO}, index=None), ""),
