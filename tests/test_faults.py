@@ -491,7 +491,7 @@ RECORDS = {
     "missing": (Path.unlink, "is missing: run tools/build_data.py again"),
     "too long": (
         lambda path: path.write_bytes(path.read_bytes() * 2),
-        r"goes on at byte \d+: it has \d+ bytes, but the manifest says \d+",
+        r"continues at byte \d+: it has \d+ bytes, but the manifest says \d+",
     ),
     "a directory": (lambda path: (path.unlink(), path.mkdir()), "is missing"),
     "one more": (

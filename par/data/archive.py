@@ -1,5 +1,5 @@
-"""Members of a zip archive, only those that are expected. No path and no size that the archive
-states is ever trusted."""
+"""Extracts the expected members of a zip archive. No path and no size that the archive states is
+trusted."""
 
 from __future__ import annotations
 
@@ -31,19 +31,18 @@ DAMAGE = (
 
 
 def extract(archive: Path, prefix: str, members: Sequence[Known], folder: Path) -> None:
-    """Writes each member PREFIX/NAME of the archive as `folder`/NAME, whole or not at all; one
-    that is there already is checked and left.
+    """Writes each member PREFIX/NAME of the archive as `folder`/NAME, whole or not at all; an
+    existing file is checked and kept.
 
-    Raises: DataError if the archive is damaged, or a member is missing, twice there, no regular
-    file, too large or another than expected;
-    ResourceError if the disk is full.
+    Raises: DataError if the archive is damaged, or a member is missing, occurs twice, is not a
+    regular file, is too large or has another digest; ResourceError if the disk is full.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(archive) as packed:
             for member in members:
                 _extract(
-                    opened,
-                    _find(opened, f"{prefix}/{member.name}", member),
+                    packed,
+                    _find(packed, f"{prefix}/{member.name}", member),
                     member,
                     Path(folder) / member.name,
                 )
@@ -64,13 +63,13 @@ class _Unexpected(Exception):
     """What is wrong with a member."""
 
 
-def _find(opened: zipfile.ZipFile, name: str, member: Known) -> zipfile.ZipInfo:
-    found = [info for info in opened.infolist() if info.filename == name]
+def _find(packed: zipfile.ZipFile, name: str, member: Known) -> zipfile.ZipInfo:
+    found = [info for info in packed.infolist() if info.filename == name]
     if len(found) != 1:
-        raise _Unexpected(f"{name} is in it {len(found)} times")
+        raise _Unexpected(f"{name} occurs in it {len(found)} times")
     kind = stat.S_IFMT(found[0].external_attr >> 16)  # 0 where it was not made on Unix
     if kind not in (0, stat.S_IFREG):
-        raise _Unexpected(f"{name} is no regular file")
+        raise _Unexpected(f"{name} is not a regular file")
     if found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _Unexpected(f"{name} is packed by method {found[0].compress_type}")
     if found[0].file_size > member.size:
@@ -78,7 +77,7 @@ def _find(opened: zipfile.ZipFile, name: str, member: Known) -> zipfile.ZipInfo:
     return found[0]
 
 
-def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path: Path) -> None:
+def _extract(packed: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path: Path) -> None:
     with partial(path, info.file_size) as file:
         if path.exists():
             member.check(path)
@@ -86,7 +85,7 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, member: Known, path
         clear(file)  # what a killed process left
         try:
             with (
-                opened.open(info) as source,
+                packed.open(info) as source,
                 Progress(f"unpacking {member.name}", "byte", info.file_size) as made,
             ):
                 # at most info.file_size bytes in all, whatever the packed data would give

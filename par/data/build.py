@@ -1,5 +1,5 @@
-"""Text and settings -> a data set on disk, whole or not at all. What the command
-tools/build_data.py does, without flags and printing."""
+"""Builds a data set on disk from text and settings, whole or not at all: the work of
+tools/build_data.py, without flags and printing."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from par.data.tokenizer import Tokenizer
 
 # all that a data set consists of
 FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}
-# of text that SentencePiece is trained on unless told otherwise: it takes about 20 times that in
-# memory
+# of text that SentencePiece is trained on by default; it needs about 20 times that in memory
 SAMPLE_BYTES = 32 << 20
 MARK = re.compile(
     r"(?<!\S)<[^\s<>]{1,40}>(?!\S)"
@@ -34,7 +33,7 @@ MARK = re.compile(
 MARKS_CHARACTERS = 8 << 20  # of the train split, in which marks are counted
 MIN_MARKS, MARK_SHARE = 20, 1e-3  # so many, and such a part of the words, are worth a symbol
 DEFAULT_VOCAB_SIZE = 4000  # of a unigram or BPE model
-# a text below may be too small for any tokenizer, which is seen before one is trained
+# a smaller text may be too small for any tokenizer, which is checked before one is trained
 SMALL_BYTES = 1 << 20
 
 # (what, unit, total) -> called with units made, text
@@ -63,8 +62,8 @@ def load_source(
     timeout: float = download.TIMEOUT,
     directory: Path | None = None,
 ) -> Source:
-    """Finds the text, and completes the settings: a corpus' own symbols, what a given tokenizer
-    decides, no path of this machine.
+    """The text, with completed settings: the corpus' own symbols, what a given tokenizer decides,
+    and base names instead of paths.
 
     Args:
       mirrors: URLs that are tried first for a named corpus that must be downloaded.
@@ -131,11 +130,11 @@ def frequent_marks(source: Source) -> dict[str, int]:
 
 
 def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) -> bool:
-    """Whether `root` holds a data set of this text and these settings; whether its files are whole
-    is for `records.verify` to say.
+    """Whether `root` holds a data set of this text and these settings; `records.verify` checks its
+    files.
 
-    Raises: UsageError if it holds another data set, and `overwrite` is not given, or something
-    else, which is never touched.
+    Raises: UsageError if it holds another data set and `overwrite` is false, or something else,
+    which is never touched.
     """
     if not root.exists():
         return False
@@ -144,7 +143,7 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
     names = {path.name for path in root.iterdir()}
     if names and (names - FILES or "manifest.json" not in names):
         raise UsageError(
-            f"output_dir {root} is no data set, as it holds {min(names - FILES or names)}: give"
+            f"output_dir {root} is not a data set, as it holds {min(names - FILES or names)}: give"
             " another --output_dir"
         )
     if not names:
@@ -212,25 +211,25 @@ def train(source: Source) -> bytes:
 
 
 class Engine(Protocol):
-    """Who does the work of a build on its text and its records; the result is the same bytes
-    whoever does it."""
+    """What encodes the text and writes the records of a build. Every engine gives the same
+    bytes."""
 
     def encode(
         self, partial: Path, source: Source, model: bytes, progress: Progress
     ) -> dict[str, Encoded]:
-        """The splits as ids, which wait in `partial`. Raises: DataError for a text that can't be
-        read, ResourceError for what a machine lacks."""
+        """The splits as ids, which are kept in `partial`. Raises: DataError for a text that can't
+        be read, ResourceError if disk or memory is exhausted."""
 
     def write_files(
         self, partial: Path, steps: int, progress: Progress
     ) -> AbstractContextManager[WriteFiles]:
-        """Writes the record files of so many steps in all to `partial`, which then holds nothing
-        else of `encode`. Raises: as `encode`."""
+        """Yields what writes the record files, of `steps` steps in all, to `partial`, and removes
+        what `encode` left there. Raises: as `encode`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Local:
-    """This machine, with so many processes; 0: one a core."""
+    """Work on this machine, with so many processes; 0: one a core."""
 
     workers: int = 0
 
@@ -249,7 +248,7 @@ class Local:
 
     @contextlib.contextmanager
     def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
-        """Writes them one after the other."""
+        """Yields what writes them one after the other."""
         with progress("writing records", "step", steps) as made:
             yield write_one_by_one(made)
         for ids in partial.glob("*.ids"):
@@ -259,8 +258,8 @@ class Local:
 def encode(
     partial: Path, source: Source, model: bytes, progress: Progress, engine: Engine
 ) -> tuple[Tokenizer, dict[str, Encoded]]:
-    """Encodes the splits once: the ids wait in `partial` until all are counted, and are then
-    called by their rank in the train counts.
+    """The tokenizer and the splits as ids. They are encoded once, kept in `partial` until all are
+    counted, and then renumbered by their rank in the train counts.
 
     Raises: DataError if the text has too few tokens; ResourceError if the disk is full.
     """

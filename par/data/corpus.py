@@ -32,8 +32,8 @@ class Part(NamedTuple):
     """Bytes `start` to `stop` (exclusive; None: to the end) of a file or of bytes in memory: whole
     lines.
 
-    A file is a Path, or what has its `open`, `stat` and `str`: a place that is no directory of
-    this machine (par/data/beam/files.py).
+    A file is a Path, or an object with its `open`, `stat` and `str`: a decoded text
+    (par/data/text_formats.py), or a file behind a URL (par/data/beam/files.py).
     """
 
     source: Path | bytes
@@ -99,7 +99,7 @@ class RawBlock(NamedTuple):
 
 def pieces(block: str) -> tuple[list[str], list[int]]:
     """The lines of a block, long ones cut in front of spaces, and the indices of the pieces after
-    which the line goes on.
+    which the line continues.
 
     A piece that continues a line begins with its spaces.
     """
@@ -173,7 +173,7 @@ def _is_visible(char: str) -> bool:
 
 
 def open_source(source: Path | bytes) -> BinaryIO:
-    """What a part is read from."""
+    """Opens the source of a part for reading. Raises: OSError."""
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
@@ -229,10 +229,10 @@ def _block_end(data: bytes) -> int:
 
 
 def _long_run(data: bytes) -> int | None:
-    """Where more than MAX_RUN_BYTES begin in which a line can't be cut: all spaces, or none, and
-    no line end. None if nowhere.
+    """Where a run of more than MAX_RUN_BYTES begins in which a line can't be cut: spaces alone, or
+    neither space nor line end. None if there is none.
 
-    Such a run covers one of the windows that are looked at whole.
+    Such a run covers one of the windows of half its length that are checked first.
     """
     step = MAX_RUN_BYTES // 2
     for i in range(0, len(data) - step + 1, step):
@@ -245,7 +245,7 @@ def _long_run(data: bytes) -> int | None:
 
 
 def count_lines(paths: Sequence[Path]) -> int:
-    """Lines of files; a last one without an end counts."""
+    """The number of lines of files; a last one without an end counts."""
     total = 0
     for path in paths:
         last = b"\n"
@@ -257,7 +257,7 @@ def count_lines(paths: Sequence[Path]) -> int:
 
 
 def cut_behind(paths: Sequence[Path], lines: Sequence[int]) -> list[Text]:
-    """The text of files in pieces that end behind so many lines (ascending), and the rest."""
+    """The text of files, cut after each of `lines` lines (ascending)."""
     places, wanted, before = [(0, 0)], list(lines), 0
     for i, path in enumerate(paths):
         offset, last = 0, b"\n"
@@ -296,8 +296,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Three splits of text; `symbols` of the text stay one piece each; `note` tells what the text
-    depends on."""
+    """Three splits of text; each of `symbols` stays one piece; `note` names what the text depends
+    on, such as the version of CPython."""
 
     name: str
     texts: dict[str, Text]
@@ -307,7 +307,7 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of a cleaned split: lines, UTF-8 bytes with newlines, SHA-256."""
+    """Lines, UTF-8 bytes with line ends, and SHA-256 of a cleaned split."""
 
     lines: int
     bytes: int
@@ -315,7 +315,7 @@ class Size:
 
 
 def measure(text: Text, progress: Callable[[int, str], None] = lambda bytes_, what: None) -> Size:
-    """Reads a split once."""
+    """The size of a split, which is read once."""
     lines, size, digest = 0, 0, hashlib.sha256()
     for block in text.blocks():
         data = block.encode("utf-8")

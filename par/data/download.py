@@ -114,7 +114,7 @@ def fetch(known: Known, urls: Sequence[str], folder: Path, timeout: float = TIME
 
 
 def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
-    """Whether the partial file holds the known bytes at last; else each failure was announced."""
+    """Whether the partial file now holds the known bytes; each failure is announced."""
     for _ in range(ATTEMPTS):
         resumed = size_of(file)
         try:
@@ -127,8 +127,7 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
         except _Failed as failure:
             is_lost = resumed > 0 and not size_of(file)
             announce(
-                f"{url}: {failure}"
-                + (", so what arrived before is thrown away" if is_lost else "")
+                f"{url}: {failure}" + (", so what arrived before is discarded" if is_lost else "")
             )
             if not failure.again:
                 return False
@@ -202,7 +201,7 @@ def _close_redirect(response: requests.Response, **_: object) -> None:
 
 def _accept(response: requests.Response, known: Known, file: io.FileIO) -> int:
     """Where in the file the response begins; the partial file is cut back to it. Raises: _Failed
-    if it does not answer what was asked."""
+    if it does not answer the request."""
     offset, code = size_of(file), response.status_code
     if code >= HTTPStatus.MULTIPLE_CHOICES:
         is_beyond = code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset > 0
@@ -222,7 +221,7 @@ def _accept(response: requests.Response, known: Known, file: io.FileIO) -> int:
         _check_length(ranges[2], known)
     if not ranges or ranges[1] != str(offset):
         clear(file)
-        raise _Failed("answers with another range than was asked for", again=offset > 0)
+        raise _Failed("answers with another range than requested", again=offset > 0)
     return offset
 
 

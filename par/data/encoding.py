@@ -1,8 +1,8 @@
 """Text -> token ids on disk, on all cores, in bounded memory.
 
-This process reads and cleans the text block by block; worker processes turn blocks into ids, and
-the results are written down in order, so that
-they do not depend on how many there are. At most two blocks a worker are under way at once.
+This process reads the text block by block; worker processes clean and encode blocks, and the
+results are written in order, so they do not depend on the number of workers. At most two blocks a
+worker are in progress at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BLOCKS_PER_WORKER = 4  # fewer are not worth the start of a process
 
 
 def id_type(vocab_size: int) -> np.dtype:
-    """How ids are written while they wait: in as few bytes as do."""
+    """The smallest integer type that holds every id of a vocabulary."""
     return np.dtype(np.min_scalar_type(vocab_size - 1))
 
 
@@ -61,8 +61,8 @@ class TokenFile:
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A split as ids: the stream, and how often each id occurs in it [V]; counts of its cleaned
-    text, line ends included, and its SHA-256."""
+    """A split as ids: the stream, how often each id occurs in it [V], and the counts (line ends
+    included) and SHA-256 of its cleaned text."""
 
     tokens: TokenFile | ShardedTokens
     counts: np.ndarray
@@ -82,8 +82,8 @@ class Encoded:
 
 
 class Encoder:
-    """A tokenizer at work in `workers` processes (0: one a core), as far as a text of `size` bytes
-    is worth them. To be used in a `with`."""
+    """Encodes text in at most `workers` processes (0: one a core), fewer for a text of few bytes
+    (`size`). To be used in a `with`."""
 
     def __init__(self, model: bytes, size: int, workers: int = 0):
         wanted = min(workers or core_count(), -(-size // (BLOCKS_PER_WORKER * BLOCK_BYTES)))

@@ -23,8 +23,7 @@ ALGORITHMS = {"sha256": "SHA-256", "sha1": "SHA-1"}
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A file known before it is there: name, size in bytes, digest `sha256:HEX` or `sha1:HEX`, and
-    where it lies.
+    """A file known before it exists: name, size in bytes, digest `sha256:HEX` or `sha1:HEX`, URLs.
 
     Without `urls` it is only found in an archive or placed by hand; then the size may be an upper
     bound.
@@ -40,15 +39,15 @@ class Known:
         return f"{ALGORITHMS[algorithm]} {value}"
 
     def differs(self, file: io.BufferedIOBase | io.RawIOBase) -> str:
-        """What the digest of an open file is, if it is another; else an empty text."""
+        """How the digest of an open file differs, or ''."""
         algorithm, value = self.digest.split(":")
         file.seek(0)
         found = hashlib.file_digest(file, algorithm).hexdigest()
         return "" if found == value else f"its {ALGORITHMS[algorithm]} is {found}, not {value}"
 
     def misfit(self, path: Path) -> str:
-        """Why the file at a path is not this one: its digest beside the known one, or what keeps
-        it from being read; else an empty text."""
+        """Why the file at a path is not this one: both digests, or the error of reading it; '' if
+        it is."""
         try:
             with open(path, "rb") as file:
                 return self.differs(file)
@@ -103,7 +102,7 @@ def _held(path: Path) -> Iterator[io.FileIO]:
 
 
 def keep(file: io.FileIO, path: Path) -> None:
-    """Puts a partial file in its place."""
+    """Renames a complete partial file to its final name."""
     os.fsync(file.fileno())
     os.replace(_partial_path(path), path)
 
@@ -116,7 +115,7 @@ def write(file: io.FileIO, piece: bytes) -> None:
 
 
 def clear(file: io.FileIO) -> None:
-    """Throws away what the partial file holds."""
+    """Empties the partial file."""
     if size_of(file):
         file.truncate(0)
 

@@ -102,7 +102,7 @@ def load(data_dir: str | Path) -> Manifest:
 
 
 def _contradiction(manifest: Manifest) -> str:
-    """What can't be true in a manifest, or ''."""
+    """A contradiction between fields of a manifest, or ''."""
     try:
         settings = DataConfig.from_json(manifest.settings)
     except UsageError as error:
@@ -145,7 +145,7 @@ def _contradiction(manifest: Manifest) -> str:
 
 
 def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
-    """What can't be true of a split, or ''."""
+    """A contradiction between fields of a split, or ''."""
     steps, dropped = cut(split.tokens, settings, name)
     if (split.steps, split.dropped) != (steps, dropped) or steps < 1:
         return (
@@ -173,8 +173,8 @@ def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
 
 
 def _odd_sizes(manifest: Manifest) -> str:
-    """What can't be true of the sizes of the record files, or '': a record is as long as any
-    other, and holds more than its window."""
+    """A contradiction between the sizes of record files, or '': all records have one length, and
+    hold more than their window."""
     window_bytes = 4 * manifest.batch_size * (manifest.seq_len + 1)
     all_files = [file for split in manifest.splits.values() for file in split.files]
     if short := next((file for file in all_files if file.size < file.steps * window_bytes), None):

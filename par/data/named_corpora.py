@@ -1,8 +1,8 @@
-"""The corpora that have a name. Imports nothing of what it reads.
+"""The named corpora: python-docs and WikiText. Python sources are parsed, never imported.
 
-WikiText is looked for where it may have been placed, else downloaded; every file is checked by its
-digest before it is opened, and another one
-of its name is passed over. data/README.md tells where the digests come from.
+WikiText is searched where a user may have placed it, else downloaded. Every file is checked by its
+digest before it is opened; a file of the same name with another digest is skipped. data/README.md
+says where the digests come from.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from par.data.corpus import SPLITS, Corpus, Text, cut_behind
 from par.data.known_file import Known
 
 DATA = Path("data")  # relative to the current directory
-LICENCES = {  # what is shared of a corpus, or made of it, has to keep them
+LICENCES = {  # of the corpora, and of what is made of them
     "python-docs": "PSF License Agreement (docs.python.org/3/license.html)",
     **dict.fromkeys(
         ("wikitext-2", "wikitext-2-small", "wikitext-103"),
@@ -42,9 +42,8 @@ def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIME
     files, or of a directory with them. timeout: seconds that each URL is given to answer, and then
     to go on.
 
-    Raises: UsageError for another name or a mirror that is no URL; DataError if its files can't be
-    had or are not what they should be;
-    ResourceError if the disk is full.
+    Raises: UsageError for another name or a mirror that is not a URL; DataError if its files are
+    not available or differ from the expected ones; ResourceError if the disk is full.
     """
     if name not in NAMED:
         raise UsageError(
@@ -63,11 +62,10 @@ def python_docs(stdlib: Path | None = None) -> Corpus:
     """The language reference and the docstrings that every CPython carries: about 2 MB of English,
     without a download.
 
-    A document is a topic of pydoc_data, or all docstrings of a module in their order. One in 20
-    documents is for valid, one in 20 for
-    test, by a hash of its name, so that a document is in the same split in every version of
-    CPython. The hash's key 342 makes the two
-    splits 5 % of the bytes each, in 3.11 and in 3.13.
+    A document is a topic of pydoc_data, or all docstrings of a module in their order. A hash of
+    its name puts one document in 20 into valid and one into test, so it is in the same split in
+    every version of CPython. With the hash's key 342 each of them has 5 % of the bytes, in 3.11
+    and in 3.13.
     """
     stdlib = Path(stdlib or sysconfig.get_path("stdlib"))
     documents: dict[str, list[bytes]] = {split: [] for split in SPLITS}
@@ -111,8 +109,8 @@ SKIPPED = {
 
 
 def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Path and docstrings of each module of the standard library, sorted by path; a docstring that
-    was there before is left out."""
+    """Path and docstrings of each module of the standard library, sorted by path; a repeated
+    docstring is left out."""
     seen = set()
     modules = sorted(path.relative_to(stdlib).as_posix() for path in stdlib.rglob("*.py"))
     for module in modules:
@@ -300,7 +298,9 @@ def _files(
                 for path, misfit in passed.items()
                 if not str(error).startswith(f"{path} ")
             )
-            raise DataError(f"{error}{f'; passed over: {others}' * bool(others)}") from None
+            if not others:
+                raise
+            raise DataError(f"{error}; passed over: {others}") from None
     return {split: found[split] or folder / known.name for split, known in wanted.items()}
 
 
@@ -326,8 +326,8 @@ def _download(
     mirrors: Sequence[str],
     timeout: float,
 ) -> Path | None:
-    """The archive; None if it could not be had, but its members could. The mirrors are asked for
-    both before the known URLs are."""
+    """The downloaded archive, or None if only its members could be downloaded. Mirrors are tried
+    for both before the known URLs."""
     names = {published.archive.name, *(known.name for known in published.members.values())}
     refusals = []
     for is_mirror in (True, False):

@@ -69,7 +69,7 @@ def _check_size(path: Path, size: int) -> None:
     if not path.is_file():
         raise DataError(f"{path} is missing: {AGAIN}")
     if (found := path.stat().st_size) != size:
-        what = "ends" if found < size else "goes on"
+        what = "ends" if found < size else "continues"
         raise DataError(
             f"{path} {what} at byte {min(found, size)}: it has {found} bytes, but the manifest"
             f" says {size}; {AGAIN}"
@@ -186,7 +186,7 @@ def dataset(
 
 def read_stream(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndarray:
     """The one stream of a split, int32 [tokens - dropped], without padding: to be cut anew by
-    `batching.windows` for any B and T."""
+    `windows.windows` for any B and T."""
     info = manifest.splits[split]
     steps = np.stack(list(dataset(data_dir, manifest, split).as_numpy_iterator()))
     return windows.rejoin(steps, info.tokens - info.dropped)

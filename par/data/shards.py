@@ -1,11 +1,8 @@
-"""A text in shards that are encoded apart, and their token streams as the one stream again. What
-it means, not who does the work.
+"""A text in shards that are encoded apart, and their token streams joined to one stream again.
 
-text     |---- shard 0 ----|---- shard 1 ----|-- shard 2 --|      cut at line ends, so that no id
-         depends on where
+text     |---- shard 0 ----|---- shard 1 ----|-- shard 2 --|      cut at line ends
 ids       t0 ........ t417  t418 ...... t803  t804 .... t990
-starts    0                 418               804            991  prefix sums of the lengths: where
-          a shard's ids are in the stream
+starts    0                 418               804            991  prefix sums of the lengths
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """SentencePiece: train, reorder so that an id is a frequency rank, load, encode, decode.
 
 Ids 0 to 7 are the special pieces of `SPECIAL_PIECES`; the others follow in descending count of the
-train split, unless the model was
-given. Any text can be encoded (unknown characters become bytes) and, if it is valid UTF-8, comes
-back as it was, U+2581 apart, which
-SentencePiece uses for the space. A word model has no bytes: an unknown word becomes [UNK]. Every
-line, blank ones too, ends with [EOS].
+train split, unless the model was given. Any valid UTF-8 can be encoded (unknown characters become
+bytes) and is decoded to the same text, except for U+2581, which SentencePiece uses for the space.
+A word model has no bytes: an unknown word becomes [UNK]. Every line, blank ones too, ends with
+[EOS].
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Tokenizer:
     byte for byte as in the file."""
 
     def __init__(self, model: bytes):
-        """Raises: ValueError if these bytes are no SentencePiece model."""
+        """Raises: ValueError if these bytes are not a SentencePiece model."""
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
@@ -173,11 +172,11 @@ class Tokenizer:
         """What each id adds to the text, and what is left at the end; joined, what `decode` gives
         for all of them.
 
-        Of a character whose bytes have not all come, nothing is given before they have, or the
-        line or the stream ends.
+        The bytes of a character are held back until all of them are there, or the line or the
+        stream ends.
         """
-        # ids that what follows may hang on, how many ended a character, and their text as far as
-        # it was given
+        # ids on which the text of the next one may depend, how many of them ended a character, and
+        # their text as far as it was given
         line, ended, shown = [], 0, ""
         for token in ids:
             line.append(token)
@@ -219,7 +218,7 @@ def _words(texts: list[str], goes_on: set[int]) -> tuple[list[str], list[int]]:
 
 
 def read_model(path: str | Path) -> bytes:
-    """The bytes of a SentencePiece model. Raises: DataError if they can't be read or are none."""
+    """Reads a SentencePiece model. Raises: DataError if it can't be read or is something else."""
     try:
         if (size := os.path.getsize(path)) > MAX_MODEL_BYTES:
             raise DataError(
@@ -259,10 +258,10 @@ def train(
     bytes, whatever the machine.
 
     A unigram or BPE vocabulary is exactly `vocab_size`. A word or char model has the most frequent
-    words or characters, all of them
-    where `vocab_size` is 0 or larger than that.
-    Raises: UsageError, with the size that works, if the text does not support `vocab_size`; or if
-    a symbol can't be one.
+    words or characters, all of them if `vocab_size` is 0 or larger.
+
+    Raises: UsageError, with the size that works, if the text does not support `vocab_size`, or if
+    a symbol can't be one piece.
     """
     for symbol in symbols:
         if not symbol or symbol in SPECIAL_PIECES or re.search(r"\s|▁|^<0x[0-9A-F]{2}>$", symbol):
@@ -357,10 +356,9 @@ def _sentences(pieces: Iterable[str]) -> Iterator[str]:
     counts words only) and at `SENTENCE_BYTES`.
 
     A unigram model's first candidates are strings that are followed by different characters. Where
-    white space follows every word, as in
-    WikiText, whole words are none, unless a sentence ends there too. This saves 12 % of the tokens
-    of WikiText-2 at 4,000 pieces, 20 %
-    at 6,000, and under 1 % of plain English; BPE gives the same model both ways.
+    white space follows every word, as in WikiText, whole words are not candidates unless a
+    sentence ends there, too. This saves 12 % of the tokens of WikiText-2 at 4,000 pieces, 20 % at
+    6,000, and under 1 % of plain English; BPE gives the same model both ways.
     """
     for line in pieces:
         words = re.findall(r" *[^ ]+| +$", line)
@@ -402,8 +400,8 @@ def order(counts: np.ndarray, num_fixed: int = len(SPECIAL_PIECES)) -> np.ndarra
 
 
 def reorder(model: bytes, old_ids: np.ndarray) -> bytes:
-    """The model with piece `old_ids[i]` at id i. Segmentation does not change: it hangs on scores,
-    not on ids."""
+    """The model with piece `old_ids[i]` at id i. Segmentation does not change: it depends on
+    scores, not on ids."""
     proto = sentencepiece_proto.ModelProto.FromString(model)
     pieces = [_Piece.FromString(proto.pieces[i].SerializeToString()) for i in old_ids]
     del proto.pieces[:]

@@ -36,10 +36,9 @@ def windows(
 
     Args:
       tokens: [N] integers.
-      pad_id: None drops the last (N-1) mod B*T tokens (training). An id drops none and fills up
-      with that id (evaluation): those
-        targets must get weight 0, which needs an id that no text holds. The last rows may then
-        hold little else, or nothing else.
+      pad_id: None drops the last (N-1) mod B*T tokens (training). With an id, none is dropped and
+        the end is filled with that id (evaluation): those targets must get weight 0, which needs
+        an id that no text holds. The last rows may then hold little or nothing else.
 
     Returns: [n, B, T+1] int32; n is 0 when there are too few tokens.
     """
@@ -59,7 +58,7 @@ def window_chunks(
     """The same windows in chunks [m, B, T+1] of about `chunk_tokens` tokens, of all steps or those
     from `start_step` to `stop_step` (exclusive).
 
-    Of `tokens`, only its length and slices are asked for.
+    Only the length and slices of `tokens` are used.
     """
     n = num_steps(len(tokens), batch_size, seq_len, padded=pad_id is not None)
     stop = n if stop_step is None else min(stop_step, n)

@@ -143,11 +143,11 @@ def wrong(path: Path, kind: str) -> Path:
 
 
 WRONG = {
-    "missing": "corpus/b.txt is in it 0 times",
-    "under another path": "corpus/b.txt is in it 0 times",
-    "twice": "corpus/b.txt is in it 2 times",
-    "a link": "corpus/b.txt is no regular file",
-    "a device": "corpus/b.txt is no regular file",
+    "missing": "corpus/b.txt occurs in it 0 times",
+    "under another path": "corpus/b.txt occurs in it 0 times",
+    "twice": "corpus/b.txt occurs in it 2 times",
+    "a link": "corpus/b.txt is not a regular file",
+    "a device": "corpus/b.txt is not a regular file",
     "another text": "corpus/b.txt is another file: its SHA-256 is ",
     "shorter": "corpus/b.txt is another file: its SHA-256 is ",
     "larger": "corpus/b.txt has 104,857,600 bytes, more than 5,003",

@@ -459,7 +459,7 @@ def never_satisfied(handler: Handler) -> None:
     (status(416) if handler.headers["Range"] else serve(BODY))(handler)
 
 
-THROWN_AWAY = "so what arrived before is thrown away"
+DISCARDED = "so what arrived before is discarded"
 
 
 @pytest.mark.parametrize(
@@ -494,9 +494,7 @@ def test_what_was_left_is_continued_or_thrown_away_and_fetched_anew(
 ):
     partial(tmp_path).write_bytes(left)
     assert fetch(known, tmp_path, server.url("file", behaviour)).read_bytes() == BODY
-    assert (
-        len(server.asked) == requests and (THROWN_AWAY in capsys.readouterr().err) == thrown_away
-    )
+    assert len(server.asked) == requests and (DISCARDED in capsys.readouterr().err) == thrown_away
     assert os.listdir(tmp_path) == ["file.zip"]
 
 
@@ -564,7 +562,9 @@ from par.data import download, known_file
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import run_command
 known = known_file.Known("file.zip", int(sys.argv[2]), sys.argv[3], (sys.argv[4],))
-sys.exit(run_command(Flags("x"), lambda values: print(download.fetch(known, known.urls, Path(sys.argv[1]))), []))
+def work(values):
+    print(download.fetch(known, known.urls, Path(sys.argv[1])))
+sys.exit(run_command(Flags("x"), work, []))
 """
 
 
@@ -666,7 +666,7 @@ def test_if_the_one_that_downloads_is_killed_the_one_that_waits_goes_on(server, 
     )
 
 
-def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is_and_what_arrived_before_it_is_continued(
+def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_and_what_arrived_is_continued(
     server, known, tmp_path
 ):
     process = start(known, tmp_path, known.urls[0], limited(HALF))

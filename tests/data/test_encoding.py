@@ -182,7 +182,10 @@ from par.data.corpus import Text
 from par.data.encoding import Encoder
 if __name__ == "__main__":
     with Encoder(Path(sys.argv[1]).read_bytes(), 1 << 40, 2) as encoder:
-        encoder.encode(Text.of(b"some text\\n" * 1_000_000), Path(sys.argv[2]), lambda made, what: print("up", flush=True) or time.sleep(60))
+        def wait(made, what):
+            print("up", flush=True)
+            time.sleep(60)
+        encoder.encode(Text.of(b"some text\\n" * 1_000_000), Path(sys.argv[2]), wait)
 """
 
 

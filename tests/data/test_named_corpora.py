@@ -319,7 +319,8 @@ def misfit(known: Known, text: bytes) -> str:
     """How another file is told: its digest and the known one."""
     algorithm, value = known.digest.split(":")
     return (
-        f"its {known_file.ALGORITHMS[algorithm]} is {hashlib.new(algorithm, text).hexdigest()}, not"
+        f"its {known_file.ALGORITHMS[algorithm]} is"
+        f" {hashlib.new(algorithm, text).hexdigest()}, not"
         f" {value}"
     )
 
@@ -550,7 +551,8 @@ from par.data.named_corpora import Published
 from par.data.known_file import Known
 from par.tools import build_data
 value = json.loads(sys.argv[1])
-named_corpora.WIKITEXT_2 = Published(value["name"], Known(**value["archive"]), {split: Known(**known) for split, known in value["members"].items()})
+members = {split: Known(**known) for split, known in value["members"].items()}
+named_corpora.WIKITEXT_2 = Published(value["name"], Known(**value["archive"]), members)
 sys.exit(build_data.main(sys.argv[2:]))
 """
 

@@ -279,7 +279,7 @@ def test_a_truncated_file_is_found_with_its_offset(copy, cut):
 def test_a_longer_file_is_found(copy):
     with open(copy / SECOND, "ab") as file:
         file.write(b"x")
-    refused(copy, "part-00001-of-00003.tfrecord goes on at byte")
+    refused(copy, "part-00001-of-00003.tfrecord continues at byte")
 
 
 def test_a_missing_and_an_extra_file_are_found(copy):

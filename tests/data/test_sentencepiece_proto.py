@@ -17,7 +17,7 @@ except runtime_version.VersionError as error:  # beside Apache Beam
 
 
 def test_the_descriptor_is_that_of_the_sentencepiece_package():
-    assert sentencepiece_proto.DESCRIPTOR == generated.DESCRIPTOR.serialized_pb
+    assert generated.DESCRIPTOR.serialized_pb == sentencepiece_proto.DESCRIPTOR
 
 
 def test_a_model_with_every_field_gives_the_same_bytes():

@@ -55,7 +55,8 @@ def test_the_command_builds_says_what_it_did_and_does_it_once(here, run_tool):
         "sample: ",
         (
             "train        "
-            f" 361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}{manifest.splits['train'].tokens:>13,}"
+            f" 361{manifest.splits['train'].words:>13,}{manifest.splits['train'].bytes:>15,}"
+            f"{manifest.splits['train'].tokens:>13,}"
         ),
         "unigram model, perplexity per word: valid ",
         "next: python tools/train.py --data=data/text",
@@ -103,9 +104,7 @@ def test_what_is_built_is_the_text(here, capsys):
     assert (np.diff(counts[8:]) <= 0).all() and counts.sum() == manifest.splits["train"].tokens
 
 
-def test_two_builds_are_byte_identical_wherever_they_are_and_whatever_the_text_is_called_on_the_way(
-    here, capsys
-):
+def test_two_builds_are_byte_identical_wherever_they_are_and_wherever_the_text_is(here, capsys):
     (here / "elsewhere").mkdir()
     shutil.copy("text.txt", "elsewhere/text.txt")
     run(
@@ -287,7 +286,7 @@ def test_a_directory_that_is_no_data_set_is_never_touched(here, capsys, flags):
                 == 1
             )
             assert (
-                "is no data set, as it holds" in capsys.readouterr().err
+                "is not a data set, as it holds" in capsys.readouterr().err
                 and contents(here) == before
             )
 

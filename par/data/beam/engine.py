@@ -1,14 +1,14 @@
 """A build on an Apache Beam runner: on processes of this machine, or on Dataflow, Spark or Flink.
 Needs the extra `beam`.
 
-    text ──shards──▶ ids, counts ──▶ order of the ids, prefix sums of the lengths ──▶ record files
-    ──▶ manifest
-          driver      pipeline 1                    driver                              pipeline 2
-                           driver
+    driver      cuts the text into shards
+    pipeline 1  shards -> ids, counts
+    driver      order of the ids, prefix sums of the lengths
+    pipeline 2  ids -> record files
+    driver      manifest
 
-The tokenizer is trained by the driver, as in any build. The result is that of `build.Local`, byte
-for byte. Beam is not asked to pass text or ids
-on: its elements are places, and the files that they name are read and written by the workers
+The driver trains the tokenizer, as in any build. The result is that of `build.Local`, byte for
+byte. Beam's elements are the places of files, not text or ids: workers read and write these files
 (par/data/beam/worker.py).
 """
 
@@ -48,12 +48,14 @@ MAX_SHARDS = 10_000
 
 
 class Beam:
-    """Workers of an Apache Beam runner. To be used in a `with`.
+    """A build by the workers of an Apache Beam runner. To be used in a `with`. The workers must be
+    able to read the text.
 
-    options: Beam's own, each text one or several as on a command line. work_dir: a directory or
-    URL where workers and driver put what they share; by
-    default it is beside the data set that is built. The text must lie where the workers can read
-    it, too.
+    Args:
+      options: Beam's own; each text holds one or several, as on a command line.
+      work_dir: a directory or URL for what workers and driver share; by default beside the data
+        set that is built.
+
     Raises: UsageError for options that Beam or its runner does not take.
     """
 
@@ -78,8 +80,7 @@ class Beam:
     ) -> dict[str, Encoded]:
         """Encodes each split in shards, and takes its SHA-256.
 
-        Raises: DataError and ResourceError as a worker does; ResourceError of a job that did not
-        come to its end.
+        Raises: DataError and ResourceError as a worker does; ResourceError if a job fails.
         """
         place = (
             self._work_dir.rstrip("/")
@@ -128,7 +129,7 @@ class Beam:
 
     @contextlib.contextmanager
     def write_files(self, partial: Path, steps: int, progress: Progress) -> Iterator[WriteFiles]:
-        """Writes them side by side. Raises: as `encode`."""
+        """Yields what writes them in parallel. Raises: as `encode`."""
 
         def write(
             root: Path,
@@ -160,7 +161,7 @@ class Beam:
         beam_files.remove(self._work)
 
     def _joined(self, split: str, found: list[dict[str, Any]], counts: np.ndarray) -> Encoded:
-        """A split from what was found of its shards."""
+        """A split from the results of its shards."""
         mine = sorted(
             (line for line in found if line["split"] == split and "index" in line),
             key=lambda line: line["index"],
@@ -207,8 +208,8 @@ class Beam:
 class _Outcome(beam.DoFn):
     """Calls `work` with each element: (what goes into the result, counts or None).
 
-    What this program refuses goes into the result, too: a runner would try it again, and show it
-    in the midst of a traceback.
+    This program's own errors go into the result, too: a runner would try again, and show them
+    inside a traceback.
     """
 
     def __init__(self, work: Callable[[Any], tuple[dict[str, Any], np.ndarray | None]]):
@@ -244,14 +245,14 @@ def _kind(error: ParError) -> str:
 def outcomes(
     pipeline: beam.Pipeline, name: str, elements: list[Any], work: Callable
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    """The lines and the counts that `work` makes of elements, which are dealt out to the
+    """The lines and the counts that `work` makes of elements, which are distributed over the
     workers."""
-    dealt = (
+    distributed = (
         pipeline
         | f"{name}: elements" >> beam.Create(elements).with_output_types(typing.Any)
-        | f"{name}: deal" >> beam.Reshuffle()
+        | f"{name}: distribute" >> beam.Reshuffle()
     )
-    made = dealt | name >> beam.ParDo(_Outcome(work)).with_outputs("counts", main="lines")
+    made = distributed | name >> beam.ParDo(_Outcome(work)).with_outputs("counts", main="lines")
     return made.lines, made.counts
 
 

@@ -1,7 +1,7 @@
 """Files where every worker of an Apache Beam runner sees them: on a file system that all machines
 mount, or behind a URL such as gs://bucket/text.
 
-Needs the extra `beam`. What schemes there are is Beam's business: its extras `gcp`, `aws` and
+Needs the extra `beam`. Beam knows the schemes: its extras `gcp`, `aws` and
 `hadoop` bring gs://, s3:// and hdfs://.
 """
 
@@ -30,7 +30,7 @@ COPIED_AT_ONCE = 1 << 20
 
 
 class Stat(NamedTuple):
-    """The part of an os.stat_result that this program asks for."""
+    """The part of an os.stat_result that this program uses."""
 
     st_size: int
 
@@ -62,8 +62,8 @@ class Url:
 
 @contextlib.contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Beam's errors, and those of the libraries below it, tell what the matter is in their text
-    alone."""
+    """Turns errors of Beam and the libraries below it, whose text alone has the reason, into
+    OSErrors."""
     try:
         yield
     except Exception as error:
@@ -119,8 +119,8 @@ def find(input_text: str) -> own_text.Found:
 
 @contextlib.contextmanager
 def published(place: str) -> Iterator[Path]:
-    """Yields a path of this machine; what is written there is at `place`, as a whole, when the
-    block ends: renamed, or sent to its URL."""
+    """Yields a path of this machine; the file that is written there appears whole at `place` when
+    the block ends: renamed, or sent to its URL."""
     if is_url(place):
         with tempfile.TemporaryDirectory(prefix="par-") as folder:
             yield (path := Path(folder, "file"))
@@ -132,20 +132,20 @@ def published(place: str) -> Iterator[Path]:
                 shutil.copyfileobj(source, sink, COPIED_AT_ONCE)
     else:
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        # its name is no other worker's
+        # no other worker has its name
         with tempfile.TemporaryDirectory(dir=os.path.dirname(place), prefix=".par-") as folder:
             yield (path := Path(folder, "file"))
             os.replace(path, place)
 
 
 def read(place: str) -> bytes:
-    """All that a file holds. Raises: OSError."""
+    """The content of a file. Raises: OSError."""
     with at(place).open("rb") as file:
         return file.read()
 
 
 def write(place: str, content: bytes) -> None:
-    """A file with these bytes. Raises: OSError."""
+    """Writes a file with these bytes. Raises: OSError."""
     with published(place) as path:
         path.write_bytes(content)
 
@@ -187,7 +187,7 @@ def fetch(place: str, path: Path, sha256: str) -> None:
 
 
 def remove(place: str) -> None:
-    """Removes a directory, as far as it is there."""
+    """Removes a directory, if it exists."""
     if is_url(place):
         # a prefix of objects is deleted as the first, a directory as the second
         for spelled in (f"{place}/", place):

@@ -1,5 +1,5 @@
-"""One job on an Apache Beam runner: its options, its log, and its end, whichever it is. Needs the
-extra `beam`."""
+"""One job on an Apache Beam runner: its options, its log, and how it ends. Needs the extra
+`beam`."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
 def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
     """Runs a pipeline to its end. To be called from the main thread.
 
-    Beam 2.77 waits for ever for a worker process that the system ended, which only a thread of its
-    own notices, and for a busy one when it is told to
-    stop. So both are noticed here, and end the worker processes of this machine first.
+    Beam 2.77 waits forever for a worker process that the system ended, which only one of its own
+    threads notices, and for a busy one when it is told to stop. So both cases are detected here,
+    and the worker processes of this machine are ended first.
+
     Raises: what the runner raises; ResourceError if a worker process was ended.
     """
     is_here, others = options.view_as(StandardOptions).runner == PROCESSES, processes_below()
@@ -120,7 +121,7 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
 
 
 def processes_below() -> set[int]:
-    """The processes that this one started, and those that they did."""
+    """The descendants of this process."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -133,14 +134,14 @@ def processes_below() -> set[int]:
 
 
 def last_line(error: BaseException) -> str:
-    """The end of what a runner says: a worker's error, without the traceback before it."""
+    """The last line of a runner's error: a worker's error, without the traceback before it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].strip()[:500]
 
 
 @contextlib.contextmanager
 def logged(log: Path) -> Iterator[None]:
-    """What Beam and its worker processes say goes to a file, in place of file descriptor 2."""
+    """Redirects file descriptor 2 and logging, of Beam and its worker processes, to a file."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     sys.stderr.flush()

@@ -1,19 +1,17 @@
-"""What a worker of an Apache Beam pipeline does: a shard to ids, a split to its SHA-256, steps to
-a record file.
+"""The work of an Apache Beam worker: a shard to ids, a split to its SHA-256, steps to a record
+file.
 
-The pipelines are in par/data/beam/engine.py. All that workers share lies in one directory, `work`,
-that they and the driver see:
+The pipelines are in par/data/beam/engine.py. Workers and driver share one directory, `work`:
 
-    tokenizer.model                                   what the driver trained
+    tokenizer.model                                   trained by the driver
     ids/train-00000 ...     encoded.jsonl counts      of each shard, and what was counted
     starts.json new_ids                               where a shard's ids are in the stream, and
-    their new numbers
+                                                      their new numbers
     records/train/part-00000-of-00008.tfrecord ...    written.jsonl
 
-A file has the name that the work gives it, and appears as a whole: what a runner does twice is
-there once. A worker holds one block of text (2 MiB)
-and what it becomes, or one chunk of steps (a million tokens), and the counts or the new numbers of
-all ids [V].
+A file is named after its content and appears whole, so work that a runner repeats makes the same
+file again. A worker holds one block of text (2 MiB) and its ids, or one chunk of steps (a million
+tokens), and the counts or the new numbers of all ids [V].
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ class Shard(NamedTuple):
 
 
 def ids_place(work: str, split: str, index: int) -> str:
-    """Where the ids of a shard are."""
+    """The file with the ids of a shard."""
     return f"{work}/ids/{split}-{index:05d}"
 
 
@@ -103,8 +101,8 @@ class WritePiece:
 
 
 def save_ids(work: str, tokens: dict[str, ShardedTokens], vocab_size: int) -> None:
-    """Says where the ids of each split are in its stream, and what they are called now. Raises:
-    OSError."""
+    """Writes where the shards of each split are in its stream, and the new numbers of the ids.
+    Raises: OSError."""
     new_ids = next(iter(tokens.values())).new_ids
     beam_files.write(
         f"{work}/new_ids",
