@@ -73,6 +73,7 @@ WITH_TENSORFLOW = [
     "train.loading",
     "train.logs",
     "train.optimization",
+    "train.search_watch",
     "train.session",
     "train.tensorboard",
     "train.trainer",

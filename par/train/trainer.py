@@ -10,7 +10,6 @@ what they were when the checkpoint was written.
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +22,8 @@ import tensorflow as tf
 from par.core import metrics, schema
 from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
-from par.core.text import plural
 from par.data import records
-from par.search import derive, diagnostics, latency_table
+from par.search import diagnostics
 from par.train import weight_transfer
 from par.train.checkpoints import Checkpoints, check_settings
 from par.train.distributed.workers import Workers
@@ -33,6 +31,7 @@ from par.train.hooks import EpochEnd, Hooks
 from par.train.learner import Learner
 from par.train.logs import RunLogs
 from par.train.run_config import RunConfig
+from par.train.search_watch import SearchWatch
 from par.train.signals import stop_signals
 from par.train.status_line import Chunk
 
@@ -68,22 +67,17 @@ class Trainer:
         self.record_every = logging.record_every or max(1, self.total // 100)
         self.team.from_chief(lambda: check_settings(run_dir / "checkpoints", config))
         self.learner = Learner(config, self.team.replicas)
-        self.costs = (
-            latency_table.costs_from_settings(config.search.latency_ms)
-            if self.learner.logits
-            else None
-        )
+        self.search = SearchWatch(self.learner)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
         self.logs = RunLogs(run_dir)
         self.step = 0
-        self.watch = diagnostics.Stability()
         self.note: dict[str, Any] = {
             "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
             "seconds": 0.0,
             "best": None,
             "files": {},
             "run": config.identity(),
-            "watch": self.watch.to_json(),
+            "watch": self.search.stability.to_json(),
         }
         self._saved_at = time.monotonic()
         # Signals that came while it ran: one in the last steps does not stop this run, but the
@@ -108,17 +102,14 @@ class Trainer:
         self.team.broadcast(self.checkpoints.variables)
         self.learner.take_memories()
         self.step = int(self.learner.step.numpy())
-        self.watch = diagnostics.Stability.from_json(self.note["watch"])
+        self.search.stability = diagnostics.Stability.from_json(self.note["watch"])
         self.logs.open(self.note["files"])
 
     @property
     def ended(self) -> bool:
         """Whether training is complete: all steps are made, or the search has settled
         (--stop_when_stable)."""
-        search = self.config.search
-        return self.step == self.total or self.watch.has_settled(
-            search.stop_when_stable, search.stable_share
-        )
+        return self.step == self.total or self.search.has_settled
 
     def run(
         self,
@@ -140,38 +131,30 @@ class Trainer:
                 if self.config.warning:
                     self._say(f"warning: {self.config.warning}")
             while not self.ended:
-                windows = iter(
-                    records.dataset(
-                        self.data_dir,
-                        self.manifest,
-                        "train",
-                        start_step=self.step % self.per_epoch,
-                    )
-                )
-                if self.step % self.per_epoch == 0:
-                    self.learner.empty_memories()
-                end = self.step - self.step % self.per_epoch + self.per_epoch
-                while self.step < end:
-                    self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
-                    if self.step == end:
-                        self._evaluate()
-                        self.team.from_chief(self._call_hooks)
-                    stop, due = self.team.any(
-                        [bool(received) or should_stop(self.step), self._save_is_due()]
-                    )
-                    if stop or due or self.step == end:
-                        self._save()
-                    if stop and not self.ended:
-                        reason = (
-                            signal.Signals(received[0]).name
-                            if received
-                            else "request" + " of another worker" * (self.team.count > 1)
-                        )
-                        raise StoppedError(
-                            f"stopped by {reason} at step {self.step} of {self.total}; the state"
-                            " is saved: the same command continues"
-                        )
+                self._train_epoch(progress, should_stop)
             self.team.from_chief(self._finish)
+
+    def _train_epoch(
+        self, progress: Callable[[int, Chunk], None], should_stop: Callable[[int], bool]
+    ) -> None:
+        """Trains to the end of the epoch, evaluates, and saves whenever that is due."""
+        start = self.step % self.per_epoch
+        windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=start))
+        if start == 0:
+            self.learner.empty_memories()
+        end = self.step - start + self.per_epoch
+        while self.step < end:
+            self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
+            if self.step == end:
+                self._evaluate()
+                self.team.from_chief(self._call_hooks)
+            stop, due = self.team.any(
+                [bool(self.received) or should_stop(self.step), self._save_is_due()]
+            )
+            if stop or due or self.step == end:
+                self._save()
+            if stop and not self.ended:
+                raise self._stopped()
 
     def _next_boundary(self) -> int:
         """The next step at which a row, a line or a checkpoint is due; at most CHUNK steps
@@ -201,9 +184,9 @@ class Trainer:
                 sums[0] += nll
                 sums[1] += weight
         self.step += count
-        progress(count, Chunk(*rows[:, :2].sum(axis=0), seconds, self._look_at_search))
+        progress(count, Chunk(*rows[:, :2].sum(axis=0), seconds, self._search_state))
         if self.learner.logits and self.step % self.per_epoch == 0:
-            self._look()
+            self._check_search()
         if self.step % self.record_every == 0 or self.ended:
             self._record(self._take("record"))
         if self.step % self.logging.log_every == 0 or self.ended:
@@ -215,55 +198,24 @@ class Trainer:
         self.note["sums"][name] = [0.0, 0.0]
         return nll / weight
 
-    def _likeliest(self) -> str:
-        return derive.argmax(self.learner.pi)
+    def _search_state(self) -> tuple[float, np.ndarray] | None:
+        return self.search.state_after(self.step)
 
-    def _look_at_search(self) -> tuple[float, np.ndarray] | None:
-        """tau of the last update, and pi; None for a fixed network."""
-        return (
-            (self.learner.tau_at(self.step - 1), self.learner.pi) if self.learner.logits else None
-        )
-
-    def _look(self) -> None:
-        """Checks at the end of an epoch whether the search has settled, collapsed, or never
-        moved."""
-        search, epoch, blocks, pi = (
-            self.config.search,
-            self.step // self.per_epoch,
-            self.config.architecture.blocks,
-            self.learner.pi,
-        )
-        if self.step > search.arch_warmup:
-            self.watch = self.watch.after_epoch(derive.argmax(diagnostics.stochastic(pi, blocks)))
-        self.logs.epoch_line(self.step, epoch, self._figures(), self.watch.stable_share())
-        found = diagnostics.warnings(
-            pi, blocks, (self.step - search.arch_warmup) / (self.total - search.arch_warmup)
-        )
-        for name in sorted(found.keys() - set(self.watch.warned)):
-            self._say(f"warning: epoch {epoch}: {found[name]}")
-            self.watch = dataclasses.replace(self.watch, warned=(*self.watch.warned, name))
-        self.note["watch"] = self.watch.to_json()
+    def _check_search(self) -> None:
+        """Writes at the end of an epoch how the search stands, and what to be warned of."""
+        epoch = self.step // self.per_epoch
+        self.search.end_epoch(self.step)
+        share = self.search.stability.stable_share()
+        self.logs.epoch_line(self.step, epoch, self.search.figures(), share)
+        for warning in self.search.new_warnings(self.step):
+            self._say(f"warning: epoch {epoch}: {warning}")
+        self.note["watch"] = self.search.stability.to_json()
         if self.ended and self.step < self.total:
-            share, epochs = (
-                self.watch.stable_share(search.stop_when_stable),
-                search.stop_when_stable,
-            )
-            self._say(
-                f"ended after epoch {epoch} of {self.config.training.epochs}: the likeliest kind"
-                f" has not changed for {plural(epochs, 'epoch')} in {share:.0%} of the"
-                f" stochastic blocks (--stop_when_stable={epochs})"
-            )
+            self._say(self.search.settled_line(epoch))
 
     def _say(self, line: str) -> None:
         self.logs.text(line)
         self.announce(line)
-
-    def _figures(self) -> dict[str, float]:
-        return diagnostics.figures(self.learner.pi, self.config.architecture.blocks)
-
-    def _latency(self) -> dict[str, float]:
-        """The figures of the search by the run's latencies; {} without latencies."""
-        return self.costs.outlook(self.learner.pi, self._likeliest()) if self.costs else {}
 
     def _position(self) -> dict[str, Any]:
         """Step, epoch and schedules of the last update."""
@@ -283,22 +235,19 @@ class Trainer:
             "pi": self.learner.pi.tolist(),
             "seconds": round(self.note["seconds"], 3),
         }
-        self.logs.train_row(
-            row,
-            self._figures()
-            | {f"latency/{name}": value for name, value in self._latency().items()},
-        )
+        latency = {f"latency/{name}": value for name, value in self.search.latency().items()}
+        self.logs.train_row(row, self.search.figures() | latency)
 
     def _log_line(self, nll: float) -> None:
-        rate = (
-            self.step
-            * self.config.data.batch_size
-            * self.config.data.seq_len
-            / max(self.note["seconds"], 1e-9)
+        tokens = self.step * self.config.data.batch_size * self.config.data.seq_len
+        self.logs.line(
+            self._position(),
+            self.total,
+            nll,
+            tokens / max(self.note["seconds"], 1e-9),
+            self.search.likeliest,
+            self.search.text(),
         )
-        seen = [diagnostics.text(self._figures())] if self.learner.logits else []
-        seen += [latency_table.text(self._latency())] if self.costs else []
-        self.logs.line(self._position(), self.total, nll, rate, self._likeliest(), " ".join(seen))
 
     def _evaluate(self) -> None:
         so_far = {
@@ -350,6 +299,17 @@ class Trainer:
         if which == "last":
             self._saved_at = time.monotonic()
 
+    def _stopped(self) -> StoppedError:
+        reason = "request"
+        if self.received:
+            reason = signal.Signals(self.received[0]).name
+        elif self.team.count > 1:
+            reason = "request of another worker"
+        return StoppedError(
+            f"stopped by {reason} at step {self.step} of {self.total}; the state is saved: the"
+            " same command continues"
+        )
+
     def _diverged(self, rows: np.ndarray) -> DivergedError:
         bad = int(np.argmin(np.isfinite(rows).all(axis=-1)))
         at = self.step + bad
@@ -377,5 +337,5 @@ class Trainer:
         }
         schema.write_json(
             self.run_dir / "summary.json",
-            summary | {"pi": self.learner.pi.tolist(), "blocks": self._likeliest()},
+            summary | {"pi": self.learner.pi.tolist(), "blocks": self.search.likeliest},
         )
