@@ -44,13 +44,13 @@ def layout(*blocks: str) -> HeatMap:
     return HeatMap(blocks, ["name"] * len(blocks))
 
 
-def cells(picture: np.ndarray, *blocks: str, of: int = 0) -> np.ndarray:
+def cells(picture: np.ndarray, *blocks: str, number: int = 0) -> np.ndarray:
     """The inside of every cell of one map of several: [O, L, height, width], found by the layout
     that HeatMap states."""
-    drawn, count = layout(*blocks), len(blocks[of])
+    drawn, count = layout(*blocks), len(blocks[number])
     scale = picture.shape[1] // drawn.size[0]
     (x0, y0), (x1, y1) = (
-        (np.array(drawn.panels[of].axes.get_window_extent().get_points()) * scale)
+        (np.array(drawn.panels[number].axes.get_window_extent().get_points()) * scale)
         .round()
         .astype(int)
     )
@@ -300,15 +300,16 @@ def test_each_map_of_a_comparison_shows_its_own_run(blocks, counts, tmp_path):
     pi_plots.pi_gif(tmp_path / "pi.gif", runs)
     pictures = frames(tmp_path / "pi.gif")
     for picture, rows in zip(pictures, pi_plots.course(runs), strict=True):
-        for of, (run, row) in enumerate(zip(runs, rows)):
-            ground = np.median(cells(picture, *blocks, of=of), axis=(2, 3)).T
+        for number, (run, row) in enumerate(zip(runs, rows)):
+            ground = np.median(cells(picture, *blocks, number=number), axis=(2, 3)).T
             order = np.argsort(run.pi()[row].reshape(-1))
             assert (np.diff(ground.reshape(-1)[order]) <= 3).all() and ground.shape == (
-                len(blocks[of]),
+                len(blocks[number]),
                 3,
             )
     last = [
-        np.median(cells(pictures[-1], *blocks, of=of), axis=(2, 3)).T for of in range(len(blocks))
+        np.median(cells(pictures[-1], *blocks, number=number), axis=(2, 3)).T
+        for number in range(len(blocks))
     ]
     for ground, run in zip(last, runs):
         assert derive.argmax(-ground) == derive.argmax(run.pi()[-1])
