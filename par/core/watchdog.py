@@ -54,7 +54,7 @@ def exiting_after(seconds: float, message: str, stderr: TextIO) -> Iterator[None
     arguments = [str(os.getpid()), str(seconds), str(seen), message]
     # The number of SIGABRT is that exit code, and a handler gets the number of its signal: no code
     # but the system's own runs.
-    assert signal.SIGABRT == ResourceError.exit_code
+    assert ResourceError.exit_code == signal.SIGABRT
     libc = ctypes.CDLL(None)
     libc.signal.restype = ctypes.c_void_p
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)

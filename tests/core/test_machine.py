@@ -33,6 +33,8 @@ NO_LIMIT = 9223372036854771712  # as the first version of cgroups writes it
         (V1, {"memory/memory.limit_in_bytes": "4096"}, 4096),
         (V1, {"memory/docker/abc/memory.limit_in_bytes": str(NO_LIMIT)}, MACHINE),
         (V1, {"cpu/docker/abc/memory.limit_in_bytes": "4096"}, MACHINE),
+        # the group of another controller
+        (f"3:cpuset:/other\n{V1}", {"memory/other/memory.limit_in_bytes": "4096"}, MACHINE),
     ],
 )
 def test_memory_is_the_lowest_limit_of_the_control_groups(tmp_path, cgroup, limits, expected):

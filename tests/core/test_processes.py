@@ -46,6 +46,11 @@ def add(*numbers):
     return sum(numbers), os.getpid()
 
 
+def add_after_an_interrupt(*numbers):
+    os.kill(os.getpid(), signal.SIGINT)
+    return sum(numbers)
+
+
 def refuse(setting):
     raise SettingError(f"{setting} is wrong", setting)
 
@@ -171,6 +176,8 @@ def test_a_call_returns_or_raises_what_the_function_does_in_a_process_of_its_own
     calls = [processes.Call(add, 1, 2), processes.Call(refuse, "depth")]
     total, pid = calls[0].result()
     assert total == 3 and pid != os.getpid() and not is_alive(pid)
+    # Ctrl-C reaches both processes; the parent decides
+    assert processes.Call(add_after_an_interrupt, 1, 2).result() == 3
     with pytest.raises(SettingError, match="depth is wrong") as caught:
         calls[1].result()
     assert caught.value.names == ("depth",)

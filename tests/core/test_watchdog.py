@@ -48,7 +48,7 @@ def test_what_ends_in_time_is_not_disturbed():
 
 @pytest.mark.parametrize("end", ["abort", "return"])
 def test_the_message_of_an_abort_is_shown_and_that_of_a_success_is_not(end):
-    code, out, err, _ = run(ABORTED, end)
+    code, _, err, _ = run(ABORTED, end)
     if end == "abort":
         assert code == -6 and err.endswith("noise\nF0000 check failed\n") and len(err) <= 4_000
     else:
