@@ -100,9 +100,11 @@ def _work(values: Flags) -> None:
     settings = config.to_json() | {"mem_len": values.mem_len}
     continuation = model.continuation(prompt, show_progress=True, **settings)
     continuation.trace()
+    is_streamed, texts = not values.json and config.num_samples == 1, []
+    if is_streamed:
+        print(continuation.prompt_text, end="", flush=True)
     start = time.perf_counter()
-    texts = []
-    if values.json or config.num_samples > 1:
+    if not is_streamed:
         texts = continuation.texts()
     else:
         for text in continuation.stream():

@@ -27,6 +27,8 @@ from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import Memories
 from par.train.learner import Learner
 
+# of a prompt's last line: more than the bytes of the characters that the next text depends on
+CONTEXT_TOKENS = 32
 SAMPLER_TEMPERATURE = 0.8  # of the texts that a training run writes of itself
 
 
@@ -151,15 +153,25 @@ class Continuation:
         ids = [*self.prompt.tokens[1:]]
         return [self.tokenizer.decode([*ids, *sample]) for sample in written.tolist()]
 
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as the tokenizer reads it."""
+        return self.tokenizer.decode(self.prompt.tokens[1:])
+
     def stream(self) -> Iterator[str]:
-        """The first of `texts` in parts as it is written: the prompt's whole lines at once, then
-        what each token adds."""
-        ids = [*self.prompt.tokens[1:]]
-        whole = next((at for at in range(len(ids), 0, -1) if ids[at - 1] == EOS), 0)
-        if whole:
-            yield self.tokenizer.decode(ids[:whole])
+        """The first of `texts` after its prompt, as it is written: what each token adds."""
+        # the text of a token depends on the characters before it in its line
+        line = list(self.prompt.tokens[1:][-CONTEXT_TOKENS:])
+        if EOS in line:
+            line = line[len(line) - line[::-1].index(EOS) :]
+        to_skip = len(self.tokenizer.decode(line))
         written = (int(tokens[0]) for tokens in self.decoder.write(self.prompt, self.config))
-        yield from self.tokenizer.decode_stream(itertools.chain(ids[whole:], written))
+        texts = self.tokenizer.decode_stream(itertools.chain(line, written))
+        for number, text in enumerate(texts):
+            skipped = min(to_skip, len(text))
+            to_skip -= skipped
+            if number >= len(line):
+                yield text[skipped:]
 
 
 class Sampler:

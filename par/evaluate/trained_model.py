@@ -427,7 +427,9 @@ class Model:
           for part in model.stream("The list", length=50):
               print(part, end="", flush=True)
         """
-        yield from self.continuation(prompt, mem_len, **settings | {"num_samples": 1}).stream()
+        made = self.continuation(prompt, mem_len, **settings | {"num_samples": 1})
+        yield made.prompt_text
+        yield from made.stream()
 
     def continuation(
         self,

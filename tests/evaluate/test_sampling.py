@@ -47,6 +47,12 @@ def test_what_is_kept_equals_the_naive_twin(top_k, top_p):
     ]
 
 
+def test_no_more_ids_are_kept_than_have_the_probability_top_p_exactly():
+    log_prob = tf.math.log(tf.constant([[0.5, 0.25, 0.25]], tf.float64))
+    for top_p, kept in ((0.5, [True, False, False]), (0.51, [True] * 3)):
+        assert sampling.kept(log_prob, 0, top_p).numpy().tolist() == [kept]
+
+
 def test_ids_as_likely_as_the_last_one_kept_are_kept():
     kept = sampling.kept(tf.math.log([[0.3, 0.1, 0.3, 0.3]]), 2, 1.0)
     assert kept.numpy().tolist() == [[True, False, True, True]]
