@@ -1,8 +1,8 @@
 """The latency table of this machine: whole networks timed in turn (par.bench.in_turn), and the
 latency of each of their parts by least squares.
 
-Every round times each network in all cases (par.search.latency_table.CASES). The parts are those of
-the medians over the rounds; their spread is that of single rounds.
+Every round times each network in all cases (par.search.latency_table.CASES). The parts are those
+of the medians over the rounds; their spread is that of single rounds.
 """
 
 from __future__ import annotations
