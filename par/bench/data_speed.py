@@ -7,8 +7,9 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -37,23 +38,30 @@ def write_text(path: Path, source: Text, size: int) -> None:
                 break
 
 
-def build_timed(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
+def build_timed(
+    settings: DataConfig, root: Path, workers: int, start_tensorflow: Callable[[], Any]
+) -> dict[str, float]:
     """Builds a data set in a process of its own: seconds of each stage, and the peak memory (MB)
     of that process and its workers.
 
+    start_tensorflow: called in that process before records are written; a function of a module.
     Raises: what the build raises; ResourceError if the process was killed, as by a lack of memory.
     """
-    call = processes.Call(_build, settings, root, workers)
+    call = processes.Call(_build, settings, root, workers, start_tensorflow)
     return call.result("the process that built the data set")
 
 
-def _build(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
+def _build(
+    settings: DataConfig, root: Path, workers: int, start_tensorflow: Callable[[], Any]
+) -> dict[str, float]:
     with peak_memory.watched(os.getpid()) as peak:
-        stages = _stages(settings, root, workers)
+        stages = _stages(settings, root, workers, start_tensorflow)
     return stages | {"peak_memory_megabytes": peak.bytes / MEGABYTE}
 
 
-def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
+def _stages(
+    settings: DataConfig, root: Path, workers: int, start_tensorflow: Callable[[], Any]
+) -> dict[str, float]:
     """The seconds of each stage of a build, as tools/build_data.py runs them."""
     times, engine = [time.perf_counter()], build.Local(workers)
     source = build.load_source(settings)
@@ -63,9 +71,7 @@ def _stages(settings: DataConfig, root: Path, workers: int) -> dict[str, float]:
         times.append(time.perf_counter())
         tokenizer, encoded = build.encode(partial, source, model, _silent, engine)
         times.append(time.perf_counter())
-        import tensorflow as tf
-
-        tf.constant(0)
+        start_tensorflow()
         times.append(time.perf_counter())
         build.write(partial, source, tokenizer, encoded, _silent, engine)
     times.append(time.perf_counter())

@@ -14,6 +14,7 @@ import pytest
 from par.bench import data_speed
 from par.core.config import DataConfig
 from par.core.errors import ParError, ResourceError
+from par.tools.cli.tensorflow import start_tensorflow
 
 
 def kill_children(done: threading.Event) -> None:
@@ -36,7 +37,10 @@ def test_a_build_whose_process_is_killed_is_a_lack_of_resources(tmp_path):
     try:
         with pytest.raises(ResourceError, match="the process that built the data set"):
             data_speed.build_timed(
-                DataConfig(input_text=str(tmp_path / "text.txt")), tmp_path / "data", workers=1
+                DataConfig(input_text=str(tmp_path / "text.txt")),
+                tmp_path / "data",
+                1,
+                start_tensorflow,
             )
     finally:
         done.set()
@@ -47,5 +51,8 @@ def test_a_build_whose_process_is_killed_is_a_lack_of_resources(tmp_path):
 def test_what_a_build_raises_comes_through(tmp_path):
     with pytest.raises(ParError, match=r"text\.txt"):
         data_speed.build_timed(
-            DataConfig(input_text=str(tmp_path / "text.txt")), tmp_path / "data", workers=1
+            DataConfig(input_text=str(tmp_path / "text.txt")),
+            tmp_path / "data",
+            1,
+            start_tensorflow,
         )

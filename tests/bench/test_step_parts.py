@@ -33,6 +33,14 @@ def test_parts_that_add_up_are_found_again_whatever_the_speed_of_each_round():
     assert found == pytest.approx({**PARTS, "step": 60.0}, rel=1e-6)
 
 
+def test_one_slow_timing_changes_no_part_though_the_rounds_differ_in_speed():
+    times = rounds(PARTS, [1.0, 2.0, 3.0])
+    for lacking in step_parts.LACKING[1:]:
+        times[lacking][0] *= 10
+    found = step_parts.split_step(times)
+    assert found == pytest.approx({**{part: 2 * ms for part, ms in PARTS.items()}, "step": 120.0})
+
+
 @pytest.mark.parametrize("missing", PARTS)
 def test_no_part_is_negative_and_all_add_up_to_the_step(missing):
     for seed in range(20):

@@ -25,6 +25,7 @@ from par.data import build, corpus, encoding, named_corpora, records, tokenizer
 from par.data.known_file import Known
 from par.data.tokenizer import SPECIAL_PIECES, Tokenizer
 from par.tools import build_data
+from par.tools.cli.tensorflow import start_tensorflow
 from project import ROOT
 
 
@@ -553,7 +554,7 @@ def test_a_line_of_a_gigabyte_is_built_in_bounded_memory(here, capsys):
     for name in ("valid", "test"):
         (here / "long" / f"{name}.txt").write_text(f"{line}\n")
     settings = DataConfig(input_text="long", tokenizer_model="data/text/tokenizer.model")
-    used = data_speed.build_timed(settings, here / "built", workers=2)
+    used = data_speed.build_timed(settings, here / "built", 2, start_tensorflow)
     train = records.load("built").splits["train"]
     assert train.bytes > 2**30 and train.lines == 1 and used["peak_memory_megabytes"] < 1500
 

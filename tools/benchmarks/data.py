@@ -19,6 +19,7 @@ from par.core.progress import Progress
 from par.data import corpus, named_corpora
 from par.tools.benchmarks import output, settings
 from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.tensorflow import start_tensorflow
 
 FLAGS = Flags(__doc__).own(
     "data",
@@ -61,12 +62,12 @@ def work(values: Flags) -> int:
         config = DataConfig(input_text=str(text), vocab_size=values.vocab_size)
         data_speed.write_text(text, source, data_speed.BASELINE_BYTES)
         # for the tokenizer that SentencePiece alone encodes with
-        data_speed.build_timed(config, root, values.workers)
+        data_speed.build_timed(config, root, values.workers, start_tensorflow)
         alone = data_speed.Baseline(root / "tokenizer.model", text, values.workers)
         for megabytes in values.megabytes:
             data_speed.write_text(text, source, megabytes * data_speed.MEGABYTE)
             rates = _rates(alone, values.repeats)
-            seconds = data_speed.build_timed(config, root, values.workers)
+            seconds = data_speed.build_timed(config, root, values.workers, start_tensorflow)
             rates += _rates(alone, values.repeats)
             builds.append(_row(megabytes, seconds, rates))
             progress(1, f"{megabytes} MB")
