@@ -354,6 +354,8 @@ def test_several_seeds_have_a_page_of_their_consensus(tmp_path):
         )
     page = made(tmp_path / "group")
     assert page.named("section")[0]["id"] == "seeds" and "2, 5" in page.text_of("header")[0]
+    # 21 steps of a second each
+    assert "Training time, all seeds0:00:42" in page.text_of("header")[0]
     assert (
         "by the mean of 2 seeds are iii" in page.named("img")[0]["alt"]
         and "derive.py" in page.text("network")

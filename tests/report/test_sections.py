@@ -1,0 +1,62 @@
+"""Values that the sections of a report give to their templates, without a page around them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from par.report import curves_section, inputs, network_section
+from par.report.parts import Table
+from par.search.latency_table import Costs
+from par.train import history
+from recorded_run import make_run, train_row, valid_row, write_history
+
+
+def test_a_column_of_numbers_is_aligned_to_the_right_and_an_empty_or_mixed_one_is_not():
+    rows = [
+        ("a", "1,234.5", "+1.4 % (+0.3 % to +2.5 %)", "", "1:02:03", "7"),
+        ("b", "-", "-0.1 %", "", "0:00:01", "seven"),
+        ("c", "", "", "", "", ""),
+    ]
+    assert Table("", "abcdef", rows).numeric == [False, True, True, False, True, False]
+
+
+@pytest.fixture
+def run(tmp_path) -> history.Run:
+    """A search whose valid nll is best in the middle, but for its argmax, which is no network."""
+    directory = make_run(tmp_path / "run", "ss", count=3)
+    pi = np.full((2, 3), 1 / 3).tolist()
+    rows = []
+    for step, soft, argmax in ((7, 5.5, 5.6), (14, 5.0, 5.3), (21, 5.2, 4.9)):
+        rows += [
+            train_row(step, pi),
+            valid_row(step, "soft", soft),
+            valid_row(step, "argmax", argmax, perplexity_per_word=None),
+        ]
+    write_history(directory / "history.jsonl", rows)
+    return history.read_run(directory)
+
+
+def test_the_scores_are_the_last_ones_and_the_best_of_the_network_that_is_trained(run):
+    rows = curves_section.scores_table(run).rows
+    assert [row[:3] for row in rows] == [
+        ("last, soft", "21", "5.2000"),
+        ("last, argmax", "21", "4.9000"),
+        ("best, soft", "14", "5.0000"),
+    ]
+    assert [row[4] for row in rows] == ["9.00", "-", "9.00"]
+
+
+@pytest.mark.parametrize(("most", "listed"), [(40, 10), (10, 10), (9, 5), (4, 4)])
+def test_a_long_front_is_listed_evenly_by_at_most_so_many_networks(most, listed, run, monkeypatch):
+    front = [SimpleNamespace(blocks="ai", milliseconds=ms, log_pi=-1.0) for ms in range(10)]
+    monkeypatch.setattr(network_section, "MAX_FRONT", most)
+    monkeypatch.setattr(network_section.pareto, "front", lambda *_: front)
+    monkeypatch.setattr(network_section.parts, "png", lambda *_: None)
+    latencies = inputs.Latencies("inference", Costs(4.0, 2.0, 0.0, 1.0), None)
+    artefacts = SimpleNamespace(run=run, group={}, chosen=None, latencies=latencies)
+    _, table = network_section._front(artefacts)
+    assert len(table.rows) == listed and table.rows[0][0] == "0.000"
+    assert (f"{listed} of 10" in table.caption) == (listed < 10)
