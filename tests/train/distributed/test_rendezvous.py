@@ -82,6 +82,18 @@ def test_a_worker_that_times_out_names_the_missing_ones(addresses, index, missin
     assert told and all(line.endswith(names) for line in told)
 
 
+def test_a_worker_of_another_job_is_not_counted(addresses):
+    other = Cluster((addresses[0], *reversed(addresses[1:])), 1)
+    assert rendezvous._greeting(other, 1) != rendezvous._greeting(Cluster(addresses, 1), 1)
+    foreign = threading.Thread(
+        target=lambda: pytest.raises(ResourceError, rendezvous.meet, other, print, patience=0.5)
+    )
+    foreign.start()
+    with pytest.raises(ResourceError, match=r"worker 1 .*worker 2"):
+        rendezvous.meet(Cluster(addresses, 0), print, patience=1.0)
+    foreign.join()
+
+
 def test_a_port_in_use_is_said(addresses):
     with (
         socket.create_server(("", int(addresses[0].rpartition(":")[2]))),
