@@ -367,14 +367,13 @@ def _cost(values: Flags, config: run_config.RunConfig) -> Cost:
         )
     table = latency_table.load(values.latency_table)
     data = config.data
-    table.check_fits(
-        values.latency_of,
-        config.model,
-        data.vocab_size,
-        data.batch_size,
-        data.seq_len,
-        values.latency_table,
+    shape = latency_table.Shape(
+        model=config.model,
+        vocab_size=data.vocab_size,
+        batch_size=data.batch_size,
+        seq_len=data.seq_len,
     )
+    table.check_fits(values.latency_of, shape, values.latency_table)
     return Cost.linear("latency", lambda blocks: table.milliseconds(blocks, values.latency_of))
 
 

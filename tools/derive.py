@@ -446,10 +446,15 @@ def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
         latency_table.load(values.latency_table),
         config.data,
     )
-    shape = (config.model, data.vocab_size, data.batch_size, data.seq_len)
-    table.check_fits(of, *shape, values.latency_table)
-    # decoding hangs on less than inference
-    cases = (of, *(what for what in latency_table.REPORTED if not table.misfits(what, *shape)))
+    shape = latency_table.Shape(
+        model=config.model,
+        vocab_size=data.vocab_size,
+        batch_size=data.batch_size,
+        seq_len=data.seq_len,
+    )
+    table.check_fits(of, shape, values.latency_table)
+    # decoding depends on fewer settings than inference
+    cases = (of, *(what for what in latency_table.REPORTED if not table.misfits(what, shape)))
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 

@@ -241,14 +241,14 @@ def _check_table(values: Flags, config: run_config.RunConfig) -> None:
         )
     if values.latency_table:
         data = config.data
-        latency_table.load(values.latency_table).check_fits(
-            config.search.latency_of,
-            config.model,
-            data.vocab_size,
-            data.batch_size,
-            data.seq_len,
-            values.latency_table,
+        shape = latency_table.Shape(
+            model=config.model,
+            vocab_size=data.vocab_size,
+            batch_size=data.batch_size,
+            seq_len=data.seq_len,
         )
+        table = latency_table.load(values.latency_table)
+        table.check_fits(config.search.latency_of, shape, values.latency_table)
 
 
 def _auto(values: Flags) -> bool:

@@ -136,26 +136,25 @@ class Block(keras.layers.Layer):
         """
         if not self.kinds:
             return x
-        if mixture is None:
-            return self._sum(range(len(self.kinds)), x, memory, window, None, phase)
-        weights = tf.unstack(mixture.weights)
-        if mixture.needed is None:
-            return self._sum(range(len(self.kinds)), x, memory, window, weights, phase)
-        # one graph for every set of kinds that can be needed, of which the step's own is run
         branches = range(len(self.kinds))
+        add = functools.partial(
+            self._sum,
+            x=x,
+            memory=memory,
+            window=window,
+            weights=None if mixture is None else tf.unstack(mixture.weights),
+            phase=phase,
+        )
+        if mixture is None or mixture.needed is None:
+            return add(branches)
+        # one graph for every set of kinds that can be needed, of which the step's own is run
         needed = tf.cast(mixture.needed, tf.int32)
         if mixture.single:
             sets, number = [[o] for o in branches] + [[]], tf.argmax(needed, output_type=tf.int32)
         else:
             sets = [[o for o in branches if bits >> o & 1] for bits in range(2 ** len(branches))]
             number = tf.reduce_sum(needed[: len(branches)] * [2**o for o in branches])
-        return tf.switch_case(
-            number,
-            [
-                functools.partial(self._sum, chosen, x, memory, window, weights, phase)
-                for chosen in sets
-            ],
-        )
+        return tf.switch_case(number, [functools.partial(add, chosen) for chosen in sets])
 
     def attention(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """The attention probabilities [B, H, T, S] of a block that has attention; x and memory as

@@ -138,6 +138,20 @@ def text(outlook: dict[str, float]) -> str:
     )
 
 
+class Shape(NamedTuple):
+    """The settings of a run on which latencies depend."""
+
+    model: ModelConfig
+    vocab_size: int
+    batch_size: int
+    seq_len: int
+
+    def settings(self) -> dict[str, Any]:
+        """All settings by name."""
+        _, *sizes = self
+        return dict(zip(self._fields[1:], sizes)) | self.model.to_json()
+
+
 class Spread(NamedTuple):
     """Milliseconds over the rounds of a measurement."""
 
@@ -199,35 +213,24 @@ class LatencyTable:
         """Milliseconds of a network of fixed blocks."""
         return self.costs(what).milliseconds(blocks)
 
-    def misfits(
-        self, what: str, model: ModelConfig, vocab_size: int, batch_size: int, seq_len: int
-    ) -> list[str]:
+    @property
+    def shape(self) -> Shape:
+        """The shape at which the table was measured."""
+        return Shape(self.model, self.vocab_size, self.batch_size, self.seq_len)
+
+    def misfits(self, what: str, shape: Shape) -> list[str]:
         """Settings on which the latency `what` depends and that differ from those of the table,
         with both values."""
-        there = self.model.to_json() | {
-            "vocab_size": self.vocab_size,
-            "batch_size": self.batch_size,
-            "seq_len": self.seq_len,
-        }
-        sizes = {"vocab_size": vocab_size, "batch_size": batch_size, "seq_len": seq_len}
-        here = sizes | model.to_json()
+        there, here = self.shape.settings(), shape.settings()
         return [
             f"{name} {there[name]} there, {here[name]} here"
             for name in here
             if there[name] != here[name] and name not in INDIFFERENT[what]
         ]
 
-    def check_fits(
-        self,
-        what: str,
-        model: ModelConfig,
-        vocab_size: int,
-        batch_size: int,
-        seq_len: int,
-        path: Path | str,
-    ) -> None:
+    def check_fits(self, what: str, shape: Shape, path: Path | str) -> None:
         """Raises: DataError, which names what `misfits`, if anything does."""
-        if changed := self.misfits(what, model, vocab_size, batch_size, seq_len):
+        if changed := self.misfits(what, shape):
             raise DataError(
                 f"latency table {path} is for another shape ({'; '.join(changed)}): measure this"
                 " one with tools/measure_latency.py"

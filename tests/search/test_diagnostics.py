@@ -76,7 +76,11 @@ def test_a_search_has_settled_when_enough_blocks_have_rested_long_enough():
         False,
         False,
     ]
-    assert [watch.has_settled(3, share) for share in (0.6, 2 / 3, 0.7)] == [True, True, False]
+    assert [watch.has_settled(3, share) for share in (0.6, 0.6666666667, 0.7)] == [
+        True,
+        True,
+        False,
+    ]
     assert not watched("adi").has_settled(1, 0.01) and not Stability().has_settled(1, 0.01)
 
 

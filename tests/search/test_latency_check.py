@@ -77,6 +77,7 @@ def test_a_prediction_that_misses_by_more_than_a_tenth_is_warned_of_with_a_wide_
     assert measured(np.full((5, 2), 7.0)).warnings("addi") == [
         "the prediction misses the inference of addi by +14.3%: measure again, or use --calibrate"
     ]
+    assert "of addi by -11.1%" in measured(np.full((5, 2), 9.0)).warnings("addi")[0]
     wide = np.array([[5.0, 10.0], [7.0, 10.0], [9.0, 10.0]])
     assert (
         "by +14.3%, whose quartiles lie 28.6% apart: measure again"
@@ -92,6 +93,9 @@ def test_a_budget_that_the_measured_latency_exceeds_is_warned_of():
     ]
     # the machine is slower for both
     assert measured(times, budget_ms=8.1, budget_ratio=0.83).warnings("addi") == []
+    # the decoding takes 80 %, but the budget is one of inference
+    fast = np.full((3, 2), [7.5, 10.0])
+    assert measured(fast, budget_ms=7.6, budget_ratio=0.76).warnings("addi") == []
     said = "the inference of addi takes 82.0% of the interleaved network's, above 81.0%"
     assert measured(times, budget_ms=8.3, budget_ratio=0.81).warnings("addi") == [said]
 

@@ -15,9 +15,11 @@ from par.core.config import ModelConfig
 from par.core.errors import DataError, UsageError
 from par.search import architecture, latency_table
 from par.search.architecture import KINDS, pi_table
-from par.search.latency_table import Costs, LatencyTable, Spread
+from par.search.latency_table import Costs, LatencyTable, Shape, Spread
 
-SHAPE = (ModelConfig(d_model=16, num_heads=2, cutoffs=(10,)), 40, 4, 8)  # model, V, B, T
+SHAPE = Shape(
+    ModelConfig(d_model=16, num_heads=2, cutoffs=(10,)), vocab_size=40, batch_size=4, seq_len=8
+)
 # sums of these are exact in binary
 INFERENCE = Costs(attention=2.0, dense=0.75, identity=0.125, constant=5.0)
 
@@ -261,7 +263,7 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
 
 def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
     for what in latency_table.CASES:
-        table().check_fits(what, *SHAPE, "latency.json")
+        table().check_fits(what, SHAPE, "latency.json")
     model, *sizes = SHAPE
     for position, name in enumerate(("vocab_size", "batch_size", "seq_len")):
         other = list(sizes)
@@ -271,33 +273,27 @@ def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
             rf" {other[position]} here\): measure this one"
         )
         with pytest.raises(DataError, match=said):
-            table().check_fits("inference", model, *other, "latency.json")
+            table().check_fits("inference", Shape(model, *other), "latency.json")
+    narrow = dataclasses.replace(model, cutoffs=(), d_ffn=24)
     with pytest.raises(
         DataError, match=r"d_ffn 512 there, 24 here; cutoffs \[10\] there, \[\] here"
     ):
-        table().check_fits(
-            "inference", dataclasses.replace(model, cutoffs=(), d_ffn=24), *sizes, "latency.json"
-        )
+        table().check_fits("inference", SHAPE._replace(model=narrow), "latency.json")
 
 
-def test_what_a_latency_does_not_hang_on_may_differ_and_only_that():
-    model, vocab_size, batch_size, seq_len = SHAPE
-    undropped, wider = (
-        dataclasses.replace(model, dropout_rate=0.4, init_std=0.5),
-        dataclasses.replace(model, mem_len=7),
-    )
+def test_only_settings_on_which_a_latency_does_not_depend_may_differ():
+    undropped = dataclasses.replace(SHAPE.model, dropout_rate=0.4, init_std=0.5)
+    wider = dataclasses.replace(SHAPE.model, mem_len=7)
     for what in ("inference", "decoding"):
-        table().check_fits(what, undropped, vocab_size, batch_size, seq_len, "latency.json")
+        table().check_fits(what, SHAPE._replace(model=undropped), "latency.json")
     # one token of one text, whatever the windows
-    table().check_fits("decoding", model, vocab_size, 64, 64, "latency.json")
+    table().check_fits("decoding", SHAPE._replace(batch_size=64, seq_len=64), "latency.json")
     # an update draws random numbers for it
     with pytest.raises(DataError, match=r"\(dropout_rate 0.1 there, 0.4 here\)"):
-        table().check_fits(
-            "training_step", undropped, vocab_size, batch_size, seq_len, "latency.json"
-        )
+        table().check_fits("training_step", SHAPE._replace(model=undropped), "latency.json")
     for what in latency_table.CASES:
         with pytest.raises(DataError, match="mem_len 32 there, 7 here"):
-            table().check_fits(what, wider, vocab_size, batch_size, seq_len, "latency.json")
+            table().check_fits(what, SHAPE._replace(model=wider), "latency.json")
     assert set(latency_table.INDIFFERENT) == set(latency_table.CASES)
 
 
