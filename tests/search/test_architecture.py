@@ -49,6 +49,7 @@ def test_multiples_are_short_for_repeated_letters(text, blocks):
         "A",
         "aad?",
         "0a",
+        "0ad",
         "6",
         "a6",
         "(ad",
@@ -149,6 +150,7 @@ def test_a_file_of_the_first_schema_which_knew_no_latency_is_still_read(tmp_path
         {"pi": [[0.9, 0.1, 0.0]]},
         {"pi": [[0.9, 0.1], [0.5, 0.5]]},
         {"pi": [[0.9, 0.1, 0.0], [0.9, 0.9, 0.9]]},
+        {"pi": [[0.9, 0.1, 0.0], [0.2, 0.2, 0.2]]},
         {"pi": [[0.9, 0.1, 0.0], [1.2, -0.1, -0.1]]},
         {"pi": [[0.9, 0.1, 0.0], ["1", "0", "0"]]},
         {"pi": [[0.9, 0.1, 0.0], [True, False, False]]},
@@ -167,6 +169,27 @@ def test_a_damaged_architecture_file_is_refused_by_name(change, tmp_path):
         DataError, match=r"architecture .*architecture\.json (is not valid|must have schema 2)"
     ):
         architecture.load(path)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"budget_ms": 3.0}, ""),
+        ({"budget_ms": 2.9}, "the budget is 2.9 ms, but the network takes 3.0 ms"),
+        ({"budget_ms": 3.2, "budget_ratio": 0.8}, ""),
+        ({"budget_ms": 3.2, "budget_ratio": 0.7}, "the budget is 3.2 ms, but 0.7 of 4.0 ms"),
+        ({}, "rule is budget, but the budget is None ms"),
+    ],
+    ids=str,
+)
+def test_a_network_that_was_chosen_by_a_budget_meets_it_in_its_file(budget, said, tmp_path):
+    latency = LatencyCheck("inference", (Case("inference", 3.0, 4.0),), **budget)
+    dataclasses.replace(DERIVED, rule="budget", latency=latency).save(tmp_path / "a.json")
+    if not said:
+        assert architecture.load(tmp_path / "a.json").latency == latency
+        return
+    with pytest.raises(DataError, match=f"contradicts itself: {said}"):
+        architecture.load(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("key", sorted(DERIVED.to_json()))
