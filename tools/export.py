@@ -32,6 +32,7 @@ from par.data import records
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import silenced_stderr, start_tensorflow
+from par.train import literal_path
 
 SPLITS = ("valid", "test")
 MARK = "saved_model.pb"  # what every SavedModel has
@@ -100,6 +101,11 @@ def _work(values: Flags) -> None:
             model_card.render(output.resolve().name, config, manifest, origin, measured),
         )
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
+    if not literal_path.tensorflow_reads(output.absolute()):
+        announce(
+            f"warning: TensorFlow takes the path of {output} as a pattern of file names and can't"
+            " load it from there: move it to a path without [ and backslash"
+        )
     if values.json:
         facts = {
             "run": values.run,

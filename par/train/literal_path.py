@@ -24,6 +24,12 @@ def is_literal(path: Path | str) -> bool:
     return not SPECIAL & set(str(path))
 
 
+def tensorflow_reads(path: Path | str) -> bool:
+    """Whether TensorFlow finds a file at a path that it takes as a pattern: the characters * and ?
+    match themselves, and braces have no meaning to it."""
+    return not {"[", "\\"} & set(str(path))
+
+
 @contextlib.contextmanager
 def literal_path(directory: Path) -> Iterator[Path]:
     """Yields a path of an existing directory that holds no character of a pattern: its own, or a

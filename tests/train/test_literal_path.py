@@ -72,6 +72,15 @@ def test_a_damaged_checkpoint_is_named_by_its_own_path_and_nobody_is_told_to_rem
     assert tempfile.gettempdir() + "/tmp" not in warned[0]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_where_tensorflow_is_said_to_read_a_path_it_does(tmp_path, name):
+    (tmp_path / name).mkdir()
+    path = str(tmp_path / name / "state")
+    tf.train.Checkpoint(value=tf.Variable(1)).write(path)
+    if literal_path.tensorflow_reads(path):
+        assert tf.train.load_checkpoint(path).get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE") == 1
+
+
 def test_a_literal_path_is_its_own_and_another_one_is_read_through_a_link_for_a_while(tmp_path):
     plain, odd = tmp_path / "plain", tmp_path / "odd[1]"
     plain.mkdir(), odd.mkdir()
