@@ -31,14 +31,14 @@ def parsed(*arguments: str) -> Flags:
 
 
 def test_a_home_directory_is_expanded_in_paths_alone(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/somewhere/me")
     values = parsed("--run=~/x", "--compare", "~", "a~b/~", "--prompt=~/x", "--input_text=~/*.txt")
     assert (values.run, values.compare, values.prompt) == (
-        "/home/me/x",
-        ["/home/me", "a~b/~"],
+        "/somewhere/me/x",
+        ["/somewhere/me", "a~b/~"],
         "~/x",
     )
-    assert values.read(config.DataConfig).input_text == "/home/me/*.txt"
+    assert values.read(config.DataConfig).input_text == "/somewhere/me/*.txt"
 
 
 def test_the_home_directory_of_another_user_is_found():
