@@ -237,7 +237,9 @@ def _pieces(source: Any, form: Format) -> Iterator[tuple[bytes, int]]:
     Half characters of UTF-16 (lone surrogates) become what is no UTF-8, which cleaning counts.
     """
     decoder = form.encoding and codecs.getincrementaldecoder(form.encoding)("surrogatepass")
-    at, held = 0, codecs.BOM_UTF8 if form.encoding else b""  # the mark is for cleaning to count
+    at = 0
+    if decoder:
+        yield codecs.BOM_UTF8, 0  # cleaning counts the mark
     with (
         source.open("rb") as file,
         _decompressed(str(source), file, form.compression) as stream,
@@ -246,15 +248,11 @@ def _pieces(source: Any, form: Format) -> Iterator[tuple[bytes, int]]:
             before, at = at, file.tell()
             if decoder:
                 piece = _utf8(str(source), decoder, piece)
-            piece, held = held + piece, b""
             if form.has_cr_only:
-                if piece.endswith(b"\r"):  # LF may follow
-                    piece, held = piece[:-1], b"\r"
-                piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                piece = piece.replace(b"\r", b"\n")
             yield piece, at - before
     if decoder:
-        held += _utf8(str(source), decoder, b"", is_last=True)
-    yield held.replace(b"\r", b"\n") if form.has_cr_only else held, 0
+        yield _utf8(str(source), decoder, b"", is_last=True), 0
 
 
 def _utf8(

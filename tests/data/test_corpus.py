@@ -97,7 +97,7 @@ LONG = (
     + "word " * 40
     + "\n"
     + " " * 50
-    + "\nlast"
+    + "\n\ufeffx\nlast"
 )
 
 

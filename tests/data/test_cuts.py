@@ -111,6 +111,16 @@ def test_a_line_that_is_cut_beside_visible_characters_has_the_ids_of_the_whole(
         assert found == whole
 
 
+def test_the_end_of_a_line_does_not_decide_where_it_is_cut(monkeypatch):
+    line = "ab\u00a0 c\u2581  d \u00e9  \u3000 e".encode()
+    for block_bytes in range(1, len(line) + 3):
+        monkeypatch.setattr(corpus, "BLOCK_BYTES", block_bytes)
+        without, with_end = (
+            [block.data for block in Text.of(text).raw_blocks()] for text in (line, line + b"\n")
+        )
+        assert b"".join(without) == line and with_end == [*without[:-1], without[-1] + b"\n"]
+
+
 def test_the_line_of_the_fault_is_one_line(models):
     model = models["bpe", True]
     line = "\u00e9\u00a0  x"

@@ -26,6 +26,8 @@ LINES = [f"{'rare ' * (i % 7)}word{i % 13} \u00e9\u4e2d {i}" for i in range(401)
     "",
     "  ",
     "tail\ttab ",
+    *[" lead"] * 40,
+    "a line of several blocks " * 12,
 ]
 RAW = b"\xef\xbb\xbf" + "\n".join(LINES).encode().replace(b"word3", b"w\xffrd\x00\r\n", 3)
 
