@@ -216,8 +216,8 @@ FLAGS = (
 
 
 class _Search(NamedTuple):
-    """A search that is looked back on. config: its settings with the recipe that was typed, and
-    random weights at the start."""
+    """The search that is compared. config: its settings with the recipe that was typed, and random
+    initial weights."""
 
     run_dir: Path
     record: history.Run
@@ -240,7 +240,7 @@ def _search(values: Flags) -> _Search:
     ):
         if not least <= getattr(values, name) <= most:
             raise UsageError(
-                f"{name} must be from {least} to {most}, but is {getattr(values, name)}"
+                f"--{name} must be from {least} to {most}, but is {getattr(values, name)}"
             )
     run_dir = required_dir(values.run, "run", "config.json")
     search = history.read_run(run_dir)
@@ -287,47 +287,57 @@ def _search(values: Flags) -> _Search:
 def _plan(values: Flags) -> Plan:
     """The comparison that the flags ask for. Raises: UsageError, DataError before anything is
     done."""
-    _, search, config, data_dir, chosen, seeds, directory = _search(values)
+    search = _search(values)
     own = [architecture.parse(text) for text in values.architectures]
     if bad := next((each for each in own if each.is_search), None):
         raise UsageError(
-            f"architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}"
+            f"--architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}"
         )
     draw = Draw(
-        search.name,
-        chosen.blocks,
-        values.match,
-        _cost(values, config),
-        values.tolerance,
-        values.random_seed,
+        search_run=search.record.name,
+        derived=search.derived.blocks,
+        match=values.match,
+        cost=_cost(values, search.config),
+        tolerance=values.tolerance,
+        random_seed=values.random_seed,
     )
     networks, free = draw.networks([each.blocks for each in own], values.num_random)
     if free < values.num_random:
         announce(
-            f"note: of other strings, no more than {free} lie within a tolerance of"
-            f" {values.tolerance}; so many random networks are compared"
+            f"note: only {free} other strings lie within a tolerance of {values.tolerance}; all of"
+            " them are compared"
         )
-    return Plan(config, data_dir, directory, draw, networks, free, seeds)
+    return Plan(
+        config=search.config,
+        data_dir=search.data_dir,
+        directory=search.directory,
+        draw=draw,
+        networks=networks,
+        free=free,
+        seeds=search.seeds,
+    )
 
 
 def _truth(values: Flags) -> AblationPlan:
     """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
-    run_dir, search, config, data_dir, chosen, seeds, directory = _search(values)
-    warm_start.check_blocks(chosen.blocks, search.blocks, search.name)
-    lr = config.training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
-    # refuses what a run would
-    dataclasses.replace(config.training, epochs=values.fine_tune_epochs, max_lr=lr)
-    about = (run_dir, search.blocks, search.rows["train"][-1]["seconds"])
+    search = _search(values)
+    record, training = search.record, search.config.training
+    warm_start.check_blocks(search.derived.blocks, record.blocks, record.name)
+    lr = training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
+    # checks the bounds as a run would
+    dataclasses.replace(training, epochs=values.fine_tune_epochs, max_lr=lr)
     return AblationPlan(
-        *about,
-        config,
-        data_dir,
-        directory,
-        chosen.blocks,
-        warm_start.newest_origin(run_dir, "last"),
-        seeds,
-        values.fine_tune_epochs,
-        lr,
+        search=search.run_dir,
+        search_blocks=record.blocks,
+        seconds=record.rows["train"][-1]["seconds"],
+        config=search.config,
+        data_dir=search.data_dir,
+        directory=search.directory,
+        blocks=search.derived.blocks,
+        init=warm_start.newest_origin(search.run_dir, "last"),
+        seeds=search.seeds,
+        epochs=values.fine_tune_epochs,
+        max_lr=lr,
     )
 
 

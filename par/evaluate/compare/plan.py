@@ -1,8 +1,8 @@
-"""The plan of a comparison: which networks are trained with which seeds, and what its directory
-keeps of them.
+"""The plan of a comparison: which networks are trained with which seeds, and the files of its
+directory.
 
-RUN-compare/  plan.json (what decides which strings are drawn)  <run>/ (one for each network and
-              seed, with scores.json)  measured.json
+RUN-compare/  plan.json (the settings of the draw)  measured.json
+              <run>/ (one for each network and seed, with scores.json)
               compare.csv  compare.json  compare.png
 """
 
@@ -52,8 +52,8 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What decides which strings are drawn. tolerance: share of the derived network's cost. match:
-    `none` draws from strings of any cost."""
+    """The settings that determine which strings are drawn. tolerance: share of the derived
+    network's cost. match: `none` draws from strings of any cost."""
 
     search_run: str
     derived: str
@@ -70,8 +70,8 @@ class Draw:
         )
 
     def networks(self, own: Sequence[str], num_random: int) -> tuple[list[Opponent], int]:
-        """The derived network, those that are known, the user's own, random ones; equal strings
-        once. And how many strings could be drawn."""
+        """The derived network, the known ones, the user's own, and random ones, equal strings
+        once; and how many strings could be drawn."""
         names: dict[str, list[str]] = {}
         for name, blocks in [
             *baselines.references(self.derived).items(),
@@ -99,8 +99,8 @@ class Draw:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is compared. config: the search's settings with the recipe of the comparison; networks:
-    the derived one first."""
+    """The networks and seeds that are compared. config: the search's settings with the recipe of
+    the comparison; networks: the derived one first."""
 
     config: run_config.RunConfig
     data_dir: Path
@@ -111,7 +111,7 @@ class Plan:
     seeds: range
 
     def jobs(self) -> Iterator[Job]:
-        """Every run, seed by seed: a comparison that was stopped is one of fewer seeds."""
+        """Every run, seed by seed: a comparison that was stopped has fewer seeds."""
         for seed in self.seeds:
             for opponent in self.networks:
                 config = dataclasses.replace(
@@ -137,8 +137,8 @@ class Plan:
             if kept.get(name) != asked.get(name)
         ]:
             raise UsageError(
-                f"comparison {self.directory} draws other strings ({'; '.join(changed)}): repeat"
-                " that, or give another --output_dir=DIR"
+                f"comparison {self.directory} draws other strings ({'; '.join(changed)}): give the"
+                " same flags, or another --output_dir=DIR"
             )
 
     def measured(self, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
