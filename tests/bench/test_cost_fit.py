@@ -150,3 +150,8 @@ def test_the_formula_of_time_grows_as_the_flops_do():
         )
     found = cost_fit.fit([cost_fit.time_terms(shape) for shape in sweep], flops)
     assert found.coefficients[1:] == pytest.approx((4, 6, 4), rel=0.05) and found.worst < 0.02
+
+
+def test_the_formula_has_a_coefficient_before_each_term_and_the_constant_alone():
+    fit = cost_fit.Fit((2.0, 7.36e-08), (), 1.0, ())
+    assert cost_fit.formula(fit, ("1", "L B")) == "2 + 7.36e-08 L B"
