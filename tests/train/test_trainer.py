@@ -183,7 +183,7 @@ def test_every_kind_of_search_continues_as_if_it_had_never_stopped(tmp_path, dat
     last = trainer(tmp_path / "run", config, data_dir, record_every=7, save_every=1000)
     last.run()
     assert final_state.differences(tmp_path / "run", tmp_path / "whole") == []
-    assert (last.step, last.watch) == (whole.step, whole.watch) and (
+    assert (last.step, last.search.stability) == (whole.step, whole.search.stability) and (
         whole.step < config.total_steps
     ) == (kind == "settles")
     assert (whole.learner.pi[:2] == 0).any() == (kind == "pruned")
