@@ -67,6 +67,8 @@ def test_a_finished_search_has_every_section_in_order_and_nothing_missing_but_is
         "step 62 of 62, tau 0.100",
         "The search",
         "7.250 to 7.750",
+        "-6.7%",  # 7.0 ms predicted, 7.5 measured
+        "by the rule argmax.",
         "Once there was a word, plain.",
         "2.21.0",
     ):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from par.report import curves_section, inputs, network_section
+from par.report import curves_section, inputs, network_section, seeds_section
 from par.report.parts import Table
 from par.search.latency_table import Costs
 from par.train import history
@@ -60,3 +60,18 @@ def test_a_long_front_is_listed_evenly_by_at_most_so_many_networks(most, listed,
     _, table = network_section._front(artefacts)
     assert len(table.rows) == listed and table.rows[0][0] == "0.000"
     assert (f"{listed} of 10" in table.caption) == (listed < 10)
+
+
+def test_the_seeds_that_are_not_evaluated_yet_are_named_with_the_command_that_goes_on(tmp_path):
+    group = {}
+    for seed in (2, 5):
+        directory = make_run(tmp_path / f"seed{seed}", "ad", count=2, seed=seed)
+        if seed == 5:
+            rows = (directory / "history.jsonl").read_text().splitlines(keepends=True)
+            (directory / "history.jsonl").write_text("".join(rows[:2]))
+        group[seed] = history.read_run(directory)
+    artefacts = SimpleNamespace(directory=tmp_path, group=group, run=group[2])
+    section = seeds_section.seeds_section(artefacts, lambda tool, flagfile: f"{tool} {flagfile}")
+    assert section.missing.text.startswith("seed5 not evaluated")
+    assert section.missing.command == f"train {tmp_path}/seed5/flags.txt"
+    assert [row[0] for row in section.results.rows[:1]] == ["2"] and section.consensus is None
