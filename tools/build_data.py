@@ -159,9 +159,9 @@ def _work(values: Flags) -> None:
     if values.verify is not None:
         return _verify(values)
     if not 0 <= values.workers <= MAX_WORKERS:
-        raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
+        raise UsageError(f"--workers must be from 0 to {MAX_WORKERS}, but is {values.workers}")
     if not 1 <= values.timeout <= 600:
-        raise UsageError(f"timeout must be from 1 to 600 seconds, but is {values.timeout:g}")
+        raise UsageError(f"--timeout must be from 1 to 600 seconds, but is {values.timeout:g}")
     with _engine(values) as engine:
         return _build(values, engine)
 
@@ -173,11 +173,11 @@ def _engine(values: Flags) -> AbstractContextManager[build.Engine]:
         if given := next(
             (name for name in ("runner_options", "work_dir") if values[name].value), None
         ):
-            raise UsageError(f"{given} is for --runner=beam")
+            raise UsageError(f"--{given} is for --runner=beam")
         return contextlib.nullcontext(build.Local(values.workers))
     if values.workers:
         raise UsageError(
-            "workers is for --runner=local: give Beam's runner an option such as"
+            "--workers is for --runner=local: give Beam's runner an option such as"
             " --runner_options=--direct_num_workers=4"
         )
     if importlib.util.find_spec("apache_beam") is None:

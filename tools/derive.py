@@ -173,7 +173,7 @@ def _rule(values: Flags) -> str:
         )
     if budgets and not 0 < getattr(values, budgets[0]) <= MAX_MILLISECONDS:
         raise UsageError(
-            f"{budgets[0]} must be above 0 and at most {MAX_MILLISECONDS:.0e}, but is"
+            f"--{budgets[0]} must be above 0 and at most {MAX_MILLISECONDS:.0e}, but is"
             f" {getattr(values, budgets[0])}"
         )
     asked = [*budgets, *(["pareto"] if values.pareto else [])]
@@ -210,7 +210,7 @@ def _rule(values: Flags) -> str:
     if not values.measure:
         refuse_idle(values, ("pairs",), beside="nomeasure")
     if not 1 <= values.pairs <= MAX_PAIRS:
-        raise UsageError(f"pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
+        raise UsageError(f"--pairs must be from 1 to {MAX_PAIRS}, but are {values.pairs}")
     if values.calibrate and not (values.measure and (budgets or not values.pareto)):
         raise UsageError(
             "--calibrate needs a network that is measured: leave --nomeasure out, and give a"

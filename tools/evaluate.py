@@ -187,7 +187,7 @@ def _readings(values: Flags) -> list[EvalConfig]:
         )
     if len(lengths) == 1:
         raise UsageError(
-            "sweep_mem_len must be given at least twice, with different lengths, but is only"
+            "--sweep_mem_len must be given at least twice, with different lengths, but is only"
             f" {lengths[0]}; for one there is --mem_len"
         )
     return [dataclasses.replace(reading, mem_len=length) for length in lengths]
@@ -201,7 +201,7 @@ def _blocks(values: Flags, of_runs: dict[str, str]) -> str:
     asked = architecture.parse(values.architecture)
     if asked.is_search:
         raise UsageError(
-            f"architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a"
+            f"--architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a"
             " SuperNet is scored without this flag"
         )
     for run, blocks in of_runs.items():
@@ -327,7 +327,7 @@ def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
     for line in lines:
         for reading, scores in zip(line.readings, line.scores):
             figures = (
-                f"{scores[name]:.{4 if name.startswith('bits') else 2}f}"
+                f"{scores[name]:,.{4 if name.startswith('bits') else 2}f}"
                 for name in metrics.COMPARED
             )
             rows.append(

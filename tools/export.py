@@ -128,8 +128,8 @@ def _work(values: Flags) -> None:
         return
     for split, found in scores.items():
         print(
-            f"{split}: perplexity per word {found['perplexity_per_word']:.2f}, per token"
-            f" {found['perplexity_per_token']:.2f}"
+            f"{split}: perplexity per word {found['perplexity_per_word']:,.2f}, per token"
+            f" {found['perplexity_per_token']:,.2f}"
         )
     print(f"{values.output}: score, step, generate and README.md; {size:,} bytes")
 

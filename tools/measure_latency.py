@@ -107,7 +107,7 @@ def _work(values: Flags) -> None:
         1 <= count <= latency_table.MAX_REPEATS for count in (values.repeats, values.steps)
     ):
         raise UsageError(
-            f"repeats and steps must be from 1 to {latency_table.MAX_REPEATS:,}, but are"
+            f"--repeats and --steps must be from 1 to {latency_table.MAX_REPEATS:,}, but are"
             f" {values.repeats} and {values.steps}"
         )
     config, counts = _of_run(values) if values.run else _of_data(values)
@@ -175,7 +175,9 @@ def _of_data(values: Flags) -> tuple[run_config.RunConfig, np.ndarray]:
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not 1 <= values.num_blocks <= MAX_BLOCKS:
-        raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {values.num_blocks}")
+        raise UsageError(
+            f"--num_blocks must be from 1 to {MAX_BLOCKS}, but is {values.num_blocks}"
+        )
     model = values.read(
         ModelConfig, **({"cutoffs": ()} if values.word(ModelConfig, "cutoffs") == "auto" else {})
     )

@@ -110,7 +110,7 @@ def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
     """Name, counts [V] in the order of the ids, B and T."""
     if bool(values.data) == bool(values.counts):
         raise UsageError(
-            f"give either --data=DIR or --counts=FILE, but data is {values.data!r} and counts"
+            f"give either --data=DIR or --counts=FILE, but --data is {values.data!r} and --counts"
             f" {values.counts!r}; see --help"
         )
     if values.data:
@@ -153,7 +153,7 @@ def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
     )
     if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
         raise UsageError(
-            f"batch_size and seq_len must be at least 1, and their product at most {1 << 24}, but"
+            f"--batch_size and --seq_len must be at least 1, and their product at most {1 << 24}, but"
             f" are {batch_size} and {seq_len}"
         )
     return name, counts, batch_size, seq_len
@@ -168,24 +168,24 @@ def _sizes(values: Flags, v: int) -> list[int]:
         min(v, MAX_CLUSTERS),
     )
     if most is not None and (wanted is not None or tails):
-        one = "proj_dims" if wanted is None else "clusters"
+        one = "--proj_dims" if wanted is None else "--clusters"
         raise UsageError(
-            f"max_clusters tries every number of clusters up to {most}, and {one} gives one: leave"
+            f"--max_clusters tries every number of clusters up to {most}, and {one} gives one: leave"
             " one of the two out"
         )
     if wanted is not None and not 1 <= wanted <= largest:
-        raise UsageError(f"clusters must be from 1 to {largest} for {v} ids, but is {wanted}")
+        raise UsageError(f"--clusters must be from 1 to {largest} for {v} ids, but is {wanted}")
     if most is not None and not 1 <= most <= MAX_CLUSTERS:
-        raise UsageError(f"max_clusters must be from 1 to {MAX_CLUSTERS}, but is {most}")
+        raise UsageError(f"--max_clusters must be from 1 to {MAX_CLUSTERS}, but is {most}")
     if tails:
         if wanted not in (None, tails + 1):
             raise UsageError(
-                f"proj_dims gives {tails} widths, so clusters must be {tails + 1}, but is"
+                f"--proj_dims gives {tails} widths, so --clusters must be {tails + 1}, but is"
                 f" {wanted}: leave one out"
             )
         if tails >= largest:
             raise UsageError(
-                f"proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}"
+                f"--proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}"
             )
         wanted = tails + 1
     model = values.read(ModelConfig, num_heads=1, proj_dims=())

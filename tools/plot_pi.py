@@ -97,7 +97,7 @@ def _runs(values: Flags) -> dict[Path, history.Run]:
     """The runs to draw by directory. Raises: UsageError for flags that do not go together,
     DataError for a run that can't be drawn."""
     if not 0.1 <= values.seconds <= 600:
-        raise UsageError(f"seconds must be from 0.1 to 600, but is {values.seconds}")
+        raise UsageError(f"--seconds must be from 0.1 to 600, but is {values.seconds}")
     named = [("run", values.run)] * bool(values.run or not values.compare) + [
         ("compare", path) for path in values.compare
     ]

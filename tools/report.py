@@ -51,7 +51,7 @@ def _work(values: Flags) -> None:
         required_dir(values.run, "run", "config.json")
     path = Path(values.output or Path(values.run) / "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"output must end with .html, but is {path}")
+        raise UsageError(f"--output must end with .html, but is {path}")
     if missing := next((name for name in values.comparison if not Path(name).is_dir()), None):
         raise DataError(
             f"--comparison={missing} is no directory: give one that tools/compare.py made"

@@ -167,7 +167,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not values.architecture and values.num_blocks < 1:
-        raise UsageError(f"num_blocks must be at least 1, but is {values.num_blocks}")
+        raise UsageError(f"--num_blocks must be at least 1, but is {values.num_blocks}")
     blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
@@ -212,16 +212,16 @@ def _source(values: Flags) -> Path | None:
     alone, or beside settings still to be found."""
     if values.init_from == "":
         raise UsageError(
-            "init_from is empty: name the run whose weights this one begins with, or leave the"
+            "--init_from is empty: name the run whose weights this one begins with, or leave the"
             " flag out"
         )
     if values.init_from and _auto(values):
         raise UsageError(
-            "cutoffs=auto may find others than those that the weights of --init_from are for: give"
+            "--cutoffs=auto may find others than those that the weights of --init_from are for: give"
             " that run's own --cutoffs"
         )
     if values.init_checkpoint != "last" and not values.init_from:
-        raise UsageError(f"init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
+        raise UsageError(f"--init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
     return Path(values.init_from) if values.init_from else None
 
 
@@ -236,7 +236,7 @@ def _check_table(values: Flags, config: run_config.RunConfig) -> None:
     where the shape is still to be found."""
     if values.latency_table and _auto(values):
         raise UsageError(
-            "latency_table was measured with certain cutoffs, and cutoffs=auto may find others:"
+            "--latency_table was measured with certain cutoffs, and --cutoffs=auto may find others:"
             " give the table's own --cutoffs"
         )
     if values.latency_table:
@@ -258,7 +258,7 @@ def _auto(values: Flags) -> bool:
         return False
     if values.proj_dims:
         raise UsageError(
-            "cutoffs=auto decides how many clusters there are, so it can't keep proj_dims"
+            "--cutoffs=auto decides how many clusters there are, so it can't keep --proj_dims"
             f" {values.proj_dims}: leave one out"
         )
     return True
@@ -296,12 +296,12 @@ def _devices(values: Flags) -> _Devices:
     """Where the run is trained. Raises: UsageError for flags that contradict each other."""
     if values.num_devices < 0 or (values.num_devices and values.distribute != "mirrored"):
         raise UsageError(
-            "num_devices must be 0, or a number of devices beside --distribute=mirrored, but is"
+            "--num_devices must be 0, or a number of devices beside --distribute=mirrored, but is"
             f" {values.num_devices}"
         )
     if values.distribute == "multi_worker" and values.num_seeds is not None:
         raise UsageError(
-            "distribute=multi_worker trains one run: leave out --num_seeds, and start the workers"
+            "--distribute=multi_worker trains one run: leave out --num_seeds, and start the workers"
             " once for each --seed"
         )
     return _Devices(values.distribute, values.num_devices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -24,6 +25,8 @@ FOREIGN = (
 def isolate() -> None:
     """Hides the user's settings of other programs from this process, and from those that it
     starts: for a command, whose process is its own."""
+    if not re.fullmatch(r"[\d, ]*", os.environ.get("OMP_NUM_THREADS", "")):
+        del os.environ["OMP_NUM_THREADS"]  # libgomp would say on stderr that it ignores it
     for name in [*FOREIGN, *(name for name in os.environ if name.startswith("TQDM_"))]:
         os.environ.pop(name, None)
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": NO_KERAS_HOME}

@@ -77,7 +77,7 @@ def test_a_command_hides_settings_of_others_from_its_process(monkeypatch):
         "COLUMNS=foo",
         "TQDM_NCOLS=foo",
         "PYTHONOPTIMIZE=2",
-        "HOME=/nonexistent",
+        "HOME=/proc/nonexistent",
         "LC_ALL=C",
     ],
 )

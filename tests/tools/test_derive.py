@@ -516,7 +516,7 @@ def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_fro
         (
             ["--rule=paper", "--num_blocks=0"],
             1,
-            "error: num_blocks must be from 1 to 1024, but is 0",
+            "error: --num_blocks must be from 1 to 1024, but is 0",
         ),
         (["--rule=paper", "--run=empty"], 3, "error: --run=empty has no config.json"),
         (

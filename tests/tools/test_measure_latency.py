@@ -118,12 +118,12 @@ def test_the_command_writes_the_table_prints_it_and_train_takes_it(
         (
             ("--data=DATA", "--repeats=0"),
             1,
-            ("repeats and steps must be from 1 to 1,000,000, but are 0 and 5",),
+            ("--repeats and --steps must be from 1 to 1,000,000, but are 0 and 5",),
         ),
         (
             ("--data=DATA", "--steps=9999999"),
             1,
-            ("repeats and steps must be from 1 to 1,000,000, but are 7 and 9999999",),
+            ("--repeats and --steps must be from 1 to 1,000,000, but are 7 and 9999999",),
         ),
         (("--data=DATA", "--num_blocks=0"), 1, ("num_blocks must be from 1 to 1024, but is 0",)),
         (

@@ -338,12 +338,12 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
         (
             ("--counts=COUNTS", "--max_clusters=3", "--clusters=3"),
             1,
-            ("max_clusters tries", "up to 3, and clusters gives one: leave one"),
+            ("max_clusters tries", "up to 3, and --clusters gives one: leave one"),
         ),
         (
             ("--counts=COUNTS", "--max_clusters=3", "--proj_dims=4"),
             1,
-            ("max_clusters tries", "up to 3, and proj_dims gives one: leave one"),
+            ("max_clusters tries", "up to 3, and --proj_dims gives one: leave one"),
         ),
         (
             ("--counts=COUNTS", "--seed=-1", "--measure"),

@@ -94,7 +94,7 @@ def test_a_place_where_no_picture_can_be_is_refused_by_its_name(tmp_path, capsys
 def test_a_length_that_no_gif_can_have_is_refused(seconds, tmp_path, capsys):
     run = make_run(tmp_path / "run", "s")
     assert tool.main([f"--run={run}", f"--seconds={seconds}"]) == 1
-    assert capsys.readouterr().err.startswith("error: seconds must be from 0.1 to 600, but is ")
+    assert capsys.readouterr().err.startswith("error: --seconds must be from 0.1 to 600, but is ")
 
 
 @pytest.mark.parametrize(

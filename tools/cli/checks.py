@@ -59,10 +59,14 @@ def load_run(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
     data: where the data is now; None: where the run remembers it.
 
     Raises: UsageError, DataError as `required_dir` does; DataError if the run or the data is
-    damaged, or the data is not the run's.
+    damaged, the data is not the run's, or the run has saved no checkpoint yet.
     """
     from par.train import run_config
 
-    config, remembered = run_config.load(required_dir(run, "run", "config.json"))
+    run_dir = required_dir(run, "run", "config.json")
+    config, remembered = run_config.load(run_dir)
+    # told at once, not after TensorFlow has started
+    if not any(path.is_file() for path in (run_dir / "checkpoints").rglob("*")):
+        raise DataError(f"run {run} has no checkpoint yet: train it first")
     data_dir = required_dir(data or str(remembered), "data", "manifest.json")
     return config, data_dir, run_config.load_manifest(run, config, data_dir)

@@ -89,7 +89,7 @@ class Flags(flags.FlagValues):
         given = set(getattr(self, name)) if words else set()
         if given & set(words) and len(given) > 1:
             raise UsageError(
-                f"{name} must be numbers, or {' or '.join(words)} alone, but are"
+                f"--{name} must be numbers, or {' or '.join(words)} alone, but are"
                 f" {', '.join(map(str, getattr(self, name)))}"
             )
         return next(iter(given & set(words)), None)

@@ -104,7 +104,7 @@ def test_a_word_stands_alone(given, capsys):
     assert run_command(all_flags(), lambda values: values.read(config.ModelConfig), arguments) == 1
     assert (
         capsys.readouterr().err
-        == f"error: cutoffs must be numbers, or auto or none alone, but are {', '.join(given)}\n"
+        == f"error: --cutoffs must be numbers, or auto or none alone, but are {', '.join(given)}\n"
     )
 
 
