@@ -68,7 +68,16 @@ def test_the_card_says_where_the_blocks_come_from(run):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain_name", 'a "b" \\ c', "[x](y) <b> *z* |", "two\nlines", "\u202egnp", "`tick`"]
+    "name",
+    [
+        "plain_name",
+        'a "b" \\ c',
+        "[x](y) <b> *z* |",
+        "back\\new",
+        "two\nlines",
+        "\u202egnp",
+        "`tick`",
+    ],
 )
 def test_a_name_is_shown_as_it_is_and_is_a_string_of_the_python(run, name):
     text = card(run, name=name, corpus=name, note=name, search_run=re.sub("[/\n]", "", name))
