@@ -1,4 +1,4 @@
-"""Scores trained networks side by side, on any split: perplexity per token and word, bits per byte.
+"""Scores trained networks on any split: perplexity per token and per word, bits per byte.
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
     python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as

@@ -459,8 +459,8 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
             3,
             "--run=missing has no config.json: give a directory that tools/train.py made",
         ),
-        (["--run=run", "--output=page.pdf"], 1, "output must end with .html, but is page.pdf"),
-        (["--run=run", "--output=run"], 1, "output must end with .html, but is run"),
+        (["--run=run", "--output=page.pdf"], 1, "--output must end with .html, but is page.pdf"),
+        (["--run=run", "--output=run"], 1, "--output must end with .html, but is run"),
         (
             ["--run=run", "--comparison=missing"],
             3,

@@ -199,10 +199,10 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(
             ("--budget_ms=3", "--budget_ratio=0.5"),
             "give either --budget_ms or --budget_ratio, but both are given: 3.0 ms and 0.5",
         ),
-        (("--budget_ms=0",), "budget_ms must be above 0 and at most 1e+09, but is 0.0"),
-        (("--budget_ratio=-1",), "budget_ratio must be above 0 and at most 1e+09, but is -1.0"),
-        (("--budget_ms=nan",), "budget_ms must be above 0 and at most 1e+09, but is nan"),
-        (("--budget_ms=inf",), "budget_ms must be above 0 and at most 1e+09, but is inf"),
+        (("--budget_ms=0",), "--budget_ms must be above 0 and at most 1e+09, but is 0.0"),
+        (("--budget_ratio=-1",), "--budget_ratio must be above 0 and at most 1e+09, but is -1.0"),
+        (("--budget_ms=nan",), "--budget_ms must be above 0 and at most 1e+09, but is nan"),
+        (("--budget_ms=inf",), "--budget_ms must be above 0 and at most 1e+09, but is inf"),
         (("--budget_ms=fast",), "flag --budget_ms=fast"),
         (
             ("--budget_ms=3", "--rule=argmax"),
@@ -238,7 +238,7 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(
             "--pareto alone chooses no network, to write or to measure: leave --pairs out",
         ),
         (("--budget_ms=3", "--pairs=9"), "--pairs needs --latency_table=FILE"),
-        (("--latency_table=t.json", "--pairs=0"), "pairs must be from 1 to 10000, but are 0"),
+        (("--latency_table=t.json", "--pairs=0"), "--pairs must be from 1 to 10000, but are 0"),
         (
             ("--latency_table=t.json", "--nomeasure", "--pairs=3"),
             "--pairs has no effect beside --nomeasure: leave one of both out",
