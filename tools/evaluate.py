@@ -201,7 +201,8 @@ def _blocks(values: Flags, of_runs: dict[str, str]) -> str:
     asked = architecture.parse(values.architecture)
     if asked.is_search:
         raise UsageError(
-            f"--architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}: a"
+            f"--architecture must be a fixed network, of a, d and i, but is"
+            f" {asked.short[:60]!r}: a"
             " SuperNet is scored without this flag"
         )
     for run, blocks in of_runs.items():

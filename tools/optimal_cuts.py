@@ -153,7 +153,8 @@ def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
     )
     if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
         raise UsageError(
-            f"--batch_size and --seq_len must be at least 1, and their product at most {1 << 24}, but"
+            f"--batch_size and --seq_len must be at least 1, and their product at most"
+            f" {1 << 24}, but"
             f" are {batch_size} and {seq_len}"
         )
     return name, counts, batch_size, seq_len
@@ -170,7 +171,8 @@ def _sizes(values: Flags, v: int) -> list[int]:
     if most is not None and (wanted is not None or tails):
         one = "--proj_dims" if wanted is None else "--clusters"
         raise UsageError(
-            f"--max_clusters tries every number of clusters up to {most}, and {one} gives one: leave"
+            f"--max_clusters tries every number of clusters up to {most}, and {one} gives one:"
+            " leave"
             " one of the two out"
         )
     if wanted is not None and not 1 <= wanted <= largest:
@@ -185,7 +187,8 @@ def _sizes(values: Flags, v: int) -> list[int]:
             )
         if tails >= largest:
             raise UsageError(
-                f"--proj_dims must give at most {largest - 1} widths for {v} ids, but gives {tails}"
+                f"--proj_dims must give at most {largest - 1} widths for {v} ids, but gives"
+                f" {tails}"
             )
         wanted = tails + 1
     model = values.read(ModelConfig, num_heads=1, proj_dims=())

@@ -217,7 +217,8 @@ def _source(values: Flags) -> Path | None:
         )
     if values.init_from and _auto(values):
         raise UsageError(
-            "--cutoffs=auto may find others than those that the weights of --init_from are for: give"
+            "--cutoffs=auto may find others than those that the weights of --init_from are for:"
+            " give"
             " that run's own --cutoffs"
         )
     if values.init_checkpoint != "last" and not values.init_from:
@@ -236,7 +237,8 @@ def _check_table(values: Flags, config: run_config.RunConfig) -> None:
     where the shape is still to be found."""
     if values.latency_table and _auto(values):
         raise UsageError(
-            "--latency_table was measured with certain cutoffs, and --cutoffs=auto may find others:"
+            "--latency_table was measured with certain cutoffs, and --cutoffs=auto may find"
+            " others:"
             " give the table's own --cutoffs"
         )
     if values.latency_table:
@@ -301,7 +303,8 @@ def _devices(values: Flags) -> _Devices:
         )
     if values.distribute == "multi_worker" and values.num_seeds is not None:
         raise UsageError(
-            "--distribute=multi_worker trains one run: leave out --num_seeds, and start the workers"
+            "--distribute=multi_worker trains one run: leave out --num_seeds, and start the"
+            " workers"
             " once for each --seed"
         )
     return _Devices(values.distribute, values.num_devices)
@@ -442,16 +445,17 @@ def _check_same(team: Any, config: run_config.RunConfig) -> None:
     chief."""
     asked = json.loads(json.dumps(config.identity()))
     chief = team.from_chief(lambda: asked)
-    if_other = [
+    differences = [
         f"{key}: {chief.get(key)} -> {asked.get(key)}"
         for key in sorted(chief | asked)
         if chief.get(key) != asked.get(key)
     ]
 
     def check() -> None:
-        if if_other:
+        if differences:
             raise UsageError(
-                f"it was started with other settings than the chief ({'; '.join(if_other)}): start"
+                f"it was started with other settings than the chief ({'; '.join(differences)}):"
+                " start"
                 " all workers with the same command"
             )
 
@@ -471,7 +475,8 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
         return run_directory.is_finished(run_dir)
     if seeds.find_runs(run_dir):
         raise UsageError(
-            f"--run={run_dir} holds several seeds: add --num_seeds={len(seeds.find_runs(run_dir))} or"
+            f"--run={run_dir} holds several seeds: add"
+            f" --num_seeds={len(seeds.find_runs(run_dir))} or"
             " more, or give another --run=DIR"
         )
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
