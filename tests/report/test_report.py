@@ -69,10 +69,15 @@ def test_a_finished_search_has_every_section_in_order_and_nothing_missing_but_is
         "7.250 to 7.750",
         "-6.7%",  # 7.0 ms predicted, 7.5 measured
         "by the rule argmax.",
+        "step 62, end of epoch 2:",
         "Once there was a word, plain.",
         "2.21.0",
     ):
         assert told in text, told
+    rows = [attributes.get("class") for tag, attributes in page.elements if tag == "tr"]
+    lines = page.text_of("tr")
+    marked = [line for line, kind in zip(lines, rows) if kind == "marked"]
+    assert any(line.startswith("derived") for line in marked)
     assert (
         "finished: step 62 of 62" in page.text_of("header")[0]
         and "12,345" in page.text_of("header")[0]

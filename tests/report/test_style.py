@@ -20,6 +20,7 @@ NAMES = [
     ("_hidden_", "_hidden_"),
     ("小说", r"\u5c0f\u8bf4"),
     ("run 🚀", r"run \U0001f680"),
+    ("thin \U0001d5a0", r"thin \U0001d5a0"),  # DejaVu Sans has it, but not in bold
     ("two\nlines", r"two\nlines"),
     ("caf\udce9 \u202eé Ж", r"caf\udce9 \u202eé Ж"),
 ]
