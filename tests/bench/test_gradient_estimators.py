@@ -76,3 +76,10 @@ def _as(learner, search):
     for mine, theirs in zip(other.weights, learner.weights, strict=True):
         mine.assign(theirs)
     return other
+
+
+def test_a_token_of_the_text_is_mostly_the_one_some_places_back():
+    windows, lag = gradient_estimators.copies(4, seed=0), gradient_estimators.LAG
+    stream = np.concatenate([*windows[:, :, :-1]], axis=1)
+    same = np.mean(stream[:, lag:] == stream[:, :-lag])
+    assert same == pytest.approx(gradient_estimators.LIKELY, abs=0.05)
