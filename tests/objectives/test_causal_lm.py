@@ -79,3 +79,4 @@ def test_every_use_of_random_numbers_has_a_seed_of_its_own(norm, monkeypatch):
     weights_drawn, noise, masks = 1 + 2 * 6 + 2 * 2 + 5, 2, 4 if norm == "pre" else 5
     assert len(set(uses)) == len(uses) == weights_drawn + noise + masks
     assert len({hashed_seed(*use) for use in uses}) == len(uses)
+    assert {seed for seed, _ in uses} == {0}  # the run's own, not a neighbour's
