@@ -56,6 +56,9 @@ def test_every_token_is_a_span_with_its_piece_and_its_numbers():
         "▁ cat: 1.39 nats, probability 25 %",
         "▁↵\n: 30.00 nats, probability 9.36e-12 %",
     ]
+    for span, darkness in zip(page.spans, (0.0, math.log(4) / 8, 30 / 8)):
+        background, colour = heat_map.colours(darkness)
+        assert span["style"] == f"background:{background};color:{colour}"
 
 
 def test_the_bytes_of_a_character_are_one_span_with_the_sum_of_their_nll():
