@@ -37,8 +37,10 @@ OF_OTHERS = {
     "hypothesis-seed",
     "job_endpoint",
     "name",
+    "pdb",
     "requeue",
     "signal",
+    "trace",
 }
 CHECKS = {
     "embed(": "assert states.shape[1] == 16",
