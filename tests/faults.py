@@ -20,7 +20,8 @@ LIMITED = (
 # what pytest itself has.
 MEASURED = (
     "import pathlib, resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode;"
-    " pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss));"
+    " used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+    " pathlib.Path(sys.argv[1]).write_text(str(used.ru_maxrss));"
     " sys.exit(code)"
 )
 

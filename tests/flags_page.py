@@ -26,15 +26,19 @@ PAGE = ROOT / "docs" / "flags.md"
 SCRIPTS = ("base_model.sh", "create_tfrecords.sh")
 INTRODUCTION = """# Flags
 
-Every flag of every command, as `--help` tells them. This page is made from the flags by `.venv/bin/python tests/flags_page.py > docs/flags.md`, and
-a test holds it to them. After `pip install .` the commands are called `par-train` and so on.
+Every flag of every command, as `--help` prints them. This page is generated from the flags by
+`.venv/bin/python tests/flags_page.py > docs/flags.md`, and a test compares the two. After
+`pip install .` the commands are called `par-train` and so on.
 
-A flag is written `--name=value` or `--name value`; a switch such as `--plot` is turned off by `--noplot`. A repeatable flag is given once for each
-value, or once before all of them: `--run=A --run=B`, `--run A B`. Where no default is told there is none, or the text says what happens without the
-flag. Every command also takes `--help`, and `--flagfile=FILE`, a file with a flag on each line, such as the `flags.txt` of a run.
+A flag is written `--name=value` or `--name value`; a switch such as `--plot` is turned off by
+`--noplot`. A repeatable flag is given once for each value, or once before all of them:
+`--run=A --run=B`, `--run A B`. Where no default is listed there is none, or the text says what
+happens without the flag. Every command also takes `--help`, and `--flagfile=FILE`, a file with a
+flag on each line, such as the `flags.txt` of a run.
 
-`--recipe=NAME` sets what its column says, in the place of the default; a flag on the command line takes the place of both. The recipes are the files
-of `tools/recipes/`, and the path of another `.flags` file will do.
+`--recipe=NAME` sets the values in its column instead of the defaults; a flag on the command line
+overrides both. The recipes are the files of `tools/recipes/`; the path of another `.flags` file
+works too.
 """
 
 

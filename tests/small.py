@@ -96,7 +96,7 @@ def trainer(
     source: Path | None = None,
     **logging: int,
 ) -> Any:
-    """A Trainer, restored, whose announcements are kept in its `announced`; it writes no texts unless
+    """A restored Trainer that keeps its announcements in `announced`; it writes texts only if
     `sample_length` is given."""
     from par.evaluate.training_hooks import training_hooks
     from par.report.epoch_picture import PiPicture

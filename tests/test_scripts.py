@@ -36,7 +36,8 @@ if __name__ == "__main__":
     name, arguments = pathlib.Path(__file__).stem, sys.argv[1:]
     flags = dict(argument[2:].split("=", 1) for argument in arguments if "=" in argument)
     if name == "train" and "--print_run" in arguments:
-        print(flags.get("run") or "logs/" + ("derived" if flags.get("architecture", "").endswith(".json") else "search"))
+        derived = flags.get("architecture", "").endswith(".json")
+        print(flags.get("run") or "logs/" + ("derived" if derived else "search"))
         sys.exit()
     with open(os.environ["CALLS"], "a") as file:
         file.write(json.dumps([name, *arguments]) + chr(10))
@@ -65,7 +66,9 @@ if __name__ == "__main__":
 # Stands for python3: makes environments that hold the stubs instead of pip.
 PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then
-  "{real}" -m venv --without-pip "$3" && for name in pip ruff pytest; do cp "{stub}" "$(echo "$3"/lib/python*/site-packages)/$name.py"; done
+  "{real}" -m venv --without-pip "$3" && for name in pip ruff pytest; do
+    cp "{stub}" "$(echo "$3"/lib/python*/site-packages)/$name.py"
+  done
 else
   exec "{real}" "$@"
 fi

@@ -10,18 +10,18 @@
                                             logits, by enumeration
     python tools/benchmark.py growth        how a step's time and memory grow with L, B, T, M, D
                                             and F, beside the formulas for that
-    python tools/benchmark.py generation    tokens per second, memory carried, beside computing
-                                            the context again for each token
+    python tools/benchmark.py generation    tokens per second with the memory carried along, and
+                                            with the context computed again for each token
     python tools/benchmark.py sharing       steps per second of several devices or processes that
                                             train one network together
     python tools/benchmark.py scaling       the cost of a step on many devices, by a formula
     python tools/benchmark.py saving        the cost of checkpoints: milliseconds of one, and its
-                                            share of the time
-    python tools/benchmark.py softmax --help               the flags of one subject alone
+                                            share of the training time
+    python tools/benchmark.py softmax --help               the flags of one subject
     python tools/benchmark.py train --json --steps=100     the figures as one JSON line
 
-What is compared is timed in turn, again and again, so that a change in the machine's speed affects
-all of it; the medians are printed.
+The candidates of a comparison are timed in turn over many rounds, so that a change in the
+machine's speed affects all of them; the medians are printed.
 """
 
 from __future__ import annotations

@@ -1,36 +1,35 @@
-"""Text to a data set: tokenizer, record files, manifest.
+r"""Builds a data set from text: tokenizer, record files, manifest.
 
     python tools/build_data.py --corpus=python-docs
-    python tools/build_data.py --corpus=wikitext-2 [--mirror=URL]
-    python tools/build_data.py --input_text=FILE|DIR|GLOB [--vocab_size=4000 --model_type=unigram
-    --batch_size=32 --seq_len=32]
-    python tools/build_data.py --runner=beam --runner_options='--runner=DirectRunner
-    --direct_num_workers=4' ...
+    python tools/build_data.py --corpus=wikitext-2 --mirror=URL
+    python tools/build_data.py --input_text=FILE|DIR|GLOB --vocab_size=4000 --model_type=unigram
+    python tools/build_data.py --input_text=FILE --batch_size=32 --seq_len=32
+    python tools/build_data.py --input_text=FILE --runner=beam \
+        --runner_options='--runner=DirectRunner --direct_num_workers=4'
     python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord,
 manifest.json. Prints what was cleaned, a sample in pieces, the size of each split, and the
-perplexity per word of a unigram model, which any network must beat. Equal text and settings give
-equal bytes; a build that is there already is left as it is.
+perplexity per word of a unigram model, which any network must beat. The same text and settings
+give the same bytes; a build that already exists is kept.
 
---runner=beam leaves encoding and writing to workers of Apache Beam, on this machine or on
-Dataflow, Spark or Flink (docs/scaling.md); the bytes
-are the same. It needs pip install "par-transformer-xl[beam]".
+--runner=beam encodes and writes with workers of Apache Beam, on this machine or on Dataflow, Spark
+or Flink (docs/scaling.md); the bytes are the same. It needs
+pip install "par-transformer-xl[beam]".
 
-WikiText is taken from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), else
-downloaded to data/raw/. Before anything is opened its SHA-256 is checked (the SHA-1 of
-wikitext-103's text files, of which no SHA-256 is known), and another file of the same name is
-passed over. A broken download is continued, and what one mirror refuses the next one is asked for.
+WikiText is read from data/raw/NAME/, data/raw/ or data/ (the zip, or the files in it), or else
+downloaded to data/raw/. Its SHA-256 is checked before a file is opened (for the text files of
+wikitext-103, of which no SHA-256 is known, the SHA-1), and another file of the same name is
+skipped. A broken download is continued; where one mirror refuses, the next one is asked.
 
 Text is UTF-8. Text in UTF-16 or UTF-32 with a byte order mark, and files compressed by gzip or xz,
 are decoded once; other archives, documents and encodings are refused by name. Where all lines end
 with CR, CR becomes LF. A directory's hidden files (._a.txt) are left out.
 
 Cleaning: byte order marks are removed, CRLF becomes LF, invalid UTF-8 and NUL become U+FFFD, a
-missing final newline is added; only LF ends a line, which may be of any length; a word or a run of
-spaces of more than 1 MiB is refused.
-Without split files, --split_fractions of all lines
-become train, valid and test, in this order.
+missing final newline is added. Only LF ends a line, which may be of any length; a word or a run of
+spaces of more than 1 MiB is refused. Without split files, --split_fractions of all lines become
+train, valid and test, in this order.
 """
 
 from __future__ import annotations
@@ -339,19 +338,15 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
     ]
     nothing = "nothing to clean (byte order marks, CRLF, invalid UTF-8, NUL, final newlines)"
     print(f"cleaning: {'; '.join(cleaned) or nothing}")
-    print(
-        f"vocabulary: {manifest.vocab_size:,} pieces"
-        f" ({manifest.settings['model_type']}{', lower-cased' * manifest.lowercase})"
-    )
+    kind = manifest.settings["model_type"] + (", lower-cased" if manifest.lowercase else "")
+    print(f"vocabulary: {manifest.vocab_size:,} pieces ({kind})")
     pieces = model.pieces(model.encode([_sample(source)])[0])
-    print(f"sample: {' '.join(pieces[:24])}{' ...' * (len(pieces) > 24)}")
-    print(
-        f"\n{'split':<6}{'lines':>11}{'words':>13}{'bytes':>15}{'tokens':>13}{'steps':>9}{'dropped':>9}"
-    )
+    print(f"sample: {' '.join(pieces[:24])}{' ...' if len(pieces) > 24 else ''}\n")
+    widths = {"lines": 11, "words": 13, "bytes": 15, "tokens": 13, "steps": 9, "dropped": 9}
+    print(f"{'split':<6}" + "".join(f"{what:>{width}}" for what, width in widths.items()))
     for name, split in manifest.splits.items():
-        print(
-            f"{name:<6}{split.lines:>11,}{split.words:>13,}{split.bytes:>15,}{split.tokens:>13,}{split.steps:>9,}{split.dropped:>9,}"
-        )
+        figures = [f"{getattr(split, what):>{width},}" for what, width in widths.items()]
+        print(f"{name:<6}" + "".join(figures))
     print(
         f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end"
         " that fill no step; a line end counts as a word\n"

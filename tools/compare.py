@@ -1,30 +1,31 @@
-"""Is the search worth anything? Trains what it derived and its opponents under one recipe, and
-says so if the search did not win.
+"""Compares the network of a search with opponents that are trained under the same recipe.
 
     python tools/compare.py --run=logs/SEARCH --latency_table=logs/SEARCH/latency.json
-    opponents of equal latency by the table
+        opponents of equal latency by the table
     python tools/compare.py --run=logs/SEARCH --match=parameters --num_seeds=5
-    opponents of equally many parameters
-    python tools/compare.py --run=logs/SEARCH --dry_run                                     what
-    would be trained
-    python tools/compare.py --run=logs/SEARCH --truth                                       the
-    SuperNet and what became of it, no opponents
+        opponents of equally many parameters
+    python tools/compare.py --run=logs/SEARCH --dry_run
+        what would be trained
+    python tools/compare.py --run=logs/SEARCH --truth
+        the SuperNet and what was derived from it, no opponents
 
 Opponents, all as deep as the derived network: the interleaved Transformer-XL (adadad), the
 sandwich (Press et al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and
 random strings, drawn with equal probability from all strings of a, d and i whose latency by the
 table lies within --tolerance of the derived network's. Without a table, and with
---match=parameters, that is said of the parameters of the blocks. The named networks cost what they
-cost: the picture is read as a front, and the verdict counts those alone that cost at most
---tolerance more than the derived network. Every network is a run in OUTPUT_DIR with the search's
-settings, once a seed; networks are compared by perplexity per word, paired by seed. The same
-command continues, trains nothing twice, and writes compare.csv, compare.json and compare.png.
+--match=parameters, the number of parameters of the blocks takes the place of the latency. The
+named networks may cost more or less: the picture shows the front, and the verdict counts only
+those that cost at most --tolerance more than the derived network; it also says if the search did
+not win.
+
+Every network is a run in OUTPUT_DIR with the search's settings, one for each seed; networks are
+compared by perplexity per word, paired by seed. The same command continues, trains nothing twice,
+and writes compare.csv, compare.json and compare.png.
 
 With --truth the rows are the SuperNet as its mixture and as its argmax, and the derived network
-with the SuperNet's weights as they are, fine-tuned
-from these, and trained from scratch: scores on valid and test, steps and time of each. It writes
-truth.json; the runs from scratch are those of the
-comparison, and what one of the two commands has trained the other does not train again.
+with the SuperNet's weights as they are, fine-tuned from these, and trained from scratch: scores on
+valid and test, steps and time of each. It writes truth.json. The runs from scratch are shared with
+the comparison: what one of the two commands has trained, the other does not train again.
 """
 
 from __future__ import annotations

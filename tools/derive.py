@@ -1,32 +1,31 @@
 """Turns the block probabilities of a search into a discrete architecture.
 
-    python tools/derive.py --run=logs/RUN                               the likeliest kind of every
-    block
-    python tools/derive.py --run=logs/RUN --budget_ratio=0.65           the likeliest network of at
-    most 65 % of the interleaved one's latency
-    python tools/derive.py --run=logs/RUN --pareto --plot               the likeliest network for
-    every latency
-    python tools/derive.py --run=logs/SEEDS --rule=consensus --plot     the likeliest by the mean
-    over the seeds of train --num_seeds
-    python tools/derive.py --num_blocks=12 --rule=paper                 no search: one attention
-    block in five, in the first two thirds
+    python tools/derive.py --run=logs/RUN
+        the likeliest kind of every block
+    python tools/derive.py --run=logs/RUN --budget_ratio=0.65
+        the likeliest network of at most 65 % of the interleaved one's latency
+    python tools/derive.py --run=logs/RUN --pareto --plot
+        the likeliest network for every latency
+    python tools/derive.py --run=logs/SEEDS --rule=consensus --plot
+        the likeliest by the mean over the seeds of train --num_seeds
+    python tools/derive.py --num_blocks=12 --rule=paper
+        no search: one attention block in five, in the first two thirds
 
-Reads config.json and the last recorded step of history.jsonl, a live run's too, and writes
-RUN/architecture.json. Prints the architecture, pi by block with the chosen kind marked, and the
-command that trains the result. Warns on stderr if the search has not ended or did not decide, and
-where the seeds disagree. The rule `paper` hangs on the number of blocks alone, which a run or
+Reads config.json and the last recorded step of history.jsonl, also while the run is training, and
+writes RUN/architecture.json. Prints the architecture, pi by block with the chosen kind marked, and
+the command that trains the result. Warns on stderr if the search has not ended or did not decide,
+and where the seeds disagree. The rule `paper` depends only on the number of blocks, which a run or
 --num_blocks gives.
 
 A budget needs latencies: those of --latency_table, which tools/measure_latency.py makes, or those
-that the search was given. Of all networks that fit, the one of the highest sum of log pi is found,
-exactly; of equal ones the cheapest. No new search is needed for another budget. A directory of
-several seeds counts by their mean. --pareto lists all that some budget gives, and without a budget
-writes no architecture.
+that the search was given. Of all networks within the budget, the exact one of the highest sum of
+log pi is found; of equal ones the cheapest. Another budget needs no new search. The directory of
+several seeds counts by their mean. --pareto lists every network that some budget gives, and
+without a budget writes no architecture.
 
-With a table, the network is measured whole beside the interleaved one, in pairs: a window
-(inference) and one token at a time (decoding). Predicted
-and measured latency are printed and kept in architecture.json. --calibrate multiplies measured
-over predicted onto the table.
+With a table, the whole network is measured beside the interleaved one, in pairs: a window
+(inference) and one token at a time (decoding). Predicted and measured latency are printed and kept
+in architecture.json. --calibrate multiplies the table by measured over predicted.
 """
 
 from __future__ import annotations

@@ -1,21 +1,20 @@
-"""Scores trained networks on any split: perplexity per token and per word, bits per byte.
+r"""Scores trained networks on any split: perplexity per token and per word, bits per byte.
 
     python tools/evaluate.py --run=logs/RUN --split=valid --split=test
-    python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED                  a SuperNet as
-    its mixture (soft) and as its argmax
-    python tools/evaluate.py --run=logs/SEARCH --architecture=aaddid               these blocks
-    with the SuperNet's weights, untrained
-    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 --same_length
-    --clamp_len=64
-    python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16
-    --sweep_mem_len=64 --plot=memory.png
-    python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16               windows that
-    overlap, in the place of a memory
+    python tools/evaluate.py --run=logs/SEARCH --run=logs/DERIVED
+        a SuperNet as its mixture (soft) and as its argmax
+    python tools/evaluate.py --run=logs/SEARCH --architecture=aaddid
+        these blocks with the SuperNet's weights, untrained
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --seq_len=64 --mem_len=256 \
+        --same_length --clamp_len=64
+    python tools/evaluate.py --run=logs/RUN --batch_size=1 --sweep_mem_len=0 --sweep_mem_len=16 \
+        --sweep_mem_len=64 --plot=memory.png
+    python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16
+        windows that overlap, instead of a memory
 
-B, T and M may differ from training's: the records are rejoined to one stream and cut anew. A sweep
-also tells how much context each network uses, by
-itself and relative to the others (Dai et al. 2019, appendix C). Twice the same command gives the
-same figures.
+B, T and M may differ from training's: the records are joined to one stream and cut again. A sweep
+also reports how much context each network uses, by itself and relative to the others (Dai et al.
+2019, appendix C). The same command gives the same figures.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """Exports a trained network as a TensorFlow SavedModel that contains its tokenizer.
 
-Text goes in, scores or generated text come out, without this program.
-
     python tools/export.py --run=logs/RUN --output=exported
-    python tools/export.py --run=logs/SEARCH --output=exported --evaluate_as=soft           a
-    SuperNet as its mixture, not its likeliest kinds
+    python tools/export.py --run=logs/SEARCH --output=exported --evaluate_as=soft
+        a SuperNet as its mixture, not its likeliest kinds
     python tools/export.py --run=logs/RUN --output=exported --checkpoint=best --overwrite
 
-Writes DIR whole or not at all, and into it a model card, README.md: where the network comes from,
-its scores, and how to load and call it. Prints the
-scores of valid and test, and what was written. It loads where there are tensorflow and
-tensorflow-text alone; its signatures:
-score (texts), step (ids and memories), generate (prompts).
+Text goes in, scores or generated text come out, without this program: the export needs tensorflow
+and tensorflow-text alone. Its signatures: score (texts), step (ids and memories), generate
+(prompts).
+
+Writes the directory whole or not at all, and into it a model card, README.md: where the network
+comes from, its scores, and how to load and call it. Prints the scores of valid and test, and what
+was written.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Continues a text: a trained network writes it token by token, with its memory carried along.
+r"""Continues a text: a trained network writes it token by token, with its memory carried along.
 
     python tools/generate.py --run=logs/RUN --prompt="The list"
-    python tools/generate.py --run=logs/RUN --prompt_file=start.txt --length=200 --temperature=0.8
-    --top_p=0.9 --num_samples=3
-    echo "The list" | python tools/generate.py --run=logs/RUN --prompt_file=-              from
-    standard input
+    python tools/generate.py --run=logs/RUN --prompt_file=start.txt --length=200 \
+        --temperature=0.8 --top_p=0.9 --num_samples=3
+    echo "The list" | python tools/generate.py --run=logs/RUN --prompt_file=-
+        from standard input
 
-Prints the prompt, as the tokenizer reads it, and what follows, as it is written; with several
-samples, each one under a line with its number when all are done. The same seed gives the same
-text. Without a prompt the text begins with a line. The time of writing and tokens per second go to
-stderr; reading the prompt is not counted.
+Prints the prompt, as the tokenizer reads it, and what follows, as it is written; several samples
+are printed when all are done, each under a line with its number. The same seed gives the same
+text. Without a prompt the text begins at the start of a line. The time of writing and tokens per
+second go to stderr; reading the prompt is not counted.
 """
 
 from __future__ import annotations

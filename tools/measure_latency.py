@@ -1,21 +1,22 @@
-"""Measures what each kind of block takes on this machine, in inference, in a training step and in
-decoding, and what everything else takes.
+"""Measures the latency of each kind of block on this machine, and of everything else.
 
-    python tools/measure_latency.py --run=logs/RUN                               at the shape of a
-    run, to logs/RUN/latency.json
-    python tools/measure_latency.py --data=data/python-docs --recipe=quick       at the shape of
-    these settings, to logs/python-docs-latency.json
+    python tools/measure_latency.py --run=logs/RUN
+        at the shape of a run, to logs/RUN/latency.json
+    python tools/measure_latency.py --data=data/python-docs --recipe=quick
+        at the shape of these settings, to logs/python-docs-latency.json
+
+Three cases are measured. inference: a window of batch_size x seq_len tokens with memory, and its
+nll. training step: one update. decoding: one token of one text with memory, and the next one
+drawn, as tools/generate.py does it.
 
 The latency of a network is the constant plus the sum over its blocks. Whole networks of few, many
-and no blocks of a kind are timed in turn, in every round; a part is what fits their medians best
-(least squares, never below 0), with the least and the most that single rounds say. Prints the
+and no blocks of a kind are timed in turn, in every round; the parts are fitted to their medians
+(least squares, never below 0), with the least and the most that single rounds give. Prints the
 table, and how well it predicts two networks of the run's depth that were timed in the same rounds.
-The table is about fixed networks: the blocks of a SuperNet cost more. `train --latency_table=FILE
---target_latency=0.65` searches by it, `derive --latency_table=FILE --budget_ratio=0.65` chooses.
+The table holds for fixed networks: the blocks of a SuperNet cost more.
 
-inference: a window of batch_size x seq_len tokens with memory, and its nll. training step: one
-update. decoding: one token of one text with memory,
-and the next one drawn, as tools/generate.py does it.
+`train --latency_table=FILE --target_latency=0.65` searches with it,
+`derive --latency_table=FILE --budget_ratio=0.65` chooses with it.
 """
 
 from __future__ import annotations

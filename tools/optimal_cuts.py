@@ -1,19 +1,17 @@
-"""The best cutoffs of the adaptive softmax for the counts of a data set, exactly, and what they
-save.
+"""Finds the best cutoffs of the adaptive softmax for the counts of a data set, and what they save.
 
-    python tools/optimal_cuts.py --data=data/python-docs                                for each
-    number of clusters, the best marked
-    python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure         for 3
-    clusters; the real layers timed beside
-    python tools/optimal_cuts.py --counts=FILE --sort --cost=area                       foreign
-    counts, one a line; needs no TensorFlow
+    python tools/optimal_cuts.py --data=data/python-docs
+        for each number of clusters, the best marked
+    python tools/optimal_cuts.py --data=data/python-docs --clusters=3 --measure
+        for 3 clusters; the real layers are timed too
+    python tools/optimal_cuts.py --counts=FILE --sort --cost=area
+        counts of another program, one a line; needs no TensorFlow
 
-Prints the model of this machine's times and its error, cutoffs and predicted time a step for each
-number of clusters, and the flags that `train`
-takes: the cutoffs, and what was given of the network that they are for. A step is the softmax with
-its loss, forward and backward, for
-batch_size x seq_len tokens, without the optimizer's update. Draws the counts with the best
-cutoffs.
+The cutoffs are exact for the model of the cost. Prints the model of this machine's times and its
+error, cutoffs and predicted time a step for each number of clusters, and the flags that `train`
+takes: the cutoffs, and the settings of the network that were given. A step is the softmax with its
+loss, forward and backward, for batch_size x seq_len tokens, without the optimizer's update. Draws
+the counts with the best cutoffs.
 """
 
 from __future__ import annotations
@@ -306,9 +304,9 @@ def _lines(table: Sequence[dict[str, Any]], best: cutoffs.Cuts, cost: str) -> li
     key, title, _ = COSTS[cost]
     widest = max(len(_listed(row["cutoffs"])) for row in table)
     measured = ["measured_ms"] if "measured_ms" in table[0] else []
-    lines = [
-        f"  K  {'cutoffs':<{widest}}{title:>16}{'of plain':>10}{'measured ms' * len(measured):>13}".rstrip()
-    ]
+    lines = [f"  K  {'cutoffs':<{widest}}{title:>16}{'of plain':>10}"]
+    if measured:
+        lines[0] += f"{'measured ms':>13}"
     for row in table:
         mark = "*" if row["clusters"] == best.clusters else " "
         figures = f"{row[key]:>16,.2f}{row['of_plain']:>10.1%}" + "".join(

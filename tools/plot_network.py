@@ -1,12 +1,12 @@
-"""Draws a network as a stack of blocks with their kinds: the embedding at the bottom, the softmax
-on top, memories where they come in.
+"""Draws a network as a stack of its blocks, from the embedding at the bottom to the softmax.
 
     python tools/plot_network.py --architecture=aaddad --output=network.png
     python tools/plot_network.py --architecture=logs/RUN/architecture.json --output=network.svg
     python tools/plot_network.py --run=logs/RUN
 
-Needs no training: the string says it all. For a run the default output is RUN/plots/network.png.
-Prints the picture's path, pixels and bytes.
+Every block shows its kind, and its memory where it has one. Needs no training: the string of kinds
+is enough. For a run the default output is RUN/plots/network.png. Prints the picture's path, pixels
+and bytes.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""Draws what a search decided, and how: pi as a GIF, its last state, pi over time, and the
-learning curves.
+"""Draws the block probabilities pi of a search over its steps, and the learning curves.
 
     python tools/plot_pi.py --run=logs/RUN
     python tools/plot_pi.py --run=logs/RUN --format=png
     python tools/plot_pi.py --compare logs/RUN logs/OTHER
 
-Reads config.json and history.jsonl, a live run's too, and writes pi.gif, pi.png, pi_over_time.png
-and curves.png into RUN/plots. With --compare, pi
-of all those runs side by side, at equal shares of their training: compare.gif and compare.png in
-the first one's plots. Prints a line for each
-picture: its path, pixels, bytes, frames and seconds; and one for each run that has not ended.
+Reads config.json and history.jsonl, also while the run is training, and writes into RUN/plots: pi
+as an animation (pi.gif), its last state (pi.png), pi_over_time.png and curves.png. With --compare,
+pi of all those runs side by side, at equal shares of their training: compare.gif and compare.png
+in the first one's plots. Prints a line for each picture: its path, pixels, bytes, frames and
+seconds; and one for each run that has not ended.
 """
 
 from __future__ import annotations

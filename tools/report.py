@@ -1,17 +1,14 @@
-"""Writes one page of a run: what was searched, how it went, what came out, what that takes and is
-worth, and how to make it again.
+"""Writes one HTML page about a run: the search, its result, what it costs and how to repeat it.
 
     python tools/report.py --run=logs/RUN
     python tools/report.py --run=logs/RUN --comparison=logs/RUN-compare --output=report.html
 
-One HTML file with everything in it: pi by block with a slider over the steps, curves, the network,
-its latency, comparisons, texts, settings and the
-commands that make the same again. It loads nothing, so it can be mailed, or opened in ten years. A
-live run is told so far, a fixed network without
-pi, and the directory of several seeds by their consensus. What is not there yet is named with the
-command that makes it. Comparisons that lie where
-tools/compare.py puts them are found. The same run gives the same bytes. Prints the page's path and
-size.
+One file with everything in it: pi by block with a slider over the steps, curves, the network, its
+latency, comparisons, texts, settings and the commands that make the same again. It loads nothing
+from elsewhere, so it can be mailed and kept. A run that is still training is shown as far as it
+has come, a fixed network without pi, and the directory of several seeds by their consensus. A part
+that is missing is named with the command that makes it. Comparisons are found where
+tools/compare.py puts them. The same run gives the same bytes. Prints the page's path and size.
 """
 
 from __future__ import annotations

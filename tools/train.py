@@ -1,28 +1,28 @@
 """Trains a network on records: a search (stochastic blocks) or a fixed string, by the same loop.
 
     python tools/train.py --data=data/python-docs --recipe=quick
-    search among 6 stochastic blocks
+        search among 6 stochastic blocks
     python tools/train.py --data=data/python-docs --recipe=quick --architecture=aaddid
-    train a fixed network
+        train a fixed network
     python tools/train.py --data=... --architecture=logs/RUN/architecture.json
-    train what a search found
+        train what a search found
     python tools/train.py --data=... --architecture=logs/RUN/architecture.json --init_from=logs/RUN
-       ... from the weights of that search
-    python tools/train.py --data=... --num_seeds=6                                              the
-    same six times, seed by seed
+        ... from the weights of that search
+    python tools/train.py --data=... --num_seeds=6
+        the same six times, seed by seed
 
 Writes logs/<run>/ (config, checkpoints, history, training_log.log, TensorBoard) and prints the
 table of iterations and the run's path. The same command again continues a run, or says that it is
-done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the table is
-one of the seeds, with their mean and spread; more seeds can be added later.
+done. With --num_seeds each seed is a run of its own, logs/<run>/seed0 and so on, and the table has
+one row for each seed, with their mean and spread; more seeds can be added later.
 
 With --distribute devices or machines share the rows of every batch; the figures are those of one
-device but for their last digits, and a run may go on with another number of them
+device except for their last digits, and a run may continue with another number of devices
 (docs/scaling.md).
 
 With --init_from the weights begin as those of another run of the same sizes and tokenizer, block
-by block; optimizers, step and rates begin anew. A
-run that has saved a checkpoint no longer needs the other.
+by block; optimizers, step and rates start afresh. A run that has saved a checkpoint no longer
+needs the other.
 """
 
 from __future__ import annotations
@@ -560,12 +560,9 @@ def _dry_run(values: Flags, config: run_config.RunConfig, run_dir: Path, job: _J
     if values.json:
         print(schema.canonical_json(figures))
     else:
-        print(
-            "\n".join(
-                f"{name.replace('_', ' '):<28}{value if isinstance(value, str) else format(value, ',')}"
-                for name, value in figures.items()
-            )
-        )
+        for name, value in figures.items():
+            shown = value if isinstance(value, str) else f"{value:,}"
+            print(f"{name.replace('_', ' '):<28}{shown}")
     return 0
 
 

@@ -413,7 +413,7 @@ def clock(monkeypatch):
     return asked
 
 
-def test_with_a_table_the_network_is_measured_beside_the_interleaved_one_and_a_broken_promise_is_told(
+def test_with_a_table_the_network_is_measured_and_a_wrong_prediction_is_reported(
     run, table, clock, capsys
 ):
     assert tool.main(["--run=run", f"--latency_table={table}", "--budget_ms=8", "--pairs=4"]) == 0

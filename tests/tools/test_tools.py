@@ -262,7 +262,8 @@ def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, 
     ) == run_tool("evaluate", f"--run={search[0]}", "--json").out.replace(str(search[0]), "")
 
 
-@pytest.mark.slow  # three trainings as commands; tests/train/test_trainer.py has the claim in one process
+# three trainings as commands; tests/train/test_trainer.py has the claim in one process
+@pytest.mark.slow
 def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_tool, tmp_path):
     flags = (
         f"--data={data_dir}",

@@ -1,2 +1,1 @@
-"""What tools/benchmark.py measures, one subject a module: FLAGS, and `work`, which measures and
-prints."""
+"""The subjects of tools/benchmark.py, one a module: FLAGS, and `work`, which measures."""

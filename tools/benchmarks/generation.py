@@ -1,7 +1,8 @@
-"""Tokens per second of writing text with the memory carried along, and with the context computed
-again for each token.
+"""Tokens per second of writing text, with the memory carried along and without.
 
     python tools/benchmark.py generation --mem_len=128     one memory length alone
+
+Without the memory, the context is computed again for each token.
 """
 
 from __future__ import annotations

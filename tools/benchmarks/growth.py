@@ -1,7 +1,8 @@
-"""How a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that
-(par/bench/cost_fit.py).
+"""How a step's time and memory grow with L, B, T, M, D and F, beside the formulas for that.
 
     python tools/benchmark.py growth --plot=growth.png
+
+The formulas are in par/bench/cost_fit.py.
 """
 
 from __future__ import annotations
