@@ -68,7 +68,7 @@ if [ -z "$recipe" ]; then recipe=$(default_recipe "${corpus:-$(basename -- "$dat
 case $recipe in
   *.flags) recipe=$(from_caller "$recipe") ;;
   *) [ -f "$root/tools/recipes/$recipe.flags" ] ||
-    die "recipe $recipe does not exist: choose one of $(cd -- "$root/tools/recipes" && echo *.flags | sed 's/\.flags//g'), or the path of a .flags file" ;;
+    die "--recipe=$recipe does not exist: choose one of $(cd -- "$root/tools/recipes" && echo *.flags | sed 's/\.flags//g'), or the path of a .flags file" ;;
 esac
 
 setup_venv

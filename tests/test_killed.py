@@ -195,7 +195,7 @@ def test_a_run_that_finds_no_memory_says_what_helps_and_goes_on_where_there_is_m
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
     first, *_, last = done.stderr.splitlines()
     assert first.endswith(": step 2 of 4") and last.startswith(
-        "error: out of memory: lower batch_size, seq_len, mem_len or d_model"
+        "error: out of memory: lower batch_size, seq_len, --mem_len or --d_model"
     ), done.stderr
     assert "Traceback" not in done.stderr
     assert all(

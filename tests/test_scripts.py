@@ -454,8 +454,8 @@ def test_a_dry_run_stops_after_the_search_was_described(clone: Clone) -> None:
         (
             ["--recipe=fast"],
             (
-                "error: recipe fast does not exist: choose one of base quick seed, or the path of"
-                " a .flags file"
+                "error: --recipe=fast does not exist: choose one of base quick seed, or the path"
+                " of a .flags file"
             ),
         ),
         (

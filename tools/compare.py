@@ -272,7 +272,7 @@ def _search(values: Flags) -> _Search:
     chosen = _derived(run_dir, search)
     first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
     for seed in (first, first + values.num_seeds - 1):
-        config.with_seed(seed)  # refuses what is no seed before anything is written
+        config.with_seed(seed)  # refuses an invalid seed before anything is written
     directory = Path(values.output_dir or files.beside(run_dir, "compare"))
     return _Search(
         run_dir,

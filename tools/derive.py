@@ -193,8 +193,8 @@ def _rule(values: Flags) -> str:
     ]
     if given and rule in derive.PATTERNS:
         raise UsageError(
-            f"--{given[0]} goes with a search, but --rule={rule} hangs on the number of blocks"
-            " alone"
+            f"--{given[0]} goes with a search, but --rule={rule} depends only on the number of"
+            " blocks"
         )
     if set(given) - {"latency_table", "latency_of"} and not values.latency_table:
         raise UsageError(

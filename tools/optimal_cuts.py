@@ -195,8 +195,8 @@ def _sizes(values: Flags, v: int) -> list[int]:
 
 
 def _picture(values: Flags, name: str) -> Path | None:
-    """The picture to draw, if any. Raises, before anything is timed: UsageError if it is no .png,
-    what `files.check_writable` does."""
+    """The picture to draw, if any. Raises, before anything is timed: UsageError if it is not a
+    .png, and what `files.check_writable` raises."""
     if values.plot == "":
         return None
     # several data sets may be made of one text

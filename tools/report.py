@@ -51,7 +51,7 @@ def _work(values: Flags) -> None:
         raise UsageError(f"--output must end with .html, but is {path}")
     if missing := next((name for name in values.comparison if not Path(name).is_dir()), None):
         raise DataError(
-            f"--comparison={missing} is no directory: give one that tools/compare.py made"
+            f"--comparison={missing} is not a directory: give one that tools/compare.py made"
         )
     files.check_writable(path)
 

@@ -362,7 +362,7 @@ class _Job:
     quiet: bool  # no more than warnings are said
 
     def tell(self, line: str) -> None:
-        """Announces what is no warning, unless that is not wanted."""
+        """Announces a line that is not a warning, unless only warnings are wanted."""
         if not self.quiet:
             announce(line)
 

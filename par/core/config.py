@@ -82,8 +82,8 @@ class DataConfig(Group):
         super().__post_init__()
         if bool(self.corpus) == bool(self.input_text):
             raise UsageError(
-                f"give either --corpus or --input_text, but corpus is {self.corpus!r} and"
-                f" input_text {self.input_text!r}"
+                f"give either --corpus or --input_text, but --corpus is {self.corpus!r} and"
+                f" --input_text {self.input_text!r}"
             )
         if (
             len(self.split_fractions) != 3
@@ -192,13 +192,15 @@ class ModelConfig(Group):
         """Checks a vocabulary size, and that every cutoff lies inside the vocabulary. Raises:
         UsageError, which ends with the `remedy` that a command has for the cutoffs."""
         if type(vocab_size) is not int or not 1 <= vocab_size <= MAX_VOCAB_SIZE:
-            raise UsageError(
-                f"vocab_size must be an integer from 1 to {MAX_VOCAB_SIZE}, but is {vocab_size!r}"
+            raise SettingError(
+                f"vocab_size must be an integer from 1 to {MAX_VOCAB_SIZE}, but is {vocab_size!r}",
+                "vocab_size",
             )
         if self.cutoffs and self.cutoffs[-1] >= vocab_size:
-            raise UsageError(
+            raise SettingError(
                 f"cutoffs must lie below the vocabulary size {vocab_size}, but are"
-                f" {list(self.cutoffs)}{remedy}"
+                f" {list(self.cutoffs)}{remedy}",
+                "cutoffs",
             )
 
 

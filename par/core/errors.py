@@ -48,7 +48,10 @@ class SettingError(UsageError):
         """The message with the settings that are flags written as flags: `--num_heads must be at
         least 1, but is 0`."""
         typed = "|".join(name for name in self.names if name in flags)
-        return re.sub(rf"(?<![-\w])({typed})(?!\w)", r"--\1", str(self)) if typed else str(self)
+        if not typed:
+            return str(self)
+        # not inside a path or the name of a file
+        return re.sub(rf"(?<![-\w/.])({typed})(?![\w/.])", r"--\1", str(self))
 
 
 class DataError(ParError, ValueError):

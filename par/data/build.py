@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from par.core.config import DataConfig
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, SettingError, UsageError
 from par.data import corpus, download, named_corpora, own_text, records, tokenizer, windows
 from par.data.cleaning import CLEANING
 from par.data.corpus import Corpus
@@ -139,12 +139,12 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
     if not root.exists():
         return False
     if not root.is_dir():
-        raise UsageError(f"output_dir {root} is a file: give another --output_dir")
+        raise UsageError(f"--output_dir={root} is a file: give another --output_dir")
     names = {path.name for path in root.iterdir()}
     if names and (names - FILES or "manifest.json" not in names):
         raise UsageError(
-            f"output_dir {root} is not a data set, as it holds {min(names - FILES or names)}: give"
-            " another --output_dir"
+            f"--output_dir={root} is not a data set, as it holds {min(names - FILES or names)}:"
+            " give another --output_dir"
         )
     if not names:
         return False
@@ -154,7 +154,8 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
         if overwrite:
             return False
         raise UsageError(
-            f"output_dir {root} holds a damaged data set ({error}): give --overwrite to replace it"
+            f"--output_dir={root} holds a damaged data set ({error}): give --overwrite to replace"
+            " it"
         ) from None
     old, new = there.settings, source.settings.to_json()
     differences = [
@@ -177,7 +178,7 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
             ]
     if differences and not overwrite:
         raise UsageError(
-            f"output_dir {root} holds another data set ({'; '.join(differences)}): give"
+            f"--output_dir={root} holds another data set ({'; '.join(differences)}): give"
             " --overwrite or another --output_dir"
         )
     return not differences
@@ -205,8 +206,9 @@ def train(source: Source) -> bytes:
     except UsageError as error:
         if share >= 1:
             raise
-        raise UsageError(
-            f"{error} (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)"
+        raise SettingError(
+            f"{error} (of {share:.2%} of its lines: --tokenizer_sample_lines takes more)",
+            "vocab_size",
         ) from None
 
 

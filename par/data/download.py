@@ -78,7 +78,7 @@ def check_url(url: str) -> None:
         fits = False
     if not fits:
         raise UsageError(
-            f"a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is {url!r}"
+            f"--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is {url!r}"
         )
 
 

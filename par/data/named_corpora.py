@@ -47,7 +47,7 @@ def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIME
     """
     if name not in NAMED:
         raise UsageError(
-            f"corpus {name!r} does not exist: choose one of {', '.join(NAMED)}, or give your own"
+            f"--corpus={name} does not exist: choose one of {', '.join(NAMED)}, or give your own"
             " text by --input_text"
         )
     for mirror in mirrors:

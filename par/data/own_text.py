@@ -44,7 +44,7 @@ def load(
     except ParError:
         raise
     except OSError as error:
-        raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
+        raise DataError(f"--input_text={input_text} can't be read ({error.strerror})") from None
     total = count_lines(sources)
     ends = [round(total * fractions[0]), round(total * (fractions[0] + fractions[1]))]
     return Corpus(name, dict(zip(SPLITS, cut_behind(sources, ends), strict=True)))
@@ -68,12 +68,12 @@ def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[st
     if 0 < len(splits) < len(SPLITS):
         missing = ", ".join(f"{split}.txt" for split in SPLITS if split not in splits)
         raise DataError(
-            f"input_text {input_text} has {', '.join(p.name for p in splits.values())}, but not"
+            f"--input_text={input_text} has {', '.join(p.name for p in splits.values())}, but not"
             f" {missing}: give all three, or other names"
         )
     if not found:
         raise DataError(
-            f"input_text {input_text} is a directory without a .txt file: give a glob in"
+            f"--input_text={input_text} is a directory without a .txt file: give a glob in"
             " quotes for files of other names, such as '*.txt.gz'"
         )
     return splits or list(found)
@@ -88,14 +88,15 @@ def _find(input_text: str) -> Found:
         return path.resolve().name or "text", of_directory(input_text, found)
     if path.exists():
         if not path.is_file():
-            raise DataError(f"input_text {input_text} is neither a regular file nor a directory")
+            raise DataError(f"--input_text={input_text} is neither a regular file nor a directory")
         return name_of(path.name), [path]
     found = sorted(
         Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()
     )
     if not found:
         raise DataError(
-            f"input_text {input_text} does not exist: give a file, a directory or a glob in quotes"
+            f"--input_text={input_text} does not exist: give a file, a directory or a glob in"
+            " quotes"
         )
     literal = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts[:-1])
     return Path(*literal).resolve().name or "text", found

@@ -23,7 +23,7 @@ import numpy as np
 import sentencepiece
 
 from par.core.config import MAX_VOCAB_SIZE
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, SettingError, UsageError
 from par.data import corpus, sentencepiece_proto
 
 SPECIAL_PIECES = (
@@ -371,24 +371,27 @@ def _sentences(pieces: Iterable[str]) -> Iterator[str]:
 
 def _training_error(message: str, vocab_size: int, num_fixed: int) -> Exception:
     if match := re.search(r"set it to a value <= (\d+)", message):
-        return UsageError(
+        return SettingError(
             f"vocab_size {vocab_size} is too large for this text: the largest that works is"
-            f" {match[1]}"
+            f" {match[1]}",
+            "vocab_size",
         )
     if match := re.search(r"required_chars\. \d+ vs (\d+)", message):
-        return UsageError(
+        return SettingError(
             f"vocab_size {vocab_size} is too small for the characters of this text: the smallest"
-            f" that works is {match[1]}"
+            f" that works is {match[1]}",
+            "vocab_size",
         )
     if "(vocab_size) >= (0)" in message:
         return _too_small(vocab_size, num_fixed, num_fixed)
     return DataError(f"SentencePiece can't train on this text: {' '.join(message.split())}")
 
 
-def _too_small(vocab_size: int, num_fixed: int, smallest: int) -> UsageError:
+def _too_small(vocab_size: int, num_fixed: int, smallest: int) -> SettingError:
     fixed = f"special pieces, bytes and symbols are {num_fixed}"
-    return UsageError(
-        f"vocab_size {vocab_size} is too small: {fixed}, the smallest that works is {smallest}"
+    return SettingError(
+        f"vocab_size {vocab_size} is too small: {fixed}, the smallest that works is {smallest}",
+        "vocab_size",
     )
 
 
@@ -434,8 +437,8 @@ def adopt(model: bytes, path: str | Path) -> bytes:
             if names
         )
         raise DataError(
-            f"tokenizer_model {path} needs the special pieces {', '.join(needed)} ({found}): train"
-            " one with them, or without --tokenizer_model"
+            f"--tokenizer_model={path} needs the special pieces {', '.join(needed)} ({found}):"
+            " train one with them, or without --tokenizer_model"
         )
     for piece in SPECIAL_PIECES:
         if piece not in ids:

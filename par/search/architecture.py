@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from par.core import schema
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, SettingError, UsageError
 from par.search.latency_check import LatencyCheck
 
 KINDS = "adi"  # the kinds that a stochastic block chooses from, the columns of alpha and pi
@@ -115,10 +115,11 @@ def parse(text: str) -> Architecture:
 
 
 def _bad(text: str) -> UsageError:
-    return UsageError(
+    return SettingError(
         f"architecture must be letters of {''.join(NAMES)} with multiples, such as 6s, 4a2d or"
         f" 3(ad), at most {MAX_BLOCKS} blocks, or the path of an architecture.json, but is"
-        f" {text[:60]!r}"
+        f" {text[:60]!r}",
+        "architecture",
     )
 
 

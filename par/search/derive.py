@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from par.core.errors import UsageError
+from par.core.errors import SettingError, UsageError
 from par.search import architecture
 from par.search.architecture import KINDS, LIKELIEST, MAX_BLOCKS, NAMES, Architecture, argmax
 
@@ -78,7 +78,9 @@ def sandwich(num_blocks: int, coefficient: int | None = None) -> str:
 
 def _check_count(num_blocks: int) -> None:
     if not 1 <= num_blocks <= MAX_BLOCKS:
-        raise UsageError(f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}")
+        raise SettingError(
+            f"num_blocks must be from 1 to {MAX_BLOCKS}, but is {num_blocks}", "num_blocks"
+        )
 
 
 # from pi [L, O]: of one search, or the mean of several

@@ -19,7 +19,7 @@ from par.core.config import (
     SearchConfig,
     TrainingConfig,
 )
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, SettingError, UsageError
 from par.data import manifest
 from par.data.manifest import Manifest
 from par.search.architecture import Architecture
@@ -92,9 +92,10 @@ class RunConfig:
                 f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}"
             )
         if self.architecture.is_search and self.search.arch_warmup >= self.total_steps:
-            raise UsageError(
+            raise SettingError(
                 f"arch_warmup must be below the run's {self.total_steps} steps, or no logit"
-                f" learns, but is {self.search.arch_warmup}"
+                f" learns, but is {self.search.arch_warmup}",
+                "arch_warmup",
             )
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
             raise UsageError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from par.core import metrics, text
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, SettingError, UsageError
 from par.search import derive
 from par.train import history, run_config
 
@@ -53,7 +53,7 @@ def plan_runs(
     files, or was made with other settings.
     """
     if not 1 <= count <= MAX_SEEDS:
-        raise UsageError(f"num_seeds must be from 1 to {MAX_SEEDS}, but is {count}")
+        raise SettingError(f"num_seeds must be from 1 to {MAX_SEEDS}, but is {count}", "num_seeds")
     made = {
         seed: config.with_seed(seed)
         for seed in range(config.training.seed, config.training.seed + count)

@@ -40,4 +40,6 @@ def test_a_message_names_settings_as_flags_only_where_they_are_flags_of_the_comm
     assert error.of_flags({"depth", "width"}) == (
         "--depth and --width: --depth must be 1, deep_depth too"
     )
+    error = SettingError("depth must not be logs/depth or depth.json", "depth")
+    assert error.of_flags({"depth"}) == "--depth must not be logs/depth or depth.json"
     assert SettingError("depth is wrong").of_flags({"depth"}) == "depth is wrong"

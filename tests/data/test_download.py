@@ -732,7 +732,7 @@ def test_any_other_mirror_is_refused(url):
     with pytest.raises(
         UsageError,
         match=(
-            r"a mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is '"
+            r"--mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is '"
         ),
     ):
         download.check_url(url)

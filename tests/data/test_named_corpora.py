@@ -39,7 +39,7 @@ def test_an_unknown_corpus_is_refused_with_the_choices():
     with pytest.raises(
         UsageError,
         match=(
-            f"corpus 'wikitext-9' does not exist: choose one of {choices}, or give your own text"
+            f"--corpus=wikitext-9 does not exist: choose one of {choices}, or give your own text"
         ),
     ):
         named_corpora.named("wikitext-9")
@@ -535,7 +535,7 @@ def test_a_mirror_that_is_no_address_is_refused_before_anything_is_looked_for(ma
     with pytest.raises(
         UsageError,
         match=(
-            r"^a mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is"
+            r"^--mirror must be http://HOST/\.\.\., https://HOST/\.\.\. or file:///PATH, but is"
             r" '/mnt/x'$"
         ),
     ):

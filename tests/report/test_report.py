@@ -469,7 +469,7 @@ def test_every_setting_of_the_data_that_is_not_the_default_is_in_the_command_tha
         (
             ["--run=run", "--comparison=missing"],
             3,
-            "--comparison=missing is no directory: give one that tools/compare.py made",
+            "--comparison=missing is not a directory: give one that tools/compare.py made",
         ),
         (
             ["--run=run", "--comparison=data"],

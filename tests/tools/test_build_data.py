@@ -658,12 +658,12 @@ WRONG = {
     "vocabulary too large": (
         ["--input_text=text.txt", "--vocab_size=400000"],
         1,
-        "vocab_size 400000 is too large for this text: the largest that works is",
+        "--vocab_size 400000 is too large for this text: the largest that works is",
     ),
     "vocabulary too small": (
         ["--input_text=text.txt", "--vocab_size=100"],
         1,
-        "vocab_size 100 is too small",
+        "--vocab_size 100 is too small",
     ),
     "vocabulary below the bound": (
         ["--input_text=text.txt", "--vocab_size=3"],
@@ -691,7 +691,7 @@ WRONG = {
     "mirror": (
         ["--corpus=wikitext-2", "--mirror=ftp://h/"],
         1,
-        "a mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
+        "--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is 'ftp://h/'",
     ),
     "no time": (
         ["--corpus=wikitext-2", "--timeout=0"],
@@ -717,7 +717,7 @@ WRONG = {
     "output is a file": (
         ["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt"],
         1,
-        "output_dir tiny.txt is a file",
+        "--output_dir=tiny.txt is a file",
     ),
     "output below a file": (
         ["--input_text=text.txt", *SMALL, "--output_dir=tiny.txt/x"],

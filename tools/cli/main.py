@@ -29,7 +29,11 @@ from par.tools.cli.flags import Flags
 from par.tools.cli.interrupts import INTERRUPTED, interrupted
 from par.tools.cli.recipes import expand_recipe, flag_name
 
-OUT_OF_MEMORY = "out of memory: lower batch_size, seq_len, mem_len or d_model"
+# settings of the data set or of the run are named as flags only by the tools that have these flags
+OUT_OF_MEMORY = SettingError(
+    "out of memory: lower batch_size, seq_len, mem_len or d_model",
+    *("batch_size", "seq_len", "mem_len", "d_model"),
+)
 
 
 def run_command(
@@ -68,7 +72,7 @@ def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: li
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, StoppedError.exit_code)
     except MemoryError:
-        return _fail(OUT_OF_MEMORY, ResourceError.exit_code)
+        return _fail(OUT_OF_MEMORY.of_flags(values), ResourceError.exit_code)
     except streams.OutputError as error:
         _discard_output()
         # the reader of a result left, as `| head` does
@@ -83,7 +87,8 @@ def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: li
     except Exception as error:
         # TensorFlow's; the module may not be loaded here
         if type(error).__name__ == "ResourceExhaustedError":
-            return _fail(f"{OUT_OF_MEMORY}, or use another --sampling", ResourceError.exit_code)
+            remedy = f"{OUT_OF_MEMORY.of_flags(values)}, or use another --sampling"
+            return _fail(remedy, ResourceError.exit_code)
         return _defect(error)
 
 

@@ -45,7 +45,7 @@ def recipe_lines(recipe: str) -> list[str]:
     """The flags of a recipe, without blank lines, comments (#) and --undefok, by which absl reads
     it as a --flagfile of any tool.
 
-    Raises: UsageError if there is no such recipe or a line is no setting.
+    Raises: UsageError if there is no such recipe or a line is not a setting.
     """
     if recipe.endswith(".flags"):
         path = Path(expand_user(recipe))
@@ -56,7 +56,7 @@ def recipe_lines(recipe: str) -> list[str]:
     except (OSError, ValueError):
         names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.flags")))
         raise UsageError(
-            f"recipe {recipe!r} does not exist: choose one of {names}, or the path of a .flags"
+            f"--recipe={recipe} does not exist: choose one of {names}, or the path of a .flags"
             " file"
         ) from None
     lines = [

@@ -97,7 +97,7 @@ def find(input_text: str) -> own_text.Found:
                 Url(metadata.path) for metadata in FileSystems.match([pattern])[0].metadata_list
             )
     except OSError as error:
-        raise DataError(f"input_text {input_text} can't be read ({error.strerror})") from None
+        raise DataError(f"--input_text={input_text} can't be read ({error.strerror})") from None
     literal = input_text.split("*")[0].split("?")[0].split("[")[0]
     name = posixpath.basename(posixpath.dirname(literal)) or "text"
     if input_text.endswith("/"):
@@ -111,8 +111,8 @@ def find(input_text: str) -> own_text.Found:
         )
     if not found:
         raise DataError(
-            f"input_text {input_text} does not exist: give the URL of a file, of a directory with"
-            " / at its end, or a glob in quotes"
+            f"--input_text={input_text} does not exist: give the URL of a file, of a directory"
+            " with / at its end, or a glob in quotes"
         )
     return (own_text.name_of(found[0].name) if literal == input_text else name), list(found)
 

@@ -36,12 +36,13 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
         arguments = [argument for text in texts for argument in shlex.split(text)]
     except ValueError as error:
         raise UsageError(
-            f"runner_options can't be split into words ({error}): quote them as on a command line"
+            f"--runner_options can't be split into words ({error}): quote them as on a command"
+            " line"
         ) from None
     parsers = []
 
     def refuse(message: str) -> typing.NoReturn:
-        raise UsageError(f"runner_options: {message}")
+        raise UsageError(f"--runner_options: {message}")
 
     def keep(parser: Any) -> None:
         parser.error = refuse
@@ -52,7 +53,7 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
     unknown = parsers[0].parse_known_args(arguments)[1]
     if unknown and not any(argument.split("=")[0] == JOB_SERVER for argument in arguments):
         raise UsageError(
-            f"runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it"
+            f"--runner_options: Beam {beam.__version__} has no option {unknown[0]!r}: give it"
             " options of Beam or of its runner"
         )
     if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
@@ -60,7 +61,7 @@ def read_options(texts: Sequence[str]) -> PipelineOptions:
     try:
         beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
-        raise UsageError(f"runner_options: {' '.join(str(error).split())}") from None
+        raise UsageError(f"--runner_options: {' '.join(str(error).split())}") from None
     return options
 
 

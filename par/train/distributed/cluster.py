@@ -48,8 +48,8 @@ def from_environment() -> Cluster:
     text = os.environ.get(VARIABLE, "")
     if not text:
         raise UsageError(
-            f"distribute=multi_worker needs {VARIABLE} in the environment of every worker, such as"
-            f" {EXAMPLE}; it is not set"
+            f"--distribute=multi_worker needs {VARIABLE} in the environment of every worker, such"
+            f" as {EXAMPLE}; it is not set"
         )
     try:
         return parse(text)

@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from par.core.errors import UsageError
+from par.core.errors import SettingError
 
 
 class Replicas:
@@ -32,9 +32,10 @@ class Replicas:
     def rows_each(self, batch_size: int) -> int:
         """B / R. Raises: UsageError if R does not divide B."""
         if batch_size % self.count:
-            raise UsageError(
+            raise SettingError(
                 f"batch_size must be divisible by the number of devices, {self.count}, but is"
-                f" {batch_size}: build the data with another --batch_size"
+                f" {batch_size}: build the data with another --batch_size",
+                "batch_size",
             )
         return batch_size // self.count
 

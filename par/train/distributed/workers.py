@@ -172,7 +172,7 @@ def strategy(distribute: str, num_devices: int, stderr: TextIO) -> tf.distribute
     if distribute == "mirrored":
         if gpus and num_devices > len(gpus):
             raise UsageError(
-                f"num_devices must be at most the number of GPUs, {len(gpus)}, but is"
+                f"--num_devices must be at most the number of GPUs, {len(gpus)}, but is"
                 f" {num_devices}"
             )
         wanted = num_devices or max(len(gpus), 1)

@@ -283,12 +283,12 @@ def test_what_is_wrong_with_a_url_is_said(here, elsewhere, capsys):
     for text, said in (
         (
             "test://here/no.txt",
-            "input_text test://here/no.txt does not exist: give the URL of a file",
+            "--input_text=test://here/no.txt does not exist: give the URL of a file",
         ),
         ("test://here/half/", "has train.txt, but not valid.txt, test.txt"),
         (
             "nowhere://x.txt",
-            "input_text nowhere://x.txt can't be read (ValueError: Unable to get filesystem",
+            "--input_text=nowhere://x.txt can't be read (ValueError: Unable to get filesystem",
         ),
     ):
         assert build_data.main([f"--input_text={text}", *SMALL, "--runner=beam"]) == 3
@@ -306,17 +306,17 @@ def test_what_is_wrong_with_a_url_is_said(here, elsewhere, capsys):
         ("--colour=red", "has no option '--colour=red': give it options of Beam or of its runner"),
         (
             "--direct_num_workers=many",
-            "runner_options: argument --direct_num_workers: invalid int value: 'many'",
+            "--runner_options: argument --direct_num_workers: invalid int value: 'many'",
         ),
         (
             "--runner=Bicycle",
             (
-                "runner_options: Unexpected pipeline runner: Bicycle. Valid values are"
+                "--runner_options: Unexpected pipeline runner: Bicycle. Valid values are"
                 " DataflowRunner,"
             ),
         ),
         ("--runner=DataflowRunner", "Missing required option: project."),
-        ("'", "runner_options can't be split into words (No closing quotation)"),
+        ("'", "--runner_options can't be split into words (No closing quotation)"),
     ],
 )
 def test_options_that_beam_does_not_take_are_one_line_before_anything_is_read(
@@ -331,7 +331,7 @@ def test_options_that_beam_does_not_take_are_one_line_before_anything_is_read(
     err = capsys.readouterr().err.splitlines()
     assert (
         len(err) == 1
-        and err[0].startswith("error: runner_options")
+        and err[0].startswith("error: --runner_options")
         and said in err[0]
         and os.listdir(here) == ["text.txt"]
     )

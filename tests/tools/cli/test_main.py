@@ -121,14 +121,14 @@ def test_a_setting_out_of_range_is_one_line_with_the_rule(capsys):
         (
             MemoryError(),
             6,
-            "error: out of memory: lower batch_size, seq_len, mem_len or d_model\n",
+            "error: out of memory: lower --batch_size, --seq_len, --mem_len or --d_model\n",
         ),
         (
             ResourceExhaustedError("OOM"),
             6,
             (
-                "error: out of memory: lower batch_size, seq_len, mem_len or d_model, or use"
-                " another --sampling\n"
+                "error: out of memory: lower --batch_size, --seq_len, --mem_len or --d_model, or"
+                " use another --sampling\n"
             ),
         ),
         (

@@ -163,7 +163,7 @@ def test_a_recipe_with_an_unknown_line_is_refused(line, parsed, tmp_path):
 @pytest.mark.parametrize("name", ["missing", "missing.flags", ""])
 def test_a_missing_recipe_is_refused_with_the_names(name, parsed):
     code, err = parsed(f"--recipe={name}")
-    assert code == 1 and err.startswith(f"error: recipe {name!r} does not exist: choose one of ")
+    assert code == 1 and err.startswith(f"error: --recipe={name} does not exist: choose one of ")
     assert all(path.stem in err for path in SHIPPED)
 
 

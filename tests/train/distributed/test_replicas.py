@@ -131,7 +131,7 @@ def test_mirrored_is_a_flag_and_a_batch_that_can_not_be_divided_is_refused(
     unset = run_tool("train", *flags, "--distribute=multi_worker", env={"TF_CONFIG": ""})
     assert (
         unset.code == 1
-        and "distribute=multi_worker needs TF_CONFIG" in unset.err
+        and "--distribute=multi_worker needs TF_CONFIG" in unset.err
         and unset.err.count("\n") == 1
     )
 
