@@ -120,7 +120,22 @@ LONGEST = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the longest files first."""
+    """Runs the longest files first, and makes all but some examples of a claim slow."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    claims: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        claims.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for examples in claims.values():
+        if mark := examples[0].get_closest_marker("quick"):
+            quick = evenly_spaced(len(examples), mark.args[0])
+            for place, item in enumerate(examples):
+                if place not in quick:
+                    item.add_marker(pytest.mark.slow)
+
+
+def evenly_spaced(count: int, wanted: int) -> set[int]:
+    """Places of `wanted` of `count` examples, the first and the last among them."""
+    return {round(place * (count - 1) / max(wanted - 1, 1)) for place in range(wanted)}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -32,16 +31,4 @@ def tracked_files() -> list[Path]:
         path
         for name in listing.stdout.decode().split("\0")
         if name and (path := ROOT / name).is_file()
-    ]
-
-
-def few(examples: Iterable[Any], *quick: Any) -> list[Any]:
-    """Examples of one claim as parameters, a tuple for several: all but those in `quick` are
-    slow."""
-    examples = list(examples)
-    assert set(quick) <= set(examples), quick
-    values = [each if isinstance(each, tuple) else (each,) for each in examples]
-    return [
-        pytest.param(*value, marks=() if each in quick else pytest.mark.slow)
-        for each, value in zip(examples, values)
     ]

@@ -201,6 +201,7 @@ def randomised(made: Any) -> Any:
     return made
 
 
+@pytest.mark.quick(12)
 @each_case
 @pytest.mark.parametrize(
     "phase",
@@ -214,6 +215,7 @@ def test_a_graph_gives_what_eager_code_gives(case, phase):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.quick(12)
 @each_case
 def test_what_was_saved_is_restored_whole_and_to_the_last_bit(case, tmp_path):
     one, other = randomised(case.make(1)), case.make(2)
@@ -245,6 +247,7 @@ def test_the_gradient_reaches_every_weight_and_nothing_else(case):
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-6, weight.path
 
 
+@pytest.mark.quick(12)
 @each_case
 def test_a_seed_decides_the_initial_weights_and_no_global_seed_does(case):
     keras.utils.set_random_seed(1)
@@ -256,6 +259,7 @@ def test_a_seed_decides_the_initial_weights_and_no_global_seed_does(case):
         assert np.any(a.numpy() != c.numpy()) or a.numpy().std() == 0
 
 
+@pytest.mark.quick(12)
 @each_case
 def test_two_of_them_share_no_state(case):
     one, other = case.make(1), case.make(1)

@@ -33,7 +33,7 @@ from par.search import latency_table
 from par.search.architecture import Architecture
 from par.train import checkpoints, run_config
 from par.train.learner import Learner
-from project import ROOT, Finished, few
+from project import ROOT, Finished
 from recorded_run import make_run
 from small import small_config, trainer
 from synthetic import make_data
@@ -273,18 +273,16 @@ def test_a_line_that_does_not_fit_leaves_the_file_as_it_was(disk, tmp_path):
         assert path.read_text() == "x" * 15_000
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("filler", "victim"),
-    few(
-        [
-            (4, "run/lock"),
-            (3, "run/flags.txt"),
-            (2, "run/config.json"),
-            (1, "run/environment.json"),
-            (0, "run/t"),
-        ],
+    [
+        (4, "run/lock"),
+        (3, "run/flags.txt"),
         (2, "run/config.json"),
-    ),
+        (1, "run/environment.json"),
+        (0, "run/t"),
+    ],
     ids=["lock", "flags.txt", "config.json", "environment.json", "logs"],
 )
 def test_a_disk_that_is_full_when_a_run_starts_is_said_and_the_same_command_works_with_room(
@@ -327,7 +325,8 @@ def test_a_limit_on_the_size_of_files_is_met_as_a_full_disk_by_train(tmp_path, d
     assert run_tool("train", *flags).code == 0
 
 
-@pytest.mark.parametrize("tool", few(["train", "evaluate", "build_data"], "build_data"))
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("tool", ["build_data", "train", "evaluate"])
 def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool, tool):
     root = finished.parent
     (root / "text.txt").write_text("the cat sees the dog\n" * 900)
@@ -356,17 +355,15 @@ def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool,
     assert contents(root) == before and not (root / "new").exists()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("tool", "flags", "victim"),
-    few(
-        [
-            ("derive", (), "architecture.json"),
-            ("plot_pi", (), "plots/pi.gif"),
-            ("plot_pi", ("--curves_only",), "plots/curves.png"),
-            ("report", (), "report.html"),
-        ],
+    [
         ("derive", (), "architecture.json"),
-    ),
+        ("plot_pi", (), "plots/pi.gif"),
+        ("plot_pi", ("--curves_only",), "plots/curves.png"),
+        ("report", (), "report.html"),
+    ],
     ids=["derive", "plot_pi", "curves", "report"],
 )
 def test_results_that_can_not_be_written_leave_the_old_ones(
@@ -383,8 +380,9 @@ def test_results_that_can_not_be_written_leave_the_old_ones(
     assert run_tool(tool, f"--run={run}", *flags).code == 0 and contents(run) != before
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
-    "number", few(range(4), 1), ids=["pi.gif", "pi.png", "pi_over_time.png", "curves.png"]
+    "number", range(4), ids=["pi.gif", "pi.png", "pi_over_time.png", "curves.png"]
 )
 def test_every_picture_is_whole_or_not_there_on_a_full_disk(disk, tmp_path, call, number):
     names = ("pi.gif", "pi.png", "pi_over_time.png", "curves.png")
@@ -685,6 +683,7 @@ def test_a_tokenizer_that_is_not_the_checkpoint_s_is_refused_with_both_hashes(fi
     )
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -779,7 +778,8 @@ FOREIGN = {
 LARGEST = 350 * MEGABYTE
 
 
-@pytest.mark.parametrize("fault", few(FOREIGN, "cut", "an unknown key", "2 GB of brackets"))
+@pytest.mark.quick(3)
+@pytest.mark.parametrize("fault", FOREIGN)
 def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(
     tmp_path, finished, run_tool, fault
 ):
@@ -929,9 +929,8 @@ NOTES = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault", few(NOTES, "another's", "endless seconds", "a watch over other kinds")
-)
+@pytest.mark.quick(3)
+@pytest.mark.parametrize("fault", NOTES)
 def test_a_checkpoint_whose_note_is_foreign_is_named_and_the_one_before_is_used(
     finished, whole, call, fault
 ):

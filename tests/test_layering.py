@@ -221,6 +221,7 @@ def quick(path: Path, flag: str) -> tuple[int, str, list[str], set[str]]:
     )
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
 def test_help_is_the_docstring_and_the_flags_and_needs_no_tensorflow(path):
     code, out, err, packages = quick(path, "--help")
@@ -230,6 +231,7 @@ def test_help_is_the_docstring_and_the_flags_and_needs_no_tensorflow(path):
     assert "absl" in packages and not packages & {"tensorflow", "keras", "matplotlib"}
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
 def test_an_unknown_flag_is_one_line_and_needs_no_tensorflow(path):
     code, out, err, packages = quick(path, "--colour=red")

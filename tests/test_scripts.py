@@ -360,6 +360,7 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
     ]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "built, arguments, built_now, trained",
     [
@@ -411,6 +412,7 @@ def test_paths_are_those_of_the_callers_directory(clone: Clone, tmp_path: Path) 
     ]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "step, code",
     [

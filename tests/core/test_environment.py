@@ -49,6 +49,7 @@ def test_a_network_is_made_whatever_the_user_has_set_for_keras(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_keras_that_was_imported_otherwise_is_one_error(tmp_path):
     program = (
         "import keras, par\n"
@@ -70,6 +71,7 @@ def test_a_command_hides_settings_of_others_from_its_process(monkeypatch):
     }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "variable",
     [

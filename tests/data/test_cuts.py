@@ -77,6 +77,7 @@ LINES = st.lists(
 ).map("".join)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
 @given(lines=st.lists(LINES, min_size=1, max_size=3))
 def test_a_last_line_without_an_end_is_encoded_as_one_with_an_end(models, kind, lines):
@@ -87,6 +88,7 @@ def test_a_last_line_without_an_end_is_encoded_as_one_with_an_end(models, kind, 
     assert model.encode_block(text).tolist() == with_end[:-1]  # as a prompt is
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
 @given(
     line=LINES.map(lambda text: f"a b{text}"),

@@ -63,6 +63,7 @@ def test_what_is_read_is_what_batching_makes(built):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("shards", [1, 2, 5, 97])
 def test_every_token_but_the_first_is_a_target_exactly_once_for_any_number_of_files(
     tmp_path, shards

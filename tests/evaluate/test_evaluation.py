@@ -86,6 +86,7 @@ def test_the_windows_are_as_many_as_was_said(data_dir, split, reading):
     ) == evaluation.num_windows(loaded, split, reading)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("huge", "same"),
     [
@@ -109,6 +110,7 @@ def test_sliding_by_a_whole_window_is_reading_without_a_memory(nll):
     np.testing.assert_allclose(nll(stride=T), nll(mem_len=0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("stride", [1, 3])
 def test_sliding_windows_equal_the_naive_twin(nll, data_dir, stride):
     learner, expected = nll.learner, []

@@ -58,6 +58,7 @@ def in_one_window(
     return log_prob
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("mem_len", [0, 7, 40])
 @pytest.mark.parametrize(
     ("blocks", "norm", "phase"),
@@ -82,6 +83,7 @@ def test_every_token_is_the_one_that_a_window_with_the_band_mask_gives(
     assert written == expected and len(set(written)) > 2
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("length", [1, 4, 5, 6, 23])
 def test_a_prompt_is_read_the_same_in_windows_and_one_by_one(length):
     decoder = Decoder(objective("adaid"), T, M)
@@ -92,6 +94,7 @@ def test_a_prompt_is_read_the_same_in_windows_and_one_by_one(length):
     assert at_once.valid.numpy().tolist() == one_by_one.valid.numpy().tolist() == [min(length, M)]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("blocks", ["adaid", "did", "sas"])
 def test_of_a_long_prompt_only_what_the_next_token_depends_on_is_read(blocks, monkeypatch):
     network, prompt, config = objective(blocks), text(200), SamplingConfig(length=4, top_k=6)

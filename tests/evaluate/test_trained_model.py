@@ -107,6 +107,7 @@ def test_what_is_embedded_is_the_hidden_state_after_each_token(model):
 PROMPTS = ["the cat", "the cat\nthe", "the cat\n", "", "\n\n\u4e2d\nx", "the cat " * 20 + "\u2581"]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "prompt", [*PROMPTS, "the " * 40 + "\u4e2d" * 20, "the \0\0\0", "\0" * 50], ids=ascii
 )
@@ -252,6 +253,7 @@ def test_attention_is_that_of_the_last_window_with_all_before_it_read(
     ).sum() == np.tril(np.ones([asking, there]), there - asking).sum()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("times", "seq_len", "mem_len"), [(1, 5, 4), (4, 2, 9), (4, 5, 4)])
 def test_deep_blocks_lose_nothing_of_what_reaches_them(made, times, seq_len, mem_len):
     config = small_config(made.data, "asa", epochs=1, seq_len=8)

@@ -112,6 +112,7 @@ def test_score_gives_the_figures_of_the_library_for_each_text(made, model, expor
             )
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "settings",
     [{}, {"temperature": 0.0}, {"seed": 3, "top_k": 5}, {"top_p": 0.8, "temperature": 0.7}],
@@ -150,6 +151,7 @@ def test_steps_with_memory_give_the_log_probabilities_of_the_library_row_by_row(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["argmax", pytest.param("soft", marks=pytest.mark.slow)])
 def test_a_supernet_is_exported_as_its_likeliest_kinds_or_as_its_mixture(
     made, tool, capsys, tmp_path, way

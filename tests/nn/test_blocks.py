@@ -211,6 +211,7 @@ def test_a_block_that_attends_works_without_memory(norm):
     np.testing.assert_allclose(run(layer, x, memory), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.quick(6)
 @each_norm
 @pytest.mark.parametrize("phase", [EVALUATION, TRAINING], ids=["evaluation", "training"])
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def everything(trunk: Transformer, tokens, hidden, valid, step) -> list[tf.Tenso
     ]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("mem_len", [M, 0])
 @pytest.mark.parametrize(("norm", "sampling"), [*itertools.product(["pre", "post"], SAMPLINGS)])
 def test_values_memories_and_gradients_are_the_same_numbers(norm, sampling, mem_len):
@@ -81,6 +82,7 @@ def test_values_memories_and_gradients_are_the_same_numbers(norm, sampling, mem_
     assert sampling != "soft" or all(np.any(tensor) for tensor in results[1][3:])
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_in_a_graph_they_are_the_same_but_for_the_rounding_of_fused_operations(norm):
     results = []
@@ -91,6 +93,7 @@ def test_in_a_graph_they_are_the_same_but_for_the_rounding_of_fused_operations(n
         np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * max(1.0, np.abs(one).max()))
 
 
+@pytest.mark.slow
 def test_training_takes_the_same_steps(tmp_path):
     data_dir, learners = small_data(tmp_path / "copies"), []
     for flag in (False, True):
@@ -159,6 +162,7 @@ def held(trunk: Transformer, batch_size: int, seq_len: int) -> int:
     return sum(ref.deref().shape.num_elements() for ref in origins)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["pre", pytest.param("post", marks=pytest.mark.slow)])
 def test_of_every_further_block_only_its_input_and_its_memories_are_held(norm):
     rows, length = 31, 17  # no other axis has these sizes

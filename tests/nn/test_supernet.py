@@ -108,6 +108,7 @@ CASES = {
 }
 
 
+@pytest.mark.quick(30)
 @pytest.mark.parametrize(("sampling", "gap", "phase"), CASES.values(), ids=CASES)
 @each_norm
 @each_pair

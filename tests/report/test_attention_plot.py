@@ -61,6 +61,7 @@ def test_one_head_alone_can_be_drawn_and_another_is_refused():
             attention_plot.attention_figure(p, KEYS, head=wrong)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("heads", "seq_len", "mem_len"), [(1, 1, 0), (4, 12, 20), (4, 32, 32), (2, 1, 60)]
 )

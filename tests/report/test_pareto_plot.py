@@ -27,6 +27,7 @@ def network_points(count: int, seed: int = 0, width: float = 0.3) -> list[Point]
     return made
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_the_names_of_networks_hide_neither_each_other_nor_the_points(seed):
     points = network_points(14, seed)

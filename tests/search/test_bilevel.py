@@ -103,6 +103,7 @@ def test_the_turn_of_every_step_is_the_one_that_the_settings_say(is_bilevel, war
         assert turn == (expected[1, int(not out)] if is_bilevel else expected[0, int(late)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warmup", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_in_a_step_only_those_whose_turn_it_is_change(data_dir, warmup):
     config = small_config(data_dir, "ssd", bilevel=True, arch_warmup=warmup)

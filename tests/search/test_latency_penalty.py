@@ -119,6 +119,7 @@ def test_a_step_s_logits_have_a_gradient_of_the_term_and_its_weights_do_not(data
     assert np.abs(expected).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_target_that_is_never_passed_changes_no_bit_of_a_search(data_dir):
     learners = [trained(data_dir, 40, "sss", target_latency=target)[0] for target in (0.0, 2.0)]
     for one, other in zip(*(each.weights + each.logits for each in learners)):

@@ -324,6 +324,7 @@ def test_benchmark_sharing_measures_every_layout(run_tool):
     )
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

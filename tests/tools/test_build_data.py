@@ -37,6 +37,7 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_builds_says_what_it_did_and_does_it_once(here, run_tool):
     (here / "text.txt").write_bytes(
         b"\xef\xbb\xbf"
@@ -353,6 +354,7 @@ def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run
     assert sorted(os.listdir(here)) == ["killed", "text.txt", "whole"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_build_that_is_told_to_stop_leaves_nothing_and_says_so_in_one_line(here, which):
     (here / "text.txt").write_text("".join(f"{line}\n" for line in sentences(2000)) * 200)

@@ -111,6 +111,7 @@ def test_the_command_writes_the_table_prints_it_and_train_takes_it(
     ) and table.batch_size == 4
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

@@ -197,6 +197,7 @@ def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_
         assert (done.code, done.err) == (0, said if name == "rising" else "")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("given", "printed"),
     [
@@ -320,6 +321,7 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
     )
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

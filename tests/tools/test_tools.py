@@ -156,6 +156,7 @@ def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, ru
     ), again.err
 
 
+@pytest.mark.slow
 def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, run_tool):
     recipe = ("train", f"--data={data_dir}", "--recipe=quick", "--print_run")
     said = (
@@ -183,6 +184,7 @@ def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, run_tool):
     )
 
 
+@pytest.mark.slow
 def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_tool):
     def name(*more):
         done = run_tool("train", f"--data={data_dir}", *NETWORK, *more, "--print_run")
@@ -242,6 +244,7 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
     )
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
     run_dir, _ = search
     best = json.loads((run_dir / "summary.json").read_text())["best"]
@@ -310,6 +313,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
     assert line.strip() == f"continuing ss in {tmp_path / 'run'}: step {stopped[1]} of 3720"
 
 
+@pytest.mark.slow
 def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
     done = run_tool(
         "train",
@@ -333,6 +337,7 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -365,6 +370,7 @@ def test_train_refuses_in_one_line(data_dir, run_tool, tmp_path, flags, code, wo
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool, tmp_path):
     import shutil
 
@@ -413,4 +419,4 @@ def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp
         f"--data={json.loads((search[0] / 'config.json').read_text())['data']['path']}",
         cwd=search[0],
     )
-    refused(done, 3, "no last checkpoint")
+    refused(done, 3, "no checkpoint yet")

@@ -99,6 +99,7 @@ def test_the_logits_of_single_paths_learn_from_the_differences_of_the_paths_loss
     np.testing.assert_allclose(learner.logits[0].numpy(), -0.03 * np.sign(gradient), rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_what_is_pruned_is_counted_step_by_step(data_dir):
     learner, _ = trained(data_dir, 5, prune_below=0.3, prune_patience=9, arch_lr=0.5)
     below = learner.state["below"].numpy()
@@ -133,6 +134,7 @@ def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", ["sa", pytest.param("dad", marks=pytest.mark.slow)])
 def test_bfloat16_products_learn_as_float32_does_and_keep_weights_moments_and_memories_in_float32(
     data_dir, blocks

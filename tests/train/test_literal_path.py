@@ -111,6 +111,7 @@ NETWORK = ("--architecture=sd", "--d_model=16", "--num_heads=2", "--d_ffn=24", "
 SETTINGS = ("--max_lr=0.005", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1")
 
 
+@pytest.mark.slow  # seven commands; what reads and prunes by such a path is tested above
 def test_a_run_in_such_a_directory_is_continued_scored_read_and_a_source_of_weights(
     tmp_path, run_tool, capsys
 ):

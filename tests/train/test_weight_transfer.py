@@ -53,6 +53,7 @@ def score(learner: Learner, data_dir, way: str) -> float:
     ]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [{"norm": "pre"}, {"norm": "post", "tie_embeddings": True, **CUTOFFS}],
@@ -196,6 +197,7 @@ def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, s
     )
 
 
+@pytest.mark.slow
 def test_a_warm_start_continued_without_its_source_equals_an_uninterrupted_one(
     tmp_path, source, data_dir
 ):
@@ -295,6 +297,7 @@ def refused(done: tuple[int, str, str], code: int, *words: str) -> None:
         assert word in lines[0], lines[0]
 
 
+@pytest.mark.slow
 def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it(
     tmp_path, source, data_dir, call
 ):

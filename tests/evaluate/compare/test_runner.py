@@ -355,6 +355,7 @@ def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
     refused(run_tool(*command, "--random_seed=3"), 1, "random_seed: 0 -> 3")
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

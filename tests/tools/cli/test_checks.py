@@ -34,7 +34,7 @@ def test_a_run_without_a_checkpoint_is_refused_before_tensorflow_starts(tmp_path
     monkeypatch.setattr(run_config, "load", lambda run_dir: (None, tmp_path))
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "config.json").touch()
-    with pytest.raises(errors.DataError, match="run .*run has no checkpoint yet: train it first"):
+    with pytest.raises(errors.DataError, match=r"run .*run has no checkpoint yet: train it first"):
         load_run(str(tmp_path / "run"))
 
 
@@ -50,5 +50,5 @@ def test_a_flag_without_effect_beside_another_is_refused():
 
 def test_a_picture_has_a_name_that_says_its_format(tmp_path):
     assert picture_path(f"{tmp_path}/a.PNG", "plot") == tmp_path / "a.PNG"
-    with pytest.raises(errors.UsageError, match="--plot must end with .png or .svg"):
+    with pytest.raises(errors.UsageError, match=r"--plot must end with \.png or \.svg"):
         picture_path(f"{tmp_path}/a.gif", "plot", (".png", ".svg"))
