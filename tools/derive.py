@@ -39,7 +39,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -330,96 +330,101 @@ def _tell(
     latencies: Latencies,
     front: Front,
 ) -> None:
-    """Doubts to stderr, the pictures, and what was chosen to stdout."""
-    agreement, last, blocks = (
-        derive.agreement(search.pis, chosen.blocks).tolist() if search.several else [],
-        search.last,
-        search.blocks,
-    )
-    step = last.rows["train"][-1]["step"]
-    warnings = [
-        *search.warnings,
-        *derive.doubts(
-            chosen,
-            blocks,
-            step,
-            last.last_step,
-            *([f"seed {last.seed}"] if search.several else []),
-        ),
-    ]
-    # a budget may overrule all
-    warnings += (
-        derive.disagreement(agreement, len(search.runs)) if chosen.rule == "consensus" else []
-    )
+    """Prints warnings to stderr and the result to stdout, and draws the picture."""
+    agreement = derive.agreement(search.pis, chosen.blocks).tolist() if search.several else []
+    warnings = _warnings(search, chosen, agreement)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
-    drawn = None
-    if values.plot:
-        marked = {"argmax": search.chosen("").blocks, "chosen": chosen.blocks}
-        drawn = (
-            _drawn_front(values, latencies, front, marked)
-            if front.choices
-            else _drawn(values, blocks, search.pis, chosen)
-        )
+    drawn = _draw(values, search, chosen, latencies, front) if values.plot else None
     following = _next_command(
         search.directory, search.runs[search.directory].data, path, values.run
     )
     if values.json:
-        facts = {
-            "architecture": chosen.blocks,
-            "path": str(path),
-            "rule": chosen.rule,
-            "search_run": chosen.search_run,
-            "search": blocks,
-        }
-        facts |= {
-            "step": step,
-            "total_steps": last.total_steps,
-            "seeds": list(chosen.seeds),
-            "pi": chosen.to_json()["pi"],
-        }
-        facts |= {"latency": chosen.latency.to_json()} if chosen.latency else {}
-        facts |= {"calibration": latencies.table.calibration} if values.calibrate else {}
-        facts |= (
-            {"pareto": [choice.figures(latencies.own) for choice in front.choices]}
-            if values.pareto
-            else {}
-        )
+        facts = _facts(values, search, chosen, path, latencies, front)
         facts |= {"agreement": agreement} if search.several else {}
         print(json.dumps(facts | {"warnings": warnings, "next": following}))
         return
     if values.pareto:
         print("\n".join([*pareto.lines(front.choices, latencies.own, latencies.of), ""]))
-    of = f"the mean pi of {plural(len(search.runs), 'seed')}" if search.several else "pi"
-    early = ", where it had settled" if step == last.last_step < last.total_steps else ""
-    how = (
-        f"likeliest within {front.budget_ms:.3f} ms of {latencies.of.replace('_', ' ')} by {of}"
-        if front.choices
-        else f"argmax of {of}"
-    )
-    print(
-        f"architecture: {chosen.blocks} (from {blocks}, {how} at step {step:,} of"
-        f" {last.total_steps:,}{early})\n"
-    )
-    print("\n".join(derive.pi_lines(chosen, blocks, agreement)))
-    if latencies.table:
-        print(
-            "\n".join(
-                [
-                    "",
-                    *chosen.latency.lines(
-                        chosen.short, Architecture(architecture.interleaved(len(blocks))).short
-                    ),
-                ]
-            )
-        )
-    elif latencies.costs:
-        print(f"\n{latencies.own.line(chosen.blocks, latencies.of)}")
+    print(_headline(search, chosen, latencies, front) + "\n")
+    print("\n".join(derive.pi_lines(chosen, search.blocks, agreement)))
+    for line in _latency_lines(chosen, latencies, len(search.blocks)):
+        print(line)
     if values.calibrate:
         print(f"\ncalibrated: {values.latency_table}: {latencies.table.calibration_line}")
-    print(
-        f"\nwritten: {path}" + (f"\ndrawn:   {drawn}" if drawn else "") + f"\nnext:    {following}"
+    print(f"\nwritten: {path}")
+    if drawn:
+        print(f"drawn:   {drawn}")
+    print(f"next:    {following}")
+
+
+def _warnings(search: Search, chosen: Architecture, agreement: list[float]) -> list[str]:
+    """Why the result may not be trusted: the search has not ended, is undecided, or its seeds
+    disagree."""
+    last = search.last
+    seed = [f"seed {last.seed}"] if search.several else []
+    step = last.rows["train"][-1]["step"]
+    doubts = derive.doubts(chosen, search.blocks, step, last.last_step, *seed)
+    # a budget may overrule all seeds
+    disagreement = (
+        derive.disagreement(agreement, len(search.runs)) if chosen.rule == "consensus" else []
     )
+    return [*search.warnings, *doubts, *disagreement]
+
+
+def _facts(
+    values: Flags,
+    search: Search,
+    chosen: Architecture,
+    path: Path,
+    latencies: Latencies,
+    front: Front,
+) -> dict[str, Any]:
+    """The result for --json."""
+    facts = {
+        "architecture": chosen.blocks,
+        "path": str(path),
+        "rule": chosen.rule,
+        "search_run": chosen.search_run,
+        "search": search.blocks,
+        "step": search.last.rows["train"][-1]["step"],
+        "total_steps": search.last.total_steps,
+        "seeds": list(chosen.seeds),
+        "pi": chosen.to_json()["pi"],
+    }
+    if chosen.latency:
+        facts["latency"] = chosen.latency.to_json()
+    if values.calibrate:
+        facts["calibration"] = latencies.table.calibration
+    if values.pareto:
+        facts["pareto"] = [choice.figures(latencies.own) for choice in front.choices]
+    return facts
+
+
+def _headline(search: Search, chosen: Architecture, latencies: Latencies, front: Front) -> str:
+    """The architecture, and how it was chosen."""
+    last = search.last
+    step = last.rows["train"][-1]["step"]
+    pi = f"the mean pi of {plural(len(search.runs), 'seed')}" if search.several else "pi"
+    early = ", where it had settled" if step == last.last_step < last.total_steps else ""
+    how = f"argmax of {pi}"
+    if front.choices:
+        case = latencies.of.replace("_", " ")
+        how = f"likeliest within {front.budget_ms:.3f} ms of {case} by {pi}"
+    return (
+        f"architecture: {chosen.blocks} (from {search.blocks}, {how} at step {step:,} of"
+        f" {last.total_steps:,}{early})"
+    )
+
+
+def _latency_lines(chosen: Architecture, latencies: Latencies, num_blocks: int) -> list[str]:
+    """The predicted latency, and the measured one where there is a table."""
+    if latencies.table:
+        reference = Architecture(architecture.interleaved(num_blocks))
+        return ["", *chosen.latency.lines(chosen.short, reference.short)]
+    if latencies.costs:
+        return ["", latencies.own.line(chosen.blocks, latencies.of)]
+    return []
 
 
 def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
@@ -504,7 +509,7 @@ def _print_front(
 ) -> None:
     """--pareto without a budget: nothing is chosen."""
     drawn = (
-        _drawn_front(values, latencies, front, {"argmax": likeliest.blocks})
+        _draw_front(values, latencies, front, {"argmax": likeliest.blocks})
         if values.plot
         else None
     )
@@ -569,15 +574,21 @@ def _picture(values: Flags, rule: str) -> Path:
     return Path(values.run) / "plots" / PICTURES[rule]
 
 
-def _drawn(values: Flags, blocks: str, pis: np.ndarray, chosen: Architecture) -> str:
+def _draw(
+    values: Flags, search: Search, chosen: Architecture, latencies: Latencies, front: Front
+) -> str:
+    """Draws the front where there is one, or else the consensus; returns the picture's line."""
+    if front.choices:
+        marked = {"argmax": search.chosen("").blocks, "chosen": chosen.blocks}
+        return _draw_front(values, latencies, front, marked)
     from par.report import consensus_plot, style
 
     picture = _picture(values, "consensus")
-    consensus_plot.consensus(picture, blocks, pis, chosen.seeds)
+    consensus_plot.consensus(picture, search.blocks, search.pis, chosen.seeds)
     return style.described(picture)
 
 
-def _drawn_front(values: Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
+def _draw_front(values: Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
     from par.report import line_plots, style
 
     picture = _picture(values, BUDGET)

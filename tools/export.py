@@ -22,6 +22,7 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -32,7 +33,10 @@ from par.data import records
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import silenced_stderr, start_tensorflow
-from par.train import literal_path
+from par.train import literal_path, run_config
+
+if TYPE_CHECKING:
+    from par.export import model_card
 
 SPLITS = ("valid", "test")
 MARK = "saved_model.pb"  # what every SavedModel has
@@ -66,17 +70,54 @@ def _work(values: Flags) -> None:
     output = Path(values.output)
     files.check_replaceable(output, MARK, FILES, values.overwrite, "output")
     start_tensorflow()
+    records.verify(data_dir, manifest, SPLITS)
+    measured, size = _export(values, output, config, data_dir, manifest)
+    if not literal_path.tensorflow_reads(output.absolute()):
+        announce(
+            f"warning: TensorFlow takes the path of {output} as a pattern of file names and can't"
+            " load it from there: move it to a path without [ and backslash"
+        )
+    if values.json:
+        facts = {
+            "run": values.run,
+            "output": values.output,
+            "blocks": config.architecture.blocks,
+            "checkpoint": values.checkpoint,
+            "step": measured.step,
+            "evaluate_as": values.evaluate_as,
+            "bytes": size,
+            "scores": {split: metrics.finite(found) for split, found in measured.scores.items()},
+            "lines_with_other_ids": {
+                split: bad for split, (bad, _) in measured.mismatches.items()
+            },
+        }
+        print(schema.canonical_json(facts))
+        return
+    for split, found in measured.scores.items():
+        print(
+            f"{split}: perplexity per word {found['perplexity_per_word']:,.2f}, per token"
+            f" {found['perplexity_per_token']:,.2f}"
+        )
+    print(f"{values.output}: score, step, generate and README.md; {size:,} bytes")
+
+
+def _export(
+    values: Flags,
+    output: Path,
+    config: run_config.RunConfig,
+    data_dir: Path,
+    manifest: records.Manifest,
+) -> tuple[model_card.Measured, int]:
+    """Writes the SavedModel and its model card; returns the figures of the card, and bytes."""
     from par.evaluate import evaluation
     from par.evaluate.trained_model import Model
     from par.export import model_card, saved_model
 
-    records.verify(data_dir, manifest, SPLITS)
     model = Model.load(values.run, values.checkpoint, data_dir, values.evaluate_as, announce)
     scores = {
         split: evaluation.score(model.learner, data_dir, manifest, split, values.evaluate_as)
         for split in SPLITS
     }
-    step = int(model.learner.step.numpy())
     with files.building(output, MARK, "output") as partial:
         with silenced_stderr():
             exported = saved_model.save(model, partial)
@@ -89,49 +130,17 @@ def _work(values: Flags) -> None:
         origin = model_card.find_origin(Path(values.run), config.architecture)
         measured = model_card.Measured(
             checkpoint=values.checkpoint,
-            step=step,
+            step=int(model.learner.step.numpy()),
             evaluated_as=values.evaluate_as,
             scores=scores,
             mismatches=mismatches,
             pi=model.learner.pi,
             memory_shape=exported.memory_shape,
         )
-        files.write_text(
-            partial / "README.md",
-            model_card.render(output.resolve().name, config, manifest, origin, measured),
-        )
+        card = model_card.render(output.resolve().name, config, manifest, origin, measured)
+        files.write_text(partial / "README.md", card)
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
-    if not literal_path.tensorflow_reads(output.absolute()):
-        announce(
-            f"warning: TensorFlow takes the path of {output} as a pattern of file names and can't"
-            " load it from there: move it to a path without [ and backslash"
-        )
-    if values.json:
-        facts = {
-            "run": values.run,
-            "output": values.output,
-            "blocks": config.architecture.blocks,
-            "checkpoint": values.checkpoint,
-            "step": step,
-        }
-        facts |= {
-            "evaluate_as": values.evaluate_as,
-            "bytes": size,
-            "scores": {split: metrics.finite(found) for split, found in scores.items()},
-        }
-        print(
-            schema.canonical_json(
-                facts
-                | {"lines_with_other_ids": {split: bad for split, (bad, _) in mismatches.items()}}
-            )
-        )
-        return
-    for split, found in scores.items():
-        print(
-            f"{split}: perplexity per word {found['perplexity_per_word']:,.2f}, per token"
-            f" {found['perplexity_per_token']:,.2f}"
-        )
-    print(f"{values.output}: score, step, generate and README.md; {size:,} bytes")
+    return measured, size
 
 
 def main(argv: list[str] | None = None) -> int:

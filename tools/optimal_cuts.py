@@ -20,11 +20,12 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 
 # isort: split
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -104,8 +105,17 @@ FLAGS = (
 )
 
 
-def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
-    """Name, counts [V] in the order of the ids, B and T."""
+class _Text(NamedTuple):
+    """The counts [V] of a text in the order of the ids, its name, and the B and T of a step."""
+
+    name: str
+    counts: np.ndarray
+    batch_size: int
+    seq_len: int
+
+
+def _counts(values: Flags) -> _Text:
+    """What --data or --counts gives, and --batch_size and --seq_len."""
     if bool(values.data) == bool(values.counts):
         raise UsageError(
             f"give either --data=DIR or --counts=FILE, but --data is {values.data!r} and --counts"
@@ -155,7 +165,7 @@ def _counts(values: Flags) -> tuple[str, np.ndarray, int, int]:
             f" {1 << 24}, but"
             f" are {batch_size} and {seq_len}"
         )
-    return name, counts, batch_size, seq_len
+    return _Text(name, counts, batch_size, seq_len)
 
 
 def _sizes(values: Flags, v: int) -> list[int]:
@@ -204,86 +214,120 @@ def _picture(values: Flags, name: str) -> Path | None:
     return picture_path(values.plot or f"logs/{named}-cutoffs.png", "plot")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """The best cuts [K] for each number of clusters, and how they were found.
+
+    fits: the model of this machine's times, by cluster; [] for --cost=area. milliseconds [K]: of
+    the real layers; None where they were not timed. seconds: what the search took.
+    """
+
+    cuts: list[cutoffs.Cuts]
+    fits: list[cutoffs.Fit]
+    milliseconds: list[float | None]
+    seconds: float
+
+    @property
+    def best(self) -> cutoffs.Cuts:
+        """The cheapest."""
+        return cutoffs.cheapest(self.cuts)
+
+    def rows(self, cost: str) -> list[dict[str, Any]]:
+        """The figures of each number of clusters."""
+        return [
+            _row(cut, milliseconds, self.cuts[0], cost)
+            for cut, milliseconds in zip(self.cuts, self.milliseconds, strict=True)
+        ]
+
+
 def _work(values: Flags) -> None:
-    name, counts, batch_size, seq_len = _counts(values)
-    sizes, picture, seed = (
-        _sizes(values, len(counts)),
-        _picture(values, name),
-        values.read(TrainingConfig).seed,
-    )
+    text = _counts(values)
+    sizes = _sizes(values, len(text.counts))
+    picture = _picture(values, text.name)
     model = values.read(ModelConfig, num_heads=1, cutoffs=tuple(range(1, sizes[-1])))
-    rows, cost, fits, measured = batch_size * seq_len, cutoffs.area, [], [None] * len(sizes)
+    result = _find(values, text, sizes, model)
+    chosen = result.cuts[-1] if values.clusters or values.proj_dims else result.best
+    if picture:
+        from par.report import line_plots
+
+        line_plots.cutoffs(picture, text.counts, chosen.cutoffs)
+    if values.json:
+        print(schema.canonical_json(_facts(values, text, model, result, chosen, picture)))
+    else:
+        _tell(values, text, model, result, chosen, picture)
+
+
+def _find(values: Flags, text: _Text, sizes: Sequence[int], model: ModelConfig) -> _Result:
+    """The best cuts for each number of clusters, with the model of this machine and the
+    measurement that the flags ask for."""
+    rows, cost, fits = text.batch_size * text.seq_len, cutoffs.area, []
+    milliseconds, seed = [None] * len(sizes), values.read(TrainingConfig).seed
     if values.cost == "device" or values.measure:
         start_tensorflow()
         from par.bench import softmax_speed
     if values.cost == "device":
-        fits = softmax_speed.fit_clusters(model, counts, rows, seed)
+        fits = softmax_speed.fit_clusters(model, text.counts, rows, seed)
         cost = cutoffs.device_cost(fits, rows)
     start = time.perf_counter()
-    cuts = [cutoffs.optimal(counts, size, cost) for size in sizes]
+    cuts = [cutoffs.optimal(text.counts, size, cost) for size in sizes]
     seconds = time.perf_counter() - start
     if values.measure:
-        measured = softmax_speed.measure(model, counts, cuts, rows, seed)
-    best = cutoffs.cheapest(cuts)
-    chosen = cuts[-1] if values.clusters or values.proj_dims else best
-    train_flags = _train_flags(values, chosen)
-    table = [
-        _row(cut, milliseconds, cuts[0], values.cost) for cut, milliseconds in zip(cuts, measured)
-    ]
-    if picture:
-        from par.report import line_plots, style
+        milliseconds = softmax_speed.measure(model, text.counts, cuts, rows, seed)
+    return _Result(cuts, fits, milliseconds, seconds)
 
-        line_plots.cutoffs(picture, counts, chosen.cutoffs)
-    if values.json:
-        facts = {
-            "name": name,
-            "vocab_size": len(counts),
-            "batch_size": batch_size,
-            "seq_len": seq_len,
-            "d_model": model.d_model,
-            "cost": values.cost,
-        }
-        facts |= {
-            "fits": [fit.to_json() for fit in fits],
-            "clusters": table,
-            "best": best.clusters,
-            "cutoffs": chosen.cutoffs,
-        }
-        print(
-            schema.canonical_json(
-                {
-                    **facts,
-                    "flags": train_flags,
-                    "plot": str(picture or ""),
-                    "compute_seconds": round(seconds, 4),
-                }
-            )
-        )
-    else:
-        step = (
-            f"; a step of {batch_size} x {seq_len} tokens at width {model.d_model}, forward and"
-            " backward"
-        )
-        print(f"{name}: {len(counts):,} ids{step if fits or values.measure else ''}")
-        for i, fit in enumerate(fits):
-            print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
-        conclusion = [
-            *_conclusion(values, model, best, cuts),
-            *([train_flags] if chosen.cutoffs else []),
-        ]
-        print(
-            "\n".join(
-                [
-                    "",
-                    *_lines(table, best, values.cost),
-                    f"computed in {seconds:.3f} s",
-                    "",
-                    *conclusion,
-                ]
-            )
-        )
-        if picture:
-            print(style.described(picture))
+
+def _facts(
+    values: Flags,
+    text: _Text,
+    model: ModelConfig,
+    result: _Result,
+    chosen: cutoffs.Cuts,
+    picture: Path | None,
+) -> dict[str, Any]:
+    """The result for --json."""
+    return {
+        "name": text.name,
+        "vocab_size": len(text.counts),
+        "batch_size": text.batch_size,
+        "seq_len": text.seq_len,
+        "d_model": model.d_model,
+        "cost": values.cost,
+        "fits": [fit.to_json() for fit in result.fits],
+        "clusters": result.rows(values.cost),
+        "best": result.best.clusters,
+        "cutoffs": chosen.cutoffs,
+        "flags": _train_flags(values, chosen),
+        "plot": str(picture or ""),
+        "compute_seconds": round(result.seconds, 4),
+    }
+
+
+def _tell(
+    values: Flags,
+    text: _Text,
+    model: ModelConfig,
+    result: _Result,
+    chosen: cutoffs.Cuts,
+    picture: Path | None,
+) -> None:
+    """Prints the result for people."""
+    step = (
+        f"; a step of {text.batch_size} x {text.seq_len} tokens at width {model.d_model}, forward"
+        " and backward"
+    )
+    print(f"{text.name}: {len(text.counts):,} ids{step if result.fits or values.measure else ''}")
+    for i, fit in enumerate(result.fits):
+        print(f"{f'tail {i}' if i else 'head'}, width {fit.width}: {fit}")
+    lines = ["", *_lines(result.rows(values.cost), result.best, values.cost)]
+    lines += [f"computed in {result.seconds:.3f} s", ""]
+    lines += _conclusion(values, model, result.best, result.cuts)
+    if chosen.cutoffs:
+        lines.append(_train_flags(values, chosen))
+    print("\n".join(lines))
+    if picture:
+        from par.report import style
+
+        print(style.described(picture))
 
 
 def _row(

@@ -220,8 +220,8 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(
         (
             ("--rule=paper", "--latency_table=t.json"),
             (
-                "--latency_table goes with a search, but --rule=paper hangs on the number of"
-                " blocks alone"
+                "--latency_table goes with a search, but --rule=paper depends only on the"
+                " number of blocks"
             ),
         ),
         (("--measure",), "--measure needs --latency_table=FILE"),
