@@ -377,14 +377,7 @@ def _cost(values: Flags, config: run_config.RunConfig) -> Cost:
             "parameters", lambda blocks: flops.block_parameters(blocks, config.model)
         )
     table = latency_table.load(values.latency_table)
-    data = config.data
-    shape = latency_table.Shape(
-        model=config.model,
-        vocab_size=data.vocab_size,
-        batch_size=data.batch_size,
-        seq_len=data.seq_len,
-    )
-    table.check_fits(values.latency_of, shape, values.latency_table)
+    table.check_fits(values.latency_of, config.latency_shape, values.latency_table)
     return Cost.linear("latency", lambda blocks: table.milliseconds(blocks, values.latency_of))
 
 

@@ -445,17 +445,9 @@ def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
                 f"the search was given {given}: give --latency_table=FILE, which has all"
             )
         return Latencies(of, {of: costs} if costs else {}, None)
-    of, table, data = (
-        values.latency_of or latency_table.CASES[0],
-        latency_table.load(values.latency_table),
-        config.data,
-    )
-    shape = latency_table.Shape(
-        model=config.model,
-        vocab_size=data.vocab_size,
-        batch_size=data.batch_size,
-        seq_len=data.seq_len,
-    )
+    of = values.latency_of or latency_table.CASES[0]
+    table = latency_table.load(values.latency_table)
+    shape = config.latency_shape
     table.check_fits(of, shape, values.latency_table)
     # decoding depends on fewer settings than inference
     cases = (of, *(what for what in latency_table.REPORTED if not table.misfits(what, shape)))

@@ -216,12 +216,14 @@ def _picture(values: Flags, name: str) -> Path | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """The best cuts [K] for each number of clusters, and how they were found.
+    """The best cuts [K] of a text for each number of clusters, and how they were found.
 
     fits: the model of this machine's times, by cluster; [] for --cost=area. milliseconds [K]: of
     the real layers; None where they were not timed. seconds: what the search took.
     """
 
+    text: _Text
+    model: ModelConfig
     cuts: list[cutoffs.Cuts]
     fits: list[cutoffs.Fit]
     milliseconds: list[float | None]
@@ -252,9 +254,9 @@ def _work(values: Flags) -> None:
 
         line_plots.cutoffs(picture, text.counts, chosen.cutoffs)
     if values.json:
-        print(schema.canonical_json(_facts(values, text, model, result, chosen, picture)))
+        print(schema.canonical_json(_facts(values, result, chosen, picture)))
     else:
-        _tell(values, text, model, result, chosen, picture)
+        _tell(values, result, chosen, picture)
 
 
 def _find(values: Flags, text: _Text, sizes: Sequence[int], model: ModelConfig) -> _Result:
@@ -273,24 +275,20 @@ def _find(values: Flags, text: _Text, sizes: Sequence[int], model: ModelConfig) 
     seconds = time.perf_counter() - start
     if values.measure:
         milliseconds = softmax_speed.measure(model, text.counts, cuts, rows, seed)
-    return _Result(cuts, fits, milliseconds, seconds)
+    return _Result(text, model, cuts, fits, milliseconds, seconds)
 
 
 def _facts(
-    values: Flags,
-    text: _Text,
-    model: ModelConfig,
-    result: _Result,
-    chosen: cutoffs.Cuts,
-    picture: Path | None,
+    values: Flags, result: _Result, chosen: cutoffs.Cuts, picture: Path | None
 ) -> dict[str, Any]:
     """The result for --json."""
+    text = result.text
     return {
         "name": text.name,
         "vocab_size": len(text.counts),
         "batch_size": text.batch_size,
         "seq_len": text.seq_len,
-        "d_model": model.d_model,
+        "d_model": result.model.d_model,
         "cost": values.cost,
         "fits": [fit.to_json() for fit in result.fits],
         "clusters": result.rows(values.cost),
@@ -302,15 +300,9 @@ def _facts(
     }
 
 
-def _tell(
-    values: Flags,
-    text: _Text,
-    model: ModelConfig,
-    result: _Result,
-    chosen: cutoffs.Cuts,
-    picture: Path | None,
-) -> None:
+def _tell(values: Flags, result: _Result, chosen: cutoffs.Cuts, picture: Path | None) -> None:
     """Prints the result for people."""
+    text, model = result.text, result.model
     step = (
         f"; a step of {text.batch_size} x {text.seq_len} tokens at width {model.d_model}, forward"
         " and backward"

@@ -238,19 +238,11 @@ def _check_table(values: Flags, config: run_config.RunConfig) -> None:
     if values.latency_table and _auto(values):
         raise UsageError(
             "--latency_table was measured with certain cutoffs, and --cutoffs=auto may find"
-            " others:"
-            " give the table's own --cutoffs"
+            " others: give the table's own --cutoffs"
         )
     if values.latency_table:
-        data = config.data
-        shape = latency_table.Shape(
-            model=config.model,
-            vocab_size=data.vocab_size,
-            batch_size=data.batch_size,
-            seq_len=data.seq_len,
-        )
         table = latency_table.load(values.latency_table)
-        table.check_fits(config.search.latency_of, shape, values.latency_table)
+        table.check_fits(config.search.latency_of, config.latency_shape, values.latency_table)
 
 
 def _auto(values: Flags) -> bool:

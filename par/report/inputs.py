@@ -140,17 +140,10 @@ def _latencies(
     places: Sequence[Path], config: run_config.RunConfig, chosen: Architecture | None
 ) -> Latencies | None:
     """Costs from the table beside the run if that fits the run's shape, else from its settings."""
-    data = config.data
-    shape = latency_table.Shape(
-        model=config.model,
-        vocab_size=data.vocab_size,
-        batch_size=data.batch_size,
-        seq_len=data.seq_len,
-    )
     case = chosen.latency.chosen_by if chosen and chosen.latency else latency_table.CASES[0]
     for path in [place / "latency.json" for place in places if (place / "latency.json").is_file()]:
         table = latency_table.load(path)
-        if not table.misfits(case, shape):
+        if not table.misfits(case, config.latency_shape):
             return Latencies(case, table.costs(case), path)
     costs = latency_table.costs_from_settings(config.search.latency_ms)
     return Latencies(config.search.latency_of, costs, None) if costs else None

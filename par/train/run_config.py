@@ -23,6 +23,7 @@ from par.core.errors import DataError, SettingError, UsageError
 from par.data import manifest
 from par.data.manifest import Manifest
 from par.search.architecture import Architecture
+from par.search.latency_table import Shape
 
 SCHEMA = 1
 CHECKPOINTS = ("last", "best")
@@ -124,6 +125,16 @@ class RunConfig:
         """The number of earlier tokens that the last position of a window sees in training,
         M + T - 1; the default memory length for generated text."""
         return self.model.mem_len + self.data.seq_len - 1
+
+    @property
+    def latency_shape(self) -> Shape:
+        """The settings that a latency table must have been measured with."""
+        return Shape(
+            model=self.model,
+            vocab_size=self.data.vocab_size,
+            batch_size=self.data.batch_size,
+            seq_len=self.data.seq_len,
+        )
 
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
         """These settings with other cutoffs."""
