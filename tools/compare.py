@@ -217,8 +217,7 @@ FLAGS = (
 
 
 class _Search(NamedTuple):
-    """The search that is compared. config: its settings with the recipe that was typed, and random
-    initial weights."""
+    """The search to compare. config: its settings with the given recipe, and random weights."""
 
     run_dir: Path
     record: history.Run
@@ -230,8 +229,7 @@ class _Search(NamedTuple):
 
 
 def _search(values: Flags) -> _Search:
-    """What the flags ask for, opponents apart. Raises: UsageError, DataError before anything is
-    done."""
+    """The plan without opponents. Raises: UsageError, DataError before anything is done."""
     for name, least, most in (
         ("num_seeds", 1, 1000),
         ("num_random", 0, 1000),
@@ -286,8 +284,7 @@ def _search(values: Flags) -> _Search:
 
 
 def _plan(values: Flags) -> Plan:
-    """The comparison that the flags ask for. Raises: UsageError, DataError before anything is
-    done."""
+    """The comparison that the flags ask for. Raises: UsageError, DataError before any work."""
     search = _search(values)
     own = [architecture.parse(text) for text in values.architectures]
     if bad := next((each for each in own if each.is_search), None):
@@ -554,8 +551,7 @@ def _report(values: Flags, plan: Plan) -> int:
 
 
 def _write(directory: Path, comparison: Comparison) -> list[Path]:
-    """Writes the report as CSV and JSON, and the picture if anything is trained; returns the
-    files."""
+    """Writes CSV, JSON and, if anything is trained, the picture; returns the files."""
     text, picture = (directory / name for name in ("compare.csv", "compare.png"))
     files.write_text(text, tables.csv_text(comparison.findings))
     schema.write_json(directory / "compare.json", comparison.to_json())

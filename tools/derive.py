@@ -258,8 +258,8 @@ class Search(NamedTuple):
 
 
 class Latencies(NamedTuple):
-    """What is known of the latency of blocks: the case that counts, the costs by case, {} if there
-    are none, and the table that they are from."""
+    """The known latencies of blocks: the case that counts, the costs by case ({} if there are
+    none), and the table that they come from."""
 
     of: str
     costs: dict[str, latency_table.Costs]
@@ -477,8 +477,7 @@ def _measured(
     chosen: Architecture,
     check: LatencyCheck,
 ) -> LatencyCheck:
-    """The check beside what the network and the interleaved one of its depth take here, timed in
-    turn."""
+    """The check with the measured latencies of the network and of the interleaved one, in turn."""
     counts = records.counts_if_there(data_dir, config.data.vocab_size)
     if counts is None:
         announce(f"the run's data is not in {data_dir}: tokens are drawn by Zipf's law")
@@ -544,8 +543,7 @@ def _run(values: Flags) -> dict[Path, history.Run]:
 
 
 def _seeds(values: Flags) -> tuple[dict[Path, history.Run], list[str]]:
-    """The searches of several seeds by directory, and a line for each seed that has nothing to say
-    yet."""
+    """The searches by seed directory, and a line for each seed that has recorded nothing yet."""
     if not values.run:
         raise UsageError("--run=DIR is required; see --help")
     if (Path(values.run) / "config.json").is_file():

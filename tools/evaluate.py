@@ -170,8 +170,7 @@ def _parts(
 
 
 def _readings(values: Flags) -> list[EvalConfig]:
-    """One, or one for each memory length of a sweep. Raises: UsageError for what does not go
-    together."""
+    """One, or one for each memory length. Raises: UsageError for flags that conflict."""
     reading, lengths = values.read(EvalConfig), sorted(set(values.sweep_mem_len))
     if not lengths:
         if values.plot:
@@ -200,9 +199,8 @@ def _blocks(values: Flags, of_runs: dict[str, str]) -> str:
     asked = architecture.parse(values.architecture)
     if asked.is_search:
         raise UsageError(
-            f"--architecture must be a fixed network, of a, d and i, but is"
-            f" {asked.short[:60]!r}: a"
-            " SuperNet is scored without this flag"
+            f"--architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}:"
+            " a SuperNet is scored without this flag"
         )
     for run, blocks in of_runs.items():
         warm_start.check_blocks(asked.blocks, blocks, run)
@@ -218,8 +216,7 @@ def _lines(
     manifest: records.Manifest,
     blocks: str,
 ) -> Iterator[Line]:
-    """The lines of a run's network, or of the one of other `blocks` with its weights, by split and
-    way."""
+    """The lines of a run's network, or of other `blocks` with its weights, by split and way."""
     from par.evaluate import evaluation
     from par.train import loading, weight_transfer
 

@@ -161,9 +161,8 @@ def _counts(values: Flags) -> _Text:
     )
     if min(batch_size, seq_len) < 1 or batch_size * seq_len > 1 << 24:
         raise UsageError(
-            f"--batch_size and --seq_len must be at least 1, and their product at most"
-            f" {1 << 24}, but"
-            f" are {batch_size} and {seq_len}"
+            f"--batch_size and --seq_len must be at least 1, and their product at most {1 << 24},"
+            f" but are {batch_size} and {seq_len}"
         )
     return _Text(name, counts, batch_size, seq_len)
 
@@ -180,8 +179,7 @@ def _sizes(values: Flags, v: int) -> list[int]:
         one = "--proj_dims" if wanted is None else "--clusters"
         raise UsageError(
             f"--max_clusters tries every number of clusters up to {most}, and {one} gives one:"
-            " leave"
-            " one of the two out"
+            " leave one of the two out"
         )
     if wanted is not None and not 1 <= wanted <= largest:
         raise UsageError(f"--clusters must be from 1 to {largest} for {v} ids, but is {wanted}")

@@ -162,8 +162,7 @@ FLAGS = (
 
 
 def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
-    """The configuration that the flags and the data's manifest say, the data directory and the run
-    directory."""
+    """The configuration of the flags and the manifest, the data directory, the run directory."""
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     if not values.architecture and values.num_blocks < 1:
@@ -218,8 +217,7 @@ def _source(values: Flags) -> Path | None:
     if values.init_from and _auto(values):
         raise UsageError(
             "--cutoffs=auto may find others than those that the weights of --init_from are for:"
-            " give"
-            " that run's own --cutoffs"
+            " give that run's own --cutoffs"
         )
     if values.init_checkpoint != "last" and not values.init_from:
         raise UsageError(f"--init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
@@ -246,8 +244,7 @@ def _check_table(values: Flags, config: run_config.RunConfig) -> None:
 
 
 def _auto(values: Flags) -> bool:
-    """Whether the cutoffs are to be found. Raises: UsageError for `auto` beside what it
-    decides."""
+    """Whether to find the cutoffs. Raises: UsageError for `auto` beside what it decides."""
     if values.word(ModelConfig, "cutoffs") != "auto":
         return False
     if values.proj_dims:
@@ -296,8 +293,7 @@ def _devices(values: Flags) -> _Devices:
     if values.distribute == "multi_worker" and values.num_seeds is not None:
         raise UsageError(
             "--distribute=multi_worker trains one run: leave out --num_seeds, and start the"
-            " workers"
-            " once for each --seed"
+            " workers once for each --seed"
         )
     return _Devices(values.distribute, values.num_devices)
 
@@ -364,8 +360,7 @@ class _Job:
         run_dir: Path,
         should_stop: Callable[[int], bool] = lambda step: False,
     ) -> str:
-        """Trains a run to its end, or goes on with it. Returns what became of it: done, or already
-        done."""
+        """Starts or continues a run and trains it to its end. Returns `done` or `already done`."""
         strategy = start_tensorflow(*self.devices)
         from par.evaluate.training_hooks import training_hooks
         from par.report.epoch_picture import PiPicture
@@ -411,8 +406,7 @@ class _Job:
         return config.with_cutoffs(run_config.load(made)[0].model.cutoffs) if made else config
 
     def settled(self, config: run_config.RunConfig, run_dir: Path) -> run_config.RunConfig:
-        """With --cutoffs=auto, the cutoffs that the run has, or else the fastest for the data's
-        counts on this machine."""
+        """With --cutoffs=auto, the run's cutoffs, or else the fastest for these counts."""
         if not self.auto or _made(run_dir, self.group):
             return self.kept(config, run_dir)
         from par.bench import softmax_speed
@@ -433,8 +427,7 @@ class _Job:
 
 
 def _check_same(team: Any, config: run_config.RunConfig) -> None:
-    """Raises: UsageError, on all workers, if one was started with other settings than the
-    chief."""
+    """Raises: UsageError, on all workers, if one has other settings than the chief."""
     asked = json.loads(json.dumps(config.identity()))
     chief = team.from_chief(lambda: asked)
     differences = [
@@ -447,16 +440,14 @@ def _check_same(team: Any, config: run_config.RunConfig) -> None:
         if differences:
             raise UsageError(
                 f"it was started with other settings than the chief ({'; '.join(differences)}):"
-                " start"
-                " all workers with the same command"
+                " start all workers with the same command"
             )
 
     team.on_all(check)
 
 
 def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
-    """Whether the run has ended. Raises: UsageError if it is another run's directory, or holds
-    something else."""
+    """Whether the run has ended. Raises: UsageError if another run or other files are there."""
     if (run_dir / "config.json").is_file():
         old, _ = run_config.load(run_dir)
         if changed := run_config.differences(old, config):
@@ -468,8 +459,7 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
     if seeds.find_runs(run_dir):
         raise UsageError(
             f"--run={run_dir} holds several seeds: add"
-            f" --num_seeds={len(seeds.find_runs(run_dir))} or"
-            " more, or give another --run=DIR"
+            f" --num_seeds={len(seeds.find_runs(run_dir))} or more, or give another --run=DIR"
         )
     own = ("lock", "flags.txt")  # all that is there when a run was killed before it was configured
     if run_dir.is_dir() and any(

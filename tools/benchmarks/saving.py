@@ -104,9 +104,8 @@ def _figures(values: Flags, saved: list[Any], megabytes: float) -> dict[str, flo
 
 def _lines(values: Flags, blocks: str, figures: dict[str, float]) -> list[str]:
     return [
-        f"a checkpoint of {blocks}: {figures['megabytes']:.1f} MB,"
-        f" {figures['milliseconds']:.0f} ms (slowest {figures['slowest']:.0f}); medians of"
-        f" {values.repeats}",
+        f"a checkpoint of {blocks}: {figures['megabytes']:.1f} MB, {figures['milliseconds']:.0f}"
+        f" ms (slowest {figures['slowest']:.0f}); medians of {values.repeats}",
         f"a step: {figures['step_before']:.1f} ms before a checkpoint,"
         f" {figures['step_after']:.1f} ms after one; mean of {values.steps}, medians of"
         f" {values.repeats}",

@@ -9,8 +9,7 @@ from typing import Any
 
 
 def tool_command(tool: str, **named: Any) -> str:
-    """The command line of another tool, called as this one was: by its script, or by the name that
-    pip installed."""
+    """The command line of another tool: its script or its installed name, as this one was run."""
     program = (
         f"par-{tool}" if Path(sys.argv[0]).name.startswith("par-") else f"python tools/{tool}.py"
     )

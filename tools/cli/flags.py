@@ -28,8 +28,7 @@ class Section(NamedTuple):
 
 
 class Flags(flags.FlagValues):
-    """The flags of one tool. Nothing is registered globally, so that several tools can live in one
-    process."""
+    """The flags of one tool. Nothing is global, so that several tools can live in one process."""
 
     def __init__(self, doc: str | None):
         super().__init__()
@@ -152,8 +151,7 @@ def typed(value: Any) -> str:
 
 
 def choice(*values: str, repeatable: bool = False) -> Callable:
-    """A definition for `Flags.own` of a flag that takes one of `values`, or several if it is
-    repeatable."""
+    """For `Flags.own`: a flag that takes one of `values`, or several if it is repeatable."""
 
     def define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
         kind = flags.DEFINE_multi_enum if repeatable else flags.DEFINE_enum

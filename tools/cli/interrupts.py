@@ -11,8 +11,7 @@ STOPPED = 5  # the exit code of par.core.errors.StoppedError
 
 
 def interrupted(_number: int, _frame: object) -> None:
-    """Ends the process with one line, also in the middle of an import, where an exception would
-    become a traceback."""
+    """Ends the process with one line, even during an import, where an exception is a traceback."""
     os.write(2, f"error: {INTERRUPTED}\n".encode())
     os._exit(STOPPED)
 

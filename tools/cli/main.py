@@ -42,8 +42,7 @@ def run_command(
     """Parses `argv` (without the program's name) into `values`, does the work, and turns what
     happens into an exit code, which is returned.
 
-    Every error a user can cause is one line on stderr; a traceback is shown only for a defect of
-    this program.
+    Every error a user can cause is one line on stderr; only a defect shows a traceback.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     streams.protect()
@@ -106,7 +105,7 @@ def _stopped_by_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # all is done by now, or said: nothing more is to be told
+            # the work is done, or its error is printed: a signal has nothing to report
             signal.signal(number, signal.SIG_DFL if handler is interrupted else handler)
 
 
@@ -162,8 +161,8 @@ def _check_text(values: Flags) -> None:
 
 
 def _one_value_a_flag(arguments: Sequence[str], known: flags.FlagValues) -> list[str]:
-    """`--run=A --run=B` for `--run A B`, if the flag is repeatable: what a shell makes of `--run
-    logs/*`."""
+    """Turns `--run A B`, as a shell expands `--run logs/*`, into `--run=A --run=B`, if --run is
+    repeatable; other flags in the same way."""
     rest, out = list(arguments), []
     while rest:
         out.append(flag := rest.pop(0))

@@ -22,8 +22,7 @@ def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:
     """Puts the flags of `--recipe=NAME|FILE` first, leaving out those that the command line gives
     itself and those of other tools.
 
-    A recipe holds the settings of the data and of the training in one file; each tool takes those
-    that it has.
+    A recipe holds the settings of the data and of the training; each tool takes those it has.
     Raises: UsageError if there is no such recipe or it holds a flag that no setting has.
     """
     recipe = _value_of("recipe", arguments)

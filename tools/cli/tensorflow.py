@@ -29,8 +29,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
     check_temporary_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # two ops side by side, each on one core: measured 1.2 to 1.3 times the steps of each op on
-    # both
+    # two ops side by side, each on one core: 1.2 to 1.3 times the steps of each op on both
     if core_count() <= 2:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     with silenced_stderr() as stderr:
@@ -49,8 +48,7 @@ def start_tensorflow(distribute: str = "none", num_devices: int = 0) -> Any:
 
 
 def check_temporary_files() -> None:
-    """For work that starts TensorFlow late. Raises: ResourceError if no temporary file can be
-    written.
+    """For late starts of TensorFlow. Raises: ResourceError if no temporary file can be written.
 
     AutoGraph writes the code that it makes to temporary files; where it can't, it leaves loops as
     they are, and training fails late.
