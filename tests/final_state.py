@@ -1,5 +1,5 @@
 """What a run came to, and in what two runs differ: all that a run leaves, to the last bit, but
-wall times and what hangs on them."""
+wall times and what depends on them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def copies(
 
 
 def bigrams(num_tokens: int, rng: np.random.Generator) -> np.ndarray:
-    """[N] a Markov chain of order one: the next token hangs on the last one only."""
+    """[N] a Markov chain of order one: the next token depends on the last one only."""
     ends = np.random.default_rng(7).dirichlet(np.full(SYMBOLS, 0.1), size=SYMBOLS).cumsum(axis=1)
     tokens, draws = np.zeros(num_tokens, np.int64), rng.random(num_tokens)
     for i in range(1, num_tokens):

@@ -82,8 +82,8 @@ FLAGS = (
             "timeout",
             15.0,
             (
-                "seconds that a URL is given to answer, and then to go on, before the next one is"
-                " asked: 1 to 600"
+                "seconds to wait for a URL, at first and between parts, before the next"
+                " one is asked: 1 to 600"
             ),
         ),
     )
@@ -93,7 +93,7 @@ FLAGS = (
             define_path,
             "output_dir",
             None,
-            "where the data set goes; default data/NAME, after the corpus or the input",
+            "directory of the data set; default data/NAME, after the corpus or the input",
         ),
         (
             flags.DEFINE_bool,
@@ -120,7 +120,7 @@ FLAGS = (
             choice("local", "beam"),
             "runner",
             "local",
-            "who encodes and writes: this machine, or Apache Beam; without effect on the result",
+            "what encodes and writes: this machine, or Apache Beam; without effect on the result",
         ),
         (
             flags.DEFINE_multi_string,
@@ -230,7 +230,7 @@ def _build(values: Flags, engine: build.Engine) -> None:
             )
             announce(f"{made} {source.corpus.texts['train'].raw_bytes:,} bytes")
             model, encoded = build.encode(partial, source, build.train(source), Progress, engine)
-            # records need it; what is refused is refused before, and memory is free by now
+            # only the records need it: after the checks, and when the text's memory is free
             start_tensorflow()
             build.write(partial, source, model, encoded, Progress, engine)
     if values.json:

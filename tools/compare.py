@@ -92,7 +92,7 @@ FLAGS = (
             define_path,
             "data",
             None,
-            "data set, where it is not at the place that the run remembers",
+            "data set, if it has moved since the training",
         ),
         (
             define_path,
@@ -112,8 +112,8 @@ FLAGS = (
             "seed",
             None,
             (
-                "first seed; the default is the one after the search's, so that no seed is one"
-                " that the search has seen"
+                "first seed; the default is the one after the search's, so that no"
+                " network has the search's seed"
             ),
         ),
         (
@@ -147,8 +147,8 @@ FLAGS = (
             "fine_tune_epochs",
             1,
             (
-                "epochs of fine-tuning; the warm-up is as large a share of them as of those from"
-                " scratch"
+                "epochs of fine-tuning; the warm-up is the same share of them as in"
+                " training from scratch"
             ),
         ),
         (

@@ -60,7 +60,7 @@ from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds
 
 BUDGET = "budget"
-# in plots/ of the run, by what chooses
+# files in plots/ of the run, by rule
 PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}
 FLAGS = (
     Flags(__doc__)
@@ -71,8 +71,8 @@ FLAGS = (
             "run",
             None,
             (
-                "the search: a run directory; for consensus, and for a budget if you like, that of"
-                " several seeds"
+                "the search: a run directory; for consensus, and optionally for a"
+                " budget, that of several seeds"
             ),
         ),
         (
@@ -86,8 +86,8 @@ FLAGS = (
             "num_blocks",
             None,
             (
-                "for --rule=paper, in place of --run: how many blocks; nothing is written without"
-                " --output"
+                "for --rule=paper, instead of --run: number of blocks; nothing is"
+                " written without --output"
             ),
         ),
         (define_path, "output", None, "the file to write; default RUN/architecture.json"),

@@ -56,7 +56,7 @@ FLAGS = (
             define_path,
             "data",
             None,
-            "data set, where it is not at the place that the run remembers",
+            "data set, if it has moved since the training",
         ),
         (choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
         (
@@ -95,7 +95,7 @@ FLAGS = (
             flags.DEFINE_multi_integer,
             "sweep_mem_len",
             [],
-            "score at this memory length M, too, in the place of --mem_len",
+            "score at this memory length M, instead of --mem_len",
         ),
         (
             define_path,

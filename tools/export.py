@@ -48,7 +48,7 @@ FLAGS = Flags(__doc__).own(
         define_path,
         "data",
         None,
-        "data set, where it is not at the place that the run remembers",
+        "data set, if it has moved since the training",
     ),
     (define_path, "output", None, "directory to write"),
     (flags.DEFINE_bool, "overwrite", False, "replace an export that is there"),
@@ -57,7 +57,7 @@ FLAGS = Flags(__doc__).own(
         choice("soft", "argmax"),
         "evaluate_as",
         "argmax",
-        "how a SuperNet is exported; a fixed network is what it is",
+        "how a SuperNet is exported; without effect on a fixed network",
     ),
     (flags.DEFINE_bool, "json", False, "print one JSON line"),
 )

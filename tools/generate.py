@@ -44,10 +44,7 @@ FLAGS = (
             define_path,
             "data",
             None,
-            (
-                "data set, where it is not at the place that the run remembers; of it, the"
-                " tokenizer is used"
-            ),
+            ("data set, if it has moved since the training; only its tokenizer is used"),
         ),
         (flags.DEFINE_string, "prompt", None, "the text to continue"),
         (
@@ -66,15 +63,15 @@ FLAGS = (
             choice("soft", "argmax"),
             "evaluate_as",
             "soft",
-            "how a SuperNet is used; does not change a fixed network",
+            "how a SuperNet is used; without effect on a fixed network",
         ),
         (
             flags.DEFINE_integer,
             "mem_len",
             None,
             (
-                "tokens that every token sees back, M; the default is the furthest that training"
-                " saw, M + T - 1"
+                "memory length M in tokens; the default is the longest context in"
+                " training, M + T - 1"
             ),
         ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),

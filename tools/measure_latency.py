@@ -85,7 +85,7 @@ FLAGS = (
             flags.DEFINE_integer,
             "steps",
             latency_table.STEPS,
-            "tries of one timing: the fastest counts",
+            "repetitions of one timing, of which the fastest counts",
         ),
         (
             define_path,

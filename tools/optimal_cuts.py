@@ -47,7 +47,7 @@ COSTS = {
     "area": ("area", "logits a token", "logits a token"),
 }
 NETWORK = ("d_model", "proj_factor", "proj_dims")
-# each number of clusters takes a dynamic programme, and each tail width a model, of its own
+# each number of clusters needs its own dynamic programme, each tail width its own model
 MAX_CLUSTERS = 64
 FLAGS = (
     Flags(__doc__)
@@ -98,7 +98,7 @@ FLAGS = (
             None,
             "the picture to draw, a .png; default logs/NAME-cutoffs.png; empty: none",
         ),
-        (flags.DEFINE_integer, "seed", 0, "of the weights, states and tokens that are timed"),
+        (flags.DEFINE_integer, "seed", 0, "seed of the weights, states and tokens that are timed"),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(ModelConfig, "Network", only=NETWORK)

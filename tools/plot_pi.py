@@ -38,7 +38,7 @@ FLAGS = Flags(__doc__).own(
         define_paths,
         "compare",
         [],
-        "a further run, whose pi is drawn beside that of --run or of the other ones given so",
+        "another run, whose pi is drawn beside that of --run and of the other --compare runs",
     ),
     (
         choice("gif", "png"),
@@ -46,7 +46,7 @@ FLAGS = Flags(__doc__).own(
         None,
         "the GIF alone or the still pictures alone; default both",
     ),
-    (define_path, "output_dir", None, "where the pictures go; default RUN/plots"),
+    (define_path, "output_dir", None, "directory of the pictures; default RUN/plots"),
     (
         flags.DEFINE_float,
         "seconds",

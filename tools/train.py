@@ -76,8 +76,8 @@ FLAGS = (
             "num_seeds",
             None,
             (
-                "train --seed and the seeds above it, so many in all, each in a directory of its"
-                " own below the run's"
+                "train this many seeds from --seed upwards, each in its own directory"
+                " below the run's"
             ),
         ),
         (
@@ -85,8 +85,8 @@ FLAGS = (
             "init_from",
             None,
             (
-                "run whose weights this one begins with, such as the search that the architecture"
-                " was derived from"
+                "run whose weights are copied at the start, such as the search that"
+                " gave the architecture"
             ),
         ),
         (
@@ -132,7 +132,7 @@ FLAGS = (
             flags.DEFINE_integer,
             "num_devices",
             0,
-            "mirrored: so many GPUs, 0 for all; without a GPU, so many parts of the CPU",
+            "with mirrored: number of GPUs, 0 for all; without a GPU, number of parts of the CPU",
         ),
         (
             flags.DEFINE_bool,

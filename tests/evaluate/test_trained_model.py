@@ -259,7 +259,7 @@ def test_deep_blocks_lose_nothing_of_what_reaches_them(made, times, seq_len, mem
     config = small_config(made.data, "asa", epochs=1, seq_len=8)
     model = Model(config, Learner(config), Tokenizer.load(made.data / "tokenizer.model"))
     for weight in model.learner.weights:
-        # so that all hangs on all
+        # so that every output depends on every input
         weight.assign(np.random.default_rng(np.prod(weight.shape)).normal(0, 0.5, weight.shape))
     text = "the cat sees the dog . " * times
     found = model.attention(text, 3, seq_len, mem_len)

@@ -30,7 +30,7 @@ FLAGS = Flags(__doc__).own(
         flags.DEFINE_multi_integer,
         "mem_len",
         [16, 128, 352, 704],
-        "tokens that a query sees back, M; the context is M times the attention blocks",
+        "memory length M in tokens; the context is M times the number of attention blocks",
     ),
     settings.VOCABULARY,
     (

@@ -33,27 +33,33 @@ FLAGS = Flags(__doc__).own(
         flags.DEFINE_multi_integer,
         "num_blocks",
         [2, 1, 4],
-        "blocks L: the middle of the sweep, then what else is tried, all else at its middle",
+        "blocks L: the middle value first, then the others, tried with all else"
+        " at its middle value",
     ),
-    (flags.DEFINE_multi_integer, "batch_size", [64, 16, 128], "rows B, the middle first"),
+    (flags.DEFINE_multi_integer, "batch_size", [64, 16, 128], "rows B, the middle value first"),
     (
         flags.DEFINE_multi_integer,
         "seq_len",
         [64, 32, 128],
-        "window length T in tokens, the middle first",
+        "window length T in tokens, the middle value first",
     ),
     (
         flags.DEFINE_multi_integer,
         "mem_len",
         [32, 0, 128],
-        "memory length M in tokens, the middle first",
+        "memory length M in tokens, the middle value first",
     ),
-    (flags.DEFINE_multi_integer, "d_model", [128, 64, 256], "model width D, the middle first"),
+    (
+        flags.DEFINE_multi_integer,
+        "d_model",
+        [128, 64, 256],
+        "model width D, the middle value first",
+    ),
     (
         flags.DEFINE_multi_integer,
         "d_ffn",
         [512, 128, 1536],
-        "width F of a dense block, the middle first",
+        "width F of a dense block, the middle value first",
     ),
     (flags.DEFINE_integer, "num_heads", 4, "attention heads H"),
     (
@@ -62,7 +68,7 @@ FLAGS = Flags(__doc__).own(
         256,
         "vocabulary size V; small, as embedding and softmax are in the formula's constant",
     ),
-    (flags.DEFINE_bool, "gradient_checkpointing", False, "train so"),
+    (flags.DEFINE_bool, "gradient_checkpointing", False, "train with gradient checkpointing"),
     (
         flags.DEFINE_integer,
         "repeats",

@@ -48,7 +48,7 @@ FLAGS = (
             define_path,
             "directory",
             "",
-            "where they are saved, as disks differ; default: a temporary directory",
+            "directory of the checkpoints, on the disk to measure; default: a temporary directory",
         ),
         settings.OUTPUT,
     )

@@ -91,7 +91,7 @@ def _rows(
                 "slowest": min(rates[name]),
                 "fastest": max(rates[name]),
                 "cores": cores,
-                # a part of the rows is less work: not comparable
+                # fewer rows are less work: not comparable
                 "efficiency": None if layout.share > 1 else rate / one_core / cores,
             }
         )

@@ -65,7 +65,7 @@ def load_run(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
 
     run_dir = required_dir(run, "run", "config.json")
     config, remembered = run_config.load(run_dir)
-    # told at once, not after TensorFlow has started
+    # an error before TensorFlow starts, which takes seconds
     if not any(path.is_file() for path in (run_dir / "checkpoints").rglob("*")):
         raise DataError(f"run {run} has no checkpoint yet: train it first")
     data_dir = required_dir(data or str(remembered), "data", "manifest.json")

@@ -22,7 +22,7 @@ def guard() -> None:
     if not _is_program():
         return
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-        # what is ignored stays so, as nohup wants it
+        # an ignored signal stays ignored, as nohup requires
         if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
             _signal.signal(number, interrupted)
     from par.core import environment, streams
@@ -34,7 +34,7 @@ def guard() -> None:
 def _is_program() -> bool:
     """Whether the program that was started is a tool: a file beside this package, par-NAME, or
     `python -m par.tools.NAME`."""
-    if sys.argv[0] == "-m":  # what runs the module has not been told its file yet
+    if sys.argv[0] == "-m":  # the file of the module is not known yet
         return any(argument.startswith("par.tools.") for argument in sys.orig_argv)
     program = getattr(sys.modules["__main__"], "__file__", None) or ""
     tools = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))

@@ -47,7 +47,7 @@ def run_command(
     arguments = sys.argv[1:] if argv is None else list(argv)
     streams.protect()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # what a terminal's encoding has no sign for is shown by its code, as on stderr
+        # a character that the terminal's encoding lacks is shown by its code, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
     with _stopped_by_signals():
         return _exit_code(values, work, arguments)
@@ -74,7 +74,7 @@ def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: li
         return _fail(OUT_OF_MEMORY.of_flags(values), ResourceError.exit_code)
     except streams.OutputError as error:
         _discard_output()
-        # the reader of a result left, as `| head` does
+        # the reader of the output has ended, as `| head` does
         return 0 if error.errno == errno.EPIPE else _fail_to_write("the output", error)
     except OSError as error:
         if error.errno in files.DISK_FULL:
@@ -133,7 +133,7 @@ def _parse(values: Flags, arguments: list[str]) -> None:
     except ParError:
         raise
     except (flags.Error, ValueError) as error:
-        # absl prints a tuple
+        # absl's message is a tuple
         said = re.sub(
             r"\('Non-boolean argument to boolean flag', (.*)\)",
             r"must be true or false, but is \1",

@@ -12,9 +12,9 @@ from par.core.errors import UsageError
 from par.tools.cli.paths import expand_user
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-# one of each set on the command line replaces a recipe's other
+# a flag of a set on the command line replaces the recipe's other flag of that set
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})
-# a recipe gives them for its own model_type; one on the command line replaces them, too
+# a recipe sets them for its own model_type; a model_type on the command line drops them
 TOKENIZER = {"vocab_size", "lowercase"}
 
 

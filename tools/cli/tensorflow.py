@@ -69,11 +69,11 @@ def check_temporary_files() -> None:
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[TextIO]:
-    """Nothing is written to file descriptor 2, to which C++ libraries log, unless the block fails:
-    then all of it is; or this process is aborted: then the end of it is. Yields the stderr that is
-    seen.
+    """Holds back what is written to file descriptor 2, to which C++ libraries log. Yields a stream
+    that writes to the real stderr.
 
-    What a user can cause (ParError) is told without it.
+    If the block fails, all of the text is shown, except for an error that a user can cause
+    (ParError); if this process is aborted, the end of the text is shown.
     """
     sys.stderr.flush()
     saved = os.dup(2)
