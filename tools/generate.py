@@ -29,6 +29,7 @@ from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
 from par.data.cleaning import clean_text
+from par.data.text_formats import plain_bytes
 from par.evaluate.eval_config import EvalConfig, check_memory
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice, define_path
@@ -51,7 +52,10 @@ FLAGS = (
             define_path,
             "prompt_file",
             None,
-            ("the same from a file, UTF-8; - is standard input. A line end at its end is removed"),
+            (
+                "the same from a file, decoded as --input_text of build_data is; - is standard"
+                " input. A line end at its end is removed"
+            ),
         ),
         (
             choice("last", "best"),
@@ -134,9 +138,9 @@ def _work(values: Flags) -> None:
 
 
 def _prompt(values: Flags) -> str:
-    """The prompt, cleaned as a corpus is.
+    """The prompt, decoded and cleaned as a corpus is.
 
-    Raises: UsageError if it is given twice or too long; DataError if a file is not UTF-8.
+    Raises: UsageError if it is given twice or too long; DataError if a file is not text.
     """
     if values.prompt is not None and values.prompt_file is not None:
         raise UsageError("give --prompt or --prompt_file, not both")
@@ -147,6 +151,9 @@ def _prompt(values: Flags) -> str:
     else:
         with open(Path(values.prompt_file), "rb") as file:
             text = file.read(MAX_PROMPT_BYTES + 1)
+    if len(text) <= MAX_PROMPT_BYTES and values.prompt_file is not None:
+        name = "of standard input" if values.prompt_file == "-" else values.prompt_file
+        text = plain_bytes(name, text, MAX_PROMPT_BYTES)
     if len(text) > MAX_PROMPT_BYTES:
         raise UsageError(
             f"a prompt must have at most {MAX_PROMPT_BYTES:,} bytes, but this one has more: give"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
+import io
 import lzma
 import os
 import tempfile
@@ -130,6 +131,34 @@ def plain(source: Any, directory: Path | None = None) -> Any:
     return decoded
 
 
+class _ReadText(NamedTuple):
+    """What was read already, to be opened as a Path is."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        return io.BytesIO(self.data)
+
+
+def plain_bytes(name: str, data: bytes, most: int) -> bytes:
+    """The UTF-8 of a short text that has been read, decoded as `plain` does; at most a piece more
+    than `most` bytes of it.
+
+    Raises: DataError, as `plain`.
+    """
+    source = _ReadText(name, data)
+    found, decoded = identify(source), b""
+    for piece, _ in _pieces(source, found):
+        decoded += piece
+        if len(decoded) > most:
+            break
+    return decoded
+
+
 def identify(source: Any) -> Format:
     """The format of a file by its first bytes. Raises: as `plain`."""
     with source.open("rb") as file:
@@ -210,8 +239,8 @@ def _encoding(name: str, sample: bytes) -> str:
     if invalid > max(MAX_INVALID * len(text), MIN_ODD):
         raise DataError(
             f"text {name} is not UTF-8: {invalid:,} of its first {len(text):,} characters are"
-            " invalid, as in another encoding (Latin-1, Windows-1251, GBK, Shift-JIS): convert it"
-            " with iconv -f ENCODING -t UTF-8"
+            " invalid, as in another encoding (Latin-1, Windows-1251, GBK, Shift-JIS, or UTF-16"
+            " without a byte order mark): convert it with iconv -f ENCODING -t UTF-8"
         )
     return ""
 

@@ -155,6 +155,18 @@ def test_a_compressed_text_in_another_encoding_is_the_plain_one(tmp_path):
     assert isinstance(other.texts["train"].parts[0].source, DecodedText)
 
 
+def test_a_prompt_is_decoded_as_a_file_of_the_same_bytes():
+    for content, expected in DECODED.values():
+        assert text_formats.plain_bytes("-", content, len(expected)) == expected
+
+
+def test_a_compressed_prompt_is_decoded_no_further_than_its_limit(monkeypatch):
+    monkeypatch.setattr(text_formats, "PIECE_BYTES", 100)
+    assert len(text_formats.plain_bytes("-", gzip.compress(b"a" * 5000), 1000)) <= 1100
+    with pytest.raises(DataError, match="zip archive"):
+        text_formats.plain_bytes("-", zipped(), 1000)
+
+
 def test_a_decoded_text_is_gone_with_its_last_user(tmp_path):
     decoded = plain(at(tmp_path, gzip.compress(RAW)))
     descriptor = decoded._descriptor

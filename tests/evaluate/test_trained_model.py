@@ -412,6 +412,8 @@ def test_generate_reads_a_prompt_from_a_file_or_standard_input(generate, tmp_pat
         generate("--prompt_file=-"),
     )
     assert typed.out == from_file.out == piped.out
+    (tmp_path / "utf16.txt").write_text("the cat\n", encoding="utf-16")
+    assert generate(f"--prompt_file={tmp_path / 'utf16.txt'}").out == typed.out
 
 
 def test_generate_gives_several_samples_and_json(generate, model):
