@@ -36,7 +36,7 @@ from absl import flags
 from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import Progress, announce
-from par.core.text import table
+from par.core.text import number, table
 from par.data import records
 from par.evaluate import context_length
 from par.evaluate.context_length import ContextUse
@@ -324,7 +324,7 @@ def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
     for line in lines:
         for reading, scores in zip(line.readings, line.scores):
             figures = (
-                f"{scores[name]:,.{4 if name.startswith('bits') else 2}f}"
+                number(scores[name], 4 if name.startswith("bits") else 2)
                 for name in metrics.COMPARED
             )
             rows.append(

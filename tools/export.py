@@ -29,6 +29,7 @@ from absl import flags
 from par.core import files, metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import announce
+from par.core.text import number
 from par.data import records
 from par.tools.cli.checks import load_run
 from par.tools.cli.flags import Flags, choice, define_path
@@ -95,8 +96,8 @@ def _work(values: Flags) -> None:
         return
     for split, found in measured.scores.items():
         print(
-            f"{split}: perplexity per word {found['perplexity_per_word']:,.2f}, per token"
-            f" {found['perplexity_per_token']:,.2f}"
+            f"{split}: perplexity per word {number(found['perplexity_per_word'], 2)}, per token"
+            f" {number(found['perplexity_per_token'], 2)}"
         )
     print(f"{values.output}: score, step, generate and README.md; {size:,} bytes")
 

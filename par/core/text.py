@@ -14,6 +14,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def number(value: float, digits: int) -> str:
+    """`1,889.64`; from a million millions on, as the perplexity of a run that diverged, `6.8e+185`
+    instead of hundreds of digits."""
+    return f"{value:,.{digits}f}" if abs(value) < 1e12 else f"{value:.2g}"
+
+
 def table(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
     """Aligns rows of cells as lines, the first `left` columns to the left, the others to the
     right, without spaces at the end of a line."""

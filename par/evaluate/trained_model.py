@@ -24,6 +24,7 @@ import tensorflow as tf
 from par.core import metrics
 from par.core.config import SamplingConfig
 from par.core.errors import DataError, UsageError
+from par.core.text import plural
 from par.data import windows
 from par.data.cleaning import clean_text
 from par.data.corpus import Text
@@ -112,7 +113,7 @@ class Model:
         is_run = (Path(run) / "config.json").is_file()
         if several := {} if is_run else seeds.find_runs(Path(run)):
             raise UsageError(
-                f"{run} holds the runs of {len(several)} seeds: load one of them,"
+                f"{run} holds the runs of {plural(len(several), 'seed')}: load one of them,"
                 f" {', '.join(map(str, several.values()))}"
             )
         config, data_dir = run_config.load(Path(run))

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from par.core import metrics
-from par.core.text import escape
+from par.core.text import escape, number
 from par.data import named_corpora
 from par.data.manifest import Manifest
 from par.data.tokenizer import EOS
@@ -114,7 +114,7 @@ def _environment() -> Environment:
 
 
 def _figures(found: dict[str, float]) -> list[str]:
-    return [f"{found[name]:.{4 if name.startswith('bits') else 2}f}" for name in metrics.COMPARED]
+    return [number(found[name], 4 if name.startswith("bits") else 2) for name in metrics.COMPARED]
 
 
 def markdown(text: str) -> str:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from par.core.text import number
 from par.report import line_plots, parts
 from par.report.inputs import Artefacts
 from par.report.parts import Command, Missing, Picture, Table
@@ -134,5 +135,5 @@ def _scores_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     return (
         name if way == "fixed" else f"{name}, {way}",
         f"{row['step']:,}",
-        *("-" if value is None else f"{value:,.{digits}f}" for value, digits in figures),
+        *("-" if value is None else number(value, digits) for value, digits in figures),
     )

@@ -369,14 +369,16 @@ def evaluations(rows: Rows) -> list[list[str]]:
         here = {row["evaluate_as"]: row for row in valid if row["step"] == step}
         row = next(iter(here.values()))
         scores = [
-            f"{metrics.perplexity(here[kind]['nll_per_token']):.2f}" if kind in here else "-"
+            text.number(metrics.perplexity(here[kind]["nll_per_token"]), 2)
+            if kind in here
+            else "-"
             for kind in kinds
         ]
         seconds = int(row["seconds"])
         lines.append(
             [
                 f"{step / 1000:.3f}",
-                f"{metrics.perplexity(row['train_nll_per_token']):.2f}",
+                text.number(metrics.perplexity(row["train_nll_per_token"]), 2),
                 *scores,
                 f"{seconds // 60}:{seconds % 60:02d}",
             ]

@@ -17,6 +17,7 @@ import tensorflow as tf
 from par import __version__
 from par.core import files, metrics, schema
 from par.core.machine import core_count
+from par.core.text import number
 from par.search import diagnostics
 from par.search.architecture import KINDS, NAMES
 from par.train import history, run_directory, tensorboard
@@ -113,7 +114,8 @@ class RunLogs:
         text = (
             f"step {position['step']}/{total} epoch {position['epoch']} lr"
             f" {position['learning_rate']:.3e} tau {position['tau']:.3f} nll {nll:.4f} ppl"
-            f" {np.exp(min(nll, 700)):.1f} tokens/s {tokens_per_second:.0f} {likeliest} {seen}"
+            f" {number(metrics.perplexity(nll), 1)} tokens/s {tokens_per_second:.0f} {likeliest}"
+            f" {seen}"
         )
         self.text(text.rstrip())
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
@@ -185,12 +187,13 @@ class RunLogs:
             **finite,
             **training,
         )
-        figures = (scores[name] for name in names)
-        text = (
-            "step {} valid ({}) nll {:.4f} perplexity per token {:.1f} per word {:.1f} bits per"
-            " character {:.4f} per byte {:.4f}"
+        self.text(
+            f"step {position['step']} valid ({evaluate_as}) nll {scores['nll_per_token']:.4f}"
+            f" perplexity per token {number(scores['perplexity_per_token'], 1)}"
+            f" per word {number(scores['perplexity_per_word'], 1)}"
+            f" bits per character {scores['bits_per_character']:.4f}"
+            f" per byte {scores['bits_per_byte']:.4f}"
         )
-        self.text(text.format(position["step"], evaluate_as, *figures))
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
         values = {
             f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name]

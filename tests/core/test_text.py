@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from par.core import text
@@ -18,6 +20,13 @@ def test_columns_are_as_wide_as_their_widest_cell_and_lines_end_without_spaces()
 )
 def test_a_noun_agrees_with_its_number(count, said):
     assert text.plural(count, "step") == said
+
+
+def test_a_figure_has_thousands_separators_and_one_of_hundreds_of_digits_is_short():
+    assert text.number(1889.638, 2) == "1,889.64"
+    assert text.number(999_999_999_999.0, 1) == "999,999,999,999.0"
+    assert text.number(6.8e185, 2) == "6.8e+185"
+    assert text.number(math.inf, 2) == "inf"
 
 
 def test_what_a_terminal_or_a_page_can_not_show_is_escaped_and_the_rest_stays():

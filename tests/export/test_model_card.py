@@ -49,7 +49,7 @@ def card(run, blocks="ad", name="exported", origin=None, corpus="text", note="",
 def test_the_card_has_a_row_for_each_split_and_block_and_no_gaps(run):
     origin = Architecture("ad", rule="argmax", search_run="search", pi=PI)
     text = card(run, origin=origin, search_run="search")
-    assert "| valid | 12.35 | 1234.50 | 1.2346 | inf |\n" in text
+    assert "| valid | 12.35 | 1,234.50 | 1.2346 | inf |\n" in text
     assert (
         "| block | Attention | Dense | Identity |\n| --- | --- | --- | --- |\n"
         "| 1 | 0.750 | 0.125 | 0.125 |\n| 2 | 0.200 | 0.700 | 0.100 |\n\n" in text

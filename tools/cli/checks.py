@@ -8,6 +8,7 @@ from typing import Any
 
 from par.core import files
 from par.core.errors import DataError, UsageError
+from par.core.text import plural
 from par.tools.cli.flags import Flags
 
 
@@ -44,8 +45,8 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
         if several := seeds.find_runs(Path(path)) if artefact == "config.json" else {}:
             first = next(iter(several.values()))
             raise UsageError(
-                f"--{flag}={path} holds {len(several)} seeds: give one of them, such as {first};"
-                " derive --rule=consensus --plot takes all together"
+                f"--{flag}={path} holds {plural(len(several), 'seed')}: give one of them, such as"
+                f" {first}; derive --rule=consensus --plot takes all together"
             )
         maker = "build_data" if artefact == "manifest.json" else "train"
         raise DataError(
