@@ -89,7 +89,8 @@ class Checkpoints:
 
         A damaged one is named through `warn` and the one before is tried; the next `save` sets it
         aside.
-        Raises: DataError if there are checkpoints but none can be loaded.
+        Raises: DataError if there are checkpoints but none can be loaded; ResourceError if the
+        system does not let one be read: it may be whole.
         """
         directory = self._directories[which]
         paths = _paths(directory)
@@ -97,6 +98,7 @@ class Checkpoints:
             return None
         with literal_path(directory) as literal:
             for path in paths:
+                _check_readable(path)
                 try:
                     status = self._checkpoint.restore(str(literal / path.name))
                     status.assert_existing_objects_matched()
@@ -194,6 +196,22 @@ def checked_note(text: bytes) -> dict[str, Any]:
 def _paths(directory: Path) -> list[Path]:
     """The checkpoints on disk, newest first, without TensorFlow's endings."""
     return [directory / f"ckpt-{step}" for step in run_directory.checkpoint_files(directory)]
+
+
+def _check_readable(path: Path) -> None:
+    """Raises: ResourceError if the system refuses to read a file of a checkpoint, as where a
+    permission is missing or a disk fails. TensorFlow tells that and damage alike."""
+    for file in sorted(path.parent.glob(f"{path.name}.*")):
+        try:
+            with file.open("rb") as stream:
+                stream.read(1)
+        except (FileNotFoundError, IsADirectoryError):
+            continue  # damage, which TensorFlow finds
+        except OSError as error:
+            raise ResourceError(
+                f"checkpoint file {file} can't be read ({error.strerror}), so it is not known"
+                " whether it is whole: make it readable, then try again"
+            ) from None
 
 
 def _read_note(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import pytest
 import tensorflow as tf
 
+from par.core.errors import ResourceError
 from par.search import diagnostics
 from par.train import checkpoints, run_directory
 
@@ -47,6 +48,17 @@ def test_the_checkpoint_just_saved_stays_though_one_of_a_later_step_is_there(tmp
     again, _ = state_in(tmp_path)
     again.save(20, NOTE, "best")
     assert list(run_directory.checkpoint_files(tmp_path / "best")) == [20]
+
+
+def test_a_checkpoint_that_can_not_be_read_is_not_taken_for_a_damaged_one(tmp_path):
+    made, _ = state_in(tmp_path)
+    for step in (10, 20):
+        made.save(step, NOTE)
+    file = next(tmp_path.glob("ckpt-20.data*"))
+    file.unlink()
+    file.symlink_to(file.name)  # opening it fails, as root too
+    with pytest.raises(ResourceError, match=r"ckpt-20\.data.* can't be read"):
+        made.restore(warn=pytest.fail)
 
 
 def test_tensorflow_finds_the_newest_one_by_its_own_file(tmp_path):
