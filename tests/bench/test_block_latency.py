@@ -73,14 +73,7 @@ def test_a_measured_table_fits_its_run_and_predicts_both_checked_networks(tmp_pa
     counts = np.bincount(np.arange(FIRST, FIRST + SYMBOLS))
     table, checks = block_latency.measure(config, counts, repeats=2, steps=2)
     for what in latency_table.CASES:
-        table.check_fits(
-            what,
-            config.model,
-            config.data.vocab_size,
-            config.data.batch_size,
-            config.data.seq_len,
-            "table",
-        )
+        table.check_fits(what, config.latency_shape, "table")
     assert (
         LatencyTable.from_json(json.loads(json.dumps(table.to_json()))) == table
         and table.repeats == 2
