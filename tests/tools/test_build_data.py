@@ -227,7 +227,7 @@ def test_the_next_command_takes_the_recipe_s_cutoffs_away_where_they_do_not_lie_
     )
     without = run_tool("train", "--print_run", "--data=data/text", "--recipe=quick", cwd=here)
     said = (
-        f"cutoffs must lie below the vocabulary size {manifest.vocab_size}, but are [500, 2000];"
+        f"--cutoffs must lie below the vocabulary size {manifest.vocab_size}, but are [500, 2000];"
         " --cutoffs=none for plain softmax"
     )
     assert (without.code, without.err) == (1, f"error: {said}\n")
