@@ -264,7 +264,7 @@ def test_the_command_draws_a_string_a_file_and_a_run(tmp_path, capsys, monkeypat
             "--output must end with .png or .svg, but is 'x.pdf'",
         ),
         (["--run=missing"], 3, "--run=missing has no config.json"),
-        (["--run=group"], 1, "--run=group holds 1 seeds: give one of them, such as group/seed0"),
+        (["--run=group"], 1, "--run=group holds 1 seed: give one of them, such as group/seed0"),
         (["--architecture=ad", "--output=file/x.png"], 1, "file/x.png: Not a directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -163,7 +163,7 @@ def test_two_runs_are_drawn_side_by_side_in_the_plots_of_the_first(
         (
             ["--run=one", "--compare=group"],
             1,
-            "--compare=group holds 1 seeds: give one of them, such as group/seed0",
+            "--compare=group holds 1 seed: give one of them, such as group/seed0",
         ),
         (
             ["--run=one", "--compare=missing"],
