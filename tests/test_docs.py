@@ -147,7 +147,7 @@ def refusal(call: list[str], typed: str, pytest_options: str) -> str:
     return (
         ""
         if program in OTHERS or (program in PYTHON and arguments[0] == "-m")
-        else f"{program} is no program that these pages may name"
+        else f"{program} is not a program that these pages may name"
     )
 
 

@@ -142,7 +142,7 @@ make_venv() {
     case $(check_python "$python") in
       ok\ *) if [ -e "$venv/pyvenv.cfg" ] && venv_runs; then return; fi ;;
     esac
-    die "$venv was not made by this script and is no environment of ${PYTHON:-CPython 3.11 to 3.13} with pip: remove it, or name another place with PAR_VENV"
+    die "$venv was not made by this script and is not an environment of ${PYTHON:-CPython 3.11 to 3.13} with pip: remove it, or name another place with PAR_VENV"
   fi
   if [ -e "$stamp" ] && venv_runs; then return; fi
   find_python

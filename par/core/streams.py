@@ -20,6 +20,7 @@ class _Whole(io.FileIO):
     """A file descriptor that writes all it is given, also where writing does not block."""
 
     def write(self, data: Any) -> int:
+        """Writes all bytes, waiting where the descriptor takes no more; returns their number."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         while rest:
@@ -36,6 +37,7 @@ class _Lossy(_Whole):
     the work that it read about."""
 
     def write(self, data: Any) -> int:
+        """Writes all bytes, or, once that fails, drops these and all later ones."""
         try:
             return super().write(data)
         except OSError:
@@ -49,6 +51,7 @@ class _Result(_Whole):
     """Tells a failure of stdout from one of any other file or pipe."""
 
     def write(self, data: Any) -> int:
+        """Writes all bytes. Raises: OutputError."""
         try:
             return super().write(data)
         except OSError as error:

@@ -156,7 +156,10 @@ class Published:
     members: dict[str, Known]
 
 
-PYTORCH = "https://raw.githubusercontent.com/pytorch/examples/acc295dc7b90714f1bf47f06004fc19a7fe235c4/word_language_model/data/wikitext-2"
+PYTORCH = (
+    "https://raw.githubusercontent.com/pytorch/examples/acc295dc7b90714f1bf47f06004fc19a7fe235c4"
+    "/word_language_model/data/wikitext-2"
+)
 SMERITY = "https://wikitext.smerity.com"
 WAYBACK = (
     "https://web.archive.org/web/2020id_/https://s3.amazonaws.com/research.metamind.io/wikitext"

@@ -263,7 +263,7 @@ def _likely(sample: bytes) -> str:
 def _pieces(source: Any, form: Format) -> Iterator[tuple[bytes, int]]:
     """The UTF-8 of a text piece by piece, and how many bytes of the file each one took.
 
-    Half characters of UTF-16 (lone surrogates) become what is no UTF-8, which cleaning counts.
+    Half characters of UTF-16 (lone surrogates) become invalid UTF-8, which cleaning counts.
     """
     decoder = form.encoding and codecs.getincrementaldecoder(form.encoding)("surrogatepass")
     at = 0

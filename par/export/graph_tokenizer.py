@@ -62,7 +62,7 @@ class GraphTokenizer(tf.Module):
 
     def clean(self, text: tf.Tensor) -> tf.Tensor:
         """As par.data.cleaning.clean: no byte order mark, LF for CRLF, U+FFFD for NUL and
-        for what is no UTF-8."""
+        for invalid UTF-8."""
         text = tf.strings.unicode_transcode(
             text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False
         )

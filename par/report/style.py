@@ -83,6 +83,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 
 def step_axis(axes: Axes, steps: list[int]) -> None:
+    """Makes x the steps from 0 to the last, in thousands where they are (`2k`)."""
     axes.set_xlim(0, 1.02 * steps[-1] or 1)  # a history may consist of step 0 alone
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(
@@ -91,6 +92,7 @@ def step_axis(axes: Axes, steps: list[int]) -> None:
 
 
 def dots(steps: list[int]) -> str:
+    """The marker of a curve: few points are shown as dots, many as a line alone."""
     return "." if len(steps) < 20 else ""
 
 

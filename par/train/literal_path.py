@@ -16,7 +16,7 @@ from pathlib import Path
 from par.core.errors import ResourceError
 
 SPECIAL = frozenset("*?[]{}\\")
-PLACES = ("/tmp", "/var/tmp")  # for the link, where TMPDIR is no literal path or can't be written
+PLACES = ("/tmp", "/var/tmp")  # for the link, where TMPDIR is a pattern or not writable
 
 
 def is_literal(path: Path | str) -> bool:

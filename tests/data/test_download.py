@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
         return [asked for _, asked, _ in self.asked]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that leaves is no fault of the server."""
+        """A client that leaves is not a fault of the server."""
 
 
 class Handler(BaseHTTPRequestHandler):
