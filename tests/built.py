@@ -69,3 +69,12 @@ def foreign(model: bytes, drop: tuple[str, ...] = (), ordinary: tuple[str, ...] 
     changed.trainer_spec.ClearField("eos_piece")  # the default is </s>, which is no piece
     changed.trainer_spec.eos_id = len(pieces) - 2
     return changed.SerializeToString()
+
+
+def tiny_data(root: Path) -> Path:
+    """A data set of tiny texts, root/data, whose texts are root/{train,valid,test}.txt."""
+    for name, lines in (("train", 400), ("valid", 40), ("test", 40)):
+        (root / f"{name}.txt").write_text(tiny_text(lines))
+    size = ["--vocab_size=283", "--batch_size=4", "--seq_len=8"]
+    assert build_data.main([f"--input_text={root}", *size, f"--output_dir={root / 'data'}"]) == 0
+    return root / "data"

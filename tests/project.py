@@ -32,3 +32,11 @@ def tracked_files() -> list[Path]:
         for name in listing.stdout.decode().split("\0")
         if name and (path := ROOT / name).is_file()
     ]
+
+
+def refused(done: Finished, code: int, *words: str) -> None:
+    """Nothing on stdout, and on stderr one line, an error with these words; the exit code."""
+    assert (done.code, done.out) == (code, "") and done.err.startswith("error: "), done
+    assert done.err.count("\n") == 1, done.err
+    for word in words:
+        assert word in done.err, done.err

@@ -35,19 +35,9 @@ from par.train import checkpoints, run_config
 from par.train.learner import Learner
 from project import ROOT, Finished
 from recorded_run import make_run
-from small import small_config, trainer
+from small import NETWORK, small_config, trainer
 from synthetic import make_data
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-    "--epochs=2",
-)
 SAVING = {"log_every": 13, "record_every": 2, "save_every": 20}
 HALF_WRITTEN = re.compile(r"partial|_temp|tempstate|\.tmp")
 MEGABYTE = 1024  # in KiB

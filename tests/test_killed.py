@@ -23,18 +23,8 @@ from par.core.errors import StoppedError, UsageError
 from par.search import diagnostics
 from par.train import checkpoints, run_directory
 from project import ROOT
-from small import small_config, small_data, trainer
+from small import NETWORK, small_config, small_data, trainer
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-    "--epochs=2",
-)
 OWNER = (
     "import sys, time; from par.train import run_directory\nwith run_directory.locked(sys.argv[1],"
     " print): print('holds it', flush=True); time.sleep(60)"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import documented
 import par
-from built import tiny_text
+from built import tiny_data, tiny_text
 from par.core.errors import DataError, ResourceError, UsageError
 from par.data import manifest, sentencepiece_proto
 from par.data.tokenizer import EOS, Tokenizer
@@ -35,21 +35,10 @@ def made(tmp_path_factory) -> SimpleNamespace:
     """A network that was trained on a tiny text: its run, its data, and the valid split's text;
     not to be changed."""
     root = tmp_path_factory.mktemp("model")
-    for name, lines in (("train", 400), ("valid", 40), ("test", 40)):
-        (root / f"{name}.txt").write_text(tiny_text(lines))
-    code = importlib.import_module("par.tools.build_data").main(
-        [
-            f"--input_text={root}",
-            "--vocab_size=283",
-            "--batch_size=4",
-            "--seq_len=8",
-            f"--output_dir={root / 'data'}",
-        ]
-    )
+    tiny_data(root)
     config = small_config(root / "data", "ad", epochs=1, seq_len=8)
     config.save(root / "run", root / "data")
     trainer(root / "run", config, root / "data").run()
-    assert code == 0
     return SimpleNamespace(
         run=root / "run", data=root / "data", text=(root / "valid.txt").read_text()
     )

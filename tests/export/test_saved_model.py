@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import documented
 import par
-from built import tiny_text
+from built import tiny_data
 from par.data import manifest
 from par.data.tokenizer import EOS
 from par.evaluate import evaluation
@@ -37,18 +37,7 @@ TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\
 def made(tmp_path_factory) -> SimpleNamespace:
     """A search and the network derived from it, on a tiny text; not to be changed."""
     root = tmp_path_factory.mktemp("export")
-    for name, lines in (("train", 400), ("valid", 40), ("test", 40)):
-        (root / f"{name}.txt").write_text(tiny_text(lines))
-    code = importlib.import_module("par.tools.build_data").main(
-        [
-            f"--input_text={root}",
-            "--vocab_size=283",
-            "--batch_size=4",
-            "--seq_len=8",
-            f"--output_dir={root / 'data'}",
-        ]
-    )
-    assert code == 0
+    tiny_data(root)
     for name, blocks in (("search", "ss"), ("run", "ad")):
         config = small_config(root / "data", blocks, epochs=1, cutoffs=(60,))
         if name == "run":

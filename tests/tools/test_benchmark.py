@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 
 import documented
-
-
-def refused(done, code, *words):
-    """One line on stderr, with these words, and the exit code."""
-    assert done.code == code and len(done.err.strip().splitlines()) == 1, done.err
-    assert done.err.startswith("error: ")
-    for word in words:
-        assert word in done.err, done.err
+from project import refused
 
 
 @pytest.mark.slow

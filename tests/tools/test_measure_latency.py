@@ -15,6 +15,7 @@ from par.data import manifest
 from par.search import derive, latency_table
 from par.search.latency_table import LatencyTable, Spread
 from par.train import history, run_config
+from project import refused
 from recorded_run import make_run
 from small import small_config, small_data
 
@@ -43,18 +44,6 @@ def table_file(tmp_path, data_dir):
         {}, model, data.vocab_size, data.batch_size, data.seq_len, 3, slower, parts, parts
     ).save(tmp_path / "table.json")
     return tmp_path / "table.json"
-
-
-def refused(done, code, *words):
-    """One line on stderr, with these words, and the exit code."""
-    assert done.code == code, done.err
-    assert (
-        len(done.err.strip().splitlines()) == 1
-        and done.err.startswith("error: ")
-        and done.out == ""
-    ), done.err
-    for word in words:
-        assert word in done.err, done.err
 
 
 @pytest.mark.slow  # traces two graphs for each of the networks

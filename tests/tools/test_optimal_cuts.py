@@ -17,7 +17,7 @@ import documented
 from naive import cutoffs as naive
 from par.core import schema
 from par.nn import cutoffs
-from project import ROOT
+from project import ROOT, refused
 from small import FIRST, SYMBOLS, small_data
 
 COUNTS = [52, 20, 20, 9, 5, 3, 2, 1, 1, 0]
@@ -45,18 +45,6 @@ def counts_file(tmp_path):
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     return small_data(tmp_path_factory.mktemp("data") / "copies")
-
-
-def refused(done, code, *words):
-    """One line on stderr, with these words, and the exit code."""
-    assert done.code == code, done.err
-    assert (
-        len(done.err.strip().splitlines()) == 1
-        and done.err.startswith("error: ")
-        and done.out == ""
-    ), done.err
-    for word in words:
-        assert word in done.err, done.err
 
 
 def test_the_areas_of_every_number_of_clusters_the_best_marked_and_drawn(

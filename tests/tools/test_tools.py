@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import documented
-from project import ROOT
+from project import ROOT, refused
 from small import small_data
 
 NETWORK = (
@@ -41,15 +41,6 @@ def search(tmp_path_factory, data_dir, run_tool):
     )
     assert done.code == 0, done.err
     return run_dir, done
-
-
-def refused(done, code, *words):
-    """One line on stderr, with these words, and the exit code."""
-    assert done.code == code, done.err
-    assert len(done.err.strip().splitlines()) == 1, done.err
-    assert done.err.startswith("error: ")
-    for word in words:
-        assert word in done.err, done.err
 
 
 def test_train_prints_the_table_and_writes_what_a_run_consists_of(search):

@@ -46,6 +46,9 @@ def test_a_flag_without_effect_beside_another_is_refused():
         refuse_idle(values, ("split",), beside="json")
     with pytest.raises(errors.UsageError, match="without --json: add --json"):
         refuse_idle(values, ("split",), without="json")
+    plot = Flags("A tool.").own("Own", (flags.DEFINE_boolean, "plot", True, "a picture"))
+    run_command(plot, lambda _: None, ["--noplot"])
+    refuse_idle(plot, ("plot",), beside="json")  # what is switched off is left out
 
 
 def test_a_picture_has_a_name_that_says_its_format(tmp_path):
