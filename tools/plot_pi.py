@@ -97,9 +97,9 @@ def _runs(values: Flags) -> dict[Path, history.Run]:
     DataError for a run that can't be drawn."""
     if not 0.1 <= values.seconds <= 600:
         raise UsageError(f"--seconds must be from 0.1 to 600, but is {values.seconds}")
-    named = [("run", values.run)] * bool(values.run or not values.compare) + [
-        ("compare", path) for path in values.compare
-    ]
+    named = [("compare", path) for path in values.compare]
+    if values.run or not named:
+        named.insert(0, ("run", values.run))
     _check_together(values, named)
     paths = [required_dir(path, flag, "config.json") for flag, path in named]
     # asked first: a live run may end while its history is read

@@ -338,8 +338,9 @@ def check_size(tokens: dict[str, int], settings: DataConfig, at_most: bool = Fal
     needed = settings.batch_size * settings.seq_len + 1
     if any(tokens[name] < (needed if name == "train" else 2) for name in SPLITS):
         found = ", ".join(f"{name} {tokens[name]}" for name in SPLITS)
+        bound = "at most " if at_most else ""
         raise DataError(
             "the text is too small: its splits, made of whole lines, have"
-            f" {'at most ' * at_most}these tokens: {found}; train needs batch_size * seq_len + 1 ="
+            f" {bound}these tokens: {found}; train needs batch_size * seq_len + 1 ="
             f" {needed}, valid and test 2 each: give more text or lower --batch_size or --seq_len"
         )

@@ -129,7 +129,8 @@ class Tokenizer:
         if self._is_word:
             texts, goes_on = _words(texts, set(goes_on))
         elif self._adds_space:
-            for i in [0] * continues + [i + 1 for i in goes_on if i + 1 < len(texts)]:
+            inner = [i + 1 for i in goes_on if i + 1 < len(texts)]
+            for i in [0, *inner] if continues else inner:
                 texts[i] = texts[i].removeprefix(" ")
         open_ends = deque(goes_on)
         kind = "numpy" if len(block) > LONG_TEXT * len(texts) else int
