@@ -227,6 +227,7 @@ def test_what_was_saved_is_restored_whole_and_to_the_last_bit(case, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.quick(12)
 @each_case
 def test_the_gradient_reaches_every_weight_and_nothing_else(case):
     made = randomised(case.make(1))

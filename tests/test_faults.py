@@ -315,7 +315,7 @@ def test_a_limit_on_the_size_of_files_is_met_as_a_full_disk_by_train(tmp_path, d
     assert run_tool("train", *flags).code == 0
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["build_data", "train", "evaluate"])
 def test_no_room_for_temporary_files_is_said_before_any_work(finished, run_tool, tool):
     root = finished.parent

@@ -31,6 +31,7 @@ def data_of(tmp_path):
     )
 
 
+@pytest.mark.slow  # three trainings of 40,000 tokens
 @pytest.mark.parametrize("sampling", ["soft", pytest.param("single_path", marks=pytest.mark.slow)])
 def test_the_search_finds_attention_where_the_next_token_is_a_copy_of_one_five_back(
     tmp_path, data_of, sampling

@@ -23,6 +23,7 @@ def trained():
     return learner, tf.constant(windows[-1])
 
 
+@pytest.mark.slow
 def test_the_exact_gradient_is_the_slope_of_the_expected_loss(trained):
     learner, window = trained
     batch, memories = (

@@ -66,6 +66,7 @@ def test_what_runs_side_by_side_is_shared_so_that_the_parts_still_add_up():
     assert found["rest"] >= PARTS["rest"]
 
 
+@pytest.mark.slow
 def test_a_measured_step_lacks_what_it_says():
     """The weights stay where there is no update, every weight that is left has a gradient, and
     the memories move on as in training."""

@@ -34,6 +34,7 @@ def run(program: str, home, **variables: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_a_network_is_made_whatever_the_user_has_set_for_keras(tmp_path):
     program = (
         "import os, par; layer = par.network('ad', 30, d_model=8, num_heads=2); import keras\n"

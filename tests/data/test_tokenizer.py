@@ -183,6 +183,7 @@ def test_training_twice_gives_the_same_bytes(lines, trained):
         assert again == trained[kind][0].model
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("adds_space", [True, False])
 def test_a_text_in_blocks_and_pieces_has_the_ids_of_its_whole_lines(

@@ -82,6 +82,7 @@ def test_values_memories_and_gradients_are_the_same_numbers(norm, sampling, mem_
     assert sampling != "soft" or all(np.any(tensor) for tensor in results[1][3:])
 
 
+@pytest.mark.slow
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_in_a_graph_they_are_the_same_but_for_the_rounding_of_fused_operations(norm):

@@ -62,7 +62,7 @@ def same(one: np.ndarray, other: np.ndarray) -> None:
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.quick(28)
+@pytest.mark.quick(14)
 @each_norm
 @each_string
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_memory_shorter_than_the_first_window_forgets():
     assert np.abs(short - long)[:, 5].max() > 1e-3
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @each_norm
 @pytest.mark.parametrize("mem_len", [0, 1, 3, 7, 13])
 def test_stepping_one_token_at_a_time_equals_one_window_of_the_same_length_band(norm, mem_len):

@@ -33,6 +33,7 @@ def texts_of(figure: Figure) -> list[str]:
     return [text.get_text() for text in texts]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(("name", "shown"), NAMES, ids=ascii)
 def test_a_name_is_shown_literally_or_by_the_codes_of_what_the_font_lacks(
     name, shown, tmp_path, monkeypatch

@@ -169,6 +169,7 @@ def test_the_gradient_of_a_turn_is_that_of_the_step_in_which_both_learn(data_dir
     assert rows[1][2] == pytest.approx(norm, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_weights_never_learn_from_what_is_held_out(data_dir):
     def ends(stream_of_held_out):
         # no logits and no memory carry it on

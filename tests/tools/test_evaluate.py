@@ -57,6 +57,7 @@ def score(search, **reading):
     )["nll_per_token"]
 
 
+@pytest.mark.slow
 def test_the_flags_say_how_the_text_is_read(evaluate, search):
     printed = json.loads(evaluate("--evaluate_as=soft", "--json")[1])
     documented.check("evaluate --json", printed)
@@ -89,6 +90,7 @@ def test_the_flags_say_how_the_text_is_read(evaluate, search):
     ) == (3, None)
 
 
+@pytest.mark.slow
 def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(
     evaluate, search, tmp_path
 ):

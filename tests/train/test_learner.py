@@ -23,6 +23,7 @@ def trained(data_dir, steps, **settings):
     return learner, learner.train(windows, tf.constant(steps)).numpy()
 
 
+@pytest.mark.slow
 def test_weight_decay_shrinks_kernels_and_leaves_gains_and_biases_alone(data_dir):
     settings = {"max_lr": 1e-3, "warmup_steps": 0, "dropout_rate": 0.0}
     plain, decayed = (

@@ -374,6 +374,7 @@ def test_the_best_score_is_remembered_across_resumes(tmp_path, data_dir, uninter
     )
 
 
+@pytest.mark.slow
 def test_what_was_logged_after_the_last_checkpoint_is_cut_back(tmp_path, data_dir, uninterrupted):
     run_dir, logging = (
         tmp_path / "run",
