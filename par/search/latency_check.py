@@ -94,6 +94,11 @@ class LatencyCheck:
             raise UsageError(
                 f"latencies and budgets must be above 0 and at most {MAX_MILLISECONDS:.0e}"
             )
+        if self.budget_ratio is not None and self.budget_ms is None:
+            raise UsageError(
+                f"a budget as a share needs its milliseconds too, but budget_ratio is"
+                f" {self.budget_ratio} and budget_ms None"
+            )
         if not all(
             spread.low <= spread.median <= spread.high
             for case in self.cases

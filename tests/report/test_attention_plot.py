@@ -27,17 +27,22 @@ def drawn(*arguments, **settings):
     return figure, {axes.get_label(): axes for axes in figure.axes}
 
 
+def shows(axes, probability: np.ndarray) -> None:
+    """Fails unless the map's cells are these probabilities [T, S], blank where they are 0."""
+    (cells,) = axes.collections
+    found = np.ma.asarray(cells.get_array()).reshape(T, M + T)
+    np.testing.assert_array_equal(np.ma.getmaskarray(found), probability == 0)
+    np.testing.assert_array_equal(
+        found.compressed(), heat_map.cell_index(np.sqrt(probability[probability > 0]))
+    )
+
+
 def test_every_head_has_a_map_whose_cells_are_its_probabilities_and_what_is_not_visible_is_blank():
     p = probabilities()
     _, axes = drawn(p, KEYS)
     assert list(axes) == ["head-1", "head-2", "head-3", "legend"]
     for head in range(H):
-        (cells,) = axes[f"head-{head + 1}"].collections
-        found = np.ma.asarray(cells.get_array()).reshape(T, M + T)
-        np.testing.assert_array_equal(np.ma.getmaskarray(found), p[head] == 0)
-        np.testing.assert_array_equal(
-            found.compressed(), heat_map.cell_index(np.sqrt(p[head][p[head] > 0]))
-        )
+        shows(axes[f"head-{head + 1}"], p[head])
 
 
 def test_tokens_stand_beside_their_rows_and_columns_and_the_memory_is_divided_from_the_window():
@@ -56,6 +61,7 @@ def test_one_head_alone_can_be_drawn_and_another_is_refused():
     p = probabilities()
     _, axes = drawn(p, KEYS, head=2)
     assert list(axes) == ["head-2", "legend"]
+    shows(axes["head-2"], p[1])
     for wrong in (0, 4, 1.0, "1", True):
         with pytest.raises(UsageError, match="head must be from 1 to 3, or None for all, but is"):
             attention_plot.attention_figure(p, KEYS, head=wrong)

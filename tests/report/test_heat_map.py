@@ -52,6 +52,17 @@ def test_the_picture_has_the_pixels_that_it_says(count):
         assert drawn.draw([heat_map.State(np.full((count, 3), 1 / 3), 1, 1.0)]).size == drawn.size
 
 
+@pytest.mark.parametrize(("blocks", "right"), [("ssssss", 62), ("s", 12)])
+def test_tau_ends_above_the_last_block_and_above_the_legend_where_one_block_leaves_no_room(
+    blocks, right
+):
+    drawn = heat_map.HeatMap([blocks])
+    drawn.draw([heat_map.State(np.full((len(blocks), 3), 1 / 3), 1_234_567, 0.123)])
+    (panel,) = drawn.panels
+    left, end = (text.get_window_extent() for text in (panel.iteration, panel.tau))
+    assert end.x1 == pytest.approx(drawn.size[0] - right, abs=2) and left.x1 < end.x0
+
+
 # linear sRGB as protanopes, deuteranopes and tritanopes see it: Machado, Oliveira and Fernandes
 # 2009, severity 1
 SEEN = {
@@ -127,6 +138,8 @@ def test_no_text_of_a_comparison_leaves_the_picture_or_hides_another(blocks):
     figure = drawn.canvas.figure
     boxes = [text.get_window_extent() for text in figure.texts]
     boxes += [text.get_window_extent() for panel in drawn.panels for text in panel.numbers]
+    # wider only where the blocks of one map need it at their narrowest
+    assert drawn.size[0] <= max(900, 82 + 62 + 30 * max(map(len, blocks)))
     assert len(figure.texts) == 3 * len(blocks) and all(
         figure.bbox.padded(0.5).containsx(x) for box in boxes for x in (box.x0, box.x1)
     )

@@ -46,6 +46,19 @@ def test_the_names_of_networks_hide_neither_each_other_nor_the_points(seed):
         assert np.hypot(*(own - np.clip(own, box.min, box.max))) < 60 * figure.dpi / 72
 
 
+def test_names_as_long_as_those_of_runs_stay_inside_the_axes_at_every_edge():
+    corners = itertools.product((8.0, 14.0), (700.0, 760.0))
+    points = [
+        Point("a-run-with-a-name-of-some-length", "named", (x, None, None), (y, None, None))
+        for x, y in corners
+    ]
+    axes = pareto_plot.scatter_figure(points, "ms").axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 4 and all(
+        axes.bbox.padded(1).contains(*corner) for box in boxes for corner in box.corners()
+    )
+
+
 def test_networks_are_drawn_at_their_figures_with_their_intervals_in_colours_told_apart(tmp_path):
     points = network_points(9)
     axes = pareto_plot.scatter_figure(points, "milliseconds").axes[0]

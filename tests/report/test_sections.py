@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from par.report import curves_section, inputs, network_section, seeds_section
+from par.report import curves_section, inputs, network_section, seeds_section, setup_section
 from par.report.parts import Table
+from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import Costs
 from par.train import history
 from recorded_run import make_run, train_row, valid_row, write_history
@@ -75,3 +76,56 @@ def test_the_seeds_that_are_not_evaluated_yet_are_named_with_the_command_that_go
     assert section.missing.text.startswith("seed5 not evaluated")
     assert section.missing.command == f"train {tmp_path}/seed5/flags.txt"
     assert [row[0] for row in section.results.rows[:1]] == ["2"] and section.consensus is None
+
+
+def latency(**budget) -> LatencyCheck:
+    return LatencyCheck("decoding", (Case("decoding", 3.0, 4.0),), **budget)
+
+
+@pytest.mark.parametrize(
+    ("rule", "check", "group", "flags"),
+    [
+        (None, None, {}, {"rule": None}),
+        ("argmax", None, {}, {"rule": None}),
+        (None, None, {3: "run"}, {"rule": "consensus"}),
+        ("consensus", None, {3: "run"}, {"rule": "consensus"}),
+        ("paper", None, {}, {"rule": "paper"}),
+        (
+            "budget",
+            latency(budget_ms=3.5),
+            {},
+            {
+                "rule": None,
+                "latency_table": "table.json",
+                "latency_of": "decoding",
+                "budget_ms": 3.5,
+            },
+        ),
+        (
+            "budget",
+            latency(budget_ms=3.2, budget_ratio=0.8),
+            {3: "run"},
+            {
+                "rule": None,
+                "latency_table": "table.json",
+                "latency_of": "decoding",
+                "budget_ratio": 0.8,
+            },
+        ),
+    ],
+)
+def test_the_network_is_derived_again_by_the_rule_and_the_budget_it_was_derived_by(
+    rule, check, group, flags, tmp_path
+):
+    artefacts = SimpleNamespace(
+        chosen=rule and SimpleNamespace(rule=rule, latency=check),
+        group=group,
+        latencies=SimpleNamespace(table="table.json"),
+        first=tmp_path,
+        data_dir="data",
+    )
+    derived, trained = setup_section._derive_commands(
+        artefacts, lambda tool, **given: (tool, given), "again"
+    )
+    assert derived == ("derive", {"run": "again", **flags})
+    assert trained[0] == "train" and trained[1]["architecture"] == "again/architecture.json"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faults import change_json
-from par.core.errors import DataError
+from par.core.errors import DataError, UsageError
 from par.core.stats import Quartiles
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
@@ -199,6 +199,13 @@ def test_a_section_that_derive_never_wrote_is_refused_by_the_file_s_name(path, p
     ) as error:
         architecture.load(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_a_share_without_its_milliseconds_is_no_budget():
+    case = Case("inference", 3.0, 4.0)
+    assert LatencyCheck("inference", (case,), budget_ms=3.2, budget_ratio=0.8).budget_ms == 3.2
+    with pytest.raises(UsageError, match="a budget as a share needs its milliseconds too"):
+        LatencyCheck("inference", (case,), budget_ratio=0.8)
 
 
 def test_a_section_without_one_of_its_keys_is_refused(path):
