@@ -71,7 +71,15 @@ class Costs(NamedTuple):
             raise UsageError(
                 f"blocks must be letters of {KINDS} to have a latency, but are {blocks[:60]!r}"
             )
-        return float(self.constant + sum(blocks.count(kind) * ms for kind, ms in zip(KINDS, self)))
+        return float(self.total([blocks.count(kind) for kind in KINDS]))
+
+    def total(self, counts: Sequence[Any]) -> Any:
+        """Milliseconds of so many blocks of each kind, numbers or arrays [...]: the same to the
+        last bit for both. Not by sum(), which from Python 3.12 on rounds numbers otherwise."""
+        milliseconds = 0.0
+        for count, ms in zip(counts, self.block_ms, strict=True):
+            milliseconds = milliseconds + count * ms
+        return self.constant + milliseconds
 
     def expected_ms(self, pi: np.ndarray) -> float:
         """Expected milliseconds of a network whose blocks are drawn from pi [L, O]."""

@@ -63,8 +63,7 @@ def front(pi: np.ndarray, blocks: str, costs: Costs) -> list[Choice]:
     best, taken = _best(np.asarray(pi, np.float64)[[kind == "s" for kind in blocks]])
     a, d = np.nonzero(best > NEVER)
     counts = a + blocks.count("a"), d + blocks.count("d"), len(taken) - a - d + blocks.count("i")
-    # in the order of Costs.milliseconds, so that the sums are equal to the last bit
-    milliseconds = costs.constant + sum(count * ms for count, ms in zip(counts, costs))
+    milliseconds = costs.total(counts)
     order = np.lexsort((d, a, -best[a, d], milliseconds))
     a, d, milliseconds = a[order], d[order], milliseconds[order]
     sums = best[a, d]
