@@ -9,9 +9,10 @@ r"""Builds a data set from text: tokenizer, record files, manifest.
     python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord,
-manifest.json. Prints what was cleaned, a sample in pieces, the size of each split, and the
-perplexity per word of a unigram model, which any network must beat. The same text and settings
-give the same bytes; a build that already exists is kept.
+manifest.json, kneser_ney.json. Prints what was cleaned, a sample in pieces, the size of each
+split, and the perplexity per word of a unigram model and of an interpolated Kneser-Ney 5-gram of
+the same pieces, which a network must beat. The same text and settings give the same bytes; a build
+that already exists is kept.
 
 --runner=beam encodes and writes with workers of Apache Beam, on this machine or on Dataflow, Spark
 or Flink (docs/scaling.md); the bytes are the same. It needs
@@ -52,10 +53,14 @@ from par.core import files, metrics, schema
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import Progress, announce
+from par.core.text import number
 from par.data import build, own_text, records
 from par.data.build import Source
 from par.data.cleaning import CLEANING
 from par.data.tokenizer import UNK, Tokenizer
+from par.evaluate import yardstick
+from par.evaluate.yardstick import Yardstick
+from par.tools.cli.baseline import BASELINE, baseline_of
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
 from par.tools.cli.flags import Flags, choice, define_path
@@ -149,6 +154,7 @@ FLAGS = (
                 " here come first"
             ),
         ),
+        BASELINE,
         (flags.DEFINE_bool, "json", False, "print one line of JSON instead of text"),
     )
 )
@@ -233,10 +239,11 @@ def _build(values: Flags, engine: build.Engine) -> None:
             # only the records need it: after the checks, and when the text's memory is free
             start_tensorflow()
             build.write(partial, source, model, encoded, Progress, engine)
+    baseline = baseline_of(values, root, records.load(root))
     if values.json:
-        _print_json(root, source, is_built)
+        _print_json(root, source, is_built, baseline)
     else:
-        _print(root, source, is_built)
+        _print(root, source, is_built, baseline)
         cutoffs = cutoffs_beside(values.recipe, records.load(root).vocab_size)
         print(f"next: {tool_command('train', data=root, recipe=values.recipe, cutoffs=cutoffs)}")
 
@@ -252,6 +259,7 @@ def _verify(values: Flags) -> None:
     manifest = records.load(root)
     start_tensorflow()
     records.verify(root, manifest)
+    yardstick.load(root)
     names = [file.name for split in manifest.splits.values() for file in split.files]
     size = sum((root / name).stat().st_size for name in names)
     if values.json:
@@ -268,27 +276,18 @@ def _verify(values: Flags) -> None:
 
 
 def _unigram(root: Path, manifest: records.Manifest) -> dict[str, dict[str, float]]:
-    """Of valid and test: the unigram model's perplexity per word and bits per character, and the
-    share of tokens that are unknown words."""
+    """Of valid and test: the unigram model's figures, and the share of tokens that are unknown
+    words."""
     counts, found = records.read_counts(root, manifest), {}
-    for name in ("valid", "test"):
-        targets, split = records.count_targets(root, manifest, name), manifest.splits[name]
+    for name in yardstick.SPLITS:
+        targets = records.count_targets(root, manifest, name)
         nll = records.unigram_nll(counts, targets)
-        figures = metrics.figures(
-            nll,
-            split.tokens - 1,
-            tokens=split.tokens,
-            words=split.words,
-            characters=split.characters,
-            bytes_=split.bytes,
-        )
-        found[name] = {
-            key: figures[key] for key in ("perplexity_per_word", "bits_per_character")
-        } | {"unknown": targets[UNK] / targets.sum()}
+        unknown = targets[UNK] / targets.sum()
+        found[name] = manifest.splits[name].figures(nll) | {"unknown": unknown}
     return found
 
 
-def _print_json(root: Path, source: Source, is_built: bool) -> None:
+def _print_json(root: Path, source: Source, is_built: bool, baseline: Yardstick | None) -> None:
     manifest = records.load(root)
     splits = {}
     for name, split in manifest.splits.items():
@@ -306,12 +305,20 @@ def _print_json(root: Path, source: Source, is_built: bool) -> None:
         "vocab_size": manifest.vocab_size,
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "splits": splits,
-        "unigram_perplexity_per_word": metrics.finite(
-            {name: figures["perplexity_per_word"] for name, figures in unigram.items()}
-        ),
+        "unigram_perplexity_per_word": _per_word(unigram),
+        "kneser_ney_perplexity_per_word": baseline and _per_word(_figures(baseline, manifest)),
         "unknown_words": {name: figures["unknown"] for name, figures in unigram.items()},
     }
     print(schema.canonical_json(value))
+
+
+def _figures(baseline: Yardstick, manifest: records.Manifest) -> dict[str, dict[str, float]]:
+    return {name: baseline.figures(manifest, name) for name in yardstick.SPLITS}
+
+
+def _per_word(figures: dict[str, dict[str, float]]) -> dict[str, float | None]:
+    """The perplexity per word of each split."""
+    return metrics.finite({name: own["perplexity_per_word"] for name, own in figures.items()})
 
 
 def _sample(source: Source) -> str:
@@ -324,7 +331,7 @@ def _sample(source: Source) -> str:
     return found
 
 
-def _print(root: Path, source: Source, is_built: bool) -> None:
+def _print(root: Path, source: Source, is_built: bool, baseline: Yardstick | None) -> None:
     manifest = records.load(root)
     model = Tokenizer.load(root / "tokenizer.model")
     if is_built:
@@ -351,25 +358,26 @@ def _print(root: Path, source: Source, is_built: bool) -> None:
         f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end"
         " that fill no step; a line end counts as a word\n"
     )
-    valid, test = _unigram(root, manifest).values()
-    print(
-        f"unigram model, perplexity per word: valid {valid['perplexity_per_word']:,.1f}, test"
-        f" {test['perplexity_per_word']:,.1f}"
-    )
+    unigram = _unigram(root, manifest)
+    models = {"unigram model": unigram}
+    if baseline:
+        models[f"{baseline.name}, which a network must beat"] = _figures(baseline, manifest)
+    figures = {"perplexity per word": ("perplexity_per_word", 1)}
     if manifest.settings["model_type"] == "char":
-        print(
-            f"unigram model, bits per character: valid {valid['bits_per_character']:.4f}, test"
-            f" {test['bits_per_character']:.4f}"
-        )
+        figures["bits per character"] = ("bits_per_character", 4)
+    for name, found in models.items():
+        for what, (key, digits) in figures.items():
+            shown = (f"{split} {number(own[key], digits)}" for split, own in found.items())
+            print(f"{name}, {what}: {', '.join(shown)}")
     if manifest.settings["model_type"] == "word":
         print(
             "words that are not in the vocabulary, and become [UNK]: valid"
-            f" {valid['unknown']:.2%}, test {test['unknown']:.2%}"
+            f" {unigram['valid']['unknown']:.2%}, test {unigram['test']['unknown']:.2%}"
         )
     size = sum(file.size for split in manifest.splits.values() for file in split.files)
-    number = sum(len(split.files) for split in manifest.splits.values())
+    count = sum(len(split.files) for split in manifest.splits.values())
     print(
-        f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {number}"
+        f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {count}"
         f" record files of {size:,} bytes"
     )
 

@@ -11,6 +11,10 @@ r"""Scores trained networks on any split: perplexity per token and per word, bit
         --sweep_mem_len=64 --plot=memory.png
     python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16
         windows that overlap, instead of a memory
+    python tools/evaluate.py --run=logs/RUN --baseline=none
+
+The last rows are of an interpolated Kneser-Ney 5-gram of the same pieces, and a warning names each
+network that does not beat it.
 
 B, T and M may differ from training's: the records are joined to one stream and cut again. A sweep
 also reports how much context each network uses, by itself and relative to the others (Dai et al.
@@ -26,9 +30,9 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 import dataclasses
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -38,10 +42,12 @@ from par.core.errors import UsageError
 from par.core.progress import Progress, announce
 from par.core.text import number, table
 from par.data import records
-from par.evaluate import context_length
+from par.evaluate import context_length, yardstick
 from par.evaluate.context_length import ContextUse
 from par.evaluate.eval_config import EvalConfig, num_tokens
+from par.evaluate.yardstick import Yardstick
 from par.search import architecture
+from par.tools.cli.baseline import BASELINE, baseline_of
 from par.tools.cli.checks import load_run, picture_path, refuse_idle
 from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.tools.cli.tensorflow import start_tensorflow
@@ -86,6 +92,7 @@ FLAGS = (
             False,
             "print the table of iterations of each run, too",
         ),
+        BASELINE,
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(EvalConfig, "How the text is read")
@@ -118,6 +125,17 @@ class Line:
     scores: list[dict[str, float]]  # for each reading
     nll: list[np.ndarray]  # for each reading, [N - 1] nats
     name: str
+    data_dir: Path
+
+
+class Baseline(NamedTuple):
+    """The n-gram model of a data set on a split."""
+
+    data_dir: Path
+    split: str
+    name: str
+    model: Yardstick
+    figures: dict[str, float]  # as of a network
 
 
 def _work(values: Flags) -> int:
@@ -143,13 +161,17 @@ def _work(values: Flags) -> int:
         for line in _lines(values, of_run, *run, blocks)
     ]
     lines = _told_apart(lines)
+    data_sets = {data_dir: manifest for _, _, data_dir, manifest in opened}
+    baselines = list(_baselines(values, data_sets))
+    warnings = _warnings(lines, baselines)
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
     drawn = [_plot(Path(values.plot), lines, lengths)] if values.plot else []
     if values.json:
-        print(schema.canonical_json(_json(lines, contexts)))
+        print(schema.canonical_json(_json(lines, contexts, baselines, warnings)))
     else:
-        parts = [*_parts(values, lines, lengths, contexts), drawn]
+        parts = [*_parts(values, lines, lengths, contexts, baselines), drawn]
+        parts.append([f"warning: {line}" for line in warnings])
         print("\n\n".join("\n".join(part) for part in parts if part))
     return 0
 
@@ -159,12 +181,13 @@ def _parts(
     lines: Sequence[Line],
     lengths: Sequence[int],
     contexts: Sequence[ContextUse],
+    baselines: Sequence[Baseline],
 ) -> Iterator[list[str]]:
     """What is printed, in lines."""
     if values.show_history:
         for run in dict.fromkeys(values.run):
             yield [run, *history.table(history.read_rows(Path(run) / "history.jsonl"))]
-    yield _table(lines, lengths)
+    yield _table(lines, lengths, baselines)
     if contexts:
         yield _context_table(lines, contexts)
 
@@ -245,7 +268,7 @@ def _lines(
         name = scored.blocks + (
             f" {about['evaluate_as']}" if about["evaluate_as"] != "fixed" else ""
         )
-        line = Line(about, text, readings, [], [], name)
+        line = Line(about, text, readings, [], [], name, data_dir)
         for reading in readings:
             fitted = reading.fitted(learner.config, manifest, split)
             if way == ways[0] and (reduced := reading.reductions(fitted)):
@@ -282,6 +305,38 @@ def _told_apart(lines: Sequence[Line]) -> list[Line]:
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
+def _baselines(values: Flags, data_sets: Mapping[Path, records.Manifest]) -> Iterator[Baseline]:
+    """The n-gram models of the data sets on the splits that are scored."""
+    splits = [split for split in values.split if split in yardstick.SPLITS]
+    for data_dir, manifest in data_sets.items() if splits else ():
+        if model := baseline_of(values, data_dir, manifest):
+            name = f"{model.name} ({manifest.name})" if len(data_sets) > 1 else model.name
+            for split in splits:
+                yield Baseline(data_dir, split, name, model, model.figures(manifest, split))
+
+
+def _warnings(lines: Sequence[Line], baselines: Sequence[Baseline]) -> list[str]:
+    """A line for each trained network that the n-gram model of its data set beats."""
+    models = {(own.data_dir, own.split): own for own in baselines}
+    compared: dict[str, list[tuple[Line, Baseline]]] = {}
+    for line in lines:
+        model = models.get((line.data_dir, line.about["split"]))
+        if model and line.about["evaluate_as"] != "inherited":
+            compared.setdefault(line.name, []).append((line, model))
+    key = "perplexity_per_word"
+    found = [
+        pairs[0][1].model.warning(
+            name,
+            [
+                (own.split, min(scores[key] for scores in line.scores), own.figures[key])
+                for line, own in pairs
+            ],
+        )
+        for name, pairs in compared.items()
+    ]
+    return [warning for warning in found if warning]
+
+
 def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[ContextUse]:
     """How much context each line uses; a group are those that score the same tokens."""
     groups = {
@@ -295,7 +350,12 @@ def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[ContextUse]
     return [next(found[line.text]) for line in lines]
 
 
-def _json(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> dict[str, Any]:
+def _json(
+    lines: Sequence[Line],
+    contexts: Sequence[ContextUse],
+    baselines: Sequence[Baseline],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
     results = [
         line.about
         | reading.to_json()
@@ -304,38 +364,43 @@ def _json(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> dict[str, An
         for line in lines
         for reading, scores in zip(line.readings, line.scores)
     ]
-    if not contexts:
-        return {"results": results}
-    return {
-        "results": results,
-        "contexts": [line.about | found.to_json() for line, found in zip(lines, contexts)],
-    }
-
-
-def _table(lines: Sequence[Line], lengths: Sequence[int]) -> list[str]:
-    rows = [
-        [
-            "network",
-            "split",
-            *(["memory"] if lengths else []),
-            *(name.replace("_", " ") for name in metrics.COMPARED),
-        ]
+    found = {"results": results, "warnings": list(warnings)}
+    found["baselines"] = [
+        {
+            "data": str(baseline.data_dir),
+            "split": baseline.split,
+            "model": "kneser_ney",
+            "order": baseline.model.order,
+        }
+        | metrics.finite(baseline.figures)
+        for baseline in baselines
     ]
-    for line in lines:
-        for reading, scores in zip(line.readings, line.scores):
-            figures = (
-                number(scores[name], 4 if name.startswith("bits") else 2)
-                for name in metrics.COMPARED
-            )
-            rows.append(
-                [
-                    line.name,
-                    line.about["split"],
-                    *([f"{reading.mem_len:,}"] if lengths else []),
-                    *figures,
-                ]
-            )
-    return table(rows, left=2)
+    if contexts:
+        found["contexts"] = [line.about | used.to_json() for line, used in zip(lines, contexts)]
+    return found
+
+
+def _table(
+    lines: Sequence[Line], lengths: Sequence[int], baselines: Sequence[Baseline]
+) -> list[str]:
+    heads = ["network", "split", *(name.replace("_", " ") for name in metrics.COMPARED)]
+    rows = [
+        (line.name, line.about["split"], f"{reading.mem_len:,}" if lengths else "", scores)
+        for line in lines
+        for reading, scores in zip(line.readings, line.scores)
+    ]
+    rows += [(own.name, own.split, "", own.figures) for own in baselines]
+    cells = [heads]
+    for name, split, memory, scores in rows:
+        figures = (
+            number(scores[key], 4 if key.startswith("bits") else 2) for key in metrics.COMPARED
+        )
+        cells.append([name, split, *figures])
+        if lengths:
+            cells[-1].insert(2, memory)
+    if lengths:
+        heads.insert(2, "memory")
+    return table(cells, left=2)
 
 
 def _context_table(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> list[str]:

@@ -34,8 +34,9 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 import contextlib
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +46,9 @@ from par.core import processes, schema
 from par.core.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
-from par.core.text import plural
+from par.core.text import number, plural
 from par.data import records
+from par.evaluate import yardstick
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice, define_path
@@ -493,6 +495,7 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
         )
         return 0
     print("\n".join(history.table(rows)))
+    _compare_with_baseline(values.data, config, rows["valid"])
     if costs:
         print(costs.line(likeliest, config.search.latency_of))
     early = (
@@ -502,6 +505,26 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
     )
     print(f"{state}: {steps} steps{early}; run: {run_dir}")
     return 0
+
+
+def _compare_with_baseline(
+    data_dir: str, config: run_config.RunConfig, valid: Sequence[dict[str, Any]]
+) -> None:
+    """Prints the valid scores of the data's n-gram model, if they are there, and warns if they
+    beat the run's last ones."""
+    if not (baseline := yardstick.load(data_dir)):
+        return
+    figures = baseline.figures(records.load(data_dir), "valid")
+    per_word = figures["perplexity_per_word"]
+    print(
+        f"{baseline.name}: valid perplexity {number(figures['perplexity_per_token'], 2)},"
+        f" {number(per_word, 1)} per word"
+    )
+    last = next(row for row in reversed(valid) if row["evaluate_as"] != "argmax")
+    own = last["perplexity_per_word"]
+    scores = [("valid", math.inf if own is None else own, per_word)]
+    if warning := baseline.warning(config.architecture.short, scores):
+        announce(f"warning: {warning}")
 
 
 def _report_seeds(values: Flags, group: Path, states: dict[Path, str]) -> int:

@@ -24,7 +24,11 @@ from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer
 
 # all that a data set consists of
-FILES = {"tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *records.SPLITS}
+BASELINE = "kneser_ney.json"  # written beside a data set by par.evaluate.yardstick
+FILES = {
+    *("tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", BASELINE),
+    *records.SPLITS,
+}
 # of text that SentencePiece is trained on by default; it needs about 20 times that in memory
 SAMPLE_BYTES = 32 << 20
 MARK = re.compile(
@@ -140,7 +144,7 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
         return False
     if not root.is_dir():
         raise UsageError(f"--output_dir={root} is a file: give another --output_dir")
-    names = {path.name for path in root.iterdir()}
+    names = {path.name for path in root.iterdir() if not path.name.startswith(f".{BASELINE}.")}
     if names and (names - FILES or "manifest.json" not in names):
         raise UsageError(
             f"--output_dir={root} is not a data set, as it holds {min(names - FILES or names)}:"

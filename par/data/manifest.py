@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from par.core import schema
+from par.core import metrics, schema
 from par.core.config import MAX_VOCAB_SIZE, DataConfig
 from par.core.errors import DataError, UsageError
 from par.data import windows
@@ -44,6 +44,18 @@ class Split:
     bytes: int
     dropped: int
     files: tuple[RecordFile, ...]
+
+    def figures(self, nll_sum: float, scored: float | None = None) -> dict[str, float]:
+        """The figures of par.core.metrics, from nats over the `scored` tokens; None: all but the
+        first."""
+        return metrics.figures(
+            nll_sum,
+            self.tokens - 1 if scored is None else scored,
+            tokens=self.tokens,
+            words=self.words,
+            characters=self.characters,
+            bytes_=self.bytes,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

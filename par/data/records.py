@@ -188,8 +188,8 @@ def read_stream(data_dir: str | Path, manifest: Manifest, split: str) -> np.ndar
     """The one stream of a split, int32 [tokens - dropped], without padding: to be cut anew by
     `windows.windows` for any B and T."""
     info = manifest.splits[split]
-    steps = np.stack(list(dataset(data_dir, manifest, split).as_numpy_iterator()))
-    return windows.rejoin(steps, info.tokens - info.dropped)
+    steps = dataset(data_dir, manifest, split).as_numpy_iterator()
+    return windows.rejoin(steps, info.steps, info.tokens - info.dropped)
 
 
 def read_counts(data_dir: str | Path, manifest: Manifest) -> np.ndarray:

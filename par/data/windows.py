@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -75,21 +75,22 @@ def window_chunks(
         yield np.ascontiguousarray(every_t.transpose(1, 0, 2))
 
 
-def rejoin(steps: np.ndarray, num_tokens: int) -> np.ndarray:
-    """The one stream [num_tokens] that `windows` cut into steps [n, B, T+1]; padding and dropped
-    ends are beyond `num_tokens`.
+def rejoin(steps: Iterable[np.ndarray], n: int, num_tokens: int) -> np.ndarray:
+    """The one stream [num_tokens] int32 that `windows` cut into n steps [B, T+1]; padding and
+    dropped ends are beyond `num_tokens`. Takes no more memory than the stream and a step.
 
     Raises: ValueError if the windows hold fewer tokens than that.
     """
-    n, batch_size, width = steps.shape
-    held = n * batch_size * (width - 1) + (n > 0)
-    if not 0 <= num_tokens <= held:
-        raise ValueError(
-            f"{num_tokens} tokens asked for, but windows of shape {list(steps.shape)} hold {held}"
-        )
-    if n == 0:
-        return np.zeros([0], np.int32)
-    return np.concatenate([steps[0, 0, :1], in_order(steps[:, :, 1:])])[:num_tokens]
+    stream = np.zeros([0], np.int32)
+    for step, window in enumerate(steps):
+        batch_size, seq_len = window.shape[0], window.shape[1] - 1
+        if step == 0:
+            stream = np.empty([1 + n * batch_size * seq_len], np.int32)
+            stream[0] = window[0, 0]
+        stream[1:].reshape(batch_size, n, seq_len)[:, step] = window[:, 1:]
+    if not 0 <= num_tokens <= len(stream):
+        raise ValueError(f"{num_tokens} tokens asked for, but {n} windows hold {len(stream)}")
+    return stream[:num_tokens]
 
 
 def in_order(values: np.ndarray) -> np.ndarray:

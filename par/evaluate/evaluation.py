@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par.core import metrics
 from par.data import records, windows
 from par.data.manifest import Manifest
 from par.data.tokenizer import PAD
@@ -102,14 +101,8 @@ def figures(
     manifest: Manifest, split: str, nll: np.ndarray, weight: np.ndarray
 ) -> dict[str, float]:
     """The figures of par.core.metrics for a split, from the values of `token_nll`."""
-    info = manifest.splits[split]
-    return metrics.figures(
-        float(np.sum(nll * weight, dtype=np.float64)),
-        float(np.sum(weight, dtype=np.float64)),
-        tokens=info.tokens,
-        words=info.words,
-        characters=info.characters,
-        bytes_=info.bytes,
+    return manifest.splits[split].figures(
+        float(np.sum(nll * weight, dtype=np.float64)), float(np.sum(weight, dtype=np.float64))
     )
 
 

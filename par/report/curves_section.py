@@ -33,7 +33,7 @@ def curves_section(artefacts: Artefacts, command: Command) -> CurvesSection:
     run = artefacts.run
     if not run.rows["train"]:
         return CurvesSection(missing=no_step_yet(artefacts, command))
-    pictures, evaluations = [_curves(run)], None
+    pictures, evaluations = [_curves(artefacts)], None
     if "s" in run.blocks:
         pictures.append(_decision(artefacts))
     if _valid_rows(run):
@@ -54,7 +54,8 @@ def _valid_rows(run: history.Run) -> list[dict[str, Any]]:
     return [row for row in run.rows["valid"] if row["split"] == "valid"]
 
 
-def _curves(run: history.Run) -> Picture:
+def _curves(artefacts: Artefacts) -> Picture:
+    run = artefacts.run
     train = run.rows["train"]
     losses = [f"train from {_course(train, 'nll_per_token')}"]
     valid = sorted(_valid_rows(run), key=lambda row: row["evaluate_as"])
@@ -68,7 +69,18 @@ def _curves(run: history.Run) -> Picture:
     if "s" in run.blocks:
         alt += f" tau from {_course(train, 'tau')}."
     caption = "Loss per token, with perplexity on the right; below it what the schedules did."
-    return parts.png(alt, caption, line_plots.curves, run)
+    baseline = _baseline(artefacts)
+    if baseline:
+        alt += f" The {baseline[0]} has {baseline[1]['nll_per_token']:.4g} nats."
+    level = baseline and (baseline[0], baseline[1]["nll_per_token"])
+    return parts.png(alt, caption, line_plots.curves, run, level)
+
+
+def _baseline(artefacts: Artefacts) -> tuple[str, dict[str, float]] | None:
+    """The name of the n-gram model of the run's data and its figures on the valid split."""
+    if not artefacts.baseline:
+        return None
+    return artefacts.baseline.name, artefacts.baseline.figures(artefacts.manifest, "valid")
 
 
 def _course(rows: Sequence[dict[str, Any]], key: str) -> str:
@@ -110,10 +122,10 @@ SCORES = (
 )
 
 
-def scores_table(run: history.Run) -> Table | None:
-    """The last evaluation on the valid split, and the best one if it is another; None before the
-    first."""
-    valid = _valid_rows(run)
+def scores_table(artefacts: Artefacts) -> Table | None:
+    """The last evaluation on the valid split, the best one if it is another, and the scores of the
+    n-gram model of the data; None before the first evaluation."""
+    valid = _valid_rows(artefacts.run)
     if not valid:
         return None
     last = valid[-1]
@@ -125,15 +137,37 @@ def scores_table(run: history.Run) -> Table | None:
     named = [("last", row) for row in valid if row["step"] == last["step"]]
     if best["step"] < last["step"]:
         named.append(("best", best))
-    heads = ("valid split", "step", *(head for head, _, _ in SCORES))
-    return Table("Scores", heads, [_scores_row(name, row) for name, row in named])
+    rows = [_scores_row(_named(name, row), f"{row['step']:,}", row) for name, row in named]
+    if baseline := _baseline(artefacts):
+        rows.append(_scores_row(baseline[0], "", baseline[1]))
+    return Table("Scores", ("valid split", "step", *(head for head, _, _ in SCORES)), rows)
 
 
-def _scores_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+def doubts(artefacts: Artefacts) -> list[str]:
+    """A sentence if the n-gram model of the data beats the network's best evaluation."""
+    perplexities = [
+        row["perplexity_per_word"] or math.inf
+        for row in _valid_rows(artefacts.run)
+        if row["evaluate_as"] != "argmax"
+    ]
+    baseline = _baseline(artefacts)
+    if not (perplexities and baseline):
+        return []
+    what = "This search" if artefacts.config.architecture.is_search else "This network"
+    scores = [("valid", min(perplexities), baseline[1]["perplexity_per_word"])]
+    line = artefacts.baseline.warning(what, scores)
+    return [line] if line else []
+
+
+def _named(name: str, row: dict[str, Any]) -> str:
     way = row["evaluate_as"]
-    figures = ((row[key], digits) for _, key, digits in SCORES)
+    return name if way == "fixed" else f"{name}, {way}"
+
+
+def _scores_row(name: str, step: str, figures: dict[str, Any]) -> tuple[str, ...]:
+    values = ((figures[key], digits) for _, key, digits in SCORES)
     return (
-        name if way == "fixed" else f"{name}, {way}",
-        f"{row['step']:,}",
-        *("-" if value is None else number(value, digits) for value, digits in figures),
+        name,
+        step,
+        *("-" if value is None else number(value, digits) for value, digits in values),
     )

@@ -13,6 +13,8 @@ from par.core import schema
 from par.core.errors import DataError
 from par.data import manifest
 from par.data.manifest import Manifest
+from par.evaluate import yardstick
+from par.evaluate.yardstick import Yardstick
 from par.export import model_card
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
@@ -57,6 +59,7 @@ class Artefacts:
     finished: bool
     parameters: int | None
     manifest: Manifest | None  # None also if the data directory now holds other data
+    baseline: Yardstick | None  # of that data
     chosen: Architecture | None  # derived from this search
     origin: Architecture | None  # of a fixed network, how it was derived
     latencies: Latencies | None
@@ -95,7 +98,7 @@ def load_artefacts(directory: Path) -> Artefacts:
         for place, own in runs.items():
             own.require_whole(place)
     config, data_dir = run_config.load(first)
-    path = directory / "architecture.json"
+    path, data_manifest = directory / "architecture.json", _manifest(data_dir, config)
     chosen = architecture.load(path) if path.is_file() else None
     return Artefacts(
         directory,
@@ -106,7 +109,8 @@ def load_artefacts(directory: Path) -> Artefacts:
         group,
         finished=finished,
         parameters=_parameters(first / "summary.json"),
-        manifest=_manifest(data_dir, config),
+        manifest=data_manifest,
+        baseline=yardstick.load(data_dir) if data_manifest else None,
         chosen=chosen,
         origin=model_card.find_origin(first, config.architecture),
         latencies=_latencies((directory, first), config, chosen),

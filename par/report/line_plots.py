@@ -36,9 +36,9 @@ from par.search.pareto import Choice
 from par.train.history import Run
 
 
-def curves(path: Target, run: Run) -> None:
+def curves(path: Target, run: Run, baseline: tuple[str, float] | None = None) -> None:
     """Writes train and valid nll with perplexity on the right, the learning rate, and for a search
-    tau; needs a train row."""
+    tau; needs a train row. baseline: the name and nll of what the network must beat."""
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
@@ -71,6 +71,8 @@ def curves(path: Target, run: Run) -> None:
                     ms=5,
                     label=label,
                 )
+        if baseline:
+            loss.axhline(baseline[1], color="black", ls=":", lw=1.0, label=baseline[0])
         loss.set_ylabel("nll per token (nats)")
         loss.legend()
         _perplexity_axis(loss)

@@ -21,7 +21,7 @@ from par.core.text import plural
 from par.evaluate.compare.tables import clock
 from par.report import heat_map, rendering
 from par.report.comparison_section import comparison_dirs, comparison_section, load_comparison
-from par.report.curves_section import curves_section, scores_table
+from par.report.curves_section import curves_section, doubts, scores_table
 from par.report.inputs import Artefacts
 from par.report.network_section import latency_section, network_section
 from par.report.parts import Command, Section
@@ -76,7 +76,8 @@ def html(artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()
         name=artefacts.name,
         state=state(artefacts),
         facts=list(facts(artefacts)),
-        scores=None if artefacts.group else scores_table(artefacts.run),
+        scores=None if artefacts.group else scores_table(artefacts),
+        doubts=() if artefacts.group else doubts(artefacts),
         sections=sections(artefacts, command, comparisons),
     )
     return f"{page}\n"

@@ -41,7 +41,7 @@ def run(tmp_path) -> history.Run:
 
 
 def test_the_scores_are_the_last_ones_and_the_best_of_the_network_that_is_trained(run):
-    rows = curves_section.scores_table(run).rows
+    rows = curves_section.scores_table(SimpleNamespace(run=run, baseline=None)).rows
     assert [row[:3] for row in rows] == [
         ("last, soft", "21", "5.2000"),
         ("last, argmax", "21", "4.9000"),

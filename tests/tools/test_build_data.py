@@ -467,7 +467,7 @@ def test_verify_checks_every_file_and_changes_nothing(here, capsys):
         for path in (here / "data" / "text").rglob("*")
         if path.is_file() and path.name != "manifest.json"
     ]
-    assert len(files_) == 6 + 3
+    assert len(files_) == 6 + 4
     for path in files_:
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -784,4 +784,9 @@ def test_a_compressed_text_gives_the_data_set_of_the_plain_one(here, capsys):
     run(capsys, "--input_text=other/text.txt.gz", *SMALL, "--output_dir=b")
     a, b = contents(here / "a"), contents(here / "b")
     assert a.pop("manifest.json") == b.pop("manifest.json").replace(b"text.txt.gz", b"text.txt")
-    assert a == b and sorted(os.listdir(here)) == ["a", "b", "other", "text.txt"]
+    scores = [json.loads(files_.pop("kneser_ney.json")) for files_ in (a, b)]
+    assert (
+        scores[0]["nll"] == scores[1]["nll"]
+        and a == b
+        and sorted(os.listdir(here)) == ["a", "b", "other", "text.txt"]
+    )

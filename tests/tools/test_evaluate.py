@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 import documented
 from par.data import manifest
-from par.evaluate import eval_config, evaluation
+from par.evaluate import eval_config, evaluation, yardstick
 from par.evaluate.eval_config import EvalConfig
 from par.tools import evaluate as tool
 from par.train import loading, run_config
@@ -136,14 +137,15 @@ def test_a_sweep_prints_a_line_for_each_length_and_one_for_each_networks_context
         "--sweep_mem_len=4",
         f"--plot={tmp_path / 'm.png'}",
     )
-    scores, contexts, picture = out.strip().split("\n\n")
+    scores, contexts, picture, *_ = out.strip().split("\n\n")
     assert code == 0 and scores.splitlines()[0].split()[:4] == [
         "network",
         "split",
         "memory",
         "perplexity",
     ]
-    assert [line.split()[:4] for line in scores.splitlines()[1:]] == [
+    *networks, _ = scores.splitlines()[1:]
+    assert [line.split()[:4] for line in networks] == [
         ["sa", "soft", "valid", m] for m in ("0", "4")
     ]
     heading, alone, unit = contexts.splitlines()
@@ -165,7 +167,7 @@ def test_runs_of_equal_blocks_are_told_apart_and_one_given_twice_counts_once(
         (search / settings["data"]["path"]).resolve(), other
     )
     (other / "config.json").write_text(json.dumps(settings))
-    _, out, _ = evaluate("--evaluate_as=soft", run_dirs=(search, other, search))
+    _, out, _ = evaluate("--evaluate_as=soft", "--baseline=none", run_dirs=(search, other, search))
     assert [line.split("  ")[0] for line in out.splitlines()[1:]] == [
         "sa soft (search)",
         "sa soft (other)",
@@ -181,6 +183,7 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
             [],
             [np.array(n) for n in nll],
             run,
+            Path("data"),
         )
 
     lines = [
@@ -282,3 +285,19 @@ def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, 
     monkeypatch.setattr(tool, "start_tensorflow", lambda: pytest.fail("TensorFlow was started"))
     found, out, err = evaluate(*given)
     assert (found, out) == (code, "") and said in err and err.count("\n") == 1
+
+
+def test_the_n_gram_model_has_a_row_beside_the_networks_and_who_does_not_beat_it_is_warned(
+    evaluate, data_dir
+):
+    code, out, _ = evaluate("--evaluate_as=soft")
+    (row,) = [line for line in out.splitlines() if line.startswith("Kneser-Ney 5-gram")]
+    own = yardstick.load(data_dir).figures(manifest.load(data_dir), "valid")
+    assert code == 0 and f"{own['perplexity_per_word']:,.2f}" in row.split()
+    assert "sa soft does not beat" not in evaluate("--evaluate_as=soft", "--baseline=none")[1]
+    found = json.loads(evaluate("--json")[1])
+    ways = {row["evaluate_as"]: row["perplexity_per_word"] for row in found["results"]}
+    warned = {line.split(" does not beat")[0] for line in found["warnings"]}
+    assert warned == {f"sa {way}" for way in ways if ways[way] >= own["perplexity_per_word"]}
+    assert [(row["split"], row["order"]) for row in found["baselines"]] == [("valid", 5)]
+    assert json.loads(evaluate("--baseline=none", "--json")[1])["baselines"] == []
