@@ -13,6 +13,7 @@ import dataclasses
 from par.core.errors import SettingError, UsageError
 from par.core.setting_group import NONE, Group, setting
 from par.core.setting_group import fields as fields
+from par.core.setting_group import in_steps as in_steps
 
 MAX_VOCAB_SIZE = 4_000_000
 
@@ -242,19 +243,47 @@ class SearchConfig(Group):
         "shape of the annealing from tau_start to tau_end",
         choices=("exponential", "linear", "cosine"),
     )
+    tau_warmup: float = setting(
+        0,
+        "keep tau at tau_start for the first N steps, or below 1 for this share of the run's"
+        " steps",
+        minimum=0,
+        maximum=1 << 30,
+        is_duration=True,
+    )
     arch_lr: float = setting(
         1e-2, "learning rate of the architecture logits", minimum=0.0, maximum=10.0
     )
     arch_schedule: str = setting(
         "constant",
-        "schedule of arch_lr; cosine: warm-up and decay as for the weights",
-        choices=("constant", "cosine"),
+        "schedule of arch_lr; cosine: warm-up and decay as for the weights; rising: linear from 0"
+        " when the logits begin to learn; tau: falls as tau does",
+        choices=("constant", "cosine", "rising", "tau"),
     )
     arch_weight_decay: float = setting(
         0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0
     )
-    arch_warmup: int = setting(
-        0, "freeze the architecture logits for the first N steps", minimum=0, maximum=1 << 30
+    arch_warmup: float = setting(
+        0,
+        "freeze the architecture logits for the first N steps, or below 1 for this share of the"
+        " run's steps",
+        minimum=0,
+        maximum=1 << 30,
+        is_duration=True,
+    )
+    warmup_sampling: str = setting(
+        "same",
+        "how kinds are sampled during arch_warmup; same: as by --sampling; single_path: only one"
+        " kind of a block is computed, each equally often",
+        choices=("same", "single_path"),
+    )
+    arch_alone: float = setting(
+        0,
+        "freeze the weights for the last N steps, or below 1 for this share of the run's steps, so"
+        " that only the architecture logits learn",
+        minimum=0,
+        maximum=1 << 30,
+        is_duration=True,
     )
     entropy_weight: float = setting(
         0.0,
@@ -345,8 +374,13 @@ class TrainingConfig(Group):
         maximum=1_000_000,
     )
     max_lr: float = setting(1e-3, "peak learning rate of the weights", minimum=0.0, maximum=10.0)
-    warmup_steps: int = setting(
-        100, "steps of linear warm-up before the cosine decay to zero", minimum=0, maximum=1 << 30
+    warmup_steps: float = setting(
+        100,
+        "steps of linear warm-up before the cosine decay to zero, or below 1 the share of the"
+        " run's steps",
+        minimum=0,
+        maximum=1 << 30,
+        is_duration=True,
     )
     optimizer: str = setting(
         "adam",

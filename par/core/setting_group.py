@@ -24,15 +24,18 @@ def setting(
     maximum: float | None = None,
     words: tuple[str, ...] = (),
     is_path: bool = False,
+    is_duration: bool = False,
 ) -> Any:
     """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
 
     A setting whose default is None may stay None: it is left open.
     words: what its flag takes instead of numbers. NONE stands for no numbers, where a recipe has
     some; any other word is replaced by numbers before the group is made, which holds no words.
-    is_path: a leading `~` of its flag is a home directory.
+    is_path: a leading `~` of its flag is a home directory. is_duration: a float that is a whole
+    number of steps, or below 1 a share of a run's steps (`in_steps`).
     """
     rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "words": words}
+    rules["is_duration"] = is_duration
     about = {"reason": reason, "is_path": is_path}
     return dataclasses.field(default=default, metadata=about | rules)
 
@@ -111,6 +114,14 @@ def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
         if not abs(item) <= sys.float_info.max:
             raise SettingError(f"{name} must be finite, but is {item!r}", name)
         item = float(item)
+    if rules["is_duration"] and (item >= 1 or item == 0):
+        if not item.is_integer():
+            raise SettingError(
+                f"{name} must be a whole number of steps, or a share of the run's steps below 1,"
+                f" but is {item!r}",
+                name,
+            )
+        item = int(item)
     if rules["choices"] and item not in rules["choices"]:
         raise SettingError(
             f"{name} must be one of {', '.join(map(str, rules['choices']))}, but is {item!r}", name
@@ -120,6 +131,11 @@ def _checked(field: dataclasses.Field, kind: type, item: Any) -> Any:
     if rules["maximum"] is not None and item > rules["maximum"]:
         raise SettingError(f"{name} must be at most {rules['maximum']}, but is {item!r}", name)
     return item
+
+
+def in_steps(duration: float, total_steps: int) -> int:
+    """A duration in steps: as it is, or below 1 a share of `total_steps`."""
+    return int(duration) if duration >= 1 else round(duration * total_steps)
 
 
 def fields(cls: type) -> list[tuple[dataclasses.Field, type]]:

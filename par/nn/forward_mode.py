@@ -26,6 +26,7 @@ class Phase:
     # index of this pass' first row in the global batch: 0, or a scalar int64 tensor where
     # replicas share the batch
     first_row: Any = 0
+    is_warmup: bool = False  # the architecture logits are still frozen
     path: int = 0  # index among the step's independent samples of the architecture
     # evaluation: every stochastic block is its likeliest kind, instead of the mixture
     # softmax(alpha)

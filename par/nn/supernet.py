@@ -28,14 +28,22 @@ def mixture(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> Mixture:
 
     alpha: [number of stochastic blocks, O] logits. Training draws one Gumbel sample per block,
     step and path: `soft` relaxes it with the temperature tau, `straight_through` makes it one-hot
-    in the forward pass, `single_path` also in the backward pass. Evaluation draws nothing:
+    in the forward pass, `single_path` also in the backward pass; `warmup_sampling` has another way
+    for the steps before the logits learn. Evaluation draws nothing:
     softmax(alpha), or its argmax. With several paths a step, the gradient of alpha is that of
     `gumbel.leave_one_out` instead of the one through these weights.
     """
     weights = _weights(alpha, search, phase)
-    if phase.argmax or (phase.training and search.sampling == "single_path"):
+    if phase.argmax or (phase.training and _sampling(search, phase) == "single_path"):
         return Mixture(weights, weights > 0, single=True)
     return Mixture(weights, tf.nn.softmax(alpha) > 0 if search.prune_below else None)
+
+
+def _sampling(search: SearchConfig, phase: Phase) -> str:
+    """How a pass in training samples. While the logits are frozen they are equal, so that single
+    paths are uniform ones (Guo et al. 2020)."""
+    own = phase.is_warmup and search.warmup_sampling != "same"
+    return search.warmup_sampling if own else search.sampling
 
 
 def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
@@ -47,7 +55,7 @@ def _weights(alpha: tf.Tensor, search: SearchConfig, phase: Phase) -> tf.Tensor:
             "straight_through": gumbel.straight_through,
             "single_path": gumbel.single_path,
         }
-        return sample[search.sampling](weight)
+        return sample[_sampling(search, phase)](weight)
     return gumbel.one_hot(alpha) if phase.argmax else tf.nn.softmax(alpha)
 
 

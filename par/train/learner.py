@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from par.core.config import in_steps
 from par.nn import supernet
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import Memories, Transformer
@@ -31,6 +32,7 @@ class Learner:
     def __init__(self, config: RunConfig, replicas: Replicas | None = None):
         self.config, self.replicas = config, replicas or Replicas()
         training, search = config.training, config.search
+        self._turns = bilevel.Turns.of(search, config.data.steps_per_epoch, config.total_steps)
         with self.replicas.strategy.scope():
             self.objective = OBJECTIVES[config.objective](
                 config.model, config.data.vocab_size, training.seed
@@ -129,18 +131,27 @@ class Learner:
         """Temperature at a step."""
         search = self.config.search
         return optimization.tau(
-            step, self.config.total_steps, search.tau_start, search.tau_end, search.tau_schedule
+            step,
+            self.config.total_steps,
+            search.tau_start,
+            search.tau_end,
+            search.tau_schedule,
+            in_steps(search.tau_warmup, self.config.total_steps),
         )
 
     def _shares(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The learning rates of weights and logits at a step, as shares of their peaks."""
-        search = self.config.search
-        shape = optimization.warmup_cosine(
-            step, self.config.total_steps, 1.0, self.config.training.warmup_steps
-        )
-        return shape, tf.where(
-            step < search.arch_warmup, 0.0, shape if search.arch_schedule == "cosine" else 1.0
-        )
+        search, total = self.config.search, self.config.total_steps
+        # it reaches 0 where the weights are frozen
+        until = total - self._turns.alone
+        shape = optimization.warmup_cosine(step, until, 1.0, self.config.warmup_steps)
+        of_logits = {
+            "constant": lambda: 1.0,
+            "cosine": lambda: shape,
+            "rising": lambda: optimization.rising(step, total, self.config.frozen_steps),
+            "tau": lambda: self.tau(step) / search.tau_start,
+        }[search.arch_schedule]()
+        return shape, tf.where(step < self.config.frozen_steps, 0.0, of_logits)
 
     def tau_at(self, step: int) -> float:
         """The temperature at a step, as a number.
@@ -199,14 +210,11 @@ class Learner:
     def _take_turn(self, window: tf.Tensor) -> tf.Tensor:
         """One step that updates weights, logits or both, whose turn it is; each kind of turn has a
         graph of its own that computes only its gradients."""
-        search, steps_per_epoch = self.config.search, self.config.data.steps_per_epoch
-        turns = bilevel.turns(search) if self.logits else (bilevel.BOTH,)
-        steps = [functools.partial(self._train_all, window, turn) for turn in turns]
-        return (
-            tf.switch_case(bilevel.index(self.step, steps_per_epoch, search), steps)
-            if len(steps) > 1
-            else steps[0]()
-        )
+        kinds = self._turns.kinds if self.logits else (bilevel.BOTH,)
+        steps = [functools.partial(self._train_all, window, turn) for turn in kinds]
+        if len(steps) == 1:
+            return steps[0]()
+        return tf.switch_case(self._turns.index(self.step), steps)
 
     def _train_all(self, window: tf.Tensor, turn: bilevel.Turn) -> tf.Tensor:
         """The step on every replica, then what is done once for all of them."""
@@ -224,6 +232,7 @@ class Learner:
             step=step,
             tau=self.tau(step),
             first_row=first,
+            is_warmup=turn.is_warmup,
         )
         batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of("objective")))
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())

@@ -26,10 +26,13 @@ def warmup_cosine(step: Any, total_steps: int, max_lr: float, warmup_steps: int)
     return max_lr * tf.where(done < warmup_steps, tf.minimum(rising, 1.0), falling)
 
 
-def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) -> tf.Tensor:
-    """The temperature at step `step` (0-based), float32: `start` at the first, exactly `end` at
-    the last."""
-    share = tf.cast(step, tf.float32) / max(total_steps - 1, 1)
+def tau(
+    step: Any, total_steps: int, start: float, end: float, schedule: str, hold: int = 0
+) -> tf.Tensor:
+    """The temperature at step `step` (0-based), float32: `start` at the first step and for `hold`
+    steps, exactly `end` at the last."""
+    falling = tf.cast(step, tf.float32) - hold
+    share = tf.maximum(falling / max(total_steps - 1 - hold, 1), 0.0)
     if schedule == "exponential":
         value = start * tf.pow(end / start, share)
     elif schedule == "linear":
@@ -37,6 +40,12 @@ def tau(step: Any, total_steps: int, start: float, end: float, schedule: str) ->
     else:
         value = end + (start - end) * 0.5 * (1.0 + tf.cos(math.pi * share))
     return tf.where(share >= 1.0, end, value)
+
+
+def rising(step: Any, total_steps: int, frozen: int) -> tf.Tensor:
+    """float32, linear in the step (0-based) from 0 at step `frozen` to 1 at the last."""
+    done = tf.cast(step, tf.float32) - frozen
+    return tf.maximum(done / max(total_steps - 1 - frozen, 1), 0.0)
 
 
 class _FusedUpdate:

@@ -18,6 +18,7 @@ from par.core.config import (
     ModelConfig,
     SearchConfig,
     TrainingConfig,
+    in_steps,
 )
 from par.core.errors import DataError, SettingError, UsageError
 from par.data import manifest
@@ -25,7 +26,7 @@ from par.data.manifest import Manifest
 from par.search.architecture import Architecture
 from par.search.latency_table import Shape
 
-SCHEMA = 1
+SCHEMA = 2
 CHECKPOINTS = ("last", "best")
 OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
 KEYS = {
@@ -92,16 +93,27 @@ class RunConfig:
             raise UsageError(
                 f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}"
             )
-        if self.architecture.is_search and self.search.arch_warmup >= self.total_steps:
-            raise SettingError(
-                f"arch_warmup must be below the run's {self.total_steps} steps, or no logit"
-                f" learns, but is {self.search.arch_warmup}",
-                "arch_warmup",
-            )
+        if self.architecture.is_search:
+            self._check_durations()
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
             raise UsageError(
                 "bilevel needs 2 steps an epoch, one for the weights and one for the logits, but"
                 f" there is {self.data.steps_per_epoch}"
+            )
+
+    def _check_durations(self) -> None:
+        search, total = self.search, self.total_steps
+        if self.frozen_steps >= total:
+            raise SettingError(
+                f"arch_warmup must be below the run's {total} steps, or no logit learns, but is"
+                f" {search.arch_warmup}",
+                "arch_warmup",
+            )
+        if in_steps(search.arch_alone, total) >= total:
+            raise SettingError(
+                f"arch_alone must be below the run's {total} steps, or no weight learns, but is"
+                f" {search.arch_alone}",
+                "arch_alone",
             )
 
     @property
@@ -110,9 +122,19 @@ class RunConfig:
         return self.training.epochs * self.data.steps_per_epoch
 
     @property
+    def frozen_steps(self) -> int:
+        """Steps at the start of a search that do not update the logits."""
+        return in_steps(self.search.arch_warmup, self.total_steps)
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps until the weights' learning rate is at its peak."""
+        return in_steps(self.training.warmup_steps, self.total_steps)
+
+    @property
     def warning(self) -> str:
         """A warning about settings that are valid but hardly intended; empty if there are none."""
-        if (warmup := self.training.warmup_steps) < self.total_steps:
+        if (warmup := self.warmup_steps) < self.total_steps:
             return ""
         return (
             f"the warm-up of {warmup:,} steps does not end within the {self.total_steps:,} steps"

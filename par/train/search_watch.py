@@ -55,13 +55,13 @@ class SearchWatch:
     def end_epoch(self, step: int) -> None:
         """Compares the likeliest kinds with those of the epoch before, once the logits are
         updated."""
-        if step > self._config.search.arch_warmup:
+        if step > self._config.frozen_steps:
             stochastic = diagnostics.stochastic(self._learner.pi, self._config.architecture.blocks)
             self.stability = self.stability.after_epoch(derive.argmax(stochastic))
 
     def new_warnings(self, step: int) -> list[str]:
         """The warnings that hold after `step` updates and have not been returned before."""
-        frozen = self._config.search.arch_warmup
+        frozen = self._config.frozen_steps
         found = diagnostics.warnings(
             self._learner.pi,
             self._config.architecture.blocks,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from par.core.config import SearchConfig
+from par.core.config import SearchConfig, in_steps
 from par.core.errors import DivergedError, UsageError
 from par.data import manifest, records
 from par.search import bilevel
-from par.search.bilevel import BOTH, LOGITS, NEITHER, WEIGHTS
+from par.search.bilevel import BOTH, LOGITS, NEITHER, WARMUP, WEIGHTS
 from par.train.learner import Learner
 from small import bigrams, small_config, small_data, trainer
 
@@ -88,18 +88,20 @@ def test_a_tensor_gives_what_an_integer_gives():
 
 
 @pytest.mark.parametrize("is_bilevel", [False, True])
-@pytest.mark.parametrize("warmup", [0, 1, 12])
-def test_the_turn_of_every_step_is_the_one_that_the_settings_say(is_bilevel, warmup):
-    search = SearchConfig(bilevel=is_bilevel, arch_warmup=warmup)
+@pytest.mark.parametrize(("warmup", "alone"), [(0, 0), (1, 0), (12, 0), (0, 8), (12, 0.25)])
+def test_the_turn_of_every_step_is_the_one_that_the_settings_say(is_bilevel, warmup, alone):
+    search = SearchConfig(bilevel=is_bilevel, arch_warmup=warmup, arch_alone=alone)
+    turns = bilevel.Turns.of(search, steps_per_epoch=5, total_steps=40)
     for step in range(40):
         late, out = step >= warmup, step % 5 == 4
+        last = step >= 40 - in_steps(alone, 40)
         expected = {
-            (0, 0): WEIGHTS,
-            (0, 1): BOTH,
+            (0, 0): WARMUP,
+            (0, 1): LOGITS if last else BOTH,
             (1, 0): LOGITS if late else NEITHER,
-            (1, 1): WEIGHTS,
+            (1, 1): LOGITS if last else WEIGHTS if late else WARMUP,
         }
-        turn = bilevel.turns(search)[int(bilevel.index(tf.constant(step, tf.int64), 5, search))]
+        turn = turns.kinds[int(turns.index(tf.constant(step, tf.int64)))]
         assert turn == (expected[1, int(not out)] if is_bilevel else expected[0, int(late)])
 
 

@@ -70,7 +70,7 @@ class AblationPlan:
                 self.config.with_seed(seed), architecture=Architecture(self.blocks)
             )
             # the same share of the steps
-            warmup = round(scratch.training.warmup_steps * self.epochs / scratch.training.epochs)
+            warmup = round(scratch.warmup_steps * self.epochs / scratch.training.epochs)
             training = dataclasses.replace(
                 scratch.training, epochs=self.epochs, max_lr=self.max_lr, warmup_steps=warmup
             )
