@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,12 @@ CHECK_FROM = 1 / 3
 # distance from 1 / O below which a probability has not moved (a search at the learning rate of the
 # weights ends with 0.25 to 0.43)
 MOVED = 0.05
-LATER = "lower --arch_lr, or let the weights learn first with --arch_warmup"
+LATER = "lower --arch_lr, or let the weights learn first with --arch_warmup=0.4"
+DECIDED = 0.9  # the probability from which on a block counts as decided
+# a decision is early before this share of a run's steps, while tau is nearer to its start than to
+# its end and the loss falls by more than FALLING (a share) from the older to the newer half of the
+# last RECENT rows of the history
+EARLY, FALLING, RECENT = 1 / 3, 0.005, 10
 ATTENTION, IDENTITY = KINDS.index("a"), KINDS.index("i")
 
 
@@ -92,6 +98,35 @@ def warnings(pi: np.ndarray, blocks: str, elapsed: float) -> dict[str, str]:
     return found
 
 
+def early_decision(
+    pi: np.ndarray, blocks: str, share: float, tau: float, middle: float, losses: Sequence[float]
+) -> str:
+    """A warning of a search among `blocks` that decides before its time, '' if it does not.
+
+    pi: [L, O], of all blocks. share: of the run's steps that are over. tau, and the `middle` of
+    its range. losses: the last recorded nll, the oldest first.
+    """
+    decided = [
+        place + 1
+        for place, (kind, row) in enumerate(zip(blocks, np.asarray(pi)))
+        if kind == "s" and row.max() > DECIDED
+    ]
+    if not decided or share >= EARLY or tau <= middle or not _is_falling(losses):
+        return ""
+    which = f"block {decided[0]} is" if len(decided) == 1 else f"{len(decided)} blocks are"
+    return (
+        f"{which} decided (above {DECIDED}) after {share:.0%} of the steps, at tau {tau:.2f},"
+        " while the loss still falls; this favours the kind that learns fastest, not the best:"
+        f" {LATER}"
+    )
+
+
+def _is_falling(losses: Sequence[float]) -> bool:
+    half = len(losses) // 2
+    older, newer = losses[:half], losses[half:]
+    return half > 0 and float(np.mean(newer)) < (1 - FALLING) * float(np.mean(older))
+
+
 @dataclasses.dataclass(frozen=True)
 class Stability:
     """For how many epochs the likeliest kinds have not changed, and which warnings were given. It
@@ -102,6 +137,7 @@ class Stability:
     choice: str = ""
     unchanged: tuple[int, ...] = ()  # for how many epochs each of them has not changed
     warned: tuple[str, ...] = ()  # the names of the warnings that were given
+    losses: tuple[float, ...] = ()  # the last RECENT recorded nll, the oldest first
 
     def after_epoch(self, choice: str) -> Self:
         """A copy after one more epoch, with the likeliest kinds at its end; the first epoch counts
@@ -113,6 +149,14 @@ class Stability:
             choice=choice,
             unchanged=tuple(n + 1 if kept else 0 for n, kept in zip(before, same)),
         )
+
+    def after_row(self, nll: float) -> Self:
+        """A copy after one more row of the history."""
+        return dataclasses.replace(self, losses=(*self.losses, nll)[-RECENT:])
+
+    def with_warning(self, *names: str) -> Self:
+        """A copy that knows that these warnings were given."""
+        return dataclasses.replace(self, warned=(*self.warned, *names))
 
     def stable_share(self, epochs: int = 1) -> float:
         """The share of blocks whose likeliest kind has not changed for `epochs` epochs; 0 before
@@ -130,30 +174,38 @@ class Stability:
             "choice": self.choice,
             "unchanged": list(self.unchanged),
             "warned": list(self.warned),
+            "losses": list(self.losses),
         }
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Inverse of `to_json`. Raises: ValueError unless `value` is a result of `to_json`."""
-        ok = (
-            isinstance(value, dict)
-            and set(value) == {"choice", "unchanged", "warned"}
-            and isinstance(value["choice"], str)
-        )
-        ok = (
-            ok
-            and not set(value["choice"]) - set(KINDS)
-            and isinstance(value["unchanged"], list)
-            and isinstance(value["warned"], list)
-        )
-        ok = (
-            ok
-            and len(value["unchanged"]) == len(value["choice"])
-            and all(type(n) is int and 0 <= n < 1 << 53 for n in value["unchanged"])
-        )
-        if not ok or not all(isinstance(name, str) for name in value["warned"]):
+        if not cls._is_sound(value):
             raise ValueError(
                 "the stability of a search must be a result of to_json, but is"
                 f" {str(value)[:60]!r}"
             )
-        return cls(value["choice"], tuple(value["unchanged"]), tuple(value["warned"]))
+        lists = (tuple(value[name]) for name in ("unchanged", "warned", "losses"))
+        return cls(value["choice"], *lists)
+
+    @classmethod
+    def _is_sound(cls, value: Any) -> bool:
+        if not isinstance(value, dict) or set(value) != {
+            "choice",
+            "unchanged",
+            "warned",
+            "losses",
+        }:
+            return False
+        choice, *lists = (value[name] for name in ("choice", "unchanged", "warned", "losses"))
+        if not isinstance(choice, str) or not all(isinstance(each, list) for each in lists):
+            return False
+        unchanged, warned, losses = lists
+        return (
+            not set(choice) - set(KINDS)
+            and len(unchanged) == len(choice)
+            and all(type(n) is int and 0 <= n < 1 << 53 for n in unchanged)
+            and all(isinstance(name, str) for name in warned)
+            and len(losses) <= RECENT
+            and all(type(nll) is float and 0 <= nll < math.inf for nll in losses)
+        )

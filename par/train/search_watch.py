@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 
 import numpy as np
 
@@ -68,9 +68,26 @@ class SearchWatch:
             (step - frozen) / (self._config.total_steps - frozen),
         )
         names = sorted(found.keys() - set(self.stability.warned))
-        warned = (*self.stability.warned, *names)
-        self.stability = dataclasses.replace(self.stability, warned=warned)
+        self.stability = self.stability.with_warning(*names)
         return [found[name] for name in names]
+
+    def after_row(self, step: int, nll: float) -> str:
+        """A warning, given once, of blocks that are decided early; '' if there are none. step:
+        updates done. nll: the mean since the row of the history before."""
+        self.stability = self.stability.after_row(nll)
+        search = self._config.search
+        found = diagnostics.early_decision(
+            self._learner.pi,
+            self._config.architecture.blocks,
+            step / self._config.total_steps,
+            self._learner.tau_at(step - 1),
+            math.sqrt(search.tau_start * search.tau_end),
+            self.stability.losses,
+        )
+        if not found or "early" in self.stability.warned:
+            return ""
+        self.stability = self.stability.with_warning("early")
+        return found
 
     def settled_line(self, epoch: int) -> str:
         """The line that tells why the run ends after this epoch."""

@@ -237,6 +237,10 @@ class Trainer:
         }
         latency = {f"latency/{name}": value for name, value in self.search.latency().items()}
         self.logs.train_row(row, self.search.figures() | latency)
+        if self.learner.logits:
+            if warning := self.search.after_row(self.step, nll):
+                self._say(f"warning: step {self.step:,}: {warning}")
+            self.note["watch"] = self.search.stability.to_json()
 
     def _log_line(self, nll: float) -> None:
         tokens = self.step * self.config.data.batch_size * self.config.data.seq_len

@@ -257,6 +257,18 @@ def test_a_loss_that_is_not_finite_is_found_on_a_held_out_step(tmp_path, data_di
             {"arch_warmup": 186},
             "arch_warmup must be below the run's 186 steps, or no logit learns, but is 186",
         ),
+        (
+            {"arch_warmup": 0.999},
+            "arch_warmup must be below the run's 186 steps, or no logit learns, but is 0.999",
+        ),
+        (
+            {"arch_alone": 186},
+            "arch_alone must be below the run's 186 steps, or no weight learns, but is 186",
+        ),
+        (
+            {"arch_warmup": 1.5},
+            "arch_warmup must be a whole number of steps, or a share of the run's steps below 1",
+        ),
     ],
 )
 def test_what_can_not_be_is_refused(data_dir, settings, said):
@@ -275,3 +287,51 @@ def test_bilevel_needs_a_step_for_each(tmp_path):
         ),
     ):
         small_config(data_dir, "sd", bilevel=True)
+
+
+@pytest.mark.parametrize(("given", "steps"), [(0, 0), (0.25, 46), (0.5, 93), (1, 1), (100.0, 100)])
+def test_a_duration_below_one_is_a_share_of_the_run_s_steps(data_dir, given, steps):
+    config = small_config(data_dir, "sd", arch_warmup=given, warmup_steps=given)
+    assert config.total_steps == 186
+    assert (config.frozen_steps, config.warmup_steps) == (steps, steps)
+    again = SearchConfig.from_json(config.search.to_json())
+    assert again == config.search and repr(again.arch_warmup) == repr(config.search.arch_warmup)
+
+
+@pytest.mark.slow
+def test_the_weights_rest_at_the_end_and_single_paths_at_the_start_train_every_kind(data_dir):
+    settings = {"arch_warmup": 0.2, "arch_alone": 0.1, "warmup_sampling": "single_path"}
+    learner = Learner(small_config(data_dir, "sd", epochs=1, **settings))
+    source, frozen, total = windows(data_dir), 19, 93
+    branches = learner.objective.trunk.blocks[0].branches
+    seen = set()
+    for _ in range(frozen):
+        before = [values(branch.trainable_variables) for branch in branches]
+        learner.train(source, tf.constant(1))
+        seen.add(
+            tuple(
+                not equal(old, values(branch.trainable_variables))
+                for old, branch in zip(before, branches)
+            )
+        )
+    assert equal(values(learner.logits), [np.zeros([1, 3])])
+    assert len(seen) > 1  # a path computes some branches, and not the same in every step
+    learner.train(source, tf.constant(total - 9 - frozen))
+    before = values(learner.weights), values(learner.logits)
+    learner.train(source, tf.constant(9))
+    assert equal(before[0], values(learner.weights)) and not equal(
+        before[1], values(learner.logits)
+    )
+    assert learner.rates(total - 1)[0] == 0.0 < learner.rates(total - 10)[0] < 1e-4
+
+
+def test_a_search_that_decides_early_says_so_once(tmp_path, data_dir):
+    run = trainer(
+        tmp_path / "run",
+        small_config(data_dir, "s", arch_lr=0.5, max_lr=1e-2),
+        data_dir,
+        record_every=2,
+    )
+    run.run()
+    found = [line for line in run.announced if "while the loss still falls" in line]
+    assert len(found) == 1 and found[0].startswith("warning: step ")

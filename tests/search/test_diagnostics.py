@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_search_is_named_with_what_to_do(blocks, pi, said):
 
 
 def test_a_watch_comes_back_from_its_json():
-    watch = Stability("adi", (0, 3, 1), ("still",))
+    watch = Stability("adi", (0, 3, 1), ("still",), (8.5, 7.25))
     assert (
         Stability.from_json(json.loads(json.dumps(watch.to_json()))) == watch
         and Stability.from_json(Stability().to_json()) == Stability()
@@ -157,13 +157,46 @@ def test_a_watch_comes_back_from_its_json():
         {"unchanged": [1, 2, True]},
         {"warned": [3]},
         {"warned": "still"},
+        {"losses": [1.0] * 11},
+        {"losses": [-1.0]},
+        {"losses": [1]},
+        {"losses": 3.0},
         {"colour": 1},
     ],
     ids=str,
 )
 def test_a_saved_stability_that_is_not_valid_is_refused(changes):
-    good = {"choice": "adi", "unchanged": [0, 3, 1], "warned": []}
+    good = {"choice": "adi", "unchanged": [0, 3, 1], "warned": [], "losses": [3.5]}
     assert Stability.from_json(good)
     for value in (good | changes, [], None):
         with pytest.raises(ValueError, match="stability of a search"):
             Stability.from_json(value)
+
+
+FALLS, RESTS = (8.0, 7.0, 6.0, 5.0), (5.01, 5.0, 5.0, 4.99)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "pi", "share", "tau", "losses", "said"),
+    [
+        ("sss", [DENSE, [0.91, 0.05, 0.04], UNIFORM], 0.11, 0.78, FALLS, "block 2 is decided"),
+        ("sds", [[0, 0.95, 0.05], [0, 1, 0], [0, 0, 1]], 0.11, 0.78, FALLS, "2 blocks are"),
+        ("ada", [[1, 0, 0], [0, 1, 0], [1, 0, 0]], 0.11, 0.78, FALLS, ""),  # all fixed
+        ("ss", [DENSE, UNIFORM], 0.11, 0.78, FALLS, ""),  # 0.8 is no decision
+        ("s", [[0.95, 0.05, 0]], 0.34, 0.78, FALLS, ""),  # late enough
+        ("s", [[0.95, 0.05, 0]], 0.11, 0.3, FALLS, ""),  # tau has fallen
+        ("s", [[0.95, 0.05, 0]], 0.11, 0.78, RESTS, ""),
+        ("s", [[0.95, 0.05, 0]], 0.11, 0.78, (8.0,), ""),  # too short to tell
+    ],
+)
+def test_a_decision_before_its_time_is_named(blocks, pi, share, tau, losses, said):
+    found = diagnostics.early_decision(np.array(pi), blocks, share, tau, 0.316, losses)
+    assert found.startswith(said) and bool(found) == bool(said)
+    assert not said or ("11% of the steps" in found and "--arch_warmup=0.4" in found)
+
+
+def test_the_last_losses_are_kept():
+    watch = Stability()
+    for nll in range(15):
+        watch = watch.after_row(float(nll))
+    assert watch.losses == tuple(map(float, range(5, 15)))

@@ -214,3 +214,18 @@ def test_a_learning_rate_of_zero_changes_nothing(fused, plain, settings):
     before = values(of)
     optimizer.apply_gradients(zip(gradients(0), of))
     np.testing.assert_array_equal(values(of), before)
+
+
+@each_schedule
+def test_tau_is_held_and_then_falls_as_in_a_shorter_run(schedule):
+    held, short = (
+        optimization.tau(np.arange(steps), steps, 2.0, 0.5, schedule, hold).numpy()
+        for steps, hold in ((97, 30), (67, 0))
+    )
+    assert held[:30].tolist() == [2.0] * 30
+    np.testing.assert_allclose(held[30:], short, rtol=1e-6)
+
+
+def test_a_rising_rate_begins_at_zero_when_the_logits_begin_and_ends_at_its_peak():
+    shares = optimization.rising(np.arange(11), 11, 5).numpy()
+    np.testing.assert_allclose(shares, [0, 0, 0, 0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1.0], atol=1e-6)
