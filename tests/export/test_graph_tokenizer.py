@@ -60,7 +60,7 @@ def corpus_of(name: str) -> bytes:
     return ("word " * 13_000 + "x" * 10_000 + "\n\n").encode()
 
 
-@pytest.mark.quick(6)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "name",
     [pytest.param("python-docs", marks=pytest.mark.slow), "noise", "broken", "long", "spaces"],
