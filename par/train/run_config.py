@@ -109,7 +109,14 @@ class RunConfig:
                 f" {search.arch_warmup}",
                 "arch_warmup",
             )
-        if in_steps(search.arch_alone, total) >= total:
+        if self.frozen_steps + in_steps(search.arch_alone, total) > total:
+            raise SettingError(
+                f"arch_warmup and arch_alone must be at most the run's {total} steps together, but"
+                f" are {search.arch_warmup} and {search.arch_alone}",
+                "arch_warmup",
+                "arch_alone",
+            )
+        if in_steps(search.arch_alone, total) == total:
             raise SettingError(
                 f"arch_alone must be below the run's {total} steps, or no weight learns, but is"
                 f" {search.arch_alone}",

@@ -266,6 +266,10 @@ def test_a_loss_that_is_not_finite_is_found_on_a_held_out_step(tmp_path, data_di
             "arch_alone must be below the run's 186 steps, or no weight learns, but is 186",
         ),
         (
+            {"arch_warmup": 0.5, "arch_alone": 94},
+            "arch_warmup and arch_alone must be at most the run's 186 steps together, but are 0.5",
+        ),
+        (
             {"arch_warmup": 1.5},
             "arch_warmup must be a whole number of steps, or a share of the run's steps below 1",
         ),
