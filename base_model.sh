@@ -11,7 +11,7 @@ Sets up .venv, builds a corpus, searches, draws pi, derives an architecture, tra
 Run again, it continues where it stopped, or says that it is done.
 
   --recipe=NAME   a file of tools/recipes (quick, base, seed) or a .flags file of your own;
-                  by default quick for python-docs and wikitext-2-small, base for any other data
+                  by default quick for python-docs, wikitext-2-small and any data below 4 MB, else base
   --data=DIR      a data set made by tools/build_data.py or create_tfrecords.sh; by default data/wikitext-2 or
                   data/wikitext-2-small if one is built, else python-docs, the embedded corpus, which is built here.
                   With a recipe that is not the corpus's default, the corpus is built as data/CORPUS-RECIPE
@@ -67,6 +67,7 @@ fi
 if [ -z "$recipe" ]; then recipe=$(default_recipe "${corpus:-$(basename -- "$data")}"); fi
 case $recipe in
   *.flags) recipe=$(from_caller "$recipe") ;;
+  auto) ;;
   *) [ -f "$root/tools/recipes/$recipe.flags" ] ||
     die "--recipe=$recipe does not exist: choose one of $(cd -- "$root/tools/recipes" && echo *.flags | sed 's/\.flags//g'), or the path of a .flags file" ;;
 esac

@@ -15,8 +15,8 @@ Sets up .venv and builds a data set: tokenizer, records of train, valid and test
                       is known); a broken download is continued (data/README.md)
   --mirror=URL        where to download from before the known places are tried: a directory, or the file itself;
                       http://, https:// or file:///PATH; may be repeated
-  --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs and wikitext-2-small,
-                      base for any other text
+  --recipe=NAME       whose vocabulary and window sizes are taken: by default quick for python-docs, wikitext-2-small and any
+                      text below 4 MB, else base
   --input_text=PATH   own text instead of a named corpus: a file, a directory or a quoted glob
   --model_type=word   every word of the corpus, as the literature counts them; char: every character. Either, like any
                       other model type, replaces the recipe's vocabulary size and case

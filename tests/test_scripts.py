@@ -374,7 +374,7 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
             ["quick", "data/wikitext-2-quick"],
         ),
         ([], ["--recipe=base"], ["data/python-docs-base"], ["base", "data/python-docs-base"]),
-        (["wikitext-2", "mine"], ["--data=data/mine"], [], ["base", "data/mine"]),
+        (["wikitext-2", "mine"], ["--data=data/mine"], [], ["auto", "data/mine"]),
         (["python-docs"], ["--data=data/python-docs"], [], ["quick", "data/python-docs"]),
         (["mine"], ["--data=data/mine", "--recipe=quick"], [], ["quick", "data/mine"]),
     ],
@@ -540,14 +540,14 @@ def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: 
                 "--model_type=word",
             ],
         ),
-        (["--input_text=x.txt"], ["--recipe=base", f"--input_text={tmp_path}/x.txt"]),
+        (["--input_text=x.txt"], ["--recipe=auto", f"--input_text={tmp_path}/x.txt"]),
         (
             ["--input_text=a b", "--output_dir=c"],
-            ["--recipe=base", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"],
+            ["--recipe=auto", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"],
         ),
         (
             ["--input_text=x", "--tokenizer_model=m"],
-            ["--recipe=base", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"],
+            ["--recipe=auto", f"--input_text={tmp_path}/x", f"--tokenizer_model={tmp_path}/m"],
         ),
         (
             ["--corpus=wikitext-2", "--verify=a b", "--flagfile=c"],

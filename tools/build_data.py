@@ -150,8 +150,8 @@ FLAGS = (
             "recipe",
             None,
             (
-                "settings by name, such as quick, or by the path of a .flags file; flags given"
-                " here come first"
+                "settings by name (quick, base, seed), auto (quick for a text below 4 MB, else"
+                " base), or a .flags file; flags given here come first"
             ),
         ),
         BASELINE,

@@ -70,8 +70,8 @@ FLAGS = (
             "recipe",
             "",
             (
-                "with --data: named settings from tools/recipes/ or a .flags file; the command"
-                " line wins"
+                "with --data: settings by name (quick, base, seed), auto (quick for a text below 4"
+                " MB, else base), or a .flags file; flags given here come first"
             ),
         ),
         (

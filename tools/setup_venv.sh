@@ -3,7 +3,7 @@
 #
 #   setup_venv [EXTRA]        makes .venv (or $PAR_VENV) unless it is there and up to date; afterwards $python is its interpreter
 #   run COMMAND [ARG ...]     runs one step and returns its exit code; SIGINT, SIGTERM and SIGHUP go to the step, then the script ends
-#   default_recipe CORPUS     prints the recipe of a corpus
+#   default_recipe CORPUS     prints the recipe of a corpus, `auto` for own text
 #   data_dir CORPUS RECIPE    prints where that corpus is built with that recipe
 #   from_caller PATH          prints a path, typed relative to the caller's directory, as seen from $root
 #
@@ -34,7 +34,11 @@ from_caller() {
 }
 
 default_recipe() {
-  case $1 in python-docs* | wikitext-2-small*) echo quick ;; *) echo base ;; esac # 1 to 2 MB of text support no 12,000 pieces
+  case $1 in
+    python-docs* | wikitext-2-small*) echo quick ;; # 1 to 2 MB of text support no 12,000 pieces
+    wikitext-*) echo base ;;
+    *) echo auto ;; # the commands choose by the size of the text
+  esac
 }
 
 data_dir() {

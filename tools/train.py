@@ -108,8 +108,8 @@ FLAGS = (
             "recipe",
             "",
             (
-                "named settings from tools/recipes/ (quick, base, seed) or a .flags file; the"
-                " command line wins"
+                "settings by name (quick, base, seed), auto (quick for a text below 4 MB, else"
+                " base), or a .flags file; flags given here come first"
             ),
         ),
         (

@@ -63,6 +63,11 @@ class Group:
         return cls._rule(name, "choices")
 
     @classmethod
+    def default(cls, name: str) -> Any:
+        """What a setting is if it is not given."""
+        return next(field.default for field, _ in fields(cls) if field.name == name)
+
+    @classmethod
     def maximum(cls, name: str) -> float:
         """The largest value that a setting may have."""
         return cls._rule(name, "maximum")

@@ -79,6 +79,15 @@ def of_directory(input_text: str, found: Sequence[Path]) -> list[Path] | dict[st
     return splits or list(found)
 
 
+def train_bytes(input_text: str, split_fractions: Sequence[float]) -> int:
+    """About how many bytes the train split of a text will have: those of its files as they lie on
+    the disk. Raises: DataError if there is no text."""
+    _, found = _find(input_text)
+    if isinstance(found, dict):
+        return found["train"].stat().st_size
+    return round(split_fractions[0] * sum(path.stat().st_size for path in found))
+
+
 def _find(input_text: str) -> Found:
     path = Path(input_text).expanduser()
     if path.is_dir():

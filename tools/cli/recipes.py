@@ -9,9 +9,15 @@ from absl import flags
 
 from par.core import config
 from par.core.errors import UsageError
+from par.core.progress import announce
+from par.data import manifest, own_text
 from par.tools.cli.paths import expand_user
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+AUTO = "auto"  # in place of a recipe: QUICK for a small text, else BASE
+QUICK, BASE = "quick", "base"
+SMALL_CORPORA = ("python-docs", "wikitext-2-small")
+SMALL_BYTES = 4 << 20  # of train; about a million pieces
 # a flag of a set on the command line replaces the recipe's other flag of that set
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})
 # a recipe sets them for its own model_type; a model_type on the command line drops them
@@ -28,6 +34,9 @@ def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:
     recipe = _value_of("recipe", arguments)
     if recipe is None or "recipe" not in known:
         return arguments
+    if recipe == AUTO:
+        recipe = recipe_by_size(arguments)
+        arguments = [*arguments, f"--recipe={recipe}"]
     given = {flag_name(argument) for argument in arguments}
     for names in ALTERNATIVES:
         if given & names:
@@ -38,6 +47,30 @@ def expand_recipe(arguments: list[str], known: flags.FlagValues) -> list[str]:
     return [
         line for line in lines if flag_name(line) in known and flag_name(line) not in given
     ] + arguments
+
+
+def recipe_by_size(arguments: list[str]) -> str:
+    """The recipe for the data set, the corpus or the text that a command line names, by the bytes
+    of its train split; says which.
+
+    Raises: UsageError if it names none; DataError if there is no such data.
+    """
+    data, text, corpus = (_value_of(name, arguments) for name in ("data", "input_text", "corpus"))
+    if data:
+        size = manifest.load(Path(expand_user(data))).splits["train"].bytes
+    elif text:
+        size = own_text.train_bytes(text, config.DataConfig.default("split_fractions"))
+    elif corpus:
+        return QUICK if corpus in SMALL_CORPORA else BASE
+    else:
+        raise UsageError(
+            f"--recipe={AUTO} chooses by the size of the text: give --data, --input_text or"
+            " --corpus, or name a recipe"
+        )
+    recipe = QUICK if size < SMALL_BYTES else BASE
+    side = "below" if recipe == QUICK else "at least"
+    announce(f"recipe {recipe}: train has {size:,} bytes, {side} {SMALL_BYTES:,}")
+    return recipe
 
 
 def recipe_lines(recipe: str) -> list[str]:
@@ -55,8 +88,8 @@ def recipe_lines(recipe: str) -> list[str]:
     except (OSError, ValueError):
         names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.flags")))
         raise UsageError(
-            f"--recipe={recipe} does not exist: choose one of {names}, or the path of a .flags"
-            " file"
+            f"--recipe={recipe} does not exist: choose one of {names}, {AUTO}, or the path of a"
+            " .flags file"
         ) from None
     lines = [
         line

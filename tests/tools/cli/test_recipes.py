@@ -7,9 +7,13 @@ from absl import flags
 
 from every_flag import recipe_file
 from par.core import config
+from par.data import manifest
+from par.tools import train
+from par.tools.cli import recipes
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import run_command
 from par.tools.cli.recipes import RECIPES, cutoffs_beside, recipe_lines
+from small import small_data
 
 SHIPPED = sorted(RECIPES.glob("*.flags"))
 
@@ -186,3 +190,29 @@ def test_every_recipe_holds_known_settings_in_range(path, parsed):
     for group in config.GROUPS:
         values.read(group)
     assert all(values[name].present for name in given)
+
+
+def test_auto_is_the_recipe_of_the_text_s_size(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "SMALL_BYTES", 2_000)
+    data = small_data(tmp_path / "data")
+    size = manifest.load(data).splits["train"].bytes
+    (tmp_path / "text.txt").write_text("a b\n" * 600)
+    splits = tmp_path / "splits"
+    splits.mkdir()
+    for name, lines in (("train", 400), ("valid", 900), ("test", 900)):
+        (splits / f"{name}.txt").write_text("a b\n" * lines)
+    for given, name in (
+        (f"--data={data}", "quick" if size < 2_000 else "base"),
+        (f"--input_text={tmp_path / 'text.txt'}", "base"),  # 90 % of 2,400 bytes
+        (f"--input_text={splits}", "quick"),  # train alone counts
+        ("--corpus=python-docs", "quick"),
+        ("--corpus=wikitext-2", "base"),
+    ):
+        expanded = recipes.expand_recipe(["--recipe=auto", given], train.FLAGS)
+        assert expanded[-1] == f"--recipe={name}" and "--d_model=128" in expanded
+    assert "recipe quick: train has 1,600 bytes, below 2,000" in capsys.readouterr().err
+
+
+def test_auto_needs_a_text(parsed):
+    code, said = parsed("--recipe=auto")
+    assert code == 1 and "--recipe=auto chooses by the size of the text: give --data" in said
