@@ -19,6 +19,7 @@ import pages
 from par.tools import benchmark
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import run_command
+from par.tools.experiments.settings import flags_of, own_arguments
 from project import ROOT, TOOLS
 from reader import Reader
 
@@ -50,19 +51,6 @@ CHECKS = {
 PYTHON = ("python", "python3", ".venv/bin/python")
 
 
-def flags_of(tool: str, arguments: Sequence[str] = ()) -> Flags:
-    """The flags of a tool; of benchmark, those of the subject that its first argument names, if it
-    names one."""
-    module = importlib.import_module(f"par.tools.{tool}")
-    if tool != "benchmark":
-        return module.FLAGS
-    return (
-        module.SUBJECTS[arguments[0]].FLAGS
-        if arguments and arguments[0] in module.SUBJECTS
-        else module.OVERVIEW
-    )
-
-
 def parsed(tool: str, arguments: Sequence[str]) -> int:
     """The exit code of a tool that is given these arguments and then does nothing; what it refuses
     is on stderr."""
@@ -71,11 +59,7 @@ def parsed(tool: str, arguments: Sequence[str]) -> int:
             path = Path(argument.partition("=")[2])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    named = (
-        list(arguments[1:])
-        if tool == "benchmark" and arguments[0] in benchmark.SUBJECTS
-        else list(arguments)
-    )
+    named = own_arguments(tool, arguments)
     return run_command(flags_of(tool, arguments), lambda _: 0, named)
 
 

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 import mutations
 from forged_records import example, seal
-from par.core import config
+from par.core import config, schema
 from par.core.errors import DataError, UsageError
 from par.data import records
 from par.data.manifest import Manifest
@@ -47,6 +47,9 @@ from par.search.baselines import Cost
 from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import LatencyTable, Spread
 from par.tools.cli.recipes import RECIPES, recipe_lines
+from par.tools.experiments import pages, record, steps
+from par.tools.experiments import settings as settings_of
+from par.tools.experiments.settings import Settings
 from par.train import checkpoints, history, run_config
 from recorded_run import make_run
 from reported import write_comparison
@@ -301,6 +304,20 @@ def sound_scores(made: Scores) -> None:
     assert all(0 <= figure < math.inf for figure in figures)
 
 
+def sound_results(made: record.Results) -> None:
+    assert made.name == "small" and made.rows and made.commits and 0 <= made.seconds < math.inf
+    assert made.machine.cores > 0 and all(len(digest) == 64 for digest in made.corpus.values())
+    values = [value for row in made.rows for value in row.values()]
+    assert all(isinstance(value, str | int | float | None) for value in values)
+    list(settings_of.differences(made.settings, made.settings))
+    pages.source("README.md", made)
+
+
+def sound_step(made: steps.StepRecord) -> None:
+    assert made.key == "0" * 64 and made.commit.isalnum() and 0 <= made.seconds < math.inf
+    assert isinstance(made.output, dict)
+
+
 def sound_flags(made: list[str]) -> None:
     assert all(line.startswith("-") and "\n" not in line for line in made)
 
@@ -454,6 +471,36 @@ def own_scores(root: Path) -> Artefact:
     )
 
 
+def own_results(root: Path) -> Artefact:
+    path = root / "small.json"
+    record.save(
+        path,
+        record.Results(
+            record.SCHEMA,
+            "small",
+            Settings(
+                {"a": "python tools/train.py"}, {"quick": ("--epochs=4",)}, {"train": {"d": 1}}
+            ),
+            {"train.txt": "0" * 64},
+            (0, 1),
+            ("0123456789abcdef",),
+            False,
+            record.Machine("Abacus", 2, 8),
+            {"python": "3", "tensorflow": "2"},
+            12.5,
+            ({"network": "ad", "seed": 1, "perplexity": 2.5, "kept": None},),
+        ),
+    )
+    return Artefact(path, mutations.json_file, lambda: record.load(path), sound_results)
+
+
+def own_step(root: Path) -> Artefact:
+    path, key = root / "step.json", "0" * 64
+    made = steps.StepRecord(steps.SCHEMA, key, "0123", False, 1.5, {"best": [1, 2]})
+    schema.write_json(path, schema.encode(made))
+    return Artefact(path, mutations.json_file, lambda: steps.load(path, key), sound_step)
+
+
 def comparison(root: Path) -> plan.Plan:
     draw = plan.Draw("search", "ad", "latency", Cost("latency", 5.0, (2.0, 0.75, 0.125)), 0.05, 0)
     networks = [plan.Opponent(("derived",), "ad", False), plan.Opponent(("random 1",), "dd", True)]
@@ -583,6 +630,8 @@ ARTEFACTS = {
         own_frequencies,
         own_note,
         own_scores,
+        own_results,
+        own_step,
         own_plan,
         own_measured,
         own_supernet,

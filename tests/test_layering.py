@@ -166,6 +166,8 @@ def test_the_tools_share_only_what_is_in_cli():
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
         if path.stem == "benchmark":  # the dispatcher of the subjects in tools/benchmarks
             shared = {name for name in shared if not name.startswith("par.tools.benchmarks.")}
+        if path.stem == "results":  # the command of the experiments in tools/experiments
+            shared = {name for name in shared if not name.startswith("par.tools.experiments.")}
         assert all(name.startswith("par.tools.cli.") for name in shared), path.name
 
 
@@ -174,6 +176,16 @@ def test_the_subjects_of_benchmark_share_only_settings_and_output():
     for path in (ROOT / "tools" / "benchmarks").glob("*.py"):
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
         assert all(name.startswith(allowed) for name in shared), path.name
+
+
+def test_the_experiments_share_what_is_in_cli_and_are_imported_in_one_order():
+    graph = {}
+    for path in (ROOT / "tools" / "experiments").glob("*.py"):
+        shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
+        own = {name for name in shared if name.startswith("par.tools.experiments.")}
+        assert all(name.startswith("par.tools.cli.") for name in shared - own), path.name
+        graph[path.stem] = {name.split(".")[3] for name in own}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_what_the_tools_share_knows_none_of_them_and_is_imported_in_one_order():

@@ -103,6 +103,7 @@ def test_every_package_is_listed() -> None:
         "par.tools",
         "par.tools.benchmarks",
         "par.tools.cli",
+        "par.tools.experiments",
     }
 
 

@@ -1,9 +1,11 @@
-"""What a process may use of the machine: cores by its affinity, memory by its control groups."""
+"""What a process may use of the machine: cores by its affinity, memory by its control groups; and
+the processor's name."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,19 @@ from pathlib import Path
 def core_count() -> int:
     """Cores that this process may run on: fewer than the machine's under taskset or a cpuset."""
     return len(os.sched_getaffinity(0))
+
+
+def processor(root: Path = Path("/")) -> str:
+    """Name of the processor, as Linux tells it, or else the kind of machine: `x86_64`.
+
+    root: where proc lies.
+    """
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return " ".join(value.split())
+    return platform.machine()
 
 
 def memory_bytes(root: Path = Path("/")) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -46,6 +47,21 @@ def test_memory_is_the_lowest_limit_of_the_control_groups(tmp_path, cgroup, limi
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{limit}\n")
     assert machine.memory_bytes(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nmodel name\t: Abacus  9 (R)\nmodel name\t: Other\n", "Abacus 9 (R)"),
+        ("processor\t: 0\nmodel name\t: \n", platform.machine()),
+        (None, platform.machine()),
+    ],
+)
+def test_the_processor_s_name_is_what_linux_tells_or_else_its_kind(tmp_path, cpuinfo, expected):
+    if cpuinfo is not None:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/cpuinfo").write_text(cpuinfo)
+    assert machine.processor(tmp_path) == expected
 
 
 def test_this_process_has_some_memory_and_no_more_than_the_machine():

@@ -59,7 +59,7 @@ def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: li
             print(values.usage())
             code = 0
         else:
-            _parse(values, arguments)
+            parse(values, arguments)
             _check_text(values)
             code = work(values) or 0
         sys.stdout.flush()
@@ -123,9 +123,9 @@ def _fail_to_write(what: str, error: OSError) -> int:
     return _fail(f"can't write {what} ({error.strerror}): {remedy}", ResourceError.exit_code)
 
 
-def _parse(values: Flags, arguments: list[str]) -> None:
-    """Raises: UsageError in one line for everything that absl refuses (which raises ValueError for
-    `--nojson=1`)."""
+def parse(values: Flags, arguments: list[str]) -> None:
+    """Reads a tool's arguments into its flags. Raises: UsageError in one line for everything that
+    absl refuses (which raises ValueError for `--nojson=1`)."""
     values.unparse_flags()
     try:
         arguments = values.read_flags_from_files(arguments, force_gnu=False)

@@ -1,0 +1,24 @@
+"""Cells of tables: figures as the pages write them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from par.core import text
+
+
+def perplexity(value: float | None) -> str:
+    """`1,217.6`; `overflows` where there is no finite number."""
+    return "overflows" if value is None else text.number(value, 1)
+
+
+def mean_and_each(values: Sequence[float | None]) -> str:
+    """`1,217.6 (1,204.4, 1,284.4, 1,164.1)`: the mean of the seeds, and each; of one seed its
+    figure alone."""
+    shown = [perplexity(value) for value in values]
+    if len(values) == 1:
+        return shown[0]
+    finite = [value for value in values if value is not None]
+    mean = perplexity(statistics.fmean(finite) if len(finite) == len(values) else None)
+    return f"{mean} ({', '.join(shown)})"

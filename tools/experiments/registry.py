@@ -1,0 +1,12 @@
+"""All experiments, in the order of --list."""
+
+from __future__ import annotations
+
+from par.tools.experiments import ngrams, readme_python_docs
+from par.tools.experiments.experiment import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for module in (readme_python_docs, ngrams)
+    for experiment in module.EXPERIMENTS
+}
