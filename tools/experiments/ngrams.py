@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from par.tools.experiments.cells import perplexity
@@ -55,7 +56,7 @@ def _rows(outputs: Outputs) -> list[Row]:
     ]
 
 
-def _cells(rows: Sequence[Row]) -> list[list[str]]:
+def _cells(corpus: str, rows: Sequence[Row]) -> list[list[str]]:
     columns = [(recipe, split) for recipe in RECIPES for split in SPLITS]
     sizes = {row["recipe"]: row["vocab_size"] for row in rows}
     found = {
@@ -64,7 +65,7 @@ def _cells(rows: Sequence[Row]) -> list[list[str]]:
     }
     titles = [f"`{recipe}` ({sizes[recipe]:,} pieces), {split}" for recipe, split in columns]
     return [
-        ["perplexity per word", *titles],
+        [f"{corpus}, perplexity per word", *titles],
         *([model, *(found[model, *column] for column in columns)] for model in MODELS),
     ]
 
@@ -77,7 +78,7 @@ def _experiment(name: str, corpus: Corpus) -> Experiment:
         corpus=corpus,
         steps=_steps(corpus),
         rows=_rows,
-        parts=(Table("table", "docs/evaluation.md", _cells),),
+        parts=(Table("table", "docs/evaluation.md", functools.partial(_cells, corpus.name)),),
     )
 
 
