@@ -263,6 +263,7 @@ def test_a_line_that_does_not_fit_leaves_the_file_as_it_was(disk, tmp_path):
         assert path.read_text() == "x" * 15_000
 
 
+@pytest.mark.slow
 @pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("filler", "victim"),

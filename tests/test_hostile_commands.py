@@ -210,7 +210,7 @@ def changes(root: Path) -> dict[str, tuple[str, Any]]:
             "cutoffs must lie below the vocabulary size 40, but are [40]",
         ),
         "run/config.json data.name": ("../x", "name of the data must be a name"),
-        "run/config.json schema": (True, "it must have schema 1"),
+        "run/config.json schema": (True, "it must have schema 2"),
         "latency.json decoding.a.low": (2.0, "0 <= low <= milliseconds <= high"),
         "data/manifest.json splits.train.bytes": (1, "1 bytes: each is at most the next"),
         "data/manifest.json splits.train.files.0.size": (10**7, "bytes for 31 steps, but"),

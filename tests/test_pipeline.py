@@ -70,8 +70,13 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, monkeypatch, 
     assert all(
         of_derived[group] == of_search[group] for group in ("model", "training", "total_steps")
     )
-    table = run("evaluate", f"--run={search}", f"--run={derived}").splitlines()
-    assert [line.split()[0] for line in table] == ["network", *["ss"] * 4, *[chosen.blocks] * 2]
+    table = run("evaluate", f"--run={search}", f"--run={derived}").split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in table] == [
+        "network",
+        *["ss"] * 4,
+        *[chosen.blocks] * 2,
+        *["Kneser-Ney"] * 2,
+    ]
     scores = json.loads(run("evaluate", f"--run={derived}", "--split=test", "--json"))["results"][
         0
     ]

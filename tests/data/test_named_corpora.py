@@ -557,6 +557,7 @@ sys.exit(build_data.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_the_command_refuses_without_a_text_and_with_a_mirror_builds_all_three_splits(
     made, run_python
 ):

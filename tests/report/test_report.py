@@ -289,6 +289,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path, monke
     ) and "step 40 of 62" in page.text("pi-state")
 
 
+@pytest.mark.slow
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("named", [".", "samples/..", "samples/../."])
 def test_a_run_named_from_inside_has_the_page_that_it_has_from_outside(

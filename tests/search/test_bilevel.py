@@ -205,6 +205,7 @@ def test_the_memories_flow_through_every_step(data_dir):
     )
 
 
+@pytest.mark.slow
 def test_the_rates_reach_the_end_of_their_schedules_though_steps_are_left_out(data_dir):
     run = Learner(small_config(data_dir, "sd", bilevel=True, arch_schedule="cosine", epochs=1))
     run.train(windows(data_dir), tf.constant(92))
@@ -329,6 +330,7 @@ def test_the_weights_rest_at_the_end_and_single_paths_at_the_start_train_every_k
     assert learner.rates(total - 1)[0] == 0.0 < learner.rates(total - 10)[0] < 1e-4
 
 
+@pytest.mark.slow
 def test_a_search_that_decides_early_says_so_once(tmp_path, data_dir):
     run = trainer(
         tmp_path / "run",

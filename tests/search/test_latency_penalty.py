@@ -101,6 +101,7 @@ def trained(data_dir, steps, blocks="asd", **settings):
     return learner, rows
 
 
+@pytest.mark.slow
 def test_a_step_s_logits_have_a_gradient_of_the_term_and_its_weights_do_not(data_dir):
     (plain, rows), (held, same) = (
         trained(data_dir, 1, target_latency=target, latency_weight=2.0) for target in (0.0, 0.5)

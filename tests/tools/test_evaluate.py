@@ -204,6 +204,7 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
     ]
 
 
+@pytest.mark.slow
 def test_rows_and_memory_beyond_the_split_are_reduced_and_the_scores_are_equal(evaluate):
     code, out, err = evaluate("--batch_size=1048576", "--mem_len=0")
     assert code == 0 and "--batch_size=1,048,576 is reduced to" in err
@@ -294,7 +295,6 @@ def test_the_n_gram_model_has_a_row_beside_the_networks_and_who_does_not_beat_it
     (row,) = [line for line in out.splitlines() if line.startswith("Kneser-Ney 5-gram")]
     own = yardstick.load(data_dir).figures(manifest.load(data_dir), "valid")
     assert code == 0 and f"{own['perplexity_per_word']:,.2f}" in row.split()
-    assert "sa soft does not beat" not in evaluate("--evaluate_as=soft", "--baseline=none")[1]
     found = json.loads(evaluate("--json")[1])
     ways = {row["evaluate_as"]: row["perplexity_per_word"] for row in found["results"]}
     warned = {line.split(" does not beat")[0] for line in found["warnings"]}

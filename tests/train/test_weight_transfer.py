@@ -431,11 +431,9 @@ def test_evaluate_scores_any_blocks_with_a_supernet_s_weights(source, call):
         "inherited",
         31,
     )
-    assert (
-        call("evaluate", f"--run={source}", "--split=test", "--architecture=3i")[1]
-        .splitlines()[1]
-        .startswith("iii inherited  test")
-    )
+    assert call("evaluate", f"--run={source}", "--split=test", "--architecture=3i")[
+        1
+    ].splitlines()[1].split()[:3] == ["iii", "inherited", "test"]
     refused(
         call("evaluate", f"--run={source}", "--architecture=4a"),
         1,
