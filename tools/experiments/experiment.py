@@ -129,3 +129,9 @@ WIKITEXT_2_SMALL = Corpus(
     ),
     "./create_tfrecords.sh --corpus=wikitext-2-small downloads it",
 )
+PEPS = Corpus(
+    "peps",
+    (Placement("data/raw/peps", ("train.txt", "valid.txt", "test.txt")),),
+    "it is the paragraphs of 735 Python Enhancement Proposals, divided by proposal: make three"
+    " texts of your own from github.com/python/peps",
+)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from par.tools.experiments import ngrams, readme_python_docs
+from par.tools.experiments import ngrams, readme_python_docs, search_at_size
 from par.tools.experiments.experiment import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for module in (readme_python_docs, ngrams)
+    for module in (readme_python_docs, ngrams, search_at_size)
     for experiment in module.EXPERIMENTS
 }
