@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from par.tools.experiments import ngrams, readme_python_docs, search_at_size
+from par.tools.experiments import ngrams, readme_python_docs, recipe_at_size, search_at_size
 from par.tools.experiments.experiment import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for module in (readme_python_docs, ngrams, search_at_size)
+    for module in (readme_python_docs, ngrams, recipe_at_size, search_at_size)
     for experiment in module.EXPERIMENTS
 }
