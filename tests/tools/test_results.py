@@ -3,6 +3,7 @@ compared with them."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import documented
 import small_experiment
-from par.core import machine, schema
+from par.core import locks, machine, schema
 from par.core.errors import DataError, UsageError
 from par.tools.experiments import corpora, pages, record, registry, runner, settings, steps
 from par.tools.experiments.cells import mean_and_each
@@ -131,13 +133,20 @@ def test_a_run_writes_figures_that_are_shown_and_agree_with_the_pages(clone, com
         assert fact in shown, shown
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    for _ in range(600):
-        if list(path.parent.glob(path.name)):
-            return
+@contextlib.contextmanager
+def writer(fifo: Path, process: subprocess.Popen) -> Iterator[int]:
+    """The writing end of a named pipe, as soon as someone reads it, for as long as the block
+    lasts: its reader waits, and then sees the end of the file."""
+    for _ in range(1200):
+        with contextlib.suppress(OSError):  # there is no reader yet
+            descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            break
         assert process.poll() is None
         time.sleep(0.05)
-    raise AssertionError(f"{path} does not appear")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +161,17 @@ def test_a_run_that_a_signal_ends_between_two_steps_keeps_the_first(clone, comma
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            text.write_text(small_experiment.COUNTS["second.txt"])
-            wait_for(clone / "logs" / "small" / "steps" / "first-*.json", process)
-            busy = command(*run_flags(clone))
+            with writer(text, process) as hashed:
+                os.write(hashed, small_experiment.COUNTS["second.txt"].encode())
+            steps_dir = clone / "logs" / "small" / "steps"
+            while not list(steps_dir.glob("first-*")) and process.poll() is None:
+                time.sleep(0.05)
+            with writer(text, process):
+                process.send_signal(number)
+                process.wait(60)
         finally:
-            process.send_signal(number)
-            if number == signal.SIGKILL:
-                text.write_text("1\n")  # ends the command that is left
+            process.kill()
         _, err = process.communicate(timeout=60)
-    refused(busy, 1, "another process runs the experiment in", "--work_dir")
     assert process.returncode == (5 if number == signal.SIGTERM else -number), err
     if number == signal.SIGTERM:
         assert "error: stopped in step second; finished steps are kept" in err
@@ -176,12 +187,31 @@ def test_a_run_that_a_signal_ends_between_two_steps_keeps_the_first(clone, comma
     assert kept.stat().st_mtime_ns == time_of
 
 
+def test_an_experiment_that_another_process_runs_in_that_directory_is_refused(clone, command):
+    (clone / "logs" / "small").mkdir(parents=True)
+    with locks.locked(clone / "logs" / "small" / "lock"):
+        busy = command(*run_flags(clone))
+    refused(busy, 1, "another process runs the experiment in", "--work_dir")
+
+
 def test_a_step_that_fails_ends_the_run_with_its_exit_code(clone, command):
     (clone / "text" / "first.txt").write_text("no number\n")
     done = command(*run_flags(clone))
     assert done.code == 3 and done.out == "", done
     assert done.err.splitlines()[-1].startswith("error: step first ended with exit code 3")
     assert not list((clone / "logs" / "small").glob("steps/*"))
+
+
+@pytest.mark.slow
+def test_code_that_changes_while_an_experiment_runs_ends_it_at_the_next_step(clone, command):
+    [first, second] = SMALL.steps
+    changing = (*first.arguments, f"--plot={clone / 'pyproject.toml' / 'cuts.png'}")
+    changed = dataclasses.replace(
+        SMALL, steps=(dataclasses.replace(first, arguments=changing), second)
+    )
+    done = command(*run_flags(clone), experiments={"small": changed})
+    assert done.code == 1 and "the code has changes that no commit has, such as pyproj" in done.err
+    assert [path.name[:6] for path in (clone / "logs/small/steps").iterdir()] == ["first-"]
 
 
 CONDITIONS = steps.Conditions({}, record.Machine("Abacus", 2, 8), {"par": "1"}, False)
@@ -270,6 +300,9 @@ def test_what_cannot_be_run_is_refused_in_one_line_before_anything_is_written(cl
     refused(command(*flags), 3, "the corpus counts is not there", "make/it", "first.txt")
     refused(command("--run=all"), 3, "the corpus counts is not there")
     (clone / "text" / "moved.txt").rename(clone / "text" / "first.txt")
+    elsewhere = dataclasses.replace(SMALL, corpus=Corpus("far", (Placement("far", ("x.txt",)),)))
+    both = {"small": SMALL, "far": elsewhere}
+    refused(command("--run=all", experiments=both), 3, "the corpus far is not there: give")
     (clone / "setup.cfg").write_text("[metadata]\nname = x\n")
     refused(command(*flags), 1, "changes that no commit has, such as setup.cfg", "--allow_dirty")
     assert not (clone / "logs").exists() and not (clone / "docs" / "results").exists()

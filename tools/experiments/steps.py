@@ -6,15 +6,17 @@ import dataclasses
 import hashlib
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from par.core import schema
 from par.core.errors import DataError, ParError, StoppedError, UsageError
+from par.core.signals import active_signals
 from par.tools.experiments import settings
 from par.tools.experiments.experiment import Step
 from par.tools.experiments.record import Machine
@@ -103,33 +105,21 @@ def run(
     """Runs the command of a step in `work_dir` to its end; returns the JSON object that it
     printed. script: of its tool; directories: of the steps that it refers to.
 
-    The command has a session of its own: this process alone hands on a signal, once, so that the
-    command has the time to save its state.
     Raises: StepFailedError with the command's exit code; StoppedError after a signal; DataError if
     no JSON was printed.
     """
-    command = [sys.executable, str(script), *step.resolved(directories)]
-    process = subprocess.Popen(
-        command,
-        cwd=work_dir,
-        env={name: value for name, value in os.environ.items() if name not in THREADS},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
+    code, printed, is_stopped = _call(
+        [sys.executable, str(script), *step.resolved(directories)], work_dir
     )
-    try:
-        printed, _ = process.communicate()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.communicate()
+    if is_stopped:
         raise StoppedError(
             f"stopped in step {step.name}; finished steps are kept: the same command continues"
-        ) from None
-    if process.returncode:
+        )
+    if code:
         raise StepFailedError(
-            f"step {step.name} ended with exit code {process.returncode}, for the reason above:"
-            " remove that, and the same command continues",
-            process.returncode if process.returncode > 0 else ParError.exit_code,
+            f"step {step.name} ended with exit code {code}, for the reason above: remove that, and"
+            " the same command continues",
+            code if code > 0 else ParError.exit_code,
         )
     return _json_object(printed, step)
 
@@ -141,6 +131,38 @@ def timed(
     start = time.monotonic()
     output = run(step, script, work_dir, directories)
     return output, round(time.monotonic() - start, 1)
+
+
+def _call(command: Sequence[str], work_dir: Path) -> tuple[int, bytes, bool]:
+    """Runs a command in a session of its own. Returns its exit code, what it printed, and whether
+    a signal came, which this process alone hands on, so that the command can save its state."""
+    received: list[int] = []
+    started: list[subprocess.Popen[bytes]] = []
+
+    def hand_on(number: int, _frame: Any) -> None:
+        received.append(number)
+        for process in started:
+            process.terminate()
+
+    # handlers that raise nothing: a signal while the process starts must not leave it alone
+    before = {number: signal.signal(number, hand_on) for number in active_signals()}
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=work_dir,
+            env={name: value for name, value in os.environ.items() if name not in THREADS},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(process)
+        if received:
+            process.terminate()
+        printed, _ = process.communicate()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return process.returncode, printed, bool(received)
 
 
 def _json_object(content: bytes, step: Step) -> dict[str, Any]:
