@@ -40,7 +40,7 @@ def test_a_recipe_s_value_stands_beside_the_default_and_the_bounds():
         if line.startswith("| `--")
     }
     assert rows["--epochs"].startswith(
-        "| `--epochs` | integer, 1 to 1,000,000 | 5 | 3 | 4 | 20 | passes over the train split"
+        "| `--epochs` | integer, 1 to 1,000,000 | 5 | 3 | 3 | 20 | passes over the train split"
     )
     assert rows["--tau_end"].startswith(
         "| `--tau_end` | number, 0.001 to 1,000 | 0.1 | 0.1 | 0.1 | 0.1 | "
