@@ -35,10 +35,7 @@ LEVERS = {
     "third": ("--arch_warmup=0.33",),
     "half": ("--arch_warmup=0.5",),
     "half-paths": ("--arch_warmup=0.5", "--warmup_sampling=single_path"),
-    "slow": ("--arch_warmup=0.5", "--arch_lr=2e-2"),
     "alone": ("--arch_warmup=0.75", "--arch_alone=0.25"),
-    "rising": ("--arch_warmup=0.5", "--arch_schedule=rising"),
-    "held-out": ("--arch_warmup=0.5", "--bilevel"),
 }
 
 
