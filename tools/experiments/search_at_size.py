@@ -29,7 +29,7 @@ COMMON = (
     "--sample_length=0",
     "--json",
 )
-FIXED = ("adadad", "aadddd", "addadd", "aaaddd", "adaddd", "aaddad", "addddi")
+FIXED = ("adadad", "aadddd", "addadd", "aaaddd", "adaddd", "aaddad", "addaad", "addddi")
 LEVERS = {
     "early": ("--arch_warmup=100",),
     "third": ("--arch_warmup=0.33",),
