@@ -9,7 +9,10 @@ import numpy as np
 from par.data import sentencepiece_proto
 from par.tools import build_data
 
-SMALL = ("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7")
+SMALL = (
+    *("--vocab_size=307", "--model_type=char", "--batch_size=3", "--seq_len=7"),
+    "--baseline=none",
+)
 
 
 AWKWARD = (

@@ -466,8 +466,8 @@ def test_a_command_that_its_tool_does_not_take_is_found_before_it_is_run(shown, 
 def test_only_what_the_tools_take_of_a_recipe_counts():
     built = settings.of_experiment(registry.EXPERIMENTS["ngram_python_docs"]).recipes
     trained = settings.of_experiment(registry.EXPERIMENTS["readme_python_docs"]).recipes
-    assert "--vocab_size=12000" in built["base"] and "--epochs=4" not in built["quick"]
-    assert {"--vocab_size=4000", "--epochs=4"} < set(trained["quick"])
+    assert "--vocab_size=12000" in built["base"] and "--d_model=128" not in built["quick"]
+    assert {"--vocab_size=4000", "--d_model=128"} < set(trained["quick"])
     assert set(built["quick"]) < set(trained["quick"])
 
 
