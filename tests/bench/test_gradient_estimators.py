@@ -53,6 +53,7 @@ def test_the_exact_gradient_is_the_slope_of_the_expected_loss(trained):
     learner.logits[0].assign([[0.0, 0.0, 0.0]])
 
 
+@pytest.mark.slow
 def test_two_paths_have_no_bias_and_the_samples_own_weight_leaves_identity_out(trained):
     learner, window = trained
     exact = gradient_estimators.exact_gradient(learner, window)

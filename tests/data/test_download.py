@@ -285,7 +285,13 @@ FAULTS: dict[str, tuple[Behaviour, str]] = {
 SILENT = {"silent before the headers", "silent at once in the body", "drips"}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+LATE = {"503", "silent before the headers", "silent at once in the body"}  # seconds each
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LATE else name for name in FAULTS],
+)
 def test_after_any_fault_the_next_mirror_is_tried_and_none_is_believed(
     server, known, tmp_path, capsys, name
 ):

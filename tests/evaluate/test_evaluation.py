@@ -127,6 +127,7 @@ def test_sliding_windows_equal_the_naive_twin(nll, data_dir, stride):
     np.testing.assert_allclose(nll(stride=stride), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_with_same_length_it_does_not_matter_where_in_its_window_a_token_stands(nll):
     banded = nll(batch_size=1, seq_len=1, mem_len=6, same_length=True)
     for t in (5, T):

@@ -129,6 +129,7 @@ def test_a_prompt_is_read_once_however_often_it_is_continued_and_each_token_is_c
         np.testing.assert_array_equal(list(decoder.write(prompt, config)), expected)
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_however_many_are_written_and_no_two_are():
     network, decoder = objective("adaid"), Decoder(objective("adaid"), T, M)
     one, three = (

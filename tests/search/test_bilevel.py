@@ -126,6 +126,7 @@ def test_in_a_step_only_those_whose_turn_it_is_change(data_dir, warmup):
     assert int(learner.weight_optimizer.iterations) < 25 and int(learner.step) == 25
 
 
+@pytest.mark.slow
 def test_without_bilevel_the_weights_learn_on_every_step_and_the_logits_after_their_warm_up(
     data_dir,
 ):
@@ -147,6 +148,7 @@ def test_without_bilevel_the_weights_learn_on_every_step_and_the_logits_after_th
     assert int(learner.weight_optimizer.iterations) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "part"), [pytest.param(3, "weight", marks=pytest.mark.slow), (4, "logits")]
 )

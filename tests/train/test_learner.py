@@ -69,6 +69,7 @@ def test_training_counts_the_targets_and_not_the_windows_overlap(data_dir):
     np.testing.assert_array_equal(rows[:, 1], 4 * 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_logits_of_single_paths_learn_from_the_differences_of_the_paths_losses(
     data_dir, paths
@@ -110,6 +111,7 @@ def test_what_is_pruned_is_counted_step_by_step(data_dir):
     assert (learner.pi[0] == 0).any() and learner.pi.sum() == pytest.approx(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_bilevel", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_logits_alone_are_spared_loss_for_entropy_less_and_less(data_dir, is_bilevel):
     alpha, moments = np.array([[0.3, -0.5, 1.2]], np.float32), []

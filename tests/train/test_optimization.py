@@ -80,6 +80,7 @@ def test_the_only_step_of_a_run_has_the_first_temperature(schedule):
     assert optimization.tau(0, 1, 0.5, 0.25, schedule).numpy() == 0.5
 
 
+@pytest.mark.slow
 def test_a_graph_gives_the_same_figures():
     @tf.function
     def both(step):

@@ -413,6 +413,7 @@ def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
         run_config.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_evaluate_scores_any_blocks_with_a_supernet_s_weights(source, call):
     likeliest = json.loads((source / "summary.json").read_text())["blocks"]
     code, out, _ = call(
