@@ -95,7 +95,8 @@ class _Asked:
     def _key(self, first: np.ndarray, rest: np.ndarray, length: int) -> np.ndarray:
         """What a gram is found by, from its first token and the number of the rest, which is of
         that length; -1 if one of both is."""
-        return np.where((first >= 0) & (rest >= 0), first * self.sizes[length] + rest, -1)
+        key = first.astype(np.int64) * self.sizes[length] + rest  # beyond 32 bits
+        return np.where((first >= 0) & (rest >= 0), key, -1)
 
     def _number(self, key: np.ndarray, length: int) -> np.ndarray:
         keys = self._keys[length]

@@ -46,6 +46,19 @@ def test_it_equals_its_formulas_however_it_is_divided(train, held, vocab_size, o
             np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
+def test_a_large_vocabulary_with_many_grams_equals_the_formulas():
+    """The key of a gram, token times number of grams, is beyond 32 bits."""
+    draw, vocab_size = np.random.default_rng(0), 400_000
+    tokens = draw.integers(0, vocab_size, 8_000).astype(np.int32)
+    tokens = tokens[draw.integers(0, 8_000, 24_000)]
+    train, held = tokens[:12_000], np.concatenate([tokens[3_000:9_000], tokens[12_000:20_000]])
+    predict, _ = naive.predictor(train.tolist(), vocab_size, 3)
+    own = held.tolist()
+    expected = [-math.log(predict(own[max(i - 4, 0) : i], own[i])) for i in range(1, len(own))]
+    (nll,), _ = kneser_ney.score(train, [held], vocab_size, order=3)
+    np.testing.assert_allclose(nll, expected, rtol=1e-12)
+
+
 def test_the_probabilities_of_all_next_tokens_add_up_to_one_after_known_and_unknown_histories():
     train, vocab_size = text(1, 3000, 30), 30
     histories = [train[100:104], train[700:702], np.array([29, 29, 29, 28], np.int32)]
