@@ -167,6 +167,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     """The configuration of the flags and the manifest, the data directory, the run directory."""
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
+    yardstick.load(data_dir)  # a damaged one is refused now, not when the training has ended
     if not values.architecture and values.num_blocks < 1:
         raise UsageError(f"--num_blocks must be at least 1, but is {values.num_blocks}")
     blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from par.core.errors import SettingError, UsageError
-from par.core.setting_group import NONE, Group, setting
+from par.core.setting_group import NONE, Group, duration, setting
 from par.core.setting_group import fields as fields
 from par.core.setting_group import in_steps as in_steps
 
@@ -243,13 +243,10 @@ class SearchConfig(Group):
         "shape of the annealing from tau_start to tau_end",
         choices=("exponential", "linear", "cosine"),
     )
-    tau_warmup: float = setting(
+    tau_warmup: float = duration(
         0,
         "keep tau at tau_start for the first N steps, or below 1 for this share of the run's"
         " steps",
-        minimum=0,
-        maximum=1 << 30,
-        is_duration=True,
     )
     arch_lr: float = setting(
         1e-2, "learning rate of the architecture logits", minimum=0.0, maximum=10.0
@@ -263,13 +260,10 @@ class SearchConfig(Group):
     arch_weight_decay: float = setting(
         0.0, "decoupled weight decay of the architecture logits", minimum=0.0, maximum=10.0
     )
-    arch_warmup: float = setting(
+    arch_warmup: float = duration(
         0,
         "freeze the architecture logits for the first N steps, or below 1 for this share of the"
         " run's steps",
-        minimum=0,
-        maximum=1 << 30,
-        is_duration=True,
     )
     warmup_sampling: str = setting(
         "same",
@@ -277,13 +271,10 @@ class SearchConfig(Group):
         " kind of a block is computed, each equally often",
         choices=("same", "single_path"),
     )
-    arch_alone: float = setting(
+    arch_alone: float = duration(
         0,
         "freeze the weights for the last N steps, or below 1 for this share of the run's steps, so"
         " that only the architecture logits learn",
-        minimum=0,
-        maximum=1 << 30,
-        is_duration=True,
     )
     entropy_weight: float = setting(
         0.0,
@@ -374,13 +365,10 @@ class TrainingConfig(Group):
         maximum=1_000_000,
     )
     max_lr: float = setting(1e-3, "peak learning rate of the weights", minimum=0.0, maximum=10.0)
-    warmup_steps: float = setting(
+    warmup_steps: float = duration(
         100,
         "steps of linear warm-up before the cosine decay to zero, or below 1 the share of the"
         " run's steps",
-        minimum=0,
-        maximum=1 << 30,
-        is_duration=True,
     )
     optimizer: str = setting(
         "adam",

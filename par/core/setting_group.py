@@ -40,6 +40,12 @@ def setting(
     return dataclasses.field(default=default, metadata=about | rules)
 
 
+def duration(default: float, reason: str) -> Any:
+    """A setting that is a whole number of steps, or below 1 a share of a run's steps
+    (`in_steps`)."""
+    return setting(default, reason, minimum=0, maximum=1 << 30, is_duration=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
     """Base of the groups: values are checked at construction; converts to and from JSON."""

@@ -23,8 +23,8 @@ from par.data.encoding import Encoded, Encoder, count_words
 from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer
 
-# all that a data set consists of
-BASELINE = "kneser_ney.json"  # written beside a data set by par.evaluate.yardstick
+BASELINE = "kneser_ney.json"  # written beside the records by par.evaluate.yardstick
+# all that the directory of a data set may hold
 FILES = {
     *("tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", BASELINE),
     *records.SPLITS,

@@ -16,7 +16,7 @@ from par.tools.cli.paths import expand_user
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 AUTO = "auto"  # in place of a recipe: QUICK for a small text, else BASE
 QUICK, BASE = "quick", "base"
-SMALL_CORPORA = ("python-docs", "wikitext-2-small")
+SMALL_CORPORA = ("python-docs", "wikitext-2-small")  # tools/setup_venv.sh names them, too
 SMALL_BYTES = 4 << 20  # of train; about a million pieces
 # a flag of a set on the command line replaces the recipe's other flag of that set
 ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})
@@ -58,6 +58,9 @@ def recipe_by_size(arguments: list[str]) -> str:
     data, text, corpus = (_value_of(name, arguments) for name in ("data", "input_text", "corpus"))
     if data:
         size = manifest.load(Path(expand_user(data))).splits["train"].bytes
+    elif text and "://" in text:
+        announce(f"recipe {BASE}: the size of a text behind a URL is not known")
+        return BASE
     elif text:
         size = own_text.train_bytes(text, config.DataConfig.default("split_fractions"))
     elif corpus:

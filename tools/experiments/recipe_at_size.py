@@ -9,7 +9,7 @@ from par.tools.experiments.cells import mean_and_each
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
 
 SEEDS = (0, 1, 2)
-# written out, so that these figures do not hang on a recipe which is chosen by them
+# written out, as the recipe was chosen by these figures
 COMMON = (
     "--data={data}",
     "--architecture=adadad",

@@ -8,7 +8,7 @@ from par.tools.experiments.cells import perplexity
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
 
 SEED = 0
-# written out, so that these figures do not hang on a recipe which is chosen by them
+# written out, as the recipe was chosen by these figures
 NETWORK = (
     "--d_ffn=1024",
     "--mem_len=16",

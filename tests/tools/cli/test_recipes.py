@@ -207,6 +207,7 @@ def test_auto_is_the_recipe_of_the_text_s_size(tmp_path, monkeypatch, capsys):
         (f"--input_text={splits}", "quick"),  # train alone counts
         ("--corpus=python-docs", "quick"),
         ("--corpus=wikitext-2", "base"),
+        ("--input_text=gs://bucket/text.txt", "base"),
     ):
         expanded = recipes.expand_recipe(["--recipe=auto", given], train.FLAGS)
         assert expanded[-1] == f"--recipe={name}" and "--d_model=128" in expanded
