@@ -196,6 +196,7 @@ def test_quiet_shows_nothing_on_a_terminal_and_in_a_pipe_but_errors_and_the_resu
         "--epochs=1",
         "--cutoffs=auto",
         *NETWORK,
+        "--arch_lr=1e-3",  # no block is decided early: of that even --quiet warns
         "--quiet",
     ]
     assert on_terminal([*flags, f"--run={tmp_path / 'a'}"], 80) == (0, [""])
