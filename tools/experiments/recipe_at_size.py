@@ -15,7 +15,6 @@ COMMON = (
     "--architecture=adadad",
     "--d_ffn=1024",
     "--mem_len=16",
-    "--tie_embeddings",
     "--cutoffs=250",
     "--cutoffs=2500",
     "--precision=bf16",
@@ -23,21 +22,39 @@ COMMON = (
     "--sample_length=0",
     "--json",
 )
-BEFORE = ("--norm=post", "--max_lr=2e-3", "--dropout_rate=0.1", "--proj_factor=4")
-NO_DROPOUT = ("--norm=post", "--max_lr=2e-3", "--dropout_rate=0", "--proj_factor=4")
-HALVED = ("--norm=post", "--max_lr=2e-3", "--dropout_rate=0", "--proj_factor=2")
-FULL = ("--norm=post", "--max_lr=2e-3", "--dropout_rate=0", "--proj_factor=1")
+
+
+def _settings(
+    norm: str = "post",
+    max_lr: str = "2e-3",
+    dropout_rate: str = "0",
+    proj_factor: int = 1,
+    tie: bool = True,
+) -> tuple[str, ...]:
+    """The flags of a training, by default those of base.flags."""
+    return (
+        f"--norm={norm}",
+        f"--max_lr={max_lr}",
+        f"--dropout_rate={dropout_rate}",
+        f"--proj_factor={proj_factor}",
+        f"--{'' if tie else 'no'}tie_embeddings",
+    )
+
+
 ONE_EPOCH = {
-    "before": BEFORE,
-    "no-dropout": NO_DROPOUT,
-    "halved": HALVED,
-    "slower": ("--norm=post", "--max_lr=1.4e-3", "--dropout_rate=0", "--proj_factor=2"),
-    "faster": ("--norm=post", "--max_lr=4e-3", "--dropout_rate=0", "--proj_factor=2"),
-    "pre": ("--norm=pre", "--max_lr=2e-3", "--dropout_rate=0", "--proj_factor=2"),
-    "pre-faster": ("--norm=pre", "--max_lr=4e-3", "--dropout_rate=0", "--proj_factor=2"),
-    "full": FULL,
+    "before": _settings(dropout_rate="0.1", proj_factor=4),
+    "no-dropout": _settings(proj_factor=4),
+    "halved": _settings(proj_factor=2),
+    "slower": _settings(proj_factor=2, max_lr="1.4e-3"),
+    "faster": _settings(proj_factor=2, max_lr="4e-3"),
+    "pre": _settings(proj_factor=2, norm="pre"),
+    "pre-faster": _settings(proj_factor=2, norm="pre", max_lr="4e-3"),
+    "full": _settings(),
+    "pre-full": _settings(norm="pre"),
+    "pre-own": _settings(norm="pre", tie=False),
+    "pre-own-faster": _settings(norm="pre", tie=False, max_lr="4e-3"),
 }
-WHOLE = {"before": BEFORE, "full": FULL}
+WHOLE = {name: ONE_EPOCH[name] for name in ("before", "full", "pre-own")}
 KEY = "perplexity_per_word"
 
 
