@@ -41,6 +41,7 @@ WITH_TENSORFLOW = [
     "bench.gradient_estimators",
     "bench.softmax_speed",
     "bench.step_parts",
+    "bench.step_products",
     "bench.training_speed",
     "evaluate.compare.runner",
     "evaluate.evaluation",

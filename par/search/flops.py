@@ -8,7 +8,8 @@ computes all its branches, unless single paths are drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,35 +19,84 @@ from par.search.architecture import KINDS
 _SOFT = SearchConfig()
 
 
-def attention_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
-    """Forward FLOPs of an attention block for one window: projections, logits by content and by
+class Product(NamedTuple):
+    """`count` matrix products [rows, inner] @ [inner, columns] of one operation. Counts and sizes
+    are means, and may be fractions."""
+
+    count: float
+    rows: float
+    inner: float
+    columns: float
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of all `count` of them."""
+        return 2.0 * self.count * self.rows * self.inner * self.columns
+
+
+def attention_products(model: ModelConfig, batch_size: int, seq_len: int) -> list[Product]:
+    """The products of an attention block for one window: projections, logits by content and by
     distance, weighted values, output."""
     b, t, s, d = batch_size, seq_len, model.mem_len + seq_len, model.d_model
-    projections = b * t * d * d + 2 * b * s * d * d + s * d * d + b * t * d * d
-    return 2.0 * (projections + 3 * b * t * s * d)
+    h, k = model.num_heads, d // model.num_heads
+    return [
+        Product(1, b * t, d, d),
+        Product(1, b * s, d, 2 * d),
+        Product(1, s, d, d),
+        Product(b * h, t, k, s),
+        Product(b * h, t, k, s),
+        Product(b * h, t, s, k),
+        Product(1, b * t, d, d),
+    ]
 
 
-def dense_flops(model: ModelConfig, batch_size: int, seq_len: int) -> float:
-    """Forward FLOPs of a dense block for one window."""
-    return 4.0 * batch_size * seq_len * model.d_model * model.d_ffn
+def dense_products(model: ModelConfig, batch_size: int, seq_len: int) -> list[Product]:
+    """The products of a dense block for one window."""
+    rows, d, f = batch_size * seq_len, model.d_model, model.d_ffn
+    return [Product(1, rows, d, f), Product(1, rows, f, d)]
 
 
-def softmax_flops(
+def softmax_products(
     model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]
-) -> float:
-    """Forward FLOPs of the (adaptive) softmax for one window of tokens with frequencies `counts`
+) -> list[Product]:
+    """The products of the (adaptive) softmax for one window of tokens with frequencies `counts`
     [V]: a tail is computed for its own tokens.
 
     The vectors of a tail that is tied to the embedding are computed once per window.
     """
-    ends = [*model.cutoffs, len(counts)]
-    flops, tied = float(model.d_model * (ends[0] + len(ends) - 1)), 0.0
+    ends, rows, d = [*model.cutoffs, len(counts)], batch_size * seq_len, model.d_model
+    found = [Product(1, rows, d, ends[0] + len(ends) - 1)]
     total = float(sum(counts))
     for i, width in enumerate(model.tail_widths):
-        share = float(sum(counts[ends[i] : ends[i + 1]])) / total
-        flops += share * width * (model.d_model + ends[i + 1] - ends[i])
-        tied += width * model.d_model * (ends[i + 1] - ends[i]) if model.tie_embeddings else 0
-    return 2.0 * (batch_size * seq_len * flops + tied)
+        size = ends[i + 1] - ends[i]
+        own = rows * float(sum(counts[ends[i] : ends[i + 1]])) / total
+        found += [Product(1, own, d, width), Product(1, own, width, size)]
+        if model.tie_embeddings:
+            found.append(Product(1, width, d, size))
+    return found
+
+
+def total(products: Iterable[Product]) -> float:
+    """FLOPs of several products."""
+    return sum(product.flops for product in products)
+
+
+def forward_products(
+    blocks: str,
+    model: ModelConfig,
+    batch_size: int,
+    seq_len: int,
+    counts: Sequence[float],
+    computed: float = 1.0,
+) -> list[Product]:
+    """The products of a network of any block string for one window. computed: the share of the
+    kinds of a stochastic block that is computed."""
+    attention = attention_products(model, batch_size, seq_len)
+    dense = dense_products(model, batch_size, seq_len)
+    stochastic = [each._replace(count=computed * each.count) for each in attention + dense]
+    of_kind = {"a": attention, "d": dense, "i": [], "s": stochastic}
+    blocks_own = [product for kind in blocks for product in of_kind[kind]]
+    return blocks_own + softmax_products(model, batch_size, seq_len, counts)
 
 
 def forward_flops(
@@ -57,14 +107,25 @@ def forward_flops(
     counts: Sequence[float],
     computed: float = 1.0,
 ) -> float:
-    """Forward FLOPs of a network of any block string for one window. computed: the share of the
-    kinds of a stochastic block that is computed."""
-    attention = attention_flops(model, batch_size, seq_len)
-    dense = dense_flops(model, batch_size, seq_len)
-    of_kind = {"a": attention, "d": dense, "i": 0.0, "s": computed * (attention + dense)}
-    return sum(of_kind[kind] for kind in blocks) + softmax_flops(
-        model, batch_size, seq_len, counts
-    )
+    """Forward FLOPs of a network of any block string for one window; arguments as those of
+    `forward_products`."""
+    return total(forward_products(blocks, model, batch_size, seq_len, counts, computed))
+
+
+def training_products(
+    blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]
+) -> list[Product]:
+    """The products of one training step which computes all branches: for C = A B also those of the
+    gradients, dA = dC B' and dB = A' dC."""
+    found = []
+    for product in forward_products(blocks, model, batch_size, seq_len, counts):
+        count, rows, inner, columns = product
+        found += [
+            product,
+            Product(count, rows, columns, inner),
+            Product(count, inner, rows, columns),
+        ]
+    return found
 
 
 def training_flops(

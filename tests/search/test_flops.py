@@ -80,19 +80,21 @@ def softmax_flops(config: ModelConfig, targets: np.ndarray, rows_of_a_tail: int)
 @pytest.mark.parametrize("blocks", ["a", "d", "i", "s", "aadisd"])
 def test_flops_of_a_network_equal_a_count_over_its_graph(blocks, settings):
     config = model(**settings)
-    without = flops.softmax_flops(config, B, T, [1] * V)
+    without = flops.total(flops.softmax_products(config, B, T, [1] * V))
     assert flops.forward_flops(blocks, config, B, T, [1] * V) - without == trunk_flops(
         blocks, config
     )
 
 
 def test_flops_of_a_block_equal_a_count_over_its_graph_at_another_shape():
-    assert flops.attention_flops(model(), 1, 11) == trunk_flops("a", model(), 1, 11)
-    assert flops.dense_flops(model(), 1, 11) == trunk_flops("d", model(), 1, 11)
+    assert flops.total(flops.attention_products(model(), 1, 11)) == trunk_flops(
+        "a", model(), 1, 11
+    )
+    assert flops.total(flops.dense_products(model(), 1, 11)) == trunk_flops("d", model(), 1, 11)
 
 
 def test_flops_of_a_plain_softmax_equal_a_count_over_its_graph():
-    assert flops.softmax_flops(model(), B, T, [1] * V) == softmax_flops(
+    assert flops.total(flops.softmax_products(model(), B, T, [1] * V)) == softmax_flops(
         model(), np.zeros(B * T), 0
     )
 
@@ -105,7 +107,7 @@ def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_as
     config = model(cutoffs=(7, 19), proj_dims=(5, 3), tie_embeddings=tied)
     counts = np.zeros([V])
     counts[[3, 7, 18, 28]] = 110, 5, 15, 20
-    assert flops.softmax_flops(config, B, T, counts) == pytest.approx(
+    assert flops.total(flops.softmax_products(config, B, T, counts)) == pytest.approx(
         softmax_flops(config, np.zeros(B * T), 2), rel=1e-12
     )
 
@@ -121,9 +123,9 @@ def test_training_costs_three_forward_passes():
     """Checked on a product whose backward pass is in the graph: one for the weight, one for the
     input."""
     counts = [1] * V
-    assert flops.training_flops("asd", model(), B, T, counts) == 3 * flops.forward_flops(
-        "asd", model(), B, T, counts
-    )
+    forward = flops.forward_flops("asd", model(), B, T, counts)
+    assert flops.training_flops("asd", model(), B, T, counts) == 3 * forward
+    assert flops.total(flops.training_products("asd", model(), B, T, counts)) == 3 * forward
     trunk = Transformer(Architecture("d"), model(), SearchConfig(), V, seed=1)
 
     @tf.function
@@ -137,15 +139,15 @@ def test_training_costs_three_forward_passes():
     )
     # their gradients are sums over rows, made as products with ones: no model FLOPs
     of_biases = 2 * B * T * (F + D)
-    assert counted == 3 * flops.dense_flops(model(), B, T) + of_biases
+    assert counted == 3 * flops.total(flops.dense_products(model(), B, T)) + of_biases
 
 
 def test_a_hand_count_of_one_attention_block():
     """D=2, H=1, M=1, T=1, B=1: two keys; q 4, k and v 8 each, r 8, output 4; 4 multiplications
     each for content, distance and values."""
     tiny = ModelConfig(d_model=2, num_heads=1, mem_len=1, d_ffn=3)
-    assert flops.attention_flops(tiny, 1, 1) == 2 * (4 + 8 + 8 + 8 + 4 + 4 + 4 + 4)
-    assert flops.dense_flops(tiny, 1, 1) == 2 * (2 * 3 + 3 * 2)
+    assert flops.total(flops.attention_products(tiny, 1, 1)) == 2 * (4 + 8 + 8 + 8 + 4 + 4 + 4 + 4)
+    assert flops.total(flops.dense_products(tiny, 1, 1)) == 2 * (2 * 3 + 3 * 2)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

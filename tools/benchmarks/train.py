@@ -4,7 +4,8 @@
     python tools/benchmark.py train --json --steps=100     the same as one JSON line
 
 Model FLOPs utilisation (MFU) is FLOPs of the network's matrix products per second over the fastest
-2048 x 2048 product seen in the same run.
+2048 x 2048 product seen in the same run. The limit is what a step could reach at best: the matrix
+products of the same shapes, forward and backward, with nothing between them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ FLAGS = Flags(__doc__).own(
     settings.MEMORY,
     settings.OUTPUT,
 )
-PRODUCT = "matrix product"  # key of its measurement, beside networks and parts
+PRODUCT = "matrix product"  # key of its measurement, beside networks, their products, and parts
 MEANINGS = {
     "attention": "attention branches: what steps without them save",
     "dense": "dense branches: what steps without them save",
@@ -56,10 +57,10 @@ def work(values: Flags) -> int:
     configs = _networks(values)
     soft = f"{values.architecture} soft"
     start_tensorflow()
-    from par.bench import step_parts, training_speed
+    from par.bench import step_parts, step_products, training_speed
 
     lacking = [each for each in step_parts.LACKING if each != step_parts.WHOLE]
-    total = (len(configs) + len(lacking)) * (values.repeats + 1) + values.repeats
+    total = (2 * len(configs) + len(lacking)) * (values.repeats + 1) + values.repeats
     with Progress("benchmark", "measurement", total) as progress:
 
         def on_done(key: Any) -> None:
@@ -67,6 +68,10 @@ def work(values: Flags) -> int:
 
         makers: dict[Any, Any] = {
             name: lambda config=config: training_speed.TimedTraining(config, values.steps)
+            for name, config in configs.items()
+        }
+        makers |= {
+            _limit(name): lambda config=config: step_products.TimedProducts(config, values.steps)
             for name, config in configs.items()
         }
         makers |= {
@@ -78,7 +83,9 @@ def work(values: Flags) -> int:
         measurements |= {key: training.run for key, training in timed.items()}
         rates = in_turn.measure(measurements, values.repeats, on_done)
     best = max(rates[PRODUCT])
-    networks = [_row(name, rates[name], timed[name].flops, best) for name in configs]
+    networks = [
+        _row(name, rates[name], rates[_limit(name)], timed[name].flops, best) for name in configs
+    ]
     milliseconds = {each: [1e3 / rate for rate in rates[each]] for each in lacking}
     milliseconds[step_parts.WHOLE] = [1e3 / rate for rate in rates[soft]]
     parts = step_parts.split_step(milliseconds)
@@ -105,13 +112,21 @@ def _networks(values: Flags) -> dict[str, RunConfig]:
     return networks | {blocks: settings.base_run(values, blocks) for blocks in values.fixed}
 
 
-def _row(name: str, rates: Sequence[float], flops: float, best: float) -> dict[str, Any]:
+def _limit(name: str) -> str:
+    """The key of the measurement of a network's matrix products."""
+    return f"products of {name}"
+
+
+def _row(
+    name: str, rates: Sequence[float], limits: Sequence[float], flops: float, best: float
+) -> dict[str, Any]:
     rate = statistics.median(rates)
     return {
         "network": name,
         "steps_per_second": rate,
         "slowest": min(rates),
         "fastest": max(rates),
+        "limit": statistics.median(limits),
         "gflop_per_step": flops / 1e9,
         "model_flops_utilisation": rate * flops / best,
     }
@@ -125,6 +140,7 @@ def _lines(
         ("steps/s", "{steps_per_second:.2f}"),
         ("slowest", "{slowest:.2f}"),
         ("fastest", "{fastest:.2f}"),
+        ("limit", "{limit:.2f}"),
         ("GFLOP/step", "{gflop_per_step:.2f}"),
         ("MFU", "{model_flops_utilisation:.2f}"),
     ]
@@ -140,8 +156,8 @@ def _lines(
     title, *part_lines = output.table(part_columns, rows)
     return [
         *output.table(columns, networks),
-        f"medians of {values.repeats} measurements of {values.steps} steps; best matrix product"
-        f" {best / 1e9:.0f} GFLOP/s",
+        f"medians of {values.repeats} measurements of {values.steps} steps; limit: matrix products"
+        f" alone, in steps/s; best matrix product {best / 1e9:.0f} GFLOP/s",
         "",
         title,
         *(f"{line}  {row['meaning']}" for line, row in zip(part_lines, rows, strict=True)),
