@@ -10,7 +10,9 @@
 docs/results/NAME.json: the figures with commands, recipes, seeds, commit, machine and versions.
 The same command again continues: finished steps are kept, and trainings go on from their last
 checkpoint. A step runs again if its settings, the machine, or a version has changed; to run all
-again, remove the directory of the experiment in --work_dir.
+again, remove the directory of the experiment in --work_dir. A second process takes steps that the
+first one does not run, for example each on one core: taskset -c 0 python tools/results.py ... and
+taskset -c 1 python tools/results.py ...
 
 --render writes the tables and pictures between the markers of the pages from these files. --check
 compares the pages with them, and their settings with those of the experiments, and prints each

@@ -187,11 +187,30 @@ def test_a_run_that_a_signal_ends_between_two_steps_keeps_the_first(clone, comma
     assert kept.stat().st_mtime_ns == time_of
 
 
-def test_an_experiment_that_another_process_runs_in_that_directory_is_refused(clone, command):
-    (clone / "logs" / "small").mkdir(parents=True)
-    with locks.locked(clone / "logs" / "small" / "lock"):
-        busy = command(*run_flags(clone))
-    refused(busy, 1, "another process runs the experiment in", "--work_dir")
+def test_a_step_that_another_process_runs_is_left_to_it(clone, command, monkeypatch):
+    """The first step is another process's until this one, which has no more to do, waits."""
+    whole = command(*run_flags(clone))
+    first, second = (
+        next((clone / "logs/small/steps").glob(f"{name}-*")) for name in ("first", "second")
+    )
+    contents = [first.read_bytes(), second.read_bytes()]
+    first.unlink()
+    second.unlink()
+    with contextlib.ExitStack() as held:
+        held.enter_context(locks.locked(clone / "logs/small/locks" / first.stem))
+        waits = []
+
+        def wait(seconds: float) -> None:
+            assert second.is_file() and not first.exists() and not waits
+            waits.append(seconds)
+            first.write_bytes(contents[0])
+            held.close()
+
+        monkeypatch.setattr(runner.time, "sleep", wait)
+        done = command(*run_flags(clone))
+    assert (done.code, done.out, len(waits)) == (0, whole.out, 1), done.err
+    assert "step 2 of 2, second: python" in done.err and "step 1 of 2, first: kept" in done.err
+    assert "waiting for the steps that other processes run" in done.err
 
 
 def test_a_step_that_fails_ends_the_run_with_its_exit_code(clone, command):

@@ -48,6 +48,8 @@ def place(placed: Placed | None, work_dir: Path) -> dict[str, str]:
     directory = work_dir / placed.placement.directory
     directory.mkdir(parents=True, exist_ok=True)
     for name in placed.placement.files:
-        (directory / name).unlink(missing_ok=True)
-        (directory / name).symlink_to(placed.directory / name)
+        link, target = directory / name, placed.directory / name
+        if not link.is_symlink() or link.readlink() != target:  # another process may read it
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
     return {name: files.sha256(directory / name) for name in placed.placement.files}

@@ -3,17 +3,22 @@ goes on where it stopped.
 
 WORK/                      the directory of the commands, with the corpus where they look for it
 WORK/steps/NAME-KEY.json   what a finished step printed, and the commit that it ran at
+WORK/locks/NAME-KEY        held by the process that runs the step
 WORK/NAME-KEY/             what a step wrote
 
 The key of a step is a hash of all that its figures depend on but the commit. So a step whose
 recipe was changed runs again, in another directory, together with those that need it; all others
 are kept.
+
+Several processes may run an experiment in one directory: each takes the first step that nobody
+runs and whose needs are met.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,9 +27,11 @@ from par.core.errors import UsageError
 from par.core.progress import announce
 from par.core.text import plural
 from par.tools.experiments import clone, corpora, record, settings, steps
-from par.tools.experiments.experiment import Experiment
+from par.tools.experiments.experiment import Experiment, Step
 from par.tools.experiments.record import Machine, Results
 from par.tools.experiments.steps import Conditions, StepRecord
+
+WAIT = 2.0  # seconds between two looks for a step that can be run
 
 
 @contextlib.contextmanager
@@ -57,40 +64,85 @@ def run(
     work_dir: where the commands run; corpus_dir: as in `corpora.find`.
 
     Raises: DataError if the corpus is missing or a kept step damaged; UsageError if the code has
-    changes that no commit has, or if another process runs this experiment there; what `steps.run`
-    raises.
+    changes that no commit has; what `steps.run` raises.
     """
     placed = corpora.find(experiment.corpus, root, corpus_dir)
     is_dirty = clone.commit(root, allow_dirty).is_dirty
-    with _locked(work_dir):
-        conditions = Conditions(
-            corpora.place(placed, work_dir), Machine.here(), record.versions(), is_dirty
-        )
-        announce(f"experiment {experiment.name}: {plural(len(experiment.steps), 'step')}")
-        kept: dict[str, StepRecord] = {}
-        for number, step in enumerate(experiment.steps, 1):
-            needs = {name: kept[name].key for name in step.needs}
-            key = steps.key(step, needs, conditions)
-            directories = {
-                name: steps.directory(name, each)
-                for name, each in (needs | {step.name: key}).items()
-            }
-            path = work_dir / "steps" / f"{directories[step.name]}.json"
-            where = f"step {number} of {len(experiment.steps)}, {step.name}"
+    files.check_writable(work_dir / "locks" / "first")
+    (work_dir / "locks").mkdir(parents=True, exist_ok=True)
+    conditions = Conditions(
+        corpora.place(placed, work_dir), Machine.here(), record.versions(), is_dirty
+    )
+    announce(f"experiment {experiment.name}: {plural(len(experiment.steps), 'step')}")
+    worker = _Worker(experiment, root, work_dir, conditions, allow_dirty)
+    while not worker.is_done:
+        if not worker.take_steps():
+            worker.wait()
+    return _results(experiment, conditions, worker.kept)
+
+
+class _Worker:
+    """Runs the steps of an experiment that no other process has run or is running. kept: the
+    finished ones by name, whoever ran them."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        root: Path,
+        work_dir: Path,
+        conditions: Conditions,
+        allow_dirty: bool,
+    ):
+        self.kept: dict[str, StepRecord] = {}
+        self._steps, self._conditions = experiment.steps, conditions
+        self._root, self._work_dir, self._allow_dirty = root, work_dir, allow_dirty
+        self._is_waiting = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every step is finished."""
+        return len(self.kept) == len(self._steps)
+
+    def take_steps(self) -> int:
+        """Goes through the steps once, and runs those that can be run. Returns how many have been
+        finished since, by this process or by another one."""
+        before = len(self.kept)
+        for number, step in enumerate(self._steps, 1):
+            if step.name not in self.kept and all(name in self.kept for name in step.needs):
+                self._take(step, f"step {number} of {len(self._steps)}, {step.name}")
+        return len(self.kept) - before
+
+    def wait(self) -> None:
+        """Waits for other processes, without which no step can be run now."""
+        if not self._is_waiting:
+            announce("waiting for the steps that other processes run")
+        self._is_waiting = True
+        time.sleep(WAIT)
+
+    def _take(self, step: Step, where: str) -> None:
+        needs = {name: self.kept[name].key for name in step.needs}
+        key = steps.key(step, needs, self._conditions)
+        directories = {
+            name: steps.directory(name, each) for name, each in (needs | {step.name: key}).items()
+        }
+        path = self._work_dir / "steps" / f"{directories[step.name]}.json"
+        lock = self._work_dir / "locks" / directories[step.name]
+        with contextlib.suppress(locks.InUseError), locks.locked(lock):
             if path.is_file():
-                kept[step.name] = steps.load(path, key)
-                announce(f"{where}: kept, of commit {kept[step.name].commit[:7]}")
-                continue
-            announce(f"{where}: {step.command}")
-            # of each step: hours may lie between two
-            commit = clone.commit(root, allow_dirty)
-            script = root / "tools" / f"{step.tool}.py"
-            output, seconds = steps.timed(step, script, work_dir, directories)
-            kept[step.name] = StepRecord(
-                steps.SCHEMA, key, commit.sha, commit.is_dirty, seconds, output
-            )
-            schema.write_json(path, schema.encode(kept[step.name]))
-    return _results(experiment, conditions, kept)
+                found = steps.load(path, key)
+                announce(f"{where}: kept, of commit {found.commit[:7]}")
+            else:
+                announce(f"{where}: {step.command}")
+                found = self._run(step, key, directories)
+                schema.write_json(path, schema.encode(found))
+            self.kept[step.name], self._is_waiting = found, False
+
+    def _run(self, step: Step, key: str, directories: Mapping[str, str]) -> StepRecord:
+        # the commit of each step: hours may lie between two
+        commit = clone.commit(self._root, self._allow_dirty)
+        script = self._root / "tools" / f"{step.tool}.py"
+        output, seconds = steps.timed(step, script, self._work_dir, directories)
+        return StepRecord(steps.SCHEMA, key, commit.sha, commit.is_dirty, seconds, output)
 
 
 def _results(
@@ -109,19 +161,3 @@ def _results(
         round(sum(each.seconds for each in kept.values()), 1),
         tuple(experiment.rows({name: each.output for name, each in kept.items()})),
     )
-
-
-@contextlib.contextmanager
-def _locked(work_dir: Path) -> Iterator[None]:
-    """Holds the directory for this process."""
-    files.check_writable(work_dir / "lock")
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locks.locked(work_dir / "lock"))
-        except locks.InUseError:
-            raise UsageError(
-                f"another process runs the experiment in {work_dir}: wait for it, or give another"
-                " --work_dir"
-            ) from None
-        yield
