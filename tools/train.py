@@ -168,9 +168,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
     yardstick.load(data_dir)  # a damaged one is refused now, not when the training has ended
-    if not values.architecture and values.num_blocks < 1:
-        raise UsageError(f"--num_blocks must be at least 1, but is {values.num_blocks}")
-    blocks = architecture.parse(values.architecture or f"{values.num_blocks}s")
+    blocks = _blocks(values)
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
     name = Path(values.recipe).stem if values.recipe else "custom"
@@ -193,7 +191,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         run_config.DataIdentity.from_manifest(manifest),
         recipe=name,
         init=init,
-    )
+    ).canonical
     _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     run_dir = (
@@ -201,12 +199,34 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         if values.run
         else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
     )
+    made = _made(run_dir, run_dir if values.num_seeds is not None else None)
     if source:
-        made = _made(run_dir, run_dir if values.num_seeds is not None else None)
         if not made:
             required_dir(values.init_from, "init_from", "config.json")
         config = warm_start.with_origin(config, source, made)
+    if made:
+        config = run_config.in_spelling_of(run_config.load(made)[0], config)
     return config, data_dir, run_dir
+
+
+def _blocks(values: Flags) -> architecture.Architecture:
+    """The architecture that the flags name."""
+    if not values.architecture and values.num_blocks < 1:
+        raise UsageError(f"--num_blocks must be at least 1, but is {values.num_blocks}")
+    return architecture.parse(values.architecture or f"{values.num_blocks}s")
+
+
+def _spelling(asked: architecture.Architecture, config: run_config.RunConfig) -> str:
+    """A line that says which network is trained where it is spelled otherwise, or ''."""
+    trained = config.architecture
+    if asked.blocks == trained.blocks:
+        return ""
+    weights = f"; it takes the weights of the blocks of {config.places}" if config.init else ""
+    nothing = ", the network of no blocks" if trained.network == "i" else ""
+    return (
+        f"architecture: {asked.blocks} is the network {trained.short}{nothing}, as identity adds"
+        f" nothing: {trained.short} is trained{weights}"
+    )
 
 
 def _source(values: Flags) -> Path | None:
@@ -274,6 +294,8 @@ def _work(values: Flags) -> int:
         devices,
         values.quiet,
     )
+    if line := _spelling(_blocks(values), config):
+        job.tell(line)
     if values.num_seeds is not None:
         return _work_of_seeds(values, config, run_dir, job)
     if values.dry_run:
@@ -458,7 +480,9 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
                 f"run {run_dir} was made with other settings ({'; '.join(changed)}): repeat them,"
                 " or give another --run=DIR"
             )
-        return run_directory.is_finished(run_dir)
+        if not (done := run_directory.is_finished(run_dir)):
+            run_config.check_continues(old, run_dir)
+        return done
     if seeds.find_runs(run_dir):
         raise UsageError(
             f"--run={run_dir} holds several seeds: add"

@@ -42,7 +42,7 @@ class Measured:
 
 def find_origin(run_dir: Path, architecture: Architecture) -> Architecture | None:
     """The architecture.json of the search that a run's blocks were derived from, if it lies beside
-    the run and has these blocks.
+    the run and is this network.
 
     Raises: DataError if it is damaged.
     """
@@ -52,7 +52,7 @@ def find_origin(run_dir: Path, architecture: Architecture) -> Architecture | Non
     for parent in list(Path(run_dir).resolve().parents)[:2]:
         if (path := parent / architecture.search_run / "architecture.json").is_file():
             found = load_architecture(path)
-            return found if found.blocks == architecture.blocks else None
+            return found if found == architecture else None
     return None
 
 

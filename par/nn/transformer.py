@@ -61,10 +61,11 @@ class Transformer(keras.layers.Layer):
         )
         self.blocks = []
         for index, kind in enumerate(architecture.blocks):
-            place = f"block_{index}"
-            # identities are not counted, so that they do not change the weights of other blocks
+            # identities are not counted, so that all spellings of a network have the same weights
+            # and dropout; in a search, dropout keeps the number of the block
             computing = sum(1 for block in self.blocks if block.kinds)
             weights = initial.within(f"block_{computing}")
+            place = f"block_{index if architecture.is_search else computing}"
             stochastic = kind == "s"
             block = (
                 supernet.StochasticBlock(config, weights, place)

@@ -68,7 +68,7 @@ def network_section(artefacts: Artefacts, command: Command) -> Section:
     if not artefacts.run.rows["train"]:
         return DerivedNetwork(architecture.short, missing)
     likeliest = Architecture(derive.argmax(artefacts.run.pi()[-1]))
-    return DerivedNetwork(architecture.short, missing, likeliest.blocks, stack=_stack(likeliest))
+    return DerivedNetwork(architecture.short, missing, likeliest.named, stack=_stack(likeliest))
 
 
 def _derived(artefacts: Artefacts, chosen: Architecture) -> DerivedNetwork:
@@ -78,7 +78,7 @@ def _derived(artefacts: Artefacts, chosen: Architecture) -> DerivedNetwork:
         rule += f", of {plural(len(chosen.seeds), 'seed')}"
     return DerivedNetwork(
         architecture.short,
-        blocks=chosen.blocks,
+        blocks=chosen.named,
         rule=rule,
         doubts=_doubts(artefacts, chosen),
         stack=_stack(chosen),

@@ -122,7 +122,7 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
     config, data, group = artefacts.config, artefacts.config.data, artefacts.group
     yield Fact("Blocks", config.architecture.short, is_code=True)
     if artefacts.chosen and config.architecture.is_search:
-        yield Fact("Came out", artefacts.chosen.blocks, is_code=True)
+        yield Fact("Came out", artefacts.chosen.named, is_code=True)
     size = ""
     if artefacts.manifest:
         size = f", {artefacts.manifest.splits['train'].tokens:,} tokens to train on"

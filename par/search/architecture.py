@@ -1,7 +1,9 @@
 """A network as a string of blocks: `a` relative attention, `d` dense, `i` identity, `s` stochastic
 (the search chooses a, d or i).
 
-An `Architecture` is the only value that search, training and plots exchange.
+An `Architecture` is the only value that search, training and plots exchange. Identity adds
+nothing, so `diidad`, `iddaid` and `ddad` are one network, and architectures are equal if their
+networks are.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ SCHEMA = 2
 HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Architecture:
-    """The kinds of the blocks, one letter each, and how they were chosen."""
+    """The kinds of the blocks, one letter each, and how they were chosen. Equal to another if both
+    are the same network, however it is spelled and was chosen."""
 
     blocks: str
     rule: str = HAND  # hand, or the rule of tools/derive.py that chose the blocks
@@ -54,6 +57,31 @@ class Architecture:
 
     def __len__(self) -> int:
         return len(self.blocks)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Architecture):
+            return NotImplemented
+        return self.network == other.network
+
+    def __hash__(self) -> int:
+        return hash(self.network)
+
+    @property
+    def network(self) -> str:
+        """The canonical spelling of the blocks, see `network_of`."""
+        return network_of(self.blocks)
+
+    @property
+    def named(self) -> str:
+        """The network, and how it is spelled where that differs: `ddad, spelled diidad`."""
+        spelled = "" if self.blocks == self.network else f", spelled {self.short}"
+        return f"{Architecture(self.network).short}{spelled}"
+
+    @property
+    def canonical(self) -> Architecture:
+        """The network in its canonical spelling and the search that it comes from, without the
+        rest of what is known of the choice."""
+        return Architecture(self.network, search_run=self.search_run)
 
     @property
     def is_search(self) -> bool:
@@ -84,6 +112,16 @@ class Architecture:
     def save(self, path: Path) -> None:
         """Writes architecture.json."""
         schema.write_json(path, self.to_json())
+
+
+def network_of(blocks: str) -> str:
+    """The canonical spelling of the network of `blocks`: without `i`, which adds nothing. The
+    network of no blocks (embedding and softmax alone) is spelled `i`, so that it has a name.
+
+    Blocks with an `s` are not a network yet, and stay as they are: users read the logits by the
+    number of their block.
+    """
+    return blocks if "s" in blocks else blocks.replace("i", "") or "i"
 
 
 def argmax(pi: Any) -> str:

@@ -23,7 +23,7 @@ from par.core.config import (
 from par.core.errors import DataError, SettingError, UsageError
 from par.data import manifest
 from par.data.manifest import Manifest
-from par.search.architecture import Architecture
+from par.search.architecture import Architecture, network_of
 from par.search.latency_table import Shape
 
 SCHEMA = 2
@@ -73,6 +73,14 @@ class Origin:
     checkpoint: str  # last or best
     step: int
     sha256: str  # hash over the hashes of the checkpoint's files
+    # of the source's length where the run's network has another: its blocks take the weights of
+    # the source's blocks where these have no i; "": both are of the same length
+    blocks: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; without `blocks` where they are the run's own."""
+        value = dataclasses.asdict(self)
+        return value if self.blocks else {k: v for k, v in value.items() if k != "blocks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +164,20 @@ class RunConfig:
         return self.model.mem_len + self.data.seq_len - 1
 
     @property
+    def places(self) -> str:
+        """The blocks by which the weights of a warm start are copied."""
+        return (self.init and self.init.blocks) or self.architecture.blocks
+
+    @property
+    def canonical(self) -> RunConfig:
+        """These settings with the network in its canonical spelling. A warm start keeps the places
+        of the blocks: it copies other weights for `diid` than for `ddii`."""
+        architecture, init = self.architecture.canonical, self.init
+        if init and architecture.blocks != self.places:
+            init = dataclasses.replace(init, blocks=self.places)
+        return dataclasses.replace(self, architecture=architecture, init=init)
+
+    @property
     def latency_shape(self) -> Shape:
         """The settings that a latency table must have been measured with."""
         return Shape(
@@ -183,7 +205,7 @@ class RunConfig:
         if self.architecture.is_search:
             groups["search"] = self.search.to_json()
         if self.init:
-            groups["init"] = dataclasses.asdict(self.init)
+            groups["init"] = self.init.to_json()
         flat = {
             f"{group}.{name}": value
             for group, values in groups.items()
@@ -221,7 +243,7 @@ class RunConfig:
             "training": self.training.to_json(),
             "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
             "total_steps": self.total_steps,
-        } | ({"init": dataclasses.asdict(self.init)} if self.init else {})
+        } | ({"init": self.init.to_json()} if self.init else {})
         schema.write_json(run_dir / "config.json", value)
 
     def write_flags(
@@ -231,7 +253,7 @@ class RunConfig:
         started. source: the run of a warm start."""
         lines = [
             f"--data={data_dir}",
-            f"--architecture={self.architecture.blocks}",
+            f"--architecture={self.places}",
             f"--run={run_dir}",
         ]
         if self.init:
@@ -282,7 +304,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
             value["objective"],
             value["recipe"],
             (
-                _checked_origin(schema.decode(Origin, value["init"], "init"))
+                _checked_origin(_decoded_origin(value["init"]), value["architecture"])
                 if "init" in value
                 else None
             ),
@@ -332,14 +354,25 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
     return data
 
 
-def _checked_origin(init: Origin) -> Origin:
-    """`init`, unchanged. Raises: UsageError unless it names a checkpoint."""
+def _decoded_origin(value: Any) -> Origin:
+    """Inverse of `Origin.to_json`. Raises: UsageError if it is not."""
+    named = value if not isinstance(value, dict) else {"blocks": ""} | value
+    return schema.decode(Origin, named, "init")
+
+
+def _checked_origin(init: Origin, blocks: str) -> Origin:
+    """`init`, unchanged. Raises: UsageError unless it names a checkpoint and its blocks spell the
+    network `blocks`."""
     if init.checkpoint not in CHECKPOINTS or init.step < 1:
         raise UsageError(
             f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is"
             f" {init.checkpoint[:80]!r} of step {init.step}"
         )
     schema.check_sha256(init.sha256, "init: sha256")
+    if init.blocks and network_of(init.blocks) != blocks:
+        raise UsageError(
+            f"init has the blocks {init.blocks[:80]!r}, which are not the network {blocks[:80]}"
+        )
     return init
 
 
@@ -351,3 +384,27 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
         for key in sorted(before | after)
         if before.get(key) != after.get(key)
     ]
+
+
+def in_spelling_of(kept: RunConfig, asked: RunConfig) -> RunConfig:
+    """The settings `asked` with the network spelled as in the run `kept`: an earlier version saved
+    `diidad` as six blocks, and its checkpoints are read as such. Unchanged if the networks, or the
+    places that their weights are copied from, are not the same."""
+    if kept.architecture != asked.architecture or (asked.init and kept.places != asked.places):
+        return asked
+    init = asked.init and dataclasses.replace(
+        asked.init, blocks=kept.init.blocks if kept.init else ""
+    )
+    return dataclasses.replace(asked, architecture=kept.architecture, init=init)
+
+
+def check_continues(config: RunConfig, run_dir: Path) -> None:
+    """Raises: UsageError if a run of an earlier version can't be continued exactly: dropout's
+    random numbers counted identities then."""
+    blocks, network = config.architecture.blocks, config.architecture.network
+    if blocks != network and config.model.dropout_rate:
+        raise UsageError(
+            f"run {run_dir} of {blocks} was begun by an earlier version, whose dropout counted"
+            f" identities, and can't be continued bit for bit: train {network} in another"
+            " --run=DIR; evaluate and generate read the run as it is"
+        )

@@ -2,7 +2,8 @@
 match. All is read from files without TensorFlow; par.train.weight_transfer copies the weights.
 
 A block can take the weights of the kinds that the same block of the source holds: `s` holds
-attention and dense, `a` and `d` themselves, and identity has no weights.
+attention and dense, `a` and `d` themselves, and identity has no weights. So the places of the
+identities matter here: from one search, `diid` and `ddii` take other weights.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from par.core import files
 from par.core.errors import DataError, UsageError
-from par.search.architecture import KINDS
+from par.search.architecture import KINDS, network_of
 from par.train import run_config, run_directory
 from par.train.run_config import Origin, RunConfig
 
@@ -52,7 +53,10 @@ def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig
         if kept and (kept.run, kept.checkpoint) == (config.init.run, config.init.checkpoint):
             return dataclasses.replace(config, init=kept)
     check_settings(config, run_config.load(source)[0], config.init.run)
-    return dataclasses.replace(config, init=newest_origin(source, config.init.checkpoint))
+    newest = newest_origin(source, config.init.checkpoint)
+    return dataclasses.replace(
+        config, init=dataclasses.replace(newest, blocks=config.init.blocks)
+    )
 
 
 def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
@@ -65,12 +69,14 @@ def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
             f"the weights of run {name} do not fit ({'; '.join(changed)}): repeat its settings;"
             f" only {', '.join(FREE)} may differ"
         )
-    check_blocks(config.architecture.blocks, source.architecture.blocks, name)
+    check_blocks(config.places, source.architecture.blocks, name)
 
 
 def check_blocks(blocks: str, source: str, name: str) -> None:
     """Raises: UsageError, with both strings, if a block of `blocks` has a kind that the same block
-    of `source`, those of the run `name`, does not hold."""
+    of `source`, those of the run `name`, does not hold, unless both are one network."""
+    if network_of(blocks) == network_of(source):
+        return
     reason = (
         f"there are {len(blocks)} blocks and {len(source)}" if len(blocks) != len(source) else ""
     )
@@ -82,6 +88,13 @@ def check_blocks(blocks: str, source: str, name: str) -> None:
             f"blocks {blocks} can't take the weights of run {name}, whose blocks are {source}:"
             f" {reason}"
         )
+
+
+def source_blocks(blocks: str, source: str) -> list[int]:
+    """For each block of the network of `blocks` that has weights, the index of the block of
+    `source` that it takes them from. They fit: `check_blocks`."""
+    same = network_of(blocks) == network_of(source)
+    return [index for index, kind in enumerate(source if same else blocks) if HOLDS[kind]]
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:

@@ -46,12 +46,21 @@ def weights_by_place(
     return found
 
 
-def copy_weights(learner: Learner, source: Learner) -> None:
-    """Copies the weights of `source` to the same places of `learner`; optimizers and step stay.
-    They
-    fit: par.train.warm_start has checked that."""
+def copy_weights(learner: Learner, source: Learner, blocks: str) -> None:
+    """Copies the weights of `source` to `learner`; optimizers and step stay. They fit:
+    par.train.warm_start has checked that.
+
+    blocks: the learner's network, spelled so that each block is at the place in the source that it
+    takes its weights from.
+    """
     theirs = weights_by_place(source.objective.layers)
+    computing = [n for n, kind in enumerate(learner.config.architecture.blocks) if kind != "i"]
+    places = warm_start.source_blocks(blocks, source.config.architecture.blocks)
+    source_of = dict(zip(computing, places, strict=True))
     for place, variables in weights_by_place(learner.objective.layers).items():
+        name, *block = place
+        if len(block) == 2:
+            place = name, source_of[block[0]], block[1]
         for variable, value in zip(variables, theirs[place], strict=True):
             variable.assign(value)
 
@@ -62,7 +71,9 @@ def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], Non
     learner = loading.load_learner(source, run_config.load(source)[0], init.checkpoint, warn)
     # the one that was loaded, which an older one may have replaced
     found = dataclasses.replace(
-        warm_start.newest_origin(source, init.checkpoint), step=int(learner.step.numpy())
+        warm_start.newest_origin(source, init.checkpoint),
+        step=int(learner.step.numpy()),
+        blocks=init.blocks,
     )
     if found != init:
         changed = [
@@ -80,7 +91,8 @@ def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], Non
 def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
     """Copies the weights that the settings of a new run name as `init` from the run at `source`.
     Raises: DataError as `load_source` does."""
-    copy_weights(learner, load_source(source, learner.config.init, warn))
+    own = load_source(source, learner.config.init, warn)
+    copy_weights(learner, own, learner.config.places)
 
 
 def derive_network(supernet: Learner, blocks: str) -> Learner:
@@ -88,5 +100,5 @@ def derive_network(supernet: Learner, blocks: str) -> Learner:
     learner = Learner(
         dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None)
     )
-    copy_weights(learner, supernet)
+    copy_weights(learner, supernet, blocks)
     return learner

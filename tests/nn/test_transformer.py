@@ -339,3 +339,24 @@ def test_the_attention_of_a_block_is_that_of_its_inputs_by_the_naive_twin(blocks
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
         for one, other in zip(memories, after):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_every_spelling_of_a_network_draws_the_same_weights_and_dropout(norm):
+    """Bit for bit, in training: identity adds nothing, and takes no random numbers."""
+    phase = Phase(training=True, seed=3, step=tf.constant(5, tf.int64))
+    made = {}
+    for blocks in ("ddad", "diidad", "iddaid"):
+        trunk = fresh(blocks, norm, dropout_rate=0.3)
+        with tf.GradientTape() as tape:
+            hidden, memories = trunk(text(5), trunk.empty_memories(B), phase=phase)
+            loss = tf.reduce_sum(tf.square(hidden))
+        weights = [weight.value for weight in trunk.weights]
+        gradients = tape.gradient(loss, weights)
+        values = [hidden, memories.hidden, *weights, *map(tf.convert_to_tensor, gradients)]
+        made[blocks] = [np.asarray(value) for value in values]
+    canonical = made.pop("ddad")
+    for spelled in made.values():
+        assert all(map(np.array_equal, spelled, canonical)) and len(spelled) == len(canonical)
+    plain = fresh("ddad", norm, dropout_rate=0.3)
+    assert not np.array_equal(plain(text(5), plain.empty_memories(B))[0], canonical[0])

@@ -81,7 +81,7 @@ def test_every_weight_of_a_network_is_at_a_place_and_takes_the_source_s(data_dir
         for v in variables
     ]
     assert {id(v) for v in placed} == {id(v) for v in learner.weights}
-    weight_transfer.copy_weights(learner, source)
+    weight_transfer.copy_weights(learner, source, blocks)
     given = [np.asarray(v) for v in source.weights]
     for variable in learner.weights:
         assert any(
@@ -94,7 +94,7 @@ def test_every_weight_of_a_network_is_at_a_place_and_takes_the_source_s(data_dir
     )
 
 
-FITS = [("aid", "sss"), ("sds", "sss"), ("aii", "asd"), ("ddd", "sds"), ("iii", "aid")]
+FITS = [("aid", "sss"), ("sds", "sss"), ("aii", "asd"), ("ddd", "sds"), ("iii", "aid"), ("addi", "add")]
 REFUSED = [
     ("aadd", "sss", "there are 4 blocks and 3"),
     ("add", "sad", "block 2 is d, and a does not hold that"),
@@ -175,6 +175,42 @@ def source(tmp_path_factory, data_dir):
     return run_dir
 
 
+def weights_of(learner: Learner) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in learner.weights]
+
+
+def test_a_network_takes_the_weights_of_the_places_at_which_it_is_spelled(data_dir):
+    source = shaken(small_config(data_dir, "sss"))
+    spelled = {
+        blocks: dataclasses.replace(
+            small_config(data_dir, blocks), init=run_config.Origin("search", "last", 1, "0" * 64)
+        )
+        for blocks in ("adi", "aid", "ad")
+    }
+    spelled["ad"] = dataclasses.replace(
+        spelled["ad"], init=dataclasses.replace(spelled["ad"].init, blocks="aid")
+    )
+    made = {}
+    for blocks, config in spelled.items():
+        learner = Learner(config.canonical)
+        assert config.canonical.architecture.blocks == "ad"
+        weight_transfer.copy_weights(learner, source, config.canonical.places)
+        made[blocks] = weights_of(learner)
+        inherited = weight_transfer.derive_network(source, config.places)
+        assert all(map(np.array_equal, made[blocks], weights_of(inherited)))
+    assert all(map(np.array_equal, made["aid"], made["ad"]))
+    assert not all(map(np.array_equal, made["aid"], made["adi"]))
+    names = {blocks: config.canonical.default_name() for blocks, config in spelled.items()}
+    assert names["aid"] == names["ad"] != names["adi"]
+
+
+def test_two_spellings_of_one_fixed_network_exchange_their_weights(data_dir):
+    source = shaken(small_config(data_dir, "iad"))  # as an earlier version built it
+    learner = Learner(small_config(data_dir, "ad"))
+    weight_transfer.copy_weights(learner, source, "adi")
+    assert all(map(np.array_equal, weights_of(learner), weights_of(source)))
+
+
 def begun(source, data_dir, made=None, blocks: str = "aid") -> run_config.RunConfig:
     config = dataclasses.replace(
         small_config(data_dir, blocks, epochs=1, seed=3),
@@ -201,7 +237,7 @@ def test_a_run_begins_with_the_source_s_weights_and_fresh_optimizers(tmp_path, s
 def test_a_warm_start_continued_without_its_source_equals_an_uninterrupted_one(
     tmp_path, source, data_dir
 ):
-    config, away = begun(source, data_dir), tmp_path / "logs" / source.name
+    config, away = begun(source, data_dir).canonical, tmp_path / "logs" / source.name
     whole = trainer(tmp_path / "whole", config, data_dir, source=source)
     whole.run()
     shutil.copytree(source, away)
@@ -210,7 +246,7 @@ def test_a_warm_start_continued_without_its_source_equals_an_uninterrupted_one(
     with pytest.raises(StoppedError):
         trainer(run_dir, config, data_dir, source=away).run(should_stop=lambda step: step >= 10)
     shutil.rmtree(away)
-    again = begun(away, data_dir, made=run_dir)
+    again = begun(away, data_dir, made=run_dir).canonical
     assert again == config == run_config.load(run_dir)[0] and not run_config.differences(
         again, config
     )
@@ -307,16 +343,16 @@ def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it
     code, _, err = call(*flags, f"--init_from={away}")
     assert (
         code == 0
-        and f"training aid in {run_dir}, begun with the weights of search at step 31: step 0 of 31"
+        and f"training ad in {run_dir}, begun with the weights of search at step 31: step 0 of 31"
         in err
     )
     kept = run_config.load(run_dir)[0].init
-    assert kept == warm_start.newest_origin(source, "last")
+    assert kept == dataclasses.replace(warm_start.newest_origin(source, "last"), blocks="aid")
     assert (
         f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}"
         in (run_dir / "training_log.log").read_text()
     )
-    assert {f"--init_from={away}", "--init_checkpoint=last"} <= set(
+    assert {f"--init_from={away}", "--init_checkpoint=last", "--architecture=aid"} <= set(
         (run_dir / "flags.txt").read_text().splitlines()
     )
     refused(
@@ -396,6 +432,13 @@ DAMAGED = {
     "no number": {"run": "search", "checkpoint": "last", "step": "31", "sha256": "0"},
     "a step before the first": {"run": "search", "checkpoint": "last", "step": 0, "sha256": "0"},
     "null": None,
+    "blocks of another network": {
+        "run": "search",
+        "checkpoint": "last",
+        "step": 31,
+        "sha256": "0" * 64,
+        "blocks": "aii",
+    },
 }
 
 
@@ -406,7 +449,8 @@ def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
     with pytest.raises(
         DataError,
         match=(
-            r"config.json is not valid: init(: step| must be a last| must have exactly the keys"
+            r"config.json is not valid: init(: step| must be a last| has the blocks 'aii'| must have"
+                r" exactly the keys"
             r" run, checkpoint, step, sha256)"
         ),
     ):

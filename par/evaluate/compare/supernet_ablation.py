@@ -66,16 +66,20 @@ class AblationPlan:
     def jobs(self) -> Iterator[Job]:
         """Every run, seed by seed."""
         for seed in self.seeds:
-            scratch = dataclasses.replace(
+            spelled = dataclasses.replace(
                 self.config.with_seed(seed), architecture=Architecture(self.blocks)
             )
+            scratch = spelled.canonical
             # the same share of the steps
             warmup = round(scratch.warmup_steps * self.epochs / scratch.training.epochs)
             training = dataclasses.replace(
                 scratch.training, epochs=self.epochs, max_lr=self.max_lr, warmup_steps=warmup
             )
             for name, config in (
-                (FINE_TUNED, dataclasses.replace(scratch, training=training, init=self.init)),
+                (
+                    FINE_TUNED,
+                    dataclasses.replace(spelled, training=training, init=self.init).canonical,
+                ),
                 (SCRATCH, scratch),
             ):
                 yield Job(
@@ -128,7 +132,7 @@ class AblationPlan:
 
     @property
     def _about(self) -> dict[str, Any]:
-        return {"init": dataclasses.asdict(self.init), "blocks": self.blocks}
+        return {"init": self.init.to_json(), "blocks": self.blocks}
 
     def report(self) -> Ablation:
         """What is known: a row for each network, and by how much the perplexity of fine-tuning
