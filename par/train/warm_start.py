@@ -54,9 +54,7 @@ def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig
             return dataclasses.replace(config, init=kept)
     check_settings(config, run_config.load(source)[0], config.init.run)
     newest = newest_origin(source, config.init.checkpoint)
-    return dataclasses.replace(
-        config, init=dataclasses.replace(newest, blocks=config.init.blocks)
-    )
+    return dataclasses.replace(config, init=dataclasses.replace(newest, blocks=config.init.blocks))
 
 
 def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:

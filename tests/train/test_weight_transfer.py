@@ -94,7 +94,14 @@ def test_every_weight_of_a_network_is_at_a_place_and_takes_the_source_s(data_dir
     )
 
 
-FITS = [("aid", "sss"), ("sds", "sss"), ("aii", "asd"), ("ddd", "sds"), ("iii", "aid"), ("addi", "add")]
+FITS = [
+    ("aid", "sss"),
+    ("sds", "sss"),
+    ("aii", "asd"),
+    ("ddd", "sds"),
+    ("iii", "aid"),
+    ("addi", "add"),
+]
 REFUSED = [
     ("aadd", "sss", "there are 4 blocks and 3"),
     ("add", "sad", "block 2 is d, and a does not hold that"),
@@ -449,8 +456,8 @@ def test_a_config_whose_origin_is_damaged_is_refused(tmp_path, source, fault):
     with pytest.raises(
         DataError,
         match=(
-            r"config.json is not valid: init(: step| must be a last| has the blocks 'aii'| must have"
-                r" exactly the keys"
+            r"config.json is not valid: init(: step| must be a last| has the blocks 'aii'| must"
+            r" have exactly the keys"
             r" run, checkpoint, step, sha256)"
         ),
     ):
