@@ -22,7 +22,9 @@ from par.tools.experiments.experiment import (
     Placement,
     Row,
     Step,
+    StepPicture,
     Table,
+    Transcript,
 )
 from project import ROOT
 
@@ -38,12 +40,25 @@ Between them.
 <!-- results:small:picture -->
 old
 <!-- /results -->
+
+<!-- results:small:transcript -->
+<!-- /results -->
+
+<!-- results:small:cuts -->
+<!-- /results -->
 """
 
 
 def _step(name: str) -> Step:
     counts = f"--counts=text/{name}.txt"
     return Step(name, "optimal_cuts", (counts, "--cost=area", "--plot=", "--json"))
+
+
+SHOWN = Step(
+    "shown",
+    "optimal_cuts",
+    ("--counts=text/first.txt", "--cost=area", "--plot={shown}/cuts.png"),
+)
 
 
 def _rows(outputs: Outputs) -> list[Row]:
@@ -64,7 +79,7 @@ SMALL = Experiment(
     "cutoffs of two counts",
     minutes=0.1,
     corpus=TEXT,
-    steps=(_step("first"), _step("second")),
+    steps=(_step("first"), _step("second"), SHOWN),
     rows=_rows,
     parts=(
         Table(
@@ -76,8 +91,11 @@ SMALL = Experiment(
             ],
         ),
         Picture("picture", "docs/page.md", "Two bars", _draw),
+        Transcript("transcript", "docs/page.md", (SHOWN.name,), "takes long: a second"),
+        StepPicture("cuts", "docs/page.md", "Counts", SHOWN.name, "cuts.png", width=432),
     ),
     seeds=(3, 4),
+    directories={SHOWN.name: "logs/cuts"},
 )
 
 

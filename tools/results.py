@@ -7,16 +7,18 @@
     python tools/results.py --check
 
 --run runs the steps of an experiment, commands of the other tools, one after another, and writes
-docs/results/NAME.json: the figures with commands, recipes, seeds, commit, machine and versions.
+docs/results/NAME.json: the figures with commands, recipes, seeds, commit, machine and versions,
+and, for transcripts, what commands printed. Pictures that they drew are copied beside it.
 The same command again continues: finished steps are kept, and trainings go on from their last
 checkpoint. A step runs again if its settings, the machine, or a version has changed; to run all
 again, remove the directory of the experiment in --work_dir. A second process takes steps that the
 first one does not run, for example each on one core: taskset -c 0 python tools/results.py ... and
 taskset -c 1 python tools/results.py ...
 
---render writes the tables and pictures between the markers of the pages from these files. --check
-compares the pages with them, and their settings with those of the experiments, and prints each
-difference (exit code 3). All of this works in a git clone.
+--render writes tables, pictures and transcripts between the markers of the pages from these files,
+and "not measured yet" where there is none. --check compares the pages with them, and their
+settings with those of the experiments, and prints each difference (exit code 3). All of this works
+in a git clone.
 """
 
 from __future__ import annotations
@@ -59,7 +61,12 @@ FLAGS = (
             None,
             f"run an experiment by its name, or {ALL} of them, and write docs/results/NAME.json",
         ),
-        (flags.DEFINE_bool, "render", False, "write tables and pictures into the pages"),
+        (
+            flags.DEFINE_bool,
+            "render",
+            False,
+            "write what the figures show into the pages",
+        ),
         (flags.DEFINE_bool, "check", False, "compare pages, figures and experiments"),
     )
     .own(
@@ -139,9 +146,10 @@ def _run(values: Flags, experiments: Mapping[str, Experiment], root: Path) -> No
     with runner.limited_cores(values.cores):
         for name in wanted:
             work_dir = Path(values.work_dir) / name
-            results = runner.run(experiments[name], root, work_dir, corpus_dir, values.allow_dirty)
+            done = runner.run(experiments[name], root, work_dir, corpus_dir, values.allow_dirty)
+            pages.keep_pictures(root, experiments[name], done.pictures)
             path = record.path_of(root, name)
-            record.save(path, results)
+            record.save(path, done.results)
             print(f"written: {path.relative_to(root)}")
     print("next: python tools/results.py --render")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,15 @@ from par.core import locks, machine, schema
 from par.core.errors import DataError, UsageError
 from par.tools.experiments import corpora, pages, record, registry, runner, settings, steps
 from par.tools.experiments.cells import mean_and_each
-from par.tools.experiments.experiment import Corpus, Experiment, Placement, Step
+from par.tools.experiments.experiment import (
+    Corpus,
+    Experiment,
+    Placement,
+    Step,
+    StepPicture,
+    Table,
+    Transcript,
+)
 from project import ROOT, TESTS, Finished, refused
 from small_experiment import SMALL, make_clone
 
@@ -63,9 +73,12 @@ def figures(clone):
         record.versions(),
         12.5,
         ({"text": "first", "clusters": 2, "vocab_size": 6},),
+        {"shown": "in {shown} two lines\nof text"},
+        {"cuts": hashlib.sha256(b"drawn").hexdigest()},
     )
     path = record.path_of(clone, "small")
     record.save(path, made)
+    (path.parent / "small-shown-cuts.png").write_bytes(b"drawn")
     return path
 
 
@@ -96,6 +109,11 @@ def test_the_figures_hold_what_docs_artefacts_tells():
 # ---- run ----
 
 
+def picture_size(clone: Path) -> str:
+    size = (clone / "docs" / "results" / "small-shown-cuts.png").stat().st_size
+    return f"{round(size / 1000)} kB"
+
+
 def test_a_run_writes_figures_that_are_shown_and_agree_with_the_pages(clone, command):
     before = os.sched_getaffinity(0)
     done = command(*run_flags(clone), "--cores=1")
@@ -116,18 +134,26 @@ def test_a_run_writes_figures_that_are_shown_and_agree_with_the_pages(clone, com
     assert str(clone) not in content.decode() and str(ROOT) not in content.decode()
 
     again = command(*run_flags(clone), "--cores=1")
-    assert again.err.count("kept, of commit") == 2
+    assert again.err.count("kept, of commit") == 3
     assert record.path_of(clone, "small").read_bytes() == content
 
     missing = command("--check")
-    assert missing.code == 3 and missing.out.count("it differs from docs/results/small.json") == 2
+    assert missing.code == 3 and missing.out.count("it differs from docs/results/small.json") == 4
     assert sorted(command("--render").out.split()) == sorted(
         ["written:", "docs/page.md", "written:", "docs/results/small-picture.png"]
     )
     assert command("--check").code == 0
     assert command("--render").out == "nothing has changed\n"
     shown = (clone / "docs" / "page.md").read_text()
-    for line in ("| first | 3 |", "| second | 2 |", "![Two bars](results/small-picture.png)"):
+    for line in (
+        "| first | 3 |",
+        "| second | 2 |",
+        "![Two bars](results/small-picture.png)",
+        '<img src="results/small-shown-cuts.png" width="432" alt="Counts">',
+        "$ python tools/optimal_cuts.py --counts=text/first.txt --cost=area"
+        " --plot=logs/cuts/cuts.png  # takes long: a second",
+        "logs/cuts/cuts.png: 864 x 432, " + picture_size(clone),
+    ):
         assert f"\n{line}\n" in shown, shown
     for fact in (f"commit {head.stdout[:7]}; 1 core of ", "seeds 3, 4", "\nBetween them.\n"):
         assert fact in shown, shown
@@ -183,7 +209,7 @@ def test_a_run_that_a_signal_ends_between_two_steps_keeps_the_first(clone, comma
     time_of = kept.stat().st_mtime_ns
     done = command(*run_flags(clone))
     assert done.code == 0, done.err
-    assert "step 1 of 2, first: kept" in done.err and "step 2 of 2, second: python" in done.err
+    assert "step 1 of 3, first: kept" in done.err and "step 2 of 3, second: python" in done.err
     assert kept.stat().st_mtime_ns == time_of
 
 
@@ -209,7 +235,7 @@ def test_a_step_that_another_process_runs_is_left_to_it(clone, command, monkeypa
         monkeypatch.setattr(runner.time, "sleep", wait)
         done = command(*run_flags(clone))
     assert (done.code, done.out, len(waits)) == (0, whole.out, 1), done.err
-    assert "step 2 of 2, second: python" in done.err and "step 1 of 2, first: kept" in done.err
+    assert "step 2 of 3, second: python" in done.err and "step 1 of 3, first: kept" in done.err
     assert "waiting for the steps that other processes run" in done.err
 
 
@@ -223,10 +249,10 @@ def test_a_step_that_fails_ends_the_run_with_its_exit_code(clone, command):
 
 @pytest.mark.slow
 def test_code_that_changes_while_an_experiment_runs_ends_it_at_the_next_step(clone, command):
-    [first, second] = SMALL.steps
+    [first, second, third] = SMALL.steps
     changing = (*first.arguments, f"--plot={clone / 'pyproject.toml' / 'cuts.png'}")
     changed = dataclasses.replace(
-        SMALL, steps=(dataclasses.replace(first, arguments=changing), second)
+        SMALL, steps=(dataclasses.replace(first, arguments=changing), second, third)
     )
     done = command(*run_flags(clone), experiments={"small": changed})
     assert done.code == 1 and "the code has changes that no commit has, such as pyproj" in done.err
@@ -261,13 +287,13 @@ def test_the_key_of_a_step_is_of_all_that_its_figures_depend_on(tmp_path):
 
 
 def test_an_experiment_names_each_step_once_and_only_those_before():
-    [first, second] = SMALL.steps
+    [first, second, shown] = SMALL.steps
     with pytest.raises(ValueError, match="step first must be there once"):
-        dataclasses.replace(SMALL, steps=(first, first))
+        dataclasses.replace(SMALL, steps=(first, first, shown))
     needing = dataclasses.replace(first, arguments=("--counts={second}/counts.txt",))
     with pytest.raises(ValueError, match="step first must be there once, and after second"):
-        dataclasses.replace(SMALL, steps=(needing, second))
-    assert dataclasses.replace(SMALL, steps=(second, needing)).steps[1].needs == ("second",)
+        dataclasses.replace(SMALL, steps=(needing, second, shown))
+    assert dataclasses.replace(SMALL, steps=(second, needing, shown)).steps[1].needs == ("second",)
     assert needing.resolved({"second": "second-0123"}) == ["--counts=second-0123/counts.txt"]
 
 
@@ -346,9 +372,10 @@ def test_code_that_is_not_the_clone_s_is_refused(clone, command):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda found: found | {"schema": 2}, "schema must be 1, but is 2"),
+        (lambda found: found | {"schema": 1}, "schema must be 2, but is 1"),
         (lambda found: found | {"name": "other"}, "name must be small, but is 'other'"),
-        (lambda found: found | {"rows": []}, "rows must hold at least one figure"),
+        (lambda found: found | {"rows": [], "printed": {}}, "there must be rows or printed texts"),
+        (lambda found: found | {"pictures": {"cuts": "0"}}, "'0' is not a SHA-256"),
         (lambda found: found | {"rows": [{"a": [1]}]}, "null, but a is [1]"),
         (lambda found: found | {"commits": []}, "commits must be hashes, at least one"),
         (lambda found: found | {"corpus": {"a.txt": "0"}}, "'0' is not a SHA-256"),
@@ -412,9 +439,16 @@ def test_a_figure_that_was_changed_by_hand_is_found_on_either_side(shown, comman
     page.write_text(text)
     figures.write_text(figures.read_text().replace('"vocab_size": 6', '"vocab_size": 7'))
     [line] = differences(command)  # the table does not show it, the picture does
-    assert "results:small:picture: it differs" in line
+    assert "results:small:picture: its picture differs" in line
     (shown / "docs" / "results" / "small-picture.png").unlink()
     assert len(differences(command)) == 1
+    (shown / "docs" / "results" / "small-shown-cuts.png").write_bytes(b"another")
+    [_, line] = differences(command)
+    assert "results:small:cuts: its picture differs" in line
+    figures.write_text(figures.read_text().replace("two lines", "2 lines"))
+    assert (
+        "results:small:transcript: it differs from docs/results/small" in differences(command)[1]
+    )
 
 
 def test_a_marker_needs_an_experiment_a_part_figures_and_an_end(shown, command, figures):
@@ -440,15 +474,46 @@ def test_a_marker_needs_an_experiment_a_part_figures_and_an_end(shown, command, 
         in (differences(command)[0])
     )
     page.write_text(text)
+
+
+def test_an_experiment_that_was_not_run_says_so_and_shows_no_figure(shown, command, figures):
     figures.unlink()
-    assert len(differences(command)) == 2
-    assert "docs/results/small.json is missing: run the experiment" in differences(command)[0]
+    found = differences(command)
+    assert len(found) == 4 and "says otherwise, but there is no docs/results/small" in found[0]
+    assert command("--render").out == "written: docs/page.md\n" and differences(command) == []
+    text = (shown / "docs" / "page.md").read_text()
+    said = "*Not measured yet: `python tools/results.py --run=small` measures it.*"
+    assert text.count(said) == 4 and "| first |" not in text
+    [command_line] = [line for line in text.splitlines() if "optimal_cuts" in line]
+    assert command_line.startswith("python tools/") and command_line.endswith(
+        "  # takes long: a second"
+    )
+    assert f"```sh\n{command_line}\n```\n\n{said}\n" in text
+
+
+def test_a_transcript_names_directories_as_a_reader_does(shown):
+    text = (shown / "docs" / "page.md").read_text()
+    assert "\nin logs/cuts two lines\nof text\n```\n\n<sub>" in text
+
+
+def test_a_command_is_typed_in_lines_and_only_texts_of_steps_that_print_one_are_shown():
+    typed = Step("a", "generate", ("--run={b}", "--prompt=The city", *["--seed=12345678"] * 6))
+    assert typed.typed({"b": "logs/b"}).splitlines() == [
+        f"python tools/generate.py --run=logs/b '--prompt=The city'{3 * ' --seed=12345678'} \\",
+        f"    {' '.join(3 * ['--seed=12345678'])}",
+    ]
+    for step, kind in (("first", Transcript), ("third", Transcript), ("third", StepPicture)):
+        own = (step, "a.png") if kind is StepPicture else ((step,),)
+        alt = ("Counts",) if kind is StepPicture else ()
+        with pytest.raises(ValueError, match="part odd must show steps of it"):
+            dataclasses.replace(SMALL, parts=(kind("odd", "docs/page.md", *alt, *own),))
 
 
 def test_figures_without_an_experiment_are_found(shown, command, figures):
     other = dataclasses.replace(SMALL, name="other")
     said = differences(command, {"other": other})
     assert "docs/results/small.json: there is no experiment small: remove the file" in said
+    assert sum("docs/page.md does not show experiment other: put" in line for line in said) == 4
 
 
 def test_figures_of_settings_that_no_longer_exist_are_found(shown, command, figures):
@@ -477,7 +542,7 @@ def test_a_command_that_its_tool_does_not_take_is_found_before_it_is_run(shown, 
         (("--clusters=many",), "clusters"),
     ):
         wrong = Step("first", "optimal_cuts", (*SMALL.steps[0].arguments, *flags))
-        changed = dataclasses.replace(SMALL, steps=(wrong, SMALL.steps[1]))
+        changed = dataclasses.replace(SMALL, steps=(wrong, *SMALL.steps[1:]))
         line = differences(command, {"small": changed})[0]
         assert line.startswith("experiment small, step first: ") and said in line, line
 
@@ -492,7 +557,7 @@ def test_only_what_the_tools_take_of_a_recipe_counts():
 
 def test_a_changed_recipe_is_a_difference_and_a_new_setting_is_none(tmp_path):
     old = settings.of_experiment(registry.EXPERIMENTS["readme_python_docs"])
-    assert set(old.defaults) == {"build_data", "train", "derive", "evaluate"}
+    assert set(old.defaults) == {"build_data", "train", "derive", "evaluate", "plot_pi"}
     assert (
         old.recipes["quick"][0] == "--vocab_size=4000" and "log_every" not in old.defaults["train"]
     )
@@ -514,42 +579,73 @@ def test_a_cell_of_several_seeds_is_their_mean_and_each():
     assert mean_and_each([1200.0, None]) == "overflows (1,200.0, overflows)"
 
 
-def test_readme_s_table_has_a_line_for_each_network_and_the_mean_of_the_seeds():
-    experiment = registry.EXPERIMENTS["readme_python_docs"]
-    baselines = {"valid": 10.0, "test": 20.0}
-    outputs = {
-        "data": dict.fromkeys(
-            ("unigram_perplexity_per_word", "kneser_ney_perplexity_per_word"), baselines
-        )
-    }
-    for seed in experiment.seeds:
-        outputs[f"scores-{seed}"] = {
+def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
+    """What a step with --json prints, as far as experiments take figures from it."""
+    scores = {"perplexity_per_word": 100.0, "bits_per_byte": 2.0}
+    if step.tool == "build_data":
+        models = ("unigram_perplexity_per_word", "kneser_ney_perplexity_per_word")
+        return {model: {"valid": 10.0, "test": 20.0} for model in models} | {"vocab_size": 4000}
+    if step.tool == "train":
+        valid = dict.fromkeys(ways_of(step), scores)
+        return {"steps": 9, "seconds": 90.0, "valid": valid, "latency": {"share": 0.6}}
+    if step.tool == "derive":
+        return {"architecture": "aad", "pi": [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]]}
+    if step.tool == "evaluate":
+        splits = [each.removeprefix("--split=") for each in step.arguments if "--split" in each]
+        return {
             "results": [
-                {
-                    "run": f"{run}-{seed}-0123",
-                    "architecture": blocks,
-                    "split": split,
-                    "evaluate_as": way,
-                    "perplexity_per_word": 100.0 + seed,
-                    "bits_per_byte": 2.0,
-                }
-                for run, blocks, way in (
-                    ("search", "6s", "soft"),
-                    ("search", "6s", "argmax"),
-                    ("derived", "ad" * (seed + 1), "fixed"),
-                    ("interleaved", "adadad", "fixed"),
-                )
-                for split in ("valid", "test")
+                {"run": f"{name}-0123", "architecture": "ad", "evaluate_as": way, "split": split}
+                | scores
+                for name in step.needs
+                for way in ways_of(experiment.step(name))
+                for split in splits
             ]
         }
-    rows = experiment.rows(outputs)
+    return {}
+
+
+def ways_of(training: Step) -> tuple[str, ...]:
+    """How the network of a training is scored."""
+    is_fixed = any(each.startswith("--architecture=") for each in training.arguments)
+    return ("fixed",) if is_fixed else ("soft", "argmax")
+
+
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
+def test_the_tables_of_every_experiment_are_made_of_what_its_commands_print(name):
+    experiment = registry.EXPERIMENTS[name]
+    printing = [step for step in experiment.steps if step.prints_json]
+    rows = experiment.rows({step.name: made_up(experiment, step) for step in printing})
     for row in rows:
         record.check_row(row)
+    tables = [part for part in experiment.parts if isinstance(part, Table)]
+    assert bool(tables) == bool(rows)
+    for table in tables:
+        head, *lines = table.cells(rows)
+        assert lines and {len(line) for line in lines} == {len(head)}, lines
+    shown = [
+        experiment.step(each).typed(experiment.directories) for each in experiment.transcribed
+    ]
+    assert not any("{" in command for command in shown), shown
+
+
+def test_readme_s_table_has_a_line_for_each_network_and_the_mean_of_the_seeds():
+    experiment = registry.EXPERIMENTS["readme_python_docs"]
+    printing = [step for step in experiment.steps if step.prints_json]
+    outputs = {step.name: made_up(experiment, step) for step in printing}
+    for seed in experiment.seeds:
+        for score in outputs[f"scores-{seed}"]["results"]:
+            score["perplexity_per_word"] += seed
+            if score["run"].startswith("derived"):
+                score["architecture"] = "ad" * (seed + 1)
+        outputs[f"derived-{seed}"]["seconds"] = 60.0 * seed
+    rows = experiment.rows(outputs)
     cells = experiment.parts[0].cells(rows)
     assert len(rows) == 4 + 3 * 8 and len(cells) == 7
-    assert cells[1] == ["unigram model of the same pieces", "10.0", "20.0"]
-    assert cells[5] == ["derived `ad`, `adad`, `adadad`", *["101.0 (100.0, 101.0, 102.0)"] * 2]
-    assert cells[6][0] == "interleaved `adadad`"
+    assert cells[1] == ["unigram model of the same pieces", "10.0", "20.0", ""]
+    means = ["101.0 (100.0, 101.0, 102.0)"] * 2
+    assert cells[3] == ["SuperNet, soft", *means, "1.5"]
+    assert cells[5] == ["derived `ad`, `adad`, `adadad`", *means, "1.0"]
+    assert cells[6] == ["interleaved `ad`", *means, "1.5"]
 
 
 def test_a_page_s_markers_are_lines_of_their_own():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from par.core import text
 
@@ -22,3 +23,18 @@ def mean_and_each(values: Sequence[float | None]) -> str:
     finite = [value for value in values if value is not None]
     mean = perplexity(statistics.fmean(finite) if len(finite) == len(values) else None)
     return f"{mean} ({', '.join(shown)})"
+
+
+def code(texts: Sequence[str]) -> str:
+    """The texts as code, each once."""
+    return ", ".join(f"`{each}`" for each in dict.fromkeys(texts))
+
+
+def minutes(seconds: Sequence[float]) -> str:
+    """The mean of times, in minutes."""
+    return f"{statistics.fmean(seconds) / 60:.1f}"
+
+
+def least_decided(derived: dict[str, Any]) -> float:
+    """The probability of the likeliest kind in the least decided block, from derive --json."""
+    return min(max(row) for row in derived["pi"])

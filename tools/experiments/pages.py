@@ -2,7 +2,7 @@
 compared with it.
 
     <!-- results:EXPERIMENT:PART -->
-    a table, or a picture, and a line that tells where it is from
+    a table, a picture or a transcript, and a line that tells where it is from
     <!-- /results -->
 """
 
@@ -18,7 +18,16 @@ from typing import NamedTuple
 from par.core import files, schema
 from par.core.errors import DataError
 from par.tools.experiments import record, settings
-from par.tools.experiments.experiment import Experiment, Part, Picture, Row, Table
+from par.tools.experiments.experiment import (
+    Experiment,
+    Part,
+    Picture,
+    Row,
+    StepPicture,
+    Table,
+    Transcript,
+    resolve,
+)
 from par.tools.experiments.record import Results
 
 START = re.compile(r"<!-- results:([\w-]+):([\w-]+) -->")
@@ -66,13 +75,60 @@ def sections(page: str, text: str) -> list[Section]:
     return found
 
 
-def rendered(part: Part, page: str, results: Results) -> str:
-    """What stands between the markers of a part: the table or the picture, and its source."""
-    if isinstance(part, Table):
-        shown = _markdown(part.cells(results.rows))
-    else:
-        shown = f"![{part.alt}]({_relative(page, picture_name(results.name, part))})"
-    return f"{shown}\n\n{source(page, results)}"
+def rendered(part: Part, page: str, experiment: Experiment, results: Results | None) -> str:
+    """What stands between the markers of a part: what it shows, and its source; without figures
+    the commands of a transcript, and that it was not measured yet."""
+    if results is None or not _holds(results, part):
+        typed = [_typed(part, experiment, name) for name in _steps(part)]
+        block = [_fenced("sh", "\n".join(typed)), ""] if typed else []
+        return "\n".join([*block, not_measured(experiment.name)])
+    return f"{_shown(part, page, experiment, results)}\n\n{source(page, results)}"
+
+
+def not_measured(name: str) -> str:
+    """The line in place of an experiment's figures before it was run."""
+    return f"*Not measured yet: `python tools/results.py --run={name}` measures it.*"
+
+
+def _holds(results: Results, part: Part) -> bool:
+    """Whether figures have the texts and pictures of a part: those of former settings may not."""
+    if isinstance(part, StepPicture):
+        return part.name in results.pictures
+    return set(_steps(part)) <= set(results.printed)
+
+
+def _shown(part: Part, page: str, experiment: Experiment, results: Results) -> str:
+    match part:
+        case Table():
+            return _markdown(part.cells(results.rows))
+        case Picture():
+            return f"![{part.alt}]({_relative(page, picture_name(results.name, part))})"
+        case StepPicture():
+            path = _relative(page, picture_name(results.name, part))
+            width = f' width="{part.width}"' if part.width else ""
+            return f'<img src="{path}"{width} alt="{part.alt}">'
+        case Transcript():
+            texts = {
+                name: resolve(results.printed[name], experiment.directories) for name in part.steps
+            }
+            blocks = [
+                f"$ {_typed(part, experiment, name)}\n{text}" for name, text in texts.items()
+            ]
+            return _fenced("console", "\n\n".join(blocks))
+
+
+def _steps(part: Part) -> tuple[str, ...]:
+    return part.steps if isinstance(part, Transcript) else ()
+
+
+def _typed(part: Transcript, experiment: Experiment, name: str) -> str:
+    """The command of a step as a reader types it, with the note for the tests of the pages."""
+    typed = experiment.step(name).typed(experiment.directories)
+    return f"{typed}  # {part.note}" if part.note else typed
+
+
+def _fenced(language: str, text: str) -> str:
+    return f"```{language}\n{text}\n```"
 
 
 def source(page: str, results: Results) -> str:
@@ -95,8 +151,8 @@ def source(page: str, results: Results) -> str:
 
 
 def render(root: Path, experiments: Mapping[str, Experiment]) -> list[str]:
-    """Writes what the figures say between the markers of the pages, and the pictures. Returns the
-    paths of what has changed. Markers without an experiment or figures are left as they are.
+    """Writes what the figures say between the markers of the pages, and draws pictures of them.
+    Returns the paths of what has changed. Markers without an experiment are left as they are.
 
     Raises: DataError for figures that are damaged, and as `sections` does.
     """
@@ -106,12 +162,14 @@ def render(root: Path, experiments: Mapping[str, Experiment]) -> list[str]:
         lines = text.split("\n")
         for section in reversed(sections(page, text)):
             part = _part(experiments, section)
-            path = record.path_of(root, section.experiment)
-            if part is None or not path.is_file():
+            if part is None:
                 continue
-            results = record.load(path)
-            lines[section.first : section.end] = rendered(part, page, results).split("\n")
-            if isinstance(part, Picture):
+            experiment = experiments[section.experiment]
+            path = record.path_of(root, experiment.name)
+            results = record.load(path) if path.is_file() else None
+            text_of_part = rendered(part, page, experiment, results)
+            lines[section.first : section.end] = text_of_part.split("\n")
+            if isinstance(part, Picture) and results:
                 changed += _draw(root, part, results)
         if (new := "\n".join(lines)) != text:
             files.write_text(root / page, new)
@@ -121,7 +179,7 @@ def render(root: Path, experiments: Mapping[str, Experiment]) -> list[str]:
 
 def check(root: Path, experiments: Mapping[str, Experiment]) -> Iterator[str]:
     """What is wrong, a line each: commands that a tool refuses, figures of settings that no longer
-    exist, and pages that differ from the figures."""
+    exist, pages that differ from the figures, and experiments that no page shows."""
     for experiment in experiments.values():
         for line in settings.check_commands(experiment):
             yield f"experiment {experiment.name}, {line}"
@@ -157,12 +215,12 @@ def _check_pages(
             shown.add((section.experiment, section.part, page))
             if section.experiment not in damaged:
                 yield from _check_section(root, page, section, experiments, found)
-    for name, results in found.items():
-        for part in experiments[name].parts if name in experiments else ():
+    for name, experiment in experiments.items():
+        for part in experiment.parts:
             if (name, part.name, part.page) not in shown:
                 yield (
-                    f"{part.page} does not show the figures of docs/results/{results.name}.json:"
-                    f" put <!-- results:{name}:{part.name} --> and {END} into it"
+                    f"{part.page} does not show experiment {name}: put <!--"
+                    f" results:{name}:{part.name} --> and {END} into it"
                 )
 
 
@@ -177,17 +235,39 @@ def _check_section(
     part = _part(experiments, section)
     if part is None:
         yield f"{where}: there is no such experiment or part: see --list"
-    elif section.experiment not in found:
-        yield f"{where}: docs/results/{section.experiment}.json is missing: run the experiment"
-    elif section.text != rendered(part, page, results := found[section.experiment]) or (
-        isinstance(part, Picture) and _drawn_from(root, part, results) != _digest(results.rows)
-    ):
-        yield f"{where}: it differs from docs/results/{section.experiment}.json: --render it"
+        return
+    experiment, path = experiments[section.experiment], f"docs/results/{section.experiment}.json"
+    results = found.get(section.experiment)
+    if section.text != rendered(part, page, experiment, results):
+        about = f"differs from {path}" if results else f"says otherwise, but there is no {path}"
+        yield f"{where}: it {about}: --render it"
+    elif results and not _is_drawn(root, part, results):
+        yield f"{where}: its picture differs from {path}: --render it, or run the experiment again"
 
 
-def picture_name(name: str, part: Picture) -> str:
-    """Where the picture of an experiment lies in the clone."""
+def _is_drawn(root: Path, part: Part, results: Results) -> bool:
+    """Whether the picture of a part is there and that of the figures; of other parts true."""
+    if isinstance(part, Picture):
+        return _drawn_from(root, part, results) == _digest(results.rows)
+    if isinstance(part, StepPicture) and _holds(results, part):
+        path = root / picture_name(results.name, part)
+        return path.is_file() and files.sha256(path) == results.pictures[part.name]
+    return True
+
+
+def picture_name(name: str, part: Picture | StepPicture) -> str:
+    """Where the picture of an experiment lies in the clone; one that a step drew may be shown by
+    several parts."""
+    if isinstance(part, StepPicture):
+        return f"docs/results/{name}-{part.step}-{Path(part.file).name}"
     return f"docs/results/{name}-{part.name}.png"
+
+
+def keep_pictures(root: Path, experiment: Experiment, drawn: Mapping[str, Path]) -> None:
+    """Copies the pictures that the steps of an experiment drew, by part, into the clone."""
+    for part in experiment.step_pictures:
+        content = drawn[part.name].read_bytes()
+        files.write_bytes(root / picture_name(experiment.name, part), content)
 
 
 def _part(experiments: Mapping[str, Experiment], section: Section) -> Part | None:

@@ -15,7 +15,7 @@ from par.core.errors import DataError, UsageError
 from par.tools.experiments.experiment import Row
 from par.tools.experiments.settings import Settings
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy", "sentencepiece")
 
 
@@ -48,7 +48,8 @@ class Results:
 
     corpus: SHA-256 of the text's files by name, empty where it is part of Python; commits: of the
     steps, each once; is_dirty: whether a step ran with code that no commit has; seconds: of all
-    steps together; rows: the figures.
+    steps together; rows: the figures; printed: by step, the text that transcripts show; pictures:
+    SHA-256 of those that steps drew, by part.
     """
 
     schema: int
@@ -62,6 +63,8 @@ class Results:
     versions: dict[str, str]
     seconds: float
     rows: tuple[dict[str, Any], ...]
+    printed: dict[str, str]
+    pictures: dict[str, str]
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -77,8 +80,10 @@ class Results:
                 f"there must be at least one core and a time, but there are {self.machine.cores}"
                 f" and {self.seconds} s"
             )
-        if not self.rows:
-            raise UsageError("rows must hold at least one figure")
+        for name, digest in self.pictures.items():
+            schema.check_sha256(digest, f"pictures.{name}")
+        if not self.rows and not self.printed:
+            raise UsageError("there must be rows or printed texts, at least one")
         for row in self.rows:
             check_row(row)
 

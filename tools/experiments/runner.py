@@ -21,17 +21,25 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from par.core import files, locks, schema
 from par.core.errors import UsageError
 from par.core.progress import announce
 from par.core.text import plural
 from par.tools.experiments import clone, corpora, record, settings, steps
-from par.tools.experiments.experiment import Experiment, Step
+from par.tools.experiments.experiment import TEXT, Experiment, Step
 from par.tools.experiments.record import Machine, Results
 from par.tools.experiments.steps import Conditions, StepRecord
 
 WAIT = 2.0  # seconds between two looks for a step that can be run
+
+
+class Finished(NamedTuple):
+    """The figures of an experiment, and where the pictures lie that its steps drew, by part."""
+
+    results: Results
+    pictures: dict[str, Path]
 
 
 @contextlib.contextmanager
@@ -59,9 +67,9 @@ def run(
     work_dir: Path,
     corpus_dir: Path | None = None,
     allow_dirty: bool = False,
-) -> Results:
-    """The figures of an experiment, from kept steps as far as these go. root: of the clone;
-    work_dir: where the commands run; corpus_dir: as in `corpora.find`.
+) -> Finished:
+    """The figures and pictures of an experiment, from kept steps as far as these go. root: of the
+    clone; work_dir: where the commands run; corpus_dir: as in `corpora.find`.
 
     Raises: DataError if the corpus is missing or a kept step damaged; UsageError if the code has
     changes that no commit has; what `steps.run` raises.
@@ -78,7 +86,11 @@ def run(
     while not worker.is_done:
         if not worker.take_steps():
             worker.wait()
-    return _results(experiment, conditions, worker.kept)
+    pictures = {
+        part.name: work_dir / steps.directory(part.step, worker.kept[part.step].key) / part.file
+        for part in experiment.step_pictures
+    }
+    return Finished(_results(experiment, conditions, worker.kept, pictures), pictures)
 
 
 class _Worker:
@@ -122,9 +134,8 @@ class _Worker:
     def _take(self, step: Step, where: str) -> None:
         needs = {name: self.kept[name].key for name in step.needs}
         key = steps.key(step, needs, self._conditions)
-        directories = {
-            name: steps.directory(name, each) for name, each in (needs | {step.name: key}).items()
-        }
+        keys = {name: each.key for name, each in self.kept.items()} | {step.name: key}
+        directories = {name: steps.directory(name, each) for name, each in keys.items()}
         path = self._work_dir / "steps" / f"{directories[step.name]}.json"
         lock = self._work_dir / "locks" / directories[step.name]
         with contextlib.suppress(locks.InUseError), locks.locked(lock):
@@ -146,8 +157,12 @@ class _Worker:
 
 
 def _results(
-    experiment: Experiment, conditions: Conditions, kept: Mapping[str, StepRecord]
+    experiment: Experiment,
+    conditions: Conditions,
+    kept: Mapping[str, StepRecord],
+    pictures: Mapping[str, Path],
 ) -> Results:
+    figures = {step.name: kept[step.name].output for step in experiment.steps if step.prints_json}
     return Results(
         record.SCHEMA,
         experiment.name,
@@ -159,5 +174,7 @@ def _results(
         conditions.machine,
         conditions.versions,
         round(sum(each.seconds for each in kept.values()), 1),
-        tuple(experiment.rows({name: each.output for name, each in kept.items()})),
+        tuple(experiment.rows(figures)),
+        {name: kept[name].output[TEXT] for name in experiment.transcribed},
+        {name: files.sha256(path) for name, path in pictures.items()},
     )

@@ -18,7 +18,7 @@ from par.core import schema
 from par.core.errors import DataError, ParError, StoppedError, UsageError
 from par.core.signals import active_signals
 from par.tools.experiments import settings
-from par.tools.experiments.experiment import Step
+from par.tools.experiments.experiment import TEXT, Step
 from par.tools.experiments.record import Machine
 
 SCHEMA = 1
@@ -39,7 +39,7 @@ class StepFailedError(ParError):
 @dataclasses.dataclass(frozen=True)
 class StepRecord:
     """What a finished step left: the whole key, the commit that it ran at, whether the code had
-    changes that are in none, its seconds, and the JSON object that it printed."""
+    changes that are in none, its seconds, and the JSON object that it printed, or its text."""
 
     schema: int
     key: str
@@ -103,10 +103,11 @@ def run(
     step: Step, script: Path, work_dir: Path, directories: Mapping[str, str]
 ) -> dict[str, Any]:
     """Runs the command of a step in `work_dir` to its end; returns the JSON object that it
-    printed. script: of its tool; directories: of the steps that it refers to.
+    printed, or its text with references in place of directories. script: of its tool;
+    directories: of this step and all before it.
 
     Raises: StepFailedError with the command's exit code; StoppedError after a signal; DataError if
-    no JSON was printed.
+    no JSON was printed, or no text.
     """
     code, printed, is_stopped = _call(
         [sys.executable, str(script), *step.resolved(directories)], work_dir
@@ -121,7 +122,7 @@ def run(
             " the same command continues",
             code if code > 0 else ParError.exit_code,
         )
-    return _json_object(printed, step)
+    return _json_object(printed, step) if step.prints_json else _text(printed, step, directories)
 
 
 def timed(
@@ -169,9 +170,18 @@ def _json_object(content: bytes, step: Step) -> dict[str, Any]:
     try:
         value = schema.parse_json(content)
     except ValueError as error:
-        raise DataError(f"step {step.name} printed no JSON ({error}): give it --json") from None
+        raise DataError(f"step {step.name} printed no JSON ({error}) with --json") from None
     if not isinstance(value, dict):
         raise DataError(
             f"step {step.name} must print a JSON object, but printed a {type(value).__name__}"
         )
     return value
+
+
+def _text(content: bytes, step: Step, directories: Mapping[str, str]) -> dict[str, Any]:
+    text = content.decode("utf-8").rstrip()
+    if not text:
+        raise DataError(f"step {step.name} must print a text, but printed nothing")
+    for name, each in directories.items():
+        text = text.replace(each, f"{{{name}}}")
+    return {TEXT: text}
