@@ -119,7 +119,8 @@ def work(values: Flags, experiments: Mapping[str, Experiment], root: Path) -> No
 def _list(values: Flags, experiments: Mapping[str, Experiment], root: Path) -> None:
     titles = ["experiment", "minutes", "seeds", "corpus", "figures", "shown in", "what"]
     print("\n".join(text.table([titles, *_listed(experiments, root)], len(titles))))
-    print("about: estimated, on two cores; without it measured")
+    hours = sum(experiment.minutes for experiment in experiments.values()) / 60
+    print(f"about: estimated, on two cores, all together {hours:.1f} hours; without it measured")
 
 
 def _listed(experiments: Mapping[str, Experiment], root: Path) -> Iterator[list[str]]:

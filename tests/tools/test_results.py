@@ -491,6 +491,25 @@ def test_an_experiment_that_was_not_run_says_so_and_shows_no_figure(shown, comma
     assert f"```sh\n{command_line}\n```\n\n{said}\n" in text
 
 
+def test_figures_that_lack_a_part_are_of_other_settings_and_that_part_was_not_measured(
+    shown, command, figures
+):
+    found = json.loads(figures.read_text())
+    del found["settings"]["commands"]["shown"]
+    figures.write_text(json.dumps(found | {"printed": {}, "pictures": {}}))
+    first, *others = differences(command)
+    assert "is of other settings: step shown is new" in first and len(others) == 2
+    assert command("--render").code == 0 and differences(command) == [first]
+    assert (shown / "docs" / "page.md").read_text().count("*Not measured yet: ") == 2
+
+
+def test_what_a_command_printed_stands_between_markers(shown, command):
+    page = shown / "docs" / "page.md"
+    page.write_text(f"```console\n$ ls\npage.md\n```\n\n{page.read_text()}")
+    [line] = differences(command)
+    assert line.startswith("docs/page.md, line 1: what a command printed must stand between")
+
+
 def test_a_transcript_names_directories_as_a_reader_does(shown):
     text = (shown / "docs" / "page.md").read_text()
     assert "\nin logs/cuts two lines\nof text\n```\n\n<sub>" in text

@@ -211,6 +211,11 @@ def _check_pages(
         except DataError as error:
             yield str(error)
             continue
+        for number in _transcripts_by_hand(root / page, parts):
+            yield (
+                f"{page}, line {number}: what a command printed must stand between the markers of"
+                " an experiment"
+            )
         for section in parts:
             shown.add((section.experiment, section.part, page))
             if section.experiment not in damaged:
@@ -222,6 +227,14 @@ def _check_pages(
                     f"{part.page} does not show experiment {name}: put <!--"
                     f" results:{name}:{part.name} --> and {END} into it"
                 )
+
+
+def _transcripts_by_hand(path: Path, parts: Sequence[Section]) -> Iterator[int]:
+    """The numbers of the lines with which transcripts begin that no experiment made."""
+    made = {number for part in parts for number in range(part.first, part.end)}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        if line.strip() == "```console" and number not in made:
+            yield number + 1
 
 
 def _check_section(
