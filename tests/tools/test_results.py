@@ -397,6 +397,22 @@ def test_figures_that_are_no_json_are_refused(command, figures):
     refused(command("--render"), 3, "small.json is not valid JSON")
 
 
+def test_a_command_that_prints_nothing_or_other_than_json_is_refused(monkeypatch, tmp_path):
+    def printed(content: bytes, *flags: str) -> dict[str, Any]:
+        monkeypatch.setattr(steps, "_call", lambda *_: (0, content, False))
+        return steps.run(Step("a", "train", flags), tmp_path / "train.py", tmp_path, {"b": "b-01"})
+
+    assert printed(b"in b-01/x\n") == {"text": "in {b}/x"}
+    assert printed(b'{"best": 2}\n', "--json") == {"best": 2}
+    for content, flags, said in (
+        (b"\n", (), "step a must print a text, but printed nothing"),
+        (b"loss 3\n", ("--json",), "step a printed no JSON"),
+        (b"[3]\n", ("--json",), "step a must print a JSON object, but printed a list"),
+    ):
+        with pytest.raises(DataError, match=said):
+            printed(content, *flags)
+
+
 def test_a_damaged_step_is_refused_and_one_of_another_key(tmp_path):
     path, key = tmp_path / "first.json", "0" * 64
     kept = steps.StepRecord(1, key, "abc", False, 1.5, {"best": 2})
