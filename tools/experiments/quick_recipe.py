@@ -186,7 +186,7 @@ EXPERIMENTS = (
         steps=(*_steps(PYTHON_DOCS, (), (SOFT,)), *LAST_STEPS),
         rows=functools.partial(_rows, (SOFT,)),
         parts=(
-            Table("table", "README.md", functools.partial(_networks, "python-docs, 3 epochs")),
+            Table("table", "README.md", functools.partial(_networks, "python-docs")),
             Transcript("output", "README.md", ("pi", "table"), NEEDS),
             StepPicture(
                 "pi",
