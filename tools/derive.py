@@ -2,6 +2,8 @@
 
     python tools/derive.py --run=logs/RUN
         the likeliest kind of every block
+    python tools/derive.py --run=logs/RUN --rule=likeliest
+        the likeliest network
     python tools/derive.py --run=logs/RUN --budget_ratio=0.65
         the likeliest network of at most 65 % of the interleaved one's latency
     python tools/derive.py --run=logs/RUN --pareto --plot
@@ -17,11 +19,16 @@ the command that trains the result. Warns on stderr if the search has not ended 
 and where the seeds disagree. The rule `paper` depends only on the number of blocks, which a run or
 --num_blocks gives.
 
+Identity adds nothing, so a network is spelled by many strings of a, d and i. The rule `argmax`
+takes the likeliest string. The rule `likeliest` takes the network whose strings have the largest
+probability together. Where these are two networks, both are printed with their log probabilities.
+
 A budget needs latencies: those of --latency_table, which tools/measure_latency.py makes, or those
-that the search was given. Of all networks within the budget, the exact one of the highest sum of
-log pi is found; of equal ones the cheapest. Another budget needs no new search. The directory of
-several seeds counts by their mean. --pareto lists every network that some budget gives, and
-without a budget writes no architecture.
+that the search was given. Of all networks within the budget the likeliest is found, exactly up to
+16 blocks; above, it is said how much likelier another could be at most, unless that is nothing. Of
+equal ones the cheapest is taken. Another budget needs no new search. The directory of several
+seeds counts by their mean, for `likeliest`, too. --pareto lists every network that some budget
+gives, and without a budget writes no architecture.
 
 With a table, the whole network is measured beside the interleaved one, in pairs: a window
 (inference) and one token at a time (decoding). Predicted and measured latency are printed and kept
@@ -50,7 +57,7 @@ from par.core.progress import announce
 from par.core.text import plural
 from par.data import records
 from par.search import architecture, derive, latency_table, pareto
-from par.search.architecture import Architecture
+from par.search.architecture import BUDGET, LIKELIEST, Architecture
 from par.search.latency_check import MAX_MILLISECONDS, MAX_PAIRS, LatencyCheck
 from par.search.latency_table import LatencyTable
 from par.tools.cli.checks import refuse_idle, required_dir
@@ -59,7 +66,6 @@ from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds
 
-BUDGET = "budget"
 # files in plots/ of the run, by rule
 PICTURES = {"consensus": "consensus.png", BUDGET: "pareto.png"}
 FLAGS = (
@@ -71,7 +77,7 @@ FLAGS = (
             "run",
             None,
             (
-                "the search: a run directory; for consensus, and optionally for a"
+                "the search: a run directory; for consensus, and optionally for likeliest and a"
                 " budget, that of several seeds"
             ),
         ),
@@ -241,17 +247,31 @@ class Search(NamedTuple):
         return np.array([run.pi()[-1] for run in self.runs.values()])
 
     @property
+    def mean(self) -> np.ndarray:
+        """[L, O] the mean of `pis`."""
+        return derive.consensus(self.pis)[0]
+
+    @property
+    def candidates(self) -> dict[str, pareto.Choice]:
+        """The networks of the string rule and of the rule `likeliest`."""
+        return derive.candidates(self.mean, self.blocks, self.string_rule)
+
+    @property
     def last(self) -> history.Run:
         """The run that has come least far."""
         return min(self.runs.values(), key=lambda run: run.rows["train"][-1]["step"])
 
-    def chosen(self, name: str) -> Architecture:
-        """The likeliest kinds."""
-        rule = "consensus" if self.several else "argmax"
+    @property
+    def string_rule(self) -> str:
+        """The name of the rule that takes the likeliest kind of every block."""
+        return "consensus" if self.several else "argmax"
+
+    def chosen(self, name: str, rule: str = "") -> Architecture:
+        """The network by a rule of par.search.derive, by default the string rule."""
         return derive.derive(
-            derive.consensus(self.pis)[0],
+            self.mean,
             self.blocks,
-            rule,
+            rule or self.string_rule,
             name,
             tuple(run.seed for run in self.runs.values()),
         )
@@ -272,10 +292,12 @@ class Latencies(NamedTuple):
 
 
 class Front(NamedTuple):
-    """What every budget gives, and the given one in milliseconds, None without."""
+    """What every budget gives ([] unless that is listed or drawn), the given one in milliseconds,
+    and the likeliest network within it; None without."""
 
     choices: list[pareto.Choice]
-    budget_ms: float | None
+    budget_ms: float | None = None
+    best: pareto.Choice | None = None
 
 
 def _search(values: Flags, rule: str) -> None:
@@ -283,14 +305,12 @@ def _search(values: Flags, rule: str) -> None:
     if values.plot:
         files.check_writable(_picture(values, rule))
     config, data_dir = run_config.load(search.directory)
-    likeliest, latencies = search.chosen(name), _latencies(values, config)
-    front = (
-        _front(values, likeliest, search.blocks, latencies) if rule == BUDGET else Front([], None)
-    )
-    if rule == BUDGET and front.budget_ms is None:
-        _print_front(values, search.blocks, likeliest, latencies, front)
+    chosen, latencies = search.chosen(name), _latencies(values, config)
+    front = _front(values, chosen, search.blocks, latencies) if rule == BUDGET else Front([])
+    if rule == BUDGET and front.best is None:
+        _print_front(values, search, chosen, latencies, front)
         return
-    chosen, path = likeliest, Path(values.output or Path(values.run) / "architecture.json")
+    path = Path(values.output or Path(values.run) / "architecture.json")
     read = (
         search.directory / "config.json",
         *([Path(values.latency_table)] if values.latency_table else []),
@@ -299,10 +319,12 @@ def _search(values: Flags, rule: str) -> None:
         raise UsageError(
             f"--output={path} is what the architecture is derived from: give another file"
         )
-    if rule == BUDGET:
-        chosen = dataclasses.replace(
-            likeliest, blocks=pareto.choose(front.choices, front.budget_ms).blocks, rule=BUDGET
-        )
+    if front.best:
+        chosen = dataclasses.replace(chosen, blocks=front.best.blocks, rule=BUDGET)
+        search.warnings.extend([front.best.doubt] if front.best.doubt else [])
+    elif rule == LIKELIEST:
+        chosen, doubt = search.chosen(name, LIKELIEST), search.candidates[LIKELIEST].doubt
+        search.warnings.extend([doubt] if doubt else [])
     if latencies.costs:
         check = latency_table.predicted(
             chosen.blocks, latencies.of, latencies.costs, front.budget_ms, values.budget_ratio
@@ -311,7 +333,7 @@ def _search(values: Flags, rule: str) -> None:
             for written in (path, *([Path(values.latency_table)] if values.calibrate else [])):
                 files.check_writable(written)
             check = _measured(values, config, data_dir, chosen, check)
-            search.warnings.extend(check.warnings(chosen.short))
+            search.warnings.extend(check.warnings(chosen.canonical.short))
         chosen = dataclasses.replace(chosen, latency=check)
     chosen.save(path)
     if values.calibrate:
@@ -348,6 +370,8 @@ def _tell(
         print("\n".join([*pareto.lines(front.choices, latencies.own, latencies.of), ""]))
     print(_headline(search, chosen, latencies, front) + "\n")
     print("\n".join(derive.pi_lines(chosen, search.blocks, agreement)))
+    for line in derive.rule_lines(search.candidates) if chosen.rule != BUDGET else ():
+        print(line)
     for line in _latency_lines(chosen, latencies, len(search.blocks)):
         print(line)
     if values.calibrate:
@@ -383,8 +407,18 @@ def _facts(
     """The result for --json."""
     facts = {
         "architecture": chosen.blocks,
+        "network": chosen.network,
         "path": str(path),
         "rule": chosen.rule,
+        "log_probability": _described(search, chosen.blocks, latencies).log_probability,
+        "candidates": {
+            rule: {
+                "network": each.network,
+                "blocks": each.blocks,
+                "log_probability": each.log_probability,
+            }
+            for rule, each in search.candidates.items()
+        },
         "search_run": chosen.search_run,
         "search": search.blocks,
         "step": search.last.rows["train"][-1]["step"],
@@ -401,6 +435,12 @@ def _facts(
     return facts
 
 
+def _described(search: Search, spelled: str, latencies: Latencies) -> pareto.Choice:
+    """The network of fixed blocks, with its probability by the search and its latency if known."""
+    costs = latencies.own if latencies.costs else pareto.FREE
+    return pareto.described(search.mean, spelled, search.blocks, costs)
+
+
 def _headline(search: Search, chosen: Architecture, latencies: Latencies, front: Front) -> str:
     """The architecture, and how it was chosen."""
     last = search.last
@@ -408,11 +448,13 @@ def _headline(search: Search, chosen: Architecture, latencies: Latencies, front:
     pi = f"the mean pi of {plural(len(search.runs), 'seed')}" if search.several else "pi"
     early = ", where it had settled" if step == last.last_step < last.total_steps else ""
     how = f"argmax of {pi}"
-    if front.choices:
+    if chosen.rule == LIKELIEST:
+        how = f"likeliest network by {pi}"
+    if front.best:
         case = latencies.of.replace("_", " ")
-        how = f"likeliest within {front.budget_ms:.3f} ms of {case} by {pi}"
+        how = f"likeliest network within {front.budget_ms:.3f} ms of {case} by {pi}"
     return (
-        f"architecture: {chosen.blocks} (from {search.blocks}, {how} at step {step:,} of"
+        f"architecture: {chosen.named} (from {search.blocks}, {how} at step {step:,} of"
         f" {last.total_steps:,}{early})"
     )
 
@@ -421,7 +463,7 @@ def _latency_lines(chosen: Architecture, latencies: Latencies, num_blocks: int) 
     """The predicted latency, and the measured one where there is a table."""
     if latencies.table:
         reference = Architecture(architecture.interleaved(num_blocks))
-        return ["", *chosen.latency.lines(chosen.short, reference.short)]
+        return ["", *chosen.latency.lines(chosen.canonical.short, reference.short)]
     if latencies.costs:
         return ["", latencies.own.line(chosen.blocks, latencies.of)]
     return []
@@ -467,7 +509,11 @@ def _front(values: Flags, likeliest: Architecture, blocks: str, latencies: Laten
         if values.budget_ratio is None
         else values.budget_ratio * costs.interleaved_ms(len(blocks))
     )
-    return Front(pareto.front(np.array(likeliest.pi), blocks, costs), budget_ms)
+    pi = np.array(likeliest.pi)
+    choices = pareto.front(pi, blocks, costs) if values.pareto or values.plot else []
+    if budget_ms is None:
+        return Front(choices)
+    return Front(choices, budget_ms, pareto.likeliest(pi, blocks, costs, budget_ms))
 
 
 def _measured(
@@ -486,7 +532,7 @@ def _measured(
 
     pair = [
         dataclasses.replace(config, architecture=Architecture(each))
-        for each in (chosen.blocks, architecture.interleaved(len(chosen)))
+        for each in (chosen.network, architecture.interleaved(len(chosen)))
     ]
     return check.with_measured(
         block_latency.rounds(
@@ -496,16 +542,16 @@ def _measured(
 
 
 def _print_front(
-    values: Flags, blocks: str, likeliest: Architecture, latencies: Latencies, front: Front
+    values: Flags, search: Search, likeliest: Architecture, latencies: Latencies, front: Front
 ) -> None:
     """--pareto without a budget: nothing is chosen."""
-    drawn = (
-        _draw_front(values, latencies, front, {"argmax": likeliest.blocks})
-        if values.plot
-        else None
-    )
+    drawn = _draw(values, search, likeliest, latencies, front) if values.plot else None
     if values.json:
-        facts = {"search_run": likeliest.search_run, "search": blocks, "latency_of": latencies.of}
+        facts = {
+            "search_run": likeliest.search_run,
+            "search": search.blocks,
+            "latency_of": latencies.of,
+        }
         print(
             json.dumps(
                 facts | {"pareto": [choice.figures(latencies.own) for choice in front.choices]}
@@ -519,7 +565,7 @@ def _print_front(
 
 
 def _read(values: Flags, rule: str) -> Search:
-    several = rule == "consensus" or (rule == BUDGET and _is_group(values.run))
+    several = rule == "consensus" or (rule in (LIKELIEST, BUDGET) and _is_group(values.run))
     searches, warnings = _seeds(values) if several else (_run(values), [])
     for run in searches.values():
         run.require_search(
@@ -568,23 +614,18 @@ def _draw(
     values: Flags, search: Search, chosen: Architecture, latencies: Latencies, front: Front
 ) -> str:
     """Draws the front where there is one, or else the consensus; returns the picture's line."""
+    from par.report import consensus_plot, line_plots, style
+
     if front.choices:
-        marked = {"argmax": search.chosen("").blocks, "chosen": chosen.blocks}
-        return _draw_front(values, latencies, front, marked)
-    from par.report import consensus_plot, style
+        marked = {"argmax": _described(search, search.chosen("").blocks, latencies)}
+        if front.best:
+            marked["chosen"] = front.best
+        picture, label = _picture(values, BUDGET), f"{latencies.of.replace('_', ' ')} (ms)"
+        line_plots.pareto(picture, front.choices, latencies.own, marked, label)
+        return style.described(picture)
 
     picture = _picture(values, "consensus")
     consensus_plot.consensus(picture, search.blocks, search.pis, chosen.seeds)
-    return style.described(picture)
-
-
-def _draw_front(values: Flags, latencies: Latencies, front: Front, marked: dict[str, str]) -> str:
-    from par.report import line_plots, style
-
-    picture = _picture(values, BUDGET)
-    line_plots.pareto(
-        picture, front.choices, latencies.own, marked, f"{latencies.of.replace('_', ' ')} (ms)"
-    )
     return style.described(picture)
 
 

@@ -72,7 +72,7 @@ def render(
         use = f"; used as their {way}"
     if origin is not None and origin.latency is not None:
         other = Architecture(interleaved(len(origin))).short
-        latency = origin.latency.lines(origin.short, other)
+        latency = origin.latency.lines(origin.canonical.short, other)
     return (
         _environment()
         .get_template("model_card.md.j2")

@@ -180,16 +180,16 @@ def cutoffs(path: Path, counts: np.ndarray, ends: Sequence[int]) -> None:
 
 
 def pareto(
-    path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, str], x_label: str
+    path: Target, front: Sequence[Choice], costs: Costs, marked: Mapping[str, Choice], x_label: str
 ) -> None:
-    """Writes the Pareto front of a search: log pi over latency, above it as a fraction of the
-    interleaved network's latency. marked: names of networks to mark, and their blocks."""
+    """Writes the Pareto front of a search: log probability of the networks over latency, above it
+    as a fraction of the interleaved network's latency. marked: networks to mark, by name."""
     with style():
         figure = new_figure(4.4, width=6.4)
-        axes = figure.add_subplot(xlabel=x_label, ylabel="log pi: sum over the blocks (nats)")
+        axes = figure.add_subplot(xlabel=x_label, ylabel="log probability of the network (nats)")
         x, y = (
             np.array([choice.milliseconds for choice in front]),
-            np.array([choice.log_pi for choice in front]),
+            np.array([choice.log_probability for choice in front]),
         )
         axes.plot(
             x,
@@ -202,14 +202,11 @@ def pareto(
             mec=BLUE,
             ms=5,
         )
-        for (name, blocks), colour, marker in zip(marked.items(), SERIES[1:], MARKERS[1:]):
-            log_pi = next(
-                (choice.log_pi for choice in front if choice.blocks == blocks), front[-1].log_pi
-            )
-            label = f"{name}: {Architecture(blocks).short[:40]}"
+        for (name, choice), colour, marker in zip(marked.items(), SERIES[1:], MARKERS[1:]):
+            label = f"{name}: {Architecture(choice.network).short[:40]}"
             axes.plot(
-                costs.milliseconds(blocks),
-                log_pi,
+                choice.milliseconds,
+                choice.log_probability,
                 marker,
                 color=colour,
                 ms=9,

@@ -172,7 +172,7 @@ def _check_table(network: Architecture, check: LatencyCheck) -> Table:
     reference, rows = Architecture(interleaved(len(network))).short, []
     for case in check.cases:
         for name, ms, measured in zip(
-            (network.short, reference), case[1:3], case.measured or (None, None)
+            (network.canonical.short, reference), case[1:3], case.measured or (None, None)
         ):
             row = (f"{name}, {case.name}", f"{ms:.3f}")
             if measured:
@@ -191,11 +191,12 @@ def _check_table(network: Architecture, check: LatencyCheck) -> Table:
 
 def _check_sentences(network: Architecture, check: LatencyCheck) -> list[str]:
     reference = Architecture(interleaved(len(network))).short
-    sentences = [sentence(check.lines(network.short, reference)[-1])]
+    name = network.canonical.short
+    sentences = [sentence(check.lines(name, reference)[-1])]
     if check.budget_ms:
         case = check.chosen_by.replace("_", " ")
         sentences.append(f"The budget was {check.budget_ms:.3f} ms of {case}.")
-    return sentences + [sentence(line) for line in check.warnings(network.short)]
+    return sentences + [sentence(line) for line in check.warnings(name)]
 
 
 def _front(artefacts: Artefacts) -> tuple[Picture, Table]:
@@ -204,29 +205,32 @@ def _front(artefacts: Artefacts) -> tuple[Picture, Table]:
     runs = list(artefacts.group.values()) or [artefacts.run]
     mean = np.mean([run.pi()[-1] for run in runs], axis=0)
     found = pareto.front(mean, blocks, latencies.costs)
-    likeliest = zip(blocks, derive.argmax(mean))
-    marked = {"argmax": "".join(new if old == "s" else old for old, new in likeliest)}
+    marked = {"argmax": derive.likeliest_kinds(mean, blocks)}
     if chosen and len(chosen) == len(blocks) and chosen.rule != HAND:
         marked["chosen"] = chosen.blocks
+    priced = {
+        name: pareto.described(mean, spelled, blocks, latencies.costs)
+        for name, spelled in marked.items()
+    }
     label = f"{latencies.case_name} (ms)"
     first, last = found[0], found[-1]
     alt = (
-        f"{len(found)} networks, from {first.blocks} at {first.milliseconds:.3f} ms to"
-        f" {last.blocks} at {last.milliseconds:.3f} ms"
+        f"{len(found)} networks, from {first.network} at {first.milliseconds:.3f} ms to"
+        f" {last.network} at {last.milliseconds:.3f} ms"
     )
     caption = f"The likeliest network for every latency, by {latencies.source}."
-    drawn = (line_plots.pareto, found, latencies.costs, marked, label)
+    drawn = (line_plots.pareto, found, latencies.costs, priced, label)
     listed = found[:: max(1, -(-len(found) // MAX_FRONT))]
     title = "The same networks"
     if len(listed) < len(found):
         title += f", {len(listed)} of {len(found)}"
-    heads = (label, "of interleaved", "log pi", "blocks")
+    heads = (label, "of interleaved", "log probability", "network")
     rows = [
         (
             f"{choice.milliseconds:.3f}",
             f"{latencies.costs.share_of_interleaved(choice.blocks):.1%}",
-            f"{choice.log_pi:.3f}",
-            choice.blocks,
+            f"{choice.log_probability:.3f}",
+            choice.network,
         )
         for choice in listed
     ]

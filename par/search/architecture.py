@@ -25,8 +25,11 @@ KINDS = "adi"  # the kinds that a stochastic block chooses from, the columns of 
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
 MAX_BLOCKS = 1024  # `999999999s` is refused before anything is allocated
 SCHEMA = 2
-# rules by which blocks are chosen: by hand; by pi; by pi and latency; by depth
-HAND, LIKELIEST, BUDGET, PATTERNS = "hand", ("argmax", "consensus"), "budget", ("paper",)
+# rules by which blocks are chosen: by hand; the likeliest kind of each block; the likeliest
+# network; that within a latency; by depth
+HAND, STRING_RULES, LIKELIEST, BUDGET = "hand", ("argmax", "consensus"), "likeliest", "budget"
+PATTERNS = ("paper",)
+RULES = (HAND, *STRING_RULES, LIKELIEST, BUDGET, *PATTERNS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -238,13 +241,10 @@ def load(path: Path) -> Architecture:
 def _contradiction(made: Architecture) -> str:
     """A field that the rule by which the blocks were chosen can't have produced, as a phrase, or
     ''."""
-    by_pi = made.rule in (*LIKELIEST, BUDGET)
+    by_pi = made.rule in (*STRING_RULES, LIKELIEST, BUDGET)
     budget = made.latency.budget_ms if made.latency else None
-    if made.rule not in (HAND, *LIKELIEST, BUDGET, *PATTERNS):
-        return (
-            f"rule is {made.rule[:40]!r}, not one of"
-            f" {', '.join((HAND, *LIKELIEST, BUDGET, *PATTERNS))}"
-        )
+    if made.rule not in RULES:
+        return f"rule is {made.rule[:40]!r}, not one of {', '.join(RULES)}"
     if bool(made.pi) != by_pi or bool(made.seeds) != by_pi or (made.search_run and not by_pi):
         return (
             f"rule {made.rule}"
@@ -254,7 +254,7 @@ def _contradiction(made: Architecture) -> str:
         )
     if by_pi and made.is_search:
         return f"rule {made.rule} leaves no block stochastic, but blocks are {made.blocks[:80]}"
-    if made.rule in LIKELIEST and (likeliest := argmax(made.pi)) != made.blocks:
+    if made.rule in STRING_RULES and (likeliest := argmax(made.pi)) != made.blocks:
         return f"blocks are {made.blocks[:80]}, but the likeliest by pi are {likeliest[:80]}"
     if made.latency and (made.rule == BUDGET) != (budget is not None):
         return f"rule is {made.rule}, but the budget is {budget} ms"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from par.core.errors import SettingError, UsageError
-from par.search import architecture
-from par.search.architecture import KINDS, LIKELIEST, MAX_BLOCKS, NAMES, Architecture, argmax
+from par.core.text import table
+from par.search import architecture, pareto
+from par.search.architecture import (
+    KINDS,
+    LIKELIEST,
+    MAX_BLOCKS,
+    NAMES,
+    STRING_RULES,
+    Architecture,
+    argmax,
+)
+from par.search.pareto import Choice
 
 DECIDED = 0.5  # a probability below which the other kinds together are likelier
 
@@ -83,8 +93,19 @@ def _check_count(num_blocks: int) -> None:
         )
 
 
-# from pi [L, O]: of one search, or the mean of several
-RULES: dict[str, Callable[[np.ndarray], str]] = dict.fromkeys(LIKELIEST, argmax)
+def likeliest_kinds(pi: np.ndarray, blocks: str) -> str:
+    """The likeliest kind of each stochastic block of `blocks`, the kind of the others."""
+    return "".join(new if kind == "s" else kind for kind, new in zip(blocks, argmax(pi)))
+
+
+def likeliest_network(pi: np.ndarray, blocks: str) -> str:
+    """The network that most of the samples of pi spell, in its likeliest spelling."""
+    return pareto.likeliest(pi, blocks).blocks
+
+
+# from pi [L, O], of one search or the mean of several, and the blocks of the search
+RULES: dict[str, Callable[[np.ndarray, str], str]] = dict.fromkeys(STRING_RULES, likeliest_kinds)
+RULES[LIKELIEST] = likeliest_network
 PATTERNS: dict[str, Callable[[int], str]] = {"paper": paper}  # from the number of blocks alone
 
 
@@ -113,9 +134,27 @@ def derive(
             f"pi must have shape {(len(blocks), len(KINDS))} for the blocks {blocks!r}, but has"
             f" {pi.shape}"
         )
-    chosen = "".join(new if kind == "s" else kind for kind, new in zip(blocks, RULES[rule](pi)))
     rows = tuple(map(tuple, pi.tolist()))
-    return Architecture(chosen, rule=rule, search_run=search_run, pi=rows, seeds=seeds)
+    return Architecture(
+        RULES[rule](pi, blocks), rule=rule, search_run=search_run, pi=rows, seeds=seeds
+    )
+
+
+def candidates(pi: np.ndarray, blocks: str, string_rule: str) -> dict[str, Choice]:
+    """The networks that the likeliest kinds and the rule `likeliest` give, by rule. pi: [L, O]."""
+    string = pareto.described(pi, likeliest_kinds(pi, blocks), blocks)
+    return {string_rule: string, LIKELIEST: pareto.likeliest(pi, blocks)}
+
+
+def rule_lines(found: Mapping[str, Choice]) -> list[str]:
+    """Both `candidates` with their log probabilities as a table, [] if they are one network."""
+    if len({each.network for each in found.values()}) == 1:
+        return []
+    rows = [("rule", "network", "log probability")]
+    for rule, each in found.items():
+        named = Architecture(each.blocks).named
+        rows.append((rule, named, f"{each.log_probability:.3f}"))
+    return ["", *table(rows, left=2)]
 
 
 def disagreement(agreement: Sequence[int], num_searches: int) -> list[str]:

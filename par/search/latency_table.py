@@ -65,21 +65,18 @@ class Costs(NamedTuple):
         return np.array(self[: len(KINDS)], np.float64)
 
     def milliseconds(self, blocks: str) -> float:
-        """Milliseconds of a network of fixed blocks. Raises: UsageError if a block is stochastic:
-        its latency depends on pi."""
+        """Milliseconds of the network of fixed blocks. Raises: UsageError if a block is
+        stochastic: its latency depends on pi."""
         if set(blocks) - set(KINDS):
             raise UsageError(
                 f"blocks must be letters of {KINDS} to have a latency, but are {blocks[:60]!r}"
             )
-        return float(self.total([blocks.count(kind) for kind in KINDS]))
+        return float(self.total(blocks.count("a"), blocks.count("d")))
 
-    def total(self, counts: Sequence[Any]) -> Any:
-        """Milliseconds of so many blocks of each kind, numbers or arrays [...]: the same to the
-        last bit for both. Not by sum(), which from Python 3.12 on rounds numbers otherwise."""
-        milliseconds = 0.0
-        for count, ms in zip(counts, self.block_ms, strict=True):
-            milliseconds = milliseconds + count * ms
-        return self.constant + milliseconds
+    def total(self, attention: Any, dense: Any) -> Any:
+        """Milliseconds of a network of so many blocks of each kind, numbers or arrays [...]: the
+        same to the last bit for both. Identity is not a part of it."""
+        return self.constant + (attention * self.attention + dense * self.dense)
 
     def expected_ms(self, pi: np.ndarray) -> float:
         """Expected milliseconds of a network whose blocks are drawn from pi [L, O]."""
@@ -104,7 +101,8 @@ class Costs(NamedTuple):
 
     def line(self, blocks: str, what: str) -> str:
         """`figures` in a line of text. what: the case."""
-        names = [Architecture(each).short for each in (blocks, interleaved(len(blocks)))]
+        both = (Architecture(each) for each in (blocks, interleaved(len(blocks))))
+        names = [each.canonical.short for each in both]
         return (
             f"latency of {names[0]}: {self.milliseconds(blocks):.2f} ms {what.replace('_', ' ')},"
             f" {self.share_of_interleaved(blocks):.1%} of the"
@@ -193,11 +191,16 @@ class LatencyTable:
     )
 
     def costs(self, what: str) -> Costs:
-        """The medians times the calibration. Raises: UsageError unless `what` is one of CASES."""
+        """The medians times the calibration; 0 for identity, which adds nothing to a network, so
+        that what was measured for it is noise. Raises: UsageError unless `what` is one of
+        CASES."""
         if what not in CASES:
             raise UsageError(f"a latency is one of {', '.join(CASES)}, but is {what!r}")
         parts, factor = getattr(self, what), self.calibration[what]
-        return Costs(*(factor * parts[part].milliseconds for part in (*KINDS, "constant")))
+        attention, dense, constant = (
+            factor * parts[part].milliseconds for part in ("a", "d", "constant")
+        )
+        return Costs(attention, dense, 0.0, constant)
 
     def calibrated(self, factors: Mapping[str, float]) -> LatencyTable:
         """A copy whose calibration is multiplied by the factors of some of CASES.

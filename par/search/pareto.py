@@ -1,78 +1,104 @@
-"""The exact Pareto front of latency and log pi: the best architecture under any latency budget,
-without a new search.
+"""The likeliest network for every latency, without a new search: the Pareto front of latency and
+log probability.
 
-A block's latency depends only on its kind, so a network's depends only on its numbers of attention
-and dense blocks. For every pair of counts (a, d), dynamic programming over the stochastic blocks
-finds the highest log pi = Σ_l log pi_l,kind(l):
-
-    best_l[a, d] = max( best_l-1[a, d] + log pi_l,i,
-                        best_l-1[a, d-1] + log pi_l,d,
-                        best_l-1[a-1, d] + log pi_l,a )
-
-For any budget the best network is on the front of these pairs, which are not dominated: no other
-is as cheap and as likely. Time and memory grow with the third power of the depth: 256 blocks took
-0.1 s, 1,024 took 4.2 s and 200 MB, on one core of an AMD EPYC (Zen 4).
+The probability of a network is the sum over all strings that spell it (par.search.networks), and
+its latency depends only on its numbers of attention and dense blocks. Up to MAX_ENUMERATED blocks
+all networks are looked at, so that the front is exact. Above, each point of it is found by
+best-first search (par.search.best_first), which says how much likelier another network within the
+same latency could be at most: 0 where that is proved.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from par.core.errors import UsageError
-from par.search.architecture import KINDS
+from par.search import best_first, likeliest_strings, networks
+from par.search.architecture import KINDS, network_of
+from par.search.best_first import TIE, BestFirst, Found
 from par.search.latency_table import Costs
+from par.search.networks import MAX_ENUMERATED
 
-# sums are of integers in 2^-40 nats, so they do not depend on the order of adding; 1,024 times
-# log 5e-324 fits
-SCALE = 1 << 40
-NEVER = -(1 << 61)  # marks counts without a string: below every sum, and without overflow
+FREE = Costs(0.0, 0.0, 0.0, 0.0)  # where latency does not count
 
 
 class Choice(NamedTuple):
-    """A network of the front."""
+    """A network, and how a search of L blocks spells it."""
 
-    blocks: str
+    network: str
+    blocks: str  # [L] its likeliest spelling
     milliseconds: float
-    log_pi: float  # nats, summed over the stochastic blocks
+    log_probability: float  # nats
+    # nats by which another network within the same latency could be likelier at most; 0 where this
+    # one is proved the likeliest
+    gap: float = 0.0
 
     def figures(self, costs: Costs) -> dict[str, Any]:
         """Its fields and its share of the interleaved network's latency."""
         return {
+            "network": self.network,
             "blocks": self.blocks,
             "milliseconds": self.milliseconds,
             "share": costs.share_of_interleaved(self.blocks),
-            "log_pi": self.log_pi,
+            "log_probability": self.log_probability,
+            "gap": self.gap if math.isfinite(self.gap) else None,
         }
+
+    @property
+    def doubt(self) -> str:
+        """How far the search got where it proved nothing, as a phrase, or ''."""
+        if not self.gap:
+            return ""
+        most = (
+            f"another could be likelier by {self.gap:.3f} nats at most"
+            if math.isfinite(self.gap)
+            else "so many blocks are not searched beyond the likeliest strings"
+        )
+        return f"not proved to be the likeliest network: {most}"
 
 
 def front(pi: np.ndarray, blocks: str, costs: Costs) -> list[Choice]:
-    """The networks that no other dominates, by increasing latency and log pi; of equal ones that
-    with fewer attention, then fewer dense blocks.
+    """The networks that no other dominates, by increasing latency and probability; of equal ones
+    that with fewer attention, then fewer dense blocks.
 
-    pi: [L, O]; only the stochastic blocks (s) of `blocks` [L] are chosen, and no kind of
-    probability 0. Raises: UsageError if pi has another shape.
+    pi: [L, O]; only the stochastic blocks (s) of `blocks` [L] are chosen. Raises: UsageError if pi
+    has another shape.
     """
-    if np.shape(pi) != (len(blocks), len(KINDS)):
-        raise UsageError(
-            f"pi must have shape {(len(blocks), len(KINDS))} for the blocks {blocks[:60]!r}, but"
-            f" has {np.shape(pi)}"
-        )
-    best, taken = _best(np.asarray(pi, np.float64)[[kind == "s" for kind in blocks]])
-    a, d = np.nonzero(best > NEVER)
-    counts = a + blocks.count("a"), d + blocks.count("d"), len(taken) - a - d + blocks.count("i")
-    milliseconds = costs.total(counts)
-    order = np.lexsort((d, a, -best[a, d], milliseconds))
-    a, d, milliseconds = a[order], d[order], milliseconds[order]
-    sums = best[a, d]
-    better = np.concatenate([[True], sums[1:] > np.maximum.accumulate(sums)[:-1]])
-    strings = _strings(blocks, taken, a[better], d[better])
-    return [
-        Choice(*point)
-        for point in zip(strings, milliseconds[better].tolist(), (sums[better] / SCALE).tolist())
-    ]
+    rows = _rows(pi, blocks)
+    if len(blocks) <= MAX_ENUMERATED:
+        found = _enumerated(rows, costs)
+    else:
+        found = _searched(np.asarray(pi, np.float64), rows, blocks, costs)
+    return [_choice(rows, each, costs) for each in found]
+
+
+def likeliest(
+    pi: np.ndarray, blocks: str, costs: Costs = FREE, budget_ms: float = math.inf
+) -> Choice:
+    """The likeliest network with a latency of at most `budget_ms`. Raises: UsageError, with the
+    least latency, if there is none, or if pi has another shape than [L, O]."""
+    if len(blocks) <= MAX_ENUMERATED:
+        return choose(front(pi, blocks, costs), budget_ms)
+    rows = _rows(pi, blocks)
+    known = _known(np.asarray(pi, np.float64), rows, blocks, costs)
+    if costs.milliseconds(known[0].network) > budget_ms:
+        return choose([_choice(rows, known[0], costs)], budget_ms)
+    fitting = [each for each in known if costs.milliseconds(each.network) <= budget_ms]
+    best = max(fitting, key=lambda each: each.log_probability)
+    if len(blocks) <= best_first.MAX_DEPTH:
+        best = BestFirst(rows, costs.total).search(lambda ms: ms <= budget_ms, best)
+    return _choice(rows, best, costs)
+
+
+def described(pi: np.ndarray, spelled: str, blocks: str, costs: Costs = FREE) -> Choice:
+    """The network that fixed blocks spell, with its probability under a search. spelled: [L]."""
+    log_probability = networks.log_probability(_rows(pi, blocks), spelled)
+    network = network_of(spelled)
+    return Choice(network, spelled, costs.milliseconds(network), log_probability)
 
 
 def choose(found: Sequence[Choice], budget_ms: float) -> Choice:
@@ -83,59 +109,86 @@ def choose(found: Sequence[Choice], budget_ms: float) -> Choice:
         least = found[0]
         raise UsageError(
             f"no network fits a budget of {budget_ms:.6g} ms: the least is"
-            f" {least.milliseconds:.6g} ms, of {least.blocks[:60]}"
+            f" {least.milliseconds:.6g} ms, of {least.network[:60]}"
         )
     return fits[-1]
 
 
 def lines(found: Sequence[Choice], costs: Costs, what: str) -> list[str]:
     """A front as a table, one network per line. what: the case of the costs."""
-    rows = [f"{what.replace('_', ' ') + ' ms':>16}{'of interleaved':>16}{'log pi':>12}  blocks"]
+    case = f"{what.replace('_', ' ')} ms"
+    rows = [f"{case:>16}{'of interleaved':>16}{'log probability':>17}  network"]
     for choice in found:
         share = costs.share_of_interleaved(choice.blocks)
         rows.append(
-            f"{choice.milliseconds:>16.3f}{share:>16.1%}{choice.log_pi:>12.3f}  {choice.blocks}"
+            f"{choice.milliseconds:>16.3f}{share:>16.1%}{choice.log_probability:>17.3f}"
+            f"  {choice.network}"
         )
+    if unproved := [choice for choice in found if choice.gap]:
+        rows.append(f"{len(unproved)} of these networks are {unproved[-1].doubt}")
     return rows
 
 
-def _best(rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """The highest sums [S + 1, S + 1] by counts of attention and dense, in 1 / SCALE nats, from
-    the rows [S, O] of pi; and for each block, as bits, for which counts its best choice is
-    attention, and for which others it is dense."""
-    best, taken = np.zeros([1, 1], np.int64), []
-    for row in rows:
-        ways = np.full([len(KINDS), len(best) + 1, len(best) + 1], NEVER)
-        for way, (from_a, from_d), p in zip(ways, ((1, 0), (0, 1), (0, 0)), row):
-            if p > 0:
-                np.add(
-                    best,
-                    round(SCALE * float(np.log(p))),
-                    out=way[from_a : from_a + len(best), from_d : from_d + len(best)],
-                )
-        rest = np.maximum(ways[1], ways[2])
-        best = np.maximum(np.maximum(ways[0], rest), NEVER)
-        taken.append(
-            tuple(
-                np.packbits(takes, axis=1, bitorder="little")
-                for takes in (ways[0] > rest, ways[1] > ways[2])
-            )
+def _rows(pi: np.ndarray, blocks: str) -> np.ndarray:
+    """Raises: UsageError if pi has another shape than [L, O]."""
+    if np.shape(pi) != (len(blocks), len(KINDS)):
+        raise UsageError(
+            f"pi must have shape {(len(blocks), len(KINDS))} for the blocks {blocks[:60]!r}, but"
+            f" has {np.shape(pi)}"
         )
-    return best, taken
+    return networks.log_rows(pi, blocks)
 
 
-def _strings(
-    blocks: str, taken: Sequence[tuple[np.ndarray, np.ndarray]], a: np.ndarray, d: np.ndarray
-) -> list[str]:
-    """The best strings with a and d [N] stochastic blocks chosen as attention and dense, by
-    backtracking all of them at once."""
-    letters = np.tile(np.array(list(blocks), "U1"), (len(a), 1))
-    places = [place for place, kind in enumerate(blocks) if kind == "s"]
-    for place, (takes_a, takes_d) in zip(reversed(places), reversed(taken)):
-        attention, dense = (
-            (takes[a, d >> 3] >> (d & 7) & 1).astype(bool) for takes in (takes_a, takes_d)
-        )
-        dense &= ~attention
-        letters[:, place] = np.where(attention, KINDS[0], np.where(dense, KINDS[1], KINDS[2]))
-        a, d = a - attention, d - dense
-    return ["".join(row) for row in letters.tolist()]
+def _choice(rows: np.ndarray, found: Found, costs: Costs) -> Choice:
+    network = network_of(found.network)
+    gap = found.bound - found.log_probability
+    return Choice(
+        network,
+        networks.spelling(rows, network),
+        costs.milliseconds(network),
+        found.log_probability,
+        gap if gap > TIE else 0.0,
+    )
+
+
+def _enumerated(rows: np.ndarray, costs: Costs) -> list[Found]:
+    """The front of all networks of at most L blocks."""
+    log_p = networks.all_log_probabilities(rows)
+    attention, dense = networks.counts_of_all(len(rows))
+    possible = np.flatnonzero(log_p > -np.inf)
+    a, d, ties = attention[possible], dense[possible], np.round(log_p[possible] / TIE)
+    order = np.lexsort((d, a, -ties, costs.total(a, d)))
+    ties = ties[order]
+    better = np.concatenate([[True], ties[1:] > np.maximum.accumulate(ties)[:-1]])
+    return [
+        Found(networks.network_at(number), float(log_p[number]), float(log_p[number]))
+        for number in possible[order][better].tolist()
+    ]
+
+
+def _known(pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs) -> list[Found]:
+    """The networks of the likeliest strings for every latency, the cheapest first, without a
+    bound."""
+    strings = likeliest_strings.front(pi, blocks, costs)
+    spelled = dict.fromkeys(map(network_of, strings))
+    return [Found(each, networks.log_probability(rows, each), math.inf) for each in spelled]
+
+
+def _searched(pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs) -> list[Found]:
+    """The front by one search for each of its points, from the likeliest of all networks down to
+    the cheapest: the next point is the likeliest that takes less."""
+    known = _known(pi, rows, blocks, costs)
+    search = BestFirst(rows, costs.total) if len(blocks) <= best_first.MAX_DEPTH else None
+    found, limit = [], math.inf
+    while fitting := [each for each in known if costs.milliseconds(each.network) < limit]:
+        best = max(fitting, key=lambda each: each.log_probability)
+        if search:
+            best = search.search(lambda ms, limit=limit: ms < limit, best)
+        found.append(best)
+        limit = costs.milliseconds(network_of(best.network))
+    cheapest_first = found[::-1]
+    better = [cheapest_first[0]]
+    for each in cheapest_first[1:]:
+        if each.log_probability > better[-1].log_probability + TIE:
+            better.append(each)
+    return better

@@ -11,6 +11,7 @@ from par.report import curves_section, inputs, network_section, seeds_section, s
 from par.report.parts import Table
 from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import Costs
+from par.search.pareto import Choice
 from par.train import history
 from recorded_run import make_run, train_row, valid_row, write_history
 
@@ -52,7 +53,7 @@ def test_the_scores_are_the_last_ones_and_the_best_of_the_network_that_is_traine
 
 @pytest.mark.parametrize(("most", "listed"), [(40, 10), (10, 10), (9, 5), (4, 4)])
 def test_a_long_front_is_listed_evenly_by_at_most_so_many_networks(most, listed, run, monkeypatch):
-    front = [SimpleNamespace(blocks="ai", milliseconds=ms, log_pi=-1.0) for ms in range(10)]
+    front = [Choice("a", "ai", float(ms), -1.0) for ms in range(10)]
     monkeypatch.setattr(network_section, "MAX_FRONT", most)
     monkeypatch.setattr(network_section.pareto, "front", lambda *_: front)
     monkeypatch.setattr(network_section.parts, "png", lambda *_: None)

@@ -4,6 +4,7 @@ command says what it did and what is doubtful."""
 from __future__ import annotations
 
 import json
+import math
 import os
 
 import numpy as np
@@ -160,14 +161,18 @@ def test_fixed_blocks_keep_their_kind_whatever_pi_says():
 
 def test_what_was_derived_says_where_it_came_from():
     chosen = derive.derive(np.array(DECIDED), "ss", search_run="search-1", seeds=(4,))
-    assert chosen == Architecture("ad", "argmax", "search-1", tuple(map(tuple, DECIDED)), (4,))
+    expected = Architecture("ad", "argmax", "search-1", tuple(map(tuple, DECIDED)), (4,))
+    assert chosen.to_json() == expected.to_json()
     assert all(type(p) is float for row in chosen.pi for p in row)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((DECIDED, "ss", "best"), "rule must be one of argmax, consensus, but is 'best'"),
+        (
+            (DECIDED, "ss", "best"),
+            "rule must be one of argmax, consensus, likeliest, but is 'best'",
+        ),
         ((DECIDED, "ad"), "must have a stochastic one"),
         ((DECIDED, "sss"), r"pi must have shape \(3, 3\) for the blocks 'sss', but has \(2, 3\)"),
         (([[0.5, 0.5]] * 2, "ss"), r"but has \(2, 2\)"),
@@ -237,9 +242,52 @@ def test_the_command_writes_the_architecture_and_prints_the_next_command(
             "--architecture=logs/first/architecture.json --run=logs/first-derived"
         ),
     ]
-    assert architecture.load(run / "architecture.json") == Architecture(
-        "ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,)
-    )
+    expected = Architecture("ad", "argmax", "first", tuple(map(tuple, DECIDED)), (3,))
+    assert architecture.load(run / "architecture.json").to_json() == expected.to_json()
+
+
+LOG_16, LOG_32 = math.log(0.16), math.log(0.32)  # of no block, and of one dense block
+
+
+def test_the_likeliest_network_is_another_than_the_argmax_s_and_both_are_printed(tmp_path, capsys):
+    run = make_run(tmp_path / "run", "ss", [[[0.2, 0.4, 0.4]] * 2])
+    for rule, first in (
+        ("argmax", "architecture: i, spelled ii (from ss, argmax of pi at step 7 of 7)"),
+        (
+            "likeliest",
+            "architecture: d, spelled di (from ss, likeliest network by pi at step 7 of 7)",
+        ),
+    ):
+        assert tool.main([f"--run={run}", f"--rule={rule}"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        at = lines.index("rule       network        log probability")
+        assert lines[0] == first and lines[at - 1] == ""
+        assert [" ".join(line.split()) for line in lines[at + 1 : at + 3]] == [
+            f"argmax i, spelled ii {LOG_16:.3f}",
+            f"likeliest d, spelled di {LOG_32:.3f}",
+        ]
+    written = architecture.load(run / "architecture.json")
+    assert (written.blocks, written.rule, written.network) == ("di", "likeliest", "d")
+
+
+def test_the_likeliest_network_of_several_seeds_is_that_of_their_mean(tmp_path, capsys):
+    group = tmp_path / "group"
+    for seed, row in enumerate(([0.2, 0.4, 0.4], [0.1, 0.3, 0.6])):
+        make_run(group / f"seed{seed}", "ss", [[row] * 2], seed=seed)
+    assert tool.main([f"--run={group}", "--rule=likeliest", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    documented.check("derive --json", printed)
+    assert printed["network"] == "d" and printed["seeds"] == [0, 1]
+    assert printed["log_probability"] == pytest.approx(math.log(2 * 0.35 * 0.5))
+    assert set(printed["candidates"]) == {"consensus", "likeliest"}
+
+
+def test_a_decided_search_gives_one_network_by_both_rules_and_prints_it_once(tmp_path, capsys):
+    run = make_run(tmp_path / "run", "ss", [DECIDED])
+    assert tool.main([f"--run={run}", "--rule=likeliest"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("architecture: ad (from ss, likeliest network by pi")
+    assert "log probability" not in out
 
 
 def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
@@ -258,8 +306,15 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
         "not decided: the likeliest kind has a probability below 0.5 in block 1, 2",
         "every block is identity: a prediction knows the last token alone",
     ]
+    candidates = printed.pop("candidates")
+    assert candidates == {
+        "argmax": {"network": "i", "blocks": "ii", "log_probability": pytest.approx(LOG_16)},
+        "likeliest": {"network": "d", "blocks": "di", "log_probability": pytest.approx(LOG_32)},
+    }
+    assert printed.pop("log_probability") == pytest.approx(LOG_16)
     assert printed == {
         "architecture": "ii",
+        "network": "i",
         "path": str(output),
         "rule": "argmax",
         "search_run": "run",
@@ -297,8 +352,8 @@ def test_json_is_one_object_with_what_the_lines_say(tmp_path, capsys):
             ["--run=search", "--rule=best"],
             1,
             (
-                "error: flag --rule=best: value should be one of <argmax|consensus|budget|paper>;"
-                " see --help"
+                "error: flag --rule=best: value should be one of"
+                " <argmax|consensus|likeliest|budget|paper>; see --help"
             ),
         ),
         (["--run=search", "--output=search"], 1, "error: search: Is a directory"),
@@ -457,9 +512,8 @@ def test_the_papers_rule_takes_the_number_of_blocks_from_a_run_from_seeds_or_fro
         assert f" --flagfile={flags} " in lines[3] and lines[3].endswith(
             f" --architecture={name}/architecture.json --run={name}-derived"
         )
-        assert architecture.load(tmp_path / name / "architecture.json") == Architecture(
-            "addadddddd", "paper"
-        )
+        found = architecture.load(tmp_path / name / "architecture.json")
+        assert found.to_json() == Architecture("addadddddd", "paper").to_json()
     before = sorted(tmp_path.rglob("*"))
     assert tool.main(["--num_blocks=12", "--rule=paper"]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -3,6 +3,7 @@ measured or not; and what it refuses."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -80,16 +81,19 @@ def told(capsys, *flags):
     return json.loads(capsys.readouterr().out)
 
 
+def probabilities():
+    """Of every network, by enumeration of the strings that spell it."""
+    found = collections.defaultdict(float)
+    for kinds in itertools.product("adi", repeat=4):
+        p = math.prod(row["adi".index(kind)] for row, kind in zip(PI, kinds))
+        found[architecture.network_of("".join(kinds))] += p
+    return found
+
+
 def best_within(limit):
-    """By enumeration."""
-    strings = ["".join(kinds) for kinds in itertools.product("adi", repeat=4)]
-    fit = [each for each in strings if latency_table.Costs(*MS).milliseconds(each) <= limit]
-    return max(
-        fit,
-        key=lambda each: math.fsum(
-            math.log(row["adi".index(kind)]) for row, kind in zip(PI, each)
-        ),
-    )
+    """The likeliest network, by enumeration."""
+    costs, found = latency_table.Costs(*MS), probabilities()
+    return max((each for each in found if costs.milliseconds(each) <= limit), key=found.get)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +112,11 @@ def best_within(limit):
 def test_the_likeliest_network_within_the_budget_is_written(flag, limit, run, capsys):
     best = best_within(limit)
     found = told(capsys, "--run=run", flag)
-    assert found["architecture"] == best and found["rule"] == "budget"
+    assert found["network"] == best and found["rule"] == "budget"
+    assert found["log_probability"] == pytest.approx(math.log(probabilities()[best]))
     written = architecture.load(run / "architecture.json")
-    assert (written.blocks, written.rule, written.search_run, written.seeds) == (
+    assert written.blocks == found["architecture"] and len(written) == 4
+    assert (written.network, written.rule, written.search_run, written.seeds) == (
         best,
         "budget",
         "run",
@@ -132,8 +138,8 @@ def test_people_read_the_budget_what_it_costs_and_the_next_command(run, capsys):
     lines, best = out.splitlines(), best_within(8.0)
     assert (
         lines[0]
-        == f"architecture: {best} (from ssss, likeliest within 8.000 ms of inference by pi at step"
-        " 14 of 14)"
+        == f"architecture: {best}, spelled diad (from ssss, likeliest network within 8.000 ms of"
+        " inference by pi at step 14 of 14)"
     )
     assert (
         f"latency of {best}: 8.00 ms inference, 80.0% of the 10.00 ms of adad" in lines
@@ -175,11 +181,11 @@ def test_a_search_without_latencies_and_a_budget_too_small_are_told_what_helps(
         ),
         (
             ("--run=run", "--budget_ms=3.9"),
-            "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii",
+            "error: no network fits a budget of 3.9 ms: the least is 4 ms, of i",
         ),
         (
             ("--run=run", "--budget_ratio=0.39"),
-            "error: no network fits a budget of 3.9 ms: the least is 4 ms, of iiii",
+            "error: no network fits a budget of 3.9 ms: the least is 4 ms, of i",
         ),
         (
             ("--run=run", "--budget_ms=9", "--latency_of=decoding"),
@@ -276,33 +282,34 @@ def test_several_seeds_count_by_their_mean(tmp_path, monkeypatch, capsys):
     assert (
         np.allclose(found["pi"], mean, rtol=1e-12)
         and found["seeds"] == [0, 1, 2]
-        and found["architecture"] == "iiai"
+        and found["architecture"] == "diai"
     )
     assert (
-        found["agreement"] == [2, 2, 3, 2]
-        and architecture.load(tmp_path / "group" / "architecture.json").blocks == "iiai"
+        found["agreement"] == [0, 2, 3, 2]
+        and architecture.load(tmp_path / "group" / "architecture.json").blocks == "diai"
     )
     cheaper = told(capsys, "--run=group", "--budget_ms=5")  # agreement is with what was chosen
-    assert cheaper["architecture"] == "iidi" and cheaper["agreement"] == [2, 2, 0, 2]
+    assert cheaper["network"] == "d" and cheaper["agreement"][2] == 0
     # a budget may overrule all seeds
     assert not any("fewer than half" in line for line in cheaper["warnings"])
-    assert told(capsys, "--run=group/seed0", "--budget_ms=7")["architecture"] != "iiai"
+    assert told(capsys, "--run=group/seed0", "--budget_ms=7")["network"] != "da"
 
 
 def test_the_front_is_listed_and_drawn_without_a_budget_and_nothing_is_chosen(run, capsys):
     assert tool.main(["--run=run", "--pareto", "--plot"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["inference", "ms", "of", "interleaved", "log", "pi", "blocks"]
+    assert " ".join(lines[0].split()) == "inference ms of interleaved log probability network"
+    found = probabilities()
     assert lines[1].split() == [
         "4.000",
         "40.0%",
-        f"{math.log(0.1 * 0.3 * 0.11 * 0.25):.3f}",
-        "iiii",
+        f"{math.log(found['i']):.3f}",
+        "i",
     ]
     assert lines[-3].split() == [
         "10.000",
         "100.0%",
-        f"{math.log(0.6 * 0.5 * 0.7 * 0.65):.3f}",
+        f"{math.log(found['adad']):.3f}",
         "adad",
     ]
     assert (
@@ -310,7 +317,7 @@ def test_the_front_is_listed_and_drawn_without_a_budget_and_nothing_is_chosen(ru
         and not (run / "architecture.json").exists()
     )
     found = told(capsys, "--run=run", "--pareto")
-    assert [point["blocks"] for point in found["pareto"]] == [
+    assert [point["network"] for point in found["pareto"]] == [
         line.split()[-1] for line in lines[1:-2]
     ] and found["latency_of"] == "inference"
     chosen = told(capsys, "--run=run", "--pareto", "--budget_ms=8", "--plot")
@@ -419,26 +426,26 @@ def test_with_a_table_the_network_is_measured_and_a_wrong_prediction_is_reported
     assert tool.main(["--run=run", f"--latency_table={table}", "--budget_ms=8", "--pairs=4"]) == 0
     out, err = capsys.readouterr()
     written = architecture.load(run / "architecture.json")
-    assert clock == [([written.blocks, "adad"], 4, ["inference", "decoding"])]
+    assert clock == [([written.network, "adad"], 4, ["inference", "decoding"])]
     assert written.latency.pairs == 4 and written.latency.cases[0].measured.network == Quartiles(
         12.0, 12.0, 12.0
     )
     assert re.search(
-        rf"^{written.short} +inference +8\.000 +12\.000 +12\.000 to 12\.000 +-33\.3%$",
+        rf"^{written.network} +inference +8\.000 +12\.000 +12\.000 to 12\.000 +-33\.3%$",
         out,
         re.MULTILINE,
     )
     assert re.search(
-        rf"^{written.short} +decoding +2\.000 +2\.000 +2\.000 to 2\.000 +\+0\.0%$",
+        rf"^{written.network} +decoding +2\.000 +2\.000 +2\.000 to 2\.000 +\+0\.0%$",
         out,
         re.MULTILINE,
     )
     assert (
-        f"warning: the prediction misses the inference of {written.short} by -33.3%: measure"
+        f"warning: the prediction misses the inference of {written.network} by -33.3%: measure"
         " again, or use --calibrate\n" in err
     )
     assert (
-        f"warning: the inference of {written.short} takes 12.000 ms, above the budget of 8.000"
+        f"warning: the inference of {written.network} takes 12.000 ms, above the budget of 8.000"
         " ms\n" in err
     )
     assert "tokens are drawn by Zipf's law" in err and "calibrated" not in out
