@@ -3,7 +3,7 @@ that differ in one thing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from par.tools.experiments.cells import mean_and_each
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
@@ -12,7 +12,6 @@ SEEDS = (0, 1, 2)
 # written out, as the recipe was chosen by these figures
 COMMON = (
     "--data={data}",
-    "--architecture=adadad",
     "--d_ffn=1024",
     "--mem_len=16",
     "--cutoffs=250",
@@ -56,6 +55,14 @@ ONE_EPOCH = {
 }
 WHOLE = {name: ONE_EPOCH[name] for name in ("before", "full", "pre-own")}
 KEY = "perplexity_per_word"
+# what is timed in turn: the interleaved network by the recipe of before, and by base.flags as it
+# is; the search by the latter
+TIMED = {
+    "before": ("--architecture=adadad", *WHOLE["before"]),
+    "now": ("--architecture=adadad",),
+    "search": (),
+}
+ROUNDS = ("first", "second")
 
 
 def _data() -> Step:
@@ -65,7 +72,44 @@ def _data() -> Step:
 
 def _training(name: str, flags: Sequence[str], epochs: int, seed: int) -> Step:
     own = (*flags, f"--epochs={epochs}", f"--seed={seed}", f"--run={{{name}}}")
-    return Step(name, "train", (*COMMON, *own))
+    return Step(name, "train", (*COMMON, "--architecture=adadad", *own))
+
+
+def _timings() -> Iterator[Step]:
+    """Rounds that go forwards and backwards, one training after the other."""
+    for number in ROUNDS:
+        names = list(TIMED) if number == ROUNDS[0] else list(reversed(TIMED))
+        for name in names:
+            own = (*TIMED[name], "--epochs=1", f"--run={{{name}-{number}}}")
+            common = ("--data={data}", "--recipe=base", "--precision=bf16", "--sample_length=0")
+            yield Step(f"{name}-{number}", "train", (*common, *own, "--json"))
+
+
+def _times(outputs: Outputs) -> list[Row]:
+    return [
+        {
+            "what": name,
+            "flags": " ".join(flags),
+            "seconds": [outputs[f"{name}-{number}"]["seconds"] for number in ROUNDS],
+        }
+        for name, flags in TIMED.items()
+    ]
+
+
+def _time_cells(rows: Sequence[Row]) -> list[list[str]]:
+    now = sum(next(row["seconds"] for row in rows if row["what"] == "now"))
+    names = {"now": "`adadad`", "search": "the search"}
+    return [
+        ["one epoch", "seconds", "in the interleaved network's"],
+        *(
+            [
+                names.get(row["what"], f"`{row['flags']}`"),
+                ", ".join(f"{seconds:.0f}" for seconds in row["seconds"]),
+                f"{sum(row['seconds']) / now:.2f}",
+            ]
+            for row in rows
+        ),
+    ]
 
 
 def _row(flags: Sequence[str], seed: int, output: dict) -> Row:
@@ -121,5 +165,15 @@ EXPERIMENTS = (
         rows=_rows_of_three_epochs,
         parts=(Table("table", "docs/experiments.md", _cells),),
         seeds=SEEDS,
+    ),
+    Experiment(
+        "recipe_time",
+        "one epoch of 2 million pieces in seconds: the recipe of before, base.flags, its search",
+        minutes=20,
+        corpus=PEPS,
+        steps=(_data(), *_timings()),
+        rows=_times,
+        parts=(Table("table", "docs/experiments.md", _time_cells),),
+        seeds=(0,),
     ),
 )

@@ -4,7 +4,6 @@ they derive, trained from scratch, beside fixed ones by the same recipe."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import fmean
 
 from par.tools.experiments.cells import mean_and_each, perplexity
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
@@ -66,7 +65,6 @@ def _rows(outputs: Outputs) -> list[Row]:
                     "seed": seed,
                     "split": score["split"],
                     KEY: score[KEY],
-                    "seconds": outputs[f"{name}-{seed}"]["seconds"],
                 }
                 | ({"least_decided": decided} if name == "search" else {})
             )
@@ -86,22 +84,18 @@ def _networks(rows: Sequence[Row]) -> list[list[str]]:
             "soft": "SuperNet, soft",
             "argmax": "SuperNet, argmax",
         }
-        minutes = ""
-        if "seconds" in valid[0]:
-            minutes = f"{fmean(row['seconds'] for row in valid) / 60:.1f}"
         lines.append(
             [
                 blocks.get(network, f"`{network}`" if network in FIXED else network),
                 *(mean_and_each([row[KEY] for row in of]) for of in (valid, test)),
-                minutes,
             ]
         )
-    return [["perplexity per word", *SPLITS, "minutes"], *lines]
+    return [["perplexity per word", *SPLITS], *lines]
 
 
 def _seeds(rows: Sequence[Row]) -> list[list[str]]:
     """What a search is judged by: how far its network is above the best of the fixed ones of the
-    same seed, and its time in that of the interleaved one."""
+    same seed."""
     lines = []
     for i, derived in enumerate(_of(rows, DERIVED, "valid")):
         fixed = [_of(rows, network, "valid")[i] for network in FIXED]
@@ -115,11 +109,10 @@ def _seeds(rows: Sequence[Row]) -> list[list[str]]:
                 perplexity(derived[KEY]),
                 f"{perplexity(best[KEY])} (`{best['blocks']}`)",
                 f"{derived[KEY] / best[KEY] - 1:+.1%}",
-                f"{search['seconds'] / fixed[0]['seconds']:.2f}",
             ]
         )
     titles = ["derived", "least decided", "its perplexity", "best of the four", "above it"]
-    return [["seed", *titles, "search's time, in the interleaved network's"], *lines]
+    return [["seed", *titles], *lines]
 
 
 EXPERIMENTS = (
