@@ -30,7 +30,7 @@ def _settings(
     proj_factor: int = 1,
     tie: bool = True,
 ) -> tuple[str, ...]:
-    """The flags of a training, by default those of base.flags."""
+    """The flags of a training."""
     return (
         f"--norm={norm}",
         f"--max_lr={max_lr}",
@@ -151,7 +151,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "recipe_three_epochs",
-        "the interleaved network on 2 million pieces by base.flags as it was and as it is",
+        "the interleaved network on 2 million pieces by base.flags before, between and now",
         minutes=45,
         corpus=PEPS,
         steps=(
