@@ -624,7 +624,7 @@ def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
         valid = dict.fromkeys(ways_of(step), scores)
         return {"steps": 9, "seconds": 90.0, "valid": valid, "latency": {"share": 0.6}}
     if step.tool == "derive":
-        return {"architecture": "aad", "pi": [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]]}
+        return {"architecture": "aid", "network": "ad", "pi": [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]]}
     if step.tool == "evaluate":
         splits = [each.removeprefix("--split=") for each in step.arguments if "--split" in each]
         return {

@@ -46,7 +46,7 @@ def _rows(outputs: Outputs) -> list[Row]:
     return [
         {
             "flags": " ".join(flags),
-            "blocks": outputs[f"{name}-network"]["architecture"],
+            "blocks": outputs[f"{name}-network"]["network"],
             "soft": outputs[name]["valid"]["soft"][KEY],
             "argmax": outputs[name]["valid"]["argmax"][KEY],
             "least_decided": least_decided(outputs[f"{name}-network"]),

@@ -73,7 +73,7 @@ def _steps_of_windows() -> Iterator[Step]:
 def _row(outputs: Outputs, name: str) -> Row:
     output: dict[str, Any] = outputs[name]
     return {
-        "blocks": outputs[f"{name}-network"]["architecture"],
+        "blocks": outputs[f"{name}-network"]["network"],
         "share": output["latency"]["share"],
         "soft": output["valid"]["soft"][KEY],
         "argmax": output["valid"]["argmax"][KEY],
