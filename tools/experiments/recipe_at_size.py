@@ -90,24 +90,27 @@ def _times(outputs: Outputs) -> list[Row]:
         {
             "what": name,
             "flags": " ".join(flags),
-            "seconds": [outputs[f"{name}-{number}"]["seconds"] for number in ROUNDS],
+            "round": number,
+            "seconds": outputs[f"{name}-{number}"]["seconds"],
         }
         for name, flags in TIMED.items()
+        for number in ROUNDS
     ]
 
 
 def _time_cells(rows: Sequence[Row]) -> list[list[str]]:
-    now = sum(next(row["seconds"] for row in rows if row["what"] == "now"))
-    names = {"now": "`adadad`", "search": "the search"}
+    seconds = {name: [row["seconds"] for row in rows if row["what"] == name] for name in TIMED}
+    labels = {row["what"]: f"`{row['flags']}`" for row in rows}
+    labels |= {"now": "`adadad`", "search": "the search"}
     return [
         ["one epoch", "seconds", "in the interleaved network's"],
         *(
             [
-                names.get(row["what"], f"`{row['flags']}`"),
-                ", ".join(f"{seconds:.0f}" for seconds in row["seconds"]),
-                f"{sum(row['seconds']) / now:.2f}",
+                labels[name],
+                ", ".join(f"{each:.0f}" for each in own),
+                f"{sum(own) / sum(seconds['now']):.2f}",
             ]
-            for row in rows
+            for name, own in seconds.items()
         ),
     ]
 
