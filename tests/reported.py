@@ -127,8 +127,8 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         network(("interleaved",), "adad", 6.02),
         network((name,), "ddda", 6.1, random=True),
     ]
-    found = findings.summarize(networks, "latency", 0.05, equal=True)
-    settings = Settings("search", "test", (5, 6), 2, "latency", "latency", 0.05, 7)
+    found = findings.summarize(networks, "latency", 0.05, equal=True, is_whole=False)
+    settings = Settings("search", "test", (5, 6), 2, "latency", "latency", 0.05, 9, 7)
     schema.write_json(directory / "compare.json", Comparison(found, settings).to_json())
     spread = {"mean": 500.0, "low": 490.0, "high": 510.0}
     scores = {

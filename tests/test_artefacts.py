@@ -146,4 +146,4 @@ def test_a_latency_table_and_a_plan(tmp_path):
     )
     documented.check("latency.json", table.to_json())
     cost = baselines.Cost.linear("latency", lambda blocks: table.milliseconds(blocks, "inference"))
-    documented.check("plan.json", plan.Draw("search", "ad", "latency", cost, 0.05, 0).to_json())
+    documented.check("plan.json", plan.Draw("search", "ad", 2, "latency", cost, 0.05, 0).to_json())

@@ -502,7 +502,7 @@ def own_step(root: Path) -> Artefact:
 
 
 def comparison(root: Path) -> plan.Plan:
-    draw = plan.Draw("search", "ad", "latency", Cost("latency", 5.0, (2.0, 0.75, 0.125)), 0.05, 0)
+    draw = plan.Draw("search", "ad", 2, "latency", Cost("latency", 5.0, (2.0, 0.75)), 0.05, 0)
     networks = [plan.Opponent(("derived",), "ad", False), plan.Opponent(("random 1",), "dd", True)]
     return plan.Plan(
         run_config.load(root / "run")[0],

@@ -9,12 +9,14 @@
     python tools/compare.py --run=logs/SEARCH --truth
         the SuperNet and what was derived from it, no opponents
 
-Opponents, all as deep as the derived network: the interleaved Transformer-XL (adadad), the
-sandwich (Press et al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and
-random strings, drawn with equal probability from all strings of a, d and i whose latency by the
-table lies within --tolerance of the derived network's. Without a table, and with
---match=parameters, the number of parameters of the blocks takes the place of the latency. The
-named networks may cost more or less: the picture shows the front, and the verdict counts only
+Opponents, as deep as the search: the interleaved Transformer-XL (adadad), the sandwich (Press et
+al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and random networks of
+at most as many blocks, drawn with equal probability from all whose latency by the table lies
+within --tolerance of the derived network's. Identity adds nothing, so `diidad` and `ddad` are one
+network, and no network is drawn twice or beside its name. Where --num_random reaches the number of
+networks that there are, all of them are compared, and the verdict speaks of all. Without a table,
+and with --match=parameters, the number of parameters of the blocks takes the place of the latency.
+The named networks may cost more or less: the picture shows the front, and the verdict counts only
 those that cost at most --tolerance more than the derived network; it also says if the search did
 not win.
 
@@ -164,7 +166,7 @@ FLAGS = (
             choice("latency", "parameters", "none"),
             "match",
             "latency",
-            "what random strings share with the derived network; none: draw from all",
+            "what random networks share with the derived network; none: draw from all",
         ),
         (
             flags.DEFINE_float,
@@ -191,7 +193,8 @@ FLAGS = (
             flags.DEFINE_integer,
             "num_random",
             8,
-            "random strings; 19 are the fewest whose best rank has a probability of 0.05",
+            "random networks; 19 are the fewest whose best rank has a probability of 0.05; where"
+            " there are not as many, all of them",
         ),
         (flags.DEFINE_integer, "random_seed", 0, "seed of the draw"),
         (
@@ -293,7 +296,8 @@ def _plan(values: Flags) -> Plan:
         )
     draw = Draw(
         search_run=search.record.name,
-        derived=search.derived.blocks,
+        derived=search.derived.network,
+        depth=len(search.derived),
         match=values.match,
         cost=_cost(values, search.config),
         tolerance=values.tolerance,
@@ -301,9 +305,10 @@ def _plan(values: Flags) -> Plan:
     )
     networks, free = draw.networks([each.blocks for each in own], values.num_random)
     if free < values.num_random:
+        cost = "" if values.match == "none" else f" within a tolerance of {values.tolerance}"
         announce(
-            f"note: only {free} other strings lie within a tolerance of {values.tolerance}; all of"
-            " them are compared"
+            f"note: {plural(free, 'network')}{cost} {'is' if free == 1 else 'are'} neither derived"
+            " nor named: all are compared"
         )
     return Plan(
         config=search.config,
@@ -529,6 +534,7 @@ def _report(values: Flags, plan: Plan) -> int:
         draw.cost.what,
         draw.tolerance,
         equal=values.match != "none",
+        is_whole=plan.is_whole,
     )
     settings = Settings(
         search=draw.search_run,
@@ -538,7 +544,8 @@ def _report(values: Flags, plan: Plan) -> int:
         match=values.match,
         cost=draw.cost.what,
         tolerance=draw.tolerance,
-        strings_that_fit=plan.free,
+        networks_that_fit=draw.number_fitting,
+        others_that_fit=plan.free,
     )
     comparison = Comparison(found, settings)
     written = _write(plan.directory, comparison)
@@ -573,16 +580,20 @@ def _head(values: Flags, plan: Plan) -> list[str]:
         else f"{plan.draw.cost.what} within {plan.draw.tolerance:.0%} of the derived network's"
     )
     drawn = sum(each.random for each in plan.networks)
-    strings = (
-        f"{plural(drawn, 'random string')}, of the {plan.free:,} others of"
-        f" {len(plan.draw.derived)} blocks and {cost_of}"
+    fitting = f"{plural(plan.draw.number_fitting, 'network')} of at most"
+    fitting += f" {plural(plan.draw.depth, 'block')} and {cost_of}"
+    chosen = (
+        "all of them are compared"
+        if plan.is_whole
+        else f"{plural(drawn, 'random network')} of the {plan.free:,} that are neither derived nor"
+        " named"
     )
     return [
         (
             f"{plan.draw.search_run}: {plural(plan.config.training.epochs, 'epoch')}, {seeds},"
             f" {values.split} split"
         ),
-        strings,
+        f"{fitting}; {chosen}",
         "",
     ]
 
@@ -606,7 +617,8 @@ def _dry_run(values: Flags, plan: Plan) -> int:
         about = {
             "directory": str(plan.directory),
             "cost": plan.draw.cost.what,
-            "strings_that_fit": plan.free,
+            "networks_that_fit": plan.draw.number_fitting,
+            "others_that_fit": plan.free,
             "seeds": list(plan.seeds),
         }
         print(schema.canonical_json(about | figures | {"networks": networks}))

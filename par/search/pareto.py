@@ -18,7 +18,7 @@ import numpy as np
 
 from par.core.errors import UsageError
 from par.search import best_first, likeliest_strings, networks
-from par.search.architecture import KINDS, network_of
+from par.search.architecture import KINDS, argmax, network_of
 from par.search.best_first import TIE, BestFirst, Found
 from par.search.latency_table import Costs
 from par.search.networks import MAX_ENUMERATED
@@ -169,7 +169,10 @@ def _enumerated(rows: np.ndarray, costs: Costs) -> list[Found]:
 def _known(pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs) -> list[Found]:
     """The networks of the likeliest strings for every latency, the cheapest first, without a
     bound."""
-    strings = likeliest_strings.front(pi, blocks, costs)
+    if costs == FREE:
+        strings = [argmax(np.exp(rows))]
+    else:
+        strings = likeliest_strings.front(pi, blocks, costs)
     spelled = dict.fromkeys(map(network_of, strings))
     return [Found(each, networks.log_probability(rows, each), math.inf) for each in spelled]
 

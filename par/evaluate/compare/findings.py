@@ -14,23 +14,24 @@ from par.evaluate.compare.results import (
     NetworkResult,
     SeedResult,
 )
-from par.evaluate.compare.statistics import Network, change, saving, standing
-from par.evaluate.compare.verdict import fair_opponents, goal, verdict
+from par.evaluate.compare.statistics import Network, change, saving
+from par.evaluate.compare.verdict import goal, rank, verdict
 from par.search.baselines import INTERLEAVED
 from par.search.latency_table import CASES
 
 
-def summarize(networks: Sequence[Network], what: str, tolerance: float, equal: bool) -> Findings:
-    """The statistics of a comparison. networks: the derived one first. what, tolerance, equal: as
-    in `verdict`."""
+def summarize(
+    networks: Sequence[Network], what: str, tolerance: float, equal: bool, is_whole: bool
+) -> Findings:
+    """The statistics of a comparison. networks: the derived one first. what, tolerance, equal,
+    is_whole: as in `verdict`."""
     derived = networks[0]
     interleaved = next((network for network in networks if INTERLEAVED in network.names), derived)
     gap, saved = change(derived, interleaved), saving(derived, interleaved)
-    drawn = [network for network in fair_opponents(networks, tolerance) if network.random]
-    outcome, sentence = verdict(networks, what, tolerance, equal)
+    outcome, sentence = verdict(networks, what, tolerance, equal, is_whole)
     return Findings(
         networks=tuple(_network_result(network, derived) for network in networks),
-        random=standing(derived, drawn),
+        random=rank(networks, tolerance, equal, is_whole),
         interleaved=Interleaved(gap, {name: saving(derived, interleaved, name) for name in CASES}),
         goal=goal(gap, saved),
         outcome=outcome,

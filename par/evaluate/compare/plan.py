@@ -19,20 +19,20 @@ from par.core.errors import UsageError
 from par.evaluate.compare import statistics
 from par.evaluate.compare.results import Scores
 from par.search import baselines
-from par.search.architecture import Architecture
+from par.search.architecture import Architecture, network_of
 from par.search.baselines import Cost
 from par.search.latency_table import CASES
 from par.train import run_config
 
-SCHEMA = 1
+SCHEMA = 2  # 1: of an earlier version, which drew strings with identities
 MAX_MEASURED_BYTES = 64 << 20
 
 
 class Opponent(NamedTuple):
-    """One string under all its names."""
+    """One network under all its names."""
 
     names: tuple[str, ...]
-    blocks: str
+    blocks: str  # canonical (par.search.architecture.network_of)
     random: bool
 
     @property
@@ -52,11 +52,13 @@ class Job(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """The settings that determine which strings are drawn. tolerance: share of the derived
-    network's cost. match: `none` draws from strings of any cost."""
+    """The settings that determine which networks are drawn. depth: the search's number of blocks,
+    the most that a network has. tolerance: share of the derived network's cost. match: `none`
+    draws from networks of any cost."""
 
     search_run: str
-    derived: str
+    derived: str  # canonical
+    depth: int
     match: str
     cost: Cost
     tolerance: float
@@ -64,18 +66,23 @@ class Draw:
 
     @property
     def fits(self) -> list[baselines.Counts]:
-        """The numbers of a, d and i of the strings that may be drawn."""
+        """The numbers of a and d of the networks that may be drawn."""
         return baselines.fitting(
-            self.derived, self.cost, None if self.match == "none" else self.tolerance
+            self.derived, self.depth, self.cost, None if self.match == "none" else self.tolerance
         )
 
+    @property
+    def number_fitting(self) -> int:
+        """How many networks there are of this cost, the derived and known ones among them."""
+        return baselines.count(self.fits)
+
     def networks(self, own: Sequence[str], num_random: int) -> tuple[list[Opponent], int]:
-        """The derived network, the known ones, the user's own, and random ones, equal strings
-        once; and how many strings could be drawn."""
+        """The derived network, the known ones, the user's own, and random ones, equal networks
+        once; and how many could be drawn."""
         names: dict[str, list[str]] = {}
         for name, blocks in [
-            *baselines.references(self.derived).items(),
-            *((blocks, blocks) for blocks in own),
+            *baselines.references(self.derived, self.depth).items(),
+            *((blocks, blocks) for blocks in map(network_of, own)),
         ]:
             names.setdefault(blocks, []).append(name)
         fits = self.fits
@@ -86,7 +93,7 @@ class Draw:
         found = named + [
             Opponent((f"random {number}",), blocks, True) for number, blocks in enumerate(drawn, 1)
         ]
-        return found, baselines.free_strings(fits, names)
+        return found, baselines.free_networks(fits, names)
 
     def to_json(self) -> dict[str, Any]:
         """The content of plan.json."""
@@ -107,8 +114,13 @@ class Plan:
     directory: Path
     draw: Draw
     networks: list[Opponent]
-    free: int  # strings that could be drawn
+    free: int  # networks that could be drawn
     seeds: range
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all networks of the cost are compared."""
+        return sum(each.random for each in self.networks) == self.free
 
     def jobs(self) -> Iterator[Job]:
         """Every run, seed by seed: a comparison that was stopped has fewer seeds."""
@@ -137,8 +149,8 @@ class Plan:
             if kept.get(name) != asked.get(name)
         ]:
             raise UsageError(
-                f"comparison {self.directory} draws other strings ({'; '.join(changed)}): give the"
-                " same flags, or another --output_dir=DIR"
+                f"comparison {self.directory} draws other networks ({'; '.join(changed)}): give"
+                " the same flags, or another --output_dir=DIR"
             )
 
     def measured(self, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:

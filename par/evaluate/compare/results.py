@@ -79,11 +79,12 @@ class NetworkResult:
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """The rank of the derived network among random strings.
+    """The rank of the derived network among random networks, or among all of equal cost.
 
-    chance: how probable a rank as good as this would be for one more random string,
-    (1 + as good) / (1 + all). change: share by which the perplexity of the random strings' mean
-    (of the nll) lies above the derived network's, paired by seed.
+    chance: how probable a rank as good as this would be for one more random network, or for one
+    drawn from all with the derived one, (1 + as good) / (1 + all others). change: share by which
+    the perplexity of the others' mean (of the nll) lies above the derived network's, paired by
+    seed. is_whole: whether the others are all networks of equal cost, named ones too.
     """
 
     better_than: int
@@ -91,6 +92,7 @@ class Standing:
     without_attention: int
     chance: float
     change: Interval
+    is_whole: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,9 @@ class Findings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The settings of a comparison. cost: `latency` or `parameters`."""
+    """The settings of a comparison. cost: `latency` or `parameters`. networks_that_fit: how many
+    there are of this cost, the derived and the named ones among them; None of an earlier version,
+    which counted strings. others_that_fit: of them neither derived nor named."""
 
     search: str
     split: str
@@ -137,7 +141,8 @@ class Settings:
     match: str
     cost: str
     tolerance: float | int
-    strings_that_fit: int
+    networks_that_fit: int | None
+    others_that_fit: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +160,23 @@ class Comparison:
     def from_json(cls, value: Any, where: str) -> Comparison:
         """Raises: UsageError if a key is missing, unknown or of another type."""
         names = {field.name for field in dataclasses.fields(Settings)}
-        value = schema.decode(dict[str, Any], value, where)
+        value = _of_networks(schema.decode(dict[str, Any], value, where))
         settings = {name: item for name, item in value.items() if name in names}
         findings = {name: item for name, item in value.items() if name not in names}
         return cls(
             schema.decode(Findings, findings, where), schema.decode(Settings, settings, where)
         )
+
+
+def _of_networks(value: dict[str, Any]) -> dict[str, Any]:
+    """The content of a compare.json; that of an earlier version, which drew strings with
+    identities, with the keys of this one."""
+    if "strings_that_fit" not in value:
+        return value
+    kept = {name: item for name, item in value.items() if name != "strings_that_fit"}
+    if isinstance(kept.get("random"), dict):
+        kept["random"] = kept["random"] | {"is_whole": False}
+    return kept | {"networks_that_fit": None, "others_that_fit": value["strings_that_fit"]}
 
 
 @dataclasses.dataclass(frozen=True)

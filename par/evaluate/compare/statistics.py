@@ -30,10 +30,10 @@ SCORED = ("valid", "test")  # the splits that every run is scored on
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """One string of the comparison under all its names, and what is known of it so far."""
+    """One network of the comparison under all its names, and what is known of it so far."""
 
     names: tuple[str, ...]
-    blocks: str
+    blocks: str  # canonical
     random: bool
     cost: float  # predicted: milliseconds, or parameters of the blocks
     more: float  # cost over the derived network's, less 1
@@ -136,9 +136,12 @@ def complete(derived: Network, drawn: Sequence[Network]) -> tuple[list[int], lis
     return seeds, networks
 
 
-def standing(derived: Network, drawn: Sequence[Network]) -> Standing | None:
-    """The rank of the derived network among random strings, by the perplexities of the seeds that
-    all of them have; None without any."""
+def standing(
+    derived: Network, drawn: Sequence[Network], is_whole: bool = False
+) -> Standing | None:
+    """The rank of the derived network among others, by the perplexities of the seeds that all of
+    them have; None without any. is_whole: whether these are all others of equal cost."""
+    others = len(drawn)
     seeds, drawn = complete(derived, drawn)
     if not drawn:
         return None
@@ -158,4 +161,5 @@ def standing(derived: Network, drawn: Sequence[Network]) -> Standing | None:
         without_attention=sum("a" not in network.blocks for network in drawn),
         chance=(1 + as_good) / (1 + len(drawn)),
         change=interval(means).map(rise),
+        is_whole=is_whole and len(drawn) == others,
     )

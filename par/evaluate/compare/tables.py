@@ -60,10 +60,13 @@ def sentences(found: Findings) -> list[str]:
     is met."""
     text = []
     if rank := found.random:
+        others, drawn = "random networks", "one more random network"
+        if rank.is_whole:
+            others, drawn = "all others of this cost", "a network drawn from all of them"
         line = (
-            f"random strings: perplexity of their mean {changed(rank.change)}; the derived network"
-            f" is better than {rank.better_than} of {rank.of}, a rank that one more random string"
-            f" would reach with probability {rank.chance:.2f}"
+            f"{others}: perplexity of their mean {changed(rank.change)}; the derived network is"
+            f" better than {rank.better_than} of {rank.of}, a rank that {drawn} would reach with"
+            f" probability {rank.chance:.2f}"
         )
         if rank.without_attention:
             line += f"; {rank.without_attention} of them without attention"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from par.core.stats import Interval
 from par.evaluate.compare.results import Goal, Standing
 from par.evaluate.compare.statistics import Network, change, standing
-from par.search.baselines import DERIVED
+from par.search.baselines import DERIVED, SLACK
 
 # the PAR paper's claim: share of latency saved beside the interleaved network, and the largest
 # rise of perplexity
@@ -21,6 +22,18 @@ def fair_opponents(networks: Sequence[Network], tolerance: float) -> list[Networ
     return [network for network in networks[1:] if network.more <= tolerance]
 
 
+def rank(
+    networks: Sequence[Network], tolerance: float, equal: bool, is_whole: bool
+) -> Standing | None:
+    """The rank of the derived network, the first of `networks`, among the random ones of equal or
+    smaller cost; among all others of it where `is_whole`. Arguments as in `verdict`."""
+    fair = fair_opponents(networks, tolerance)
+    if not is_whole:
+        return standing(networks[0], [network for network in fair if network.random])
+    least = -tolerance - SLACK if equal else -math.inf
+    return standing(networks[0], [each for each in fair if each.more >= least], is_whole=True)
+
+
 class Verdict(NamedTuple):
     """outcome: won, uncertain, lost, or open (nothing to compare with yet)."""
 
@@ -29,16 +42,21 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    networks: Sequence[Network], what: str, tolerance: float, equal: bool = True
+    networks: Sequence[Network],
+    what: str,
+    tolerance: float,
+    equal: bool = True,
+    is_whole: bool = False,
 ) -> Verdict:
     """Whether the search won over the networks of equal or smaller cost: those that cost at most a
     share `tolerance` more than the derived one.
 
     It lost if the derived network is known without a search, if a named network is better, or if
-    it is better than at most half of the random strings. It won if it is better than every named
-    network and than the mean of the random strings, and no interval reaches 0.
+    it is better than at most half of the random networks. It won if it is better than every named
+    network and than the mean of the random networks, and no interval reaches 0.
 
-    what: `latency` or `parameters`. equal: whether the random strings were drawn at equal cost.
+    what: `latency` or `parameters`. equal: whether the random networks were drawn at equal cost.
+    is_whole: whether all of equal cost are compared; then these take the place of the random ones.
     """
     derived = networks[0]
     if not derived.runs:
@@ -54,21 +72,22 @@ def verdict(
         if not network.random and (gap := change(network, derived))
     ]
     named.sort(key=lambda pair: pair[1].mean)
-    rank = standing(derived, [network for network in fair if network.random])
-    if not named and not rank:
+    own_rank = rank(networks, tolerance, equal, is_whole)
+    if not named and not own_rank:
         return Verdict(
             "open",
             f"No other network of equal or smaller {what} has been trained: there is no verdict.",
         )
-    among = _among(rank, what, equal, has_named=bool(named))
+    among = _among(own_rank, what, tolerance, equal, has_named=bool(named))
     tail = f"; the derived network is {among}" if among else ""
     if named and named[0][1].mean < 0:
         return _lost(f"{_better(*named[0], what)}{tail}.")
-    if rank and 2 * rank.better_than <= rank.of:
+    if own_rank and 2 * own_rank.better_than <= own_rank.of:
         return _lost(f"the derived network {derived.blocks} is only {among}.")
     gaps = [(network.label, gap) for network, gap in named]
-    if rank:
-        gaps.append(("the mean of the random networks", rank.change))
+    if own_rank:
+        others = "the others" if own_rank.is_whole else "the random networks"
+        gaps.append((f"the mean of {others}", own_rank.change))
     for name, gap in gaps:
         if gap.low is None or gap.low <= 0:
             return Verdict(
@@ -91,10 +110,19 @@ def _lost(reason: str) -> Verdict:
     return Verdict("lost", f"The search did not win: {reason}")
 
 
-def _among(rank: Standing | None, what: str, equal: bool, has_named: bool) -> str:
-    """`better than 3 of 8 random networks of equal latency`; "" without random networks."""
+def _among(
+    rank: Standing | None, what: str, tolerance: float, equal: bool, has_named: bool
+) -> str:
+    """`better than 3 of 8 random networks of equal latency`, or `better than 3 of the 7 others of
+    all 8 networks within 5 % of the latency`; "" without random networks."""
     text = ""
-    if rank:
+    if rank and rank.is_whole:
+        cost = f"within {100 * tolerance:g} % of the {what}"
+        if not equal:
+            cost = f"of equal or smaller {what}"
+        text = f"better than {rank.better_than} of the {rank.of} others of all {rank.of + 1}"
+        text += f" networks {cost}"
+    elif rank:
         cost = f"equal {what}" if equal else f"equal or smaller {what}"
         text = f"better than {rank.better_than} of {rank.of} random networks of {cost}"
     if not has_named:

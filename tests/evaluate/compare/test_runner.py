@@ -96,10 +96,9 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
         ["random 1"],
     ]
     assert [entry["blocks"] for entry in found["networks"]][:4] == ["da", "ad", "aa", "dd"]
-    assert (
-        len({entry["blocks"] for entry in found["networks"]}) == 5 == len(scores(directory))
-        and found["strings_that_fit"] == 9 - 4
-    )
+    assert len({entry["blocks"] for entry in found["networks"]}) == 5 == len(
+        scores(directory)
+    ) and (found["networks_that_fit"], found["others_that_fit"]) == (7, 7 - 4)
     for entry in found["networks"]:
         (run,) = entry["runs"]
         kept, _ = run_config.load(Path(run["run"]))
@@ -128,7 +127,9 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
     lines = done.out.splitlines()
     assert (
         lines[0] == "search: 1 epoch, 1 seed (5), test split"
-        and lines[1] == "1 random string, of the 5 others of 2 blocks and any cost"
+        and lines[1]
+        == "7 networks of at most 2 blocks and any cost; 1 random network of the 3 that are neither"
+        " derived nor named"
     )
     assert any(line.startswith("verdict: The search did not win") for line in lines) and any(
         line.startswith("goal (") for line in lines
@@ -286,7 +287,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(search, run_tool):
     assert not (search.parent / "search-compare").exists()
 
 
-def test_random_strings_are_of_equal_latency_by_the_table(search, data_dir, run_tool, tmp_path):
+def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, run_tool, tmp_path):
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
     spreads = {name: latency_table.Spread(ms, ms, ms) for name, ms in part.items()}
     model = run_config.load(search)[0].model
@@ -305,10 +306,16 @@ def test_random_strings_are_of_equal_latency_by_the_table(search, data_dir, run_
     assert found["cost"] == "latency" and found["networks"][0]["cost"] == 4.0
     # of cost 4: ad alone
     assert [each["blocks"] for each in found["networks"]] == ["da", "ad", "aa", "dd"]
-    found = json.loads(run_tool(*flags, "--tolerance=0.25").out)  # 3 to 5: aa dd ai ia too
+    assert (found["networks_that_fit"], found["others_that_fit"]) == (2, 0)
+    done = run_tool(*flags, "--tolerance=0.25")
+    found = json.loads(done.out)  # 3 to 5: aa, dd and a too, which is one network, not ai and ia
+    assert [each["blocks"] for each in found["networks"][4:]] == ["a"]
+    assert (found["networks_that_fit"], found["others_that_fit"]) == (5, 1)
+    assert "1 network within a tolerance of 0.25 is neither derived nor named: all are" in done.err
+    text = run_tool(*flags[:-1], "--tolerance=0.25").out
     assert (
-        sorted(each["blocks"] for each in found["networks"][4:]) == ["ai", "ia"]
-        and found["strings_that_fit"] == 2
+        "5 networks of at most 2 blocks and latency within 25% of the derived network's; all of"
+        " them are compared" in text
     )
     latency_table.LatencyTable(
         {},
@@ -334,7 +341,16 @@ def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool)
         search / "architecture.json"
     )
     found = json.loads(run_tool("compare", f"--run={search}", "--dry_run", "--json").out)
-    assert found["networks"][0]["blocks"] == "id" and found["seeds"] == [10, 11, 12]
+    assert found["networks"][0]["blocks"] == "d" and found["seeds"] == [10, 11, 12]
+    # as deep as the search, and the user's own d is the derived network
+    assert found["networks"][1]["blocks"] == "ad"
+    own = run_tool(
+        "compare", f"--run={search}", "--dry_run", "--json", "--architectures=iid", "--match=none"
+    )
+    found = json.loads(own.out)
+    assert found["networks"][0]["names"] == ["derived", "d"]
+    assert [each["blocks"] for each in found["networks"]].count("d") == 1
+    assert len({each["blocks"] for each in found["networks"]}) == 7 == found["networks_that_fit"]
     Architecture("idd").save(search / "architecture.json")
     refused(
         run_tool("compare", f"--run={search}", "--dry_run"),
@@ -349,7 +365,7 @@ def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
     refused(
         run_tool(*command, "--tolerance=0.1"),
         1,
-        "draws other strings (tolerance: 0.05 -> 0.1)",
+        "draws other networks (tolerance: 0.05 -> 0.1)",
         "--output_dir=DIR",
     )
     refused(run_tool(*command, "--random_seed=3"), 1, "random_seed: 0 -> 3")

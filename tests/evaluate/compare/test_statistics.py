@@ -211,6 +211,41 @@ def test_the_rank_among_random_strings_and_its_chance():
     assert statistics.standing(DERIVED, randoms(BETTER, BETTER)).chance == 1.0
 
 
+def of_equal_cost(*gaps: list[float]) -> list[Network]:
+    """The derived network, a named one of equal cost, one that costs less, and random ones."""
+    named = network("sandwich", "aadadd", WORSE)
+    cheaper = network("all dense", "dddddd", WORSE, more=-0.3)
+    return [DERIVED, named, cheaper, *randoms(*gaps)]
+
+
+def test_where_all_networks_are_compared_the_verdict_speaks_of_all_and_counts_named_ones():
+    networks = of_equal_cost(WORSE, WORSE)
+    outcome, sentence = verdict.verdict(networks, "latency", 0.05, True, True)
+    assert outcome == "won"
+    assert "better than 3 of the 3 others of all 4 networks within 5 % of the latency" in sentence
+    drawn = verdict.verdict(networks, "latency", 0.05, True, False)
+    assert "better than 2 of 2 random networks of equal latency" in drawn.sentence
+    some = verdict.verdict(of_equal_cost(BETTER, BETTER), "latency", 0.05, True, True)
+    assert some.outcome == "lost" and (
+        "only better than 1 of the 3 others of all 4 networks within 5 %" in some.sentence
+    )
+    any_cost = verdict.verdict(networks, "latency", 0.05, False, True)
+    assert "4 of the 4 others of all 5 networks of equal or smaller latency" in any_cost.sentence
+    text = tables.lines(findings.summarize(networks, "latency", 0.05, True, True), "latency")
+    assert any(
+        "better than 3 of 3, a rank that a network drawn from all of them would reach with"
+        " probability 0.25" in line
+        for line in text
+    )
+
+
+def test_all_is_said_only_when_all_are_trained():
+    networks = of_equal_cost(WORSE, [])
+    found = verdict.verdict(networks, "latency", 0.05, True, True)
+    assert "of all" not in found.sentence and "random networks of equal" in found.sentence
+    assert not verdict.rank(networks, 0.05, True, True).is_whole
+
+
 def test_while_a_seed_is_trained_the_rank_is_that_of_the_seeds_that_are_whole():
     """Seed 3 has the first of three random networks, which is far the worst, and no others."""
     drawn = randoms([0.5, 0.5, 0.5], [0.01, 0.02], [0.03, 0.01])
@@ -301,7 +336,7 @@ def whole() -> list[Network]:
 
 
 def test_the_report_is_json_and_has_every_run():
-    made = findings.summarize(whole(), "latency", 0.05, True)
+    made = findings.summarize(whole(), "latency", 0.05, True, False)
     found = schema.encode(made)
     assert schema.decode(Findings, json.loads(json.dumps(found, allow_nan=False)), "x") == made
     first, known, drawn = found["networks"]
@@ -326,14 +361,16 @@ def test_the_report_is_json_and_has_every_run():
 
 
 def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdict():
-    text = "\n".join(tables.lines(findings.summarize(whole(), "latency", 0.05, True), "latency"))
+    text = "\n".join(
+        tables.lines(findings.summarize(whole(), "latency", 0.05, True, False), "latency")
+    )
     assert (
         "interleaved = sandwich  adadad       1,234" in text
         and "0:03:00" in text
         and "+10.5 % (+10.5 % to +10.5 %)" in text
     )
     assert (
-        "better than 1 of 1, a rank that one more random string would reach with probability 0.50"
+        "better than 1 of 1, a rank that one more random network would reach with probability 0.50"
         in text
     )
     assert (
@@ -341,9 +378,9 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
         " (-2.3 % to -1.8 %)" in text
     )
     longer = [network("derived", "aaddad", [0.0] * 62)]  # minutes
-    assert tables.lines(findings.summarize(longer, "latency", 0.05, True), "latency")[1].endswith(
-        " 1:02:00"
-    )
+    assert tables.lines(findings.summarize(longer, "latency", 0.05, True, False), "latency")[
+        1
+    ].endswith(" 1:02:00")
     assert (
         text.splitlines()[-1].startswith("verdict: The search won: ")
         and "goal (at least 35 %" in text
@@ -352,10 +389,11 @@ def test_the_lines_say_every_network_the_rank_the_saving_the_goal_and_the_verdic
 
 def test_a_report_of_nothing_has_no_figures_and_no_points():
     found = findings.summarize(
-        [network(name, blocks, []) for name, blocks in references("aaddad").items()],
+        [network(name, blocks, []) for name, blocks in references("aaddad", 6).items()],
         "parameters",
         0.05,
         True,
+        False,
     )
     assert (
         tables.points(found)[0] == []
@@ -366,7 +404,7 @@ def test_a_report_of_nothing_has_no_figures_and_no_points():
 
 
 def test_the_csv_has_the_figures_of_the_report():
-    found = findings.summarize(whole(), "latency", 0.05, True)
+    found = findings.summarize(whole(), "latency", 0.05, True, False)
     rows = list(csv.DictReader(io.StringIO(tables.csv_text(found))))
     assert [row["names"] for row in rows] == ["derived", "interleaved; sandwich", "random 1"]
     assert (
@@ -377,7 +415,7 @@ def test_the_csv_has_the_figures_of_the_report():
 
 
 def test_points_are_latencies_where_they_are_measured_and_parameters_else():
-    made, label = tables.points(findings.summarize(whole(), "latency", 0.05, True))
+    made, label = tables.points(findings.summarize(whole(), "latency", 0.05, True, False))
     assert [(point.name, point.kind, point.x) for point in made] == [
         ("derived", "derived", (6.0, 5.5, 6.5)),
         ("interleaved = sandwich", "named", (12.0, 11.0, 13.0)),
@@ -386,10 +424,10 @@ def test_points_are_latencies_where_they_are_measured_and_parameters_else():
     assert "milliseconds" in label
     some = [*whole()[:2], network("sandwich", "aadadd", WORSE)]
     # not all are measured
-    assert tables.points(findings.summarize(some, "latency", 0.05, True))[1] == "parameters"
+    assert tables.points(findings.summarize(some, "latency", 0.05, True, False))[1] == "parameters"
     made, label = tables.points(
         findings.summarize(
-            [DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True
+            [DERIVED, network("sandwich", "aadadd", [5000.0] * 3)], "latency", 0.05, True, False
         )
     )
     # a perplexity that overflows has no point
