@@ -24,6 +24,7 @@ from par.search.latency_table import Costs
 from par.search.networks import MAX_ENUMERATED
 
 FREE = Costs(0.0, 0.0, 0.0, 0.0)  # where latency does not count
+MAX_KNOWN = 256  # of the likeliest strings, evenly, that a front of networks begins with
 
 
 class Choice(NamedTuple):
@@ -84,11 +85,11 @@ def likeliest(
     if len(blocks) <= MAX_ENUMERATED:
         return choose(front(pi, blocks, costs), budget_ms)
     rows = _rows(pi, blocks)
-    known = _known(np.asarray(pi, np.float64), rows, blocks, costs)
-    if costs.milliseconds(known[0].network) > budget_ms:
-        return choose([_choice(rows, known[0], costs)], budget_ms)
-    fitting = [each for each in known if costs.milliseconds(each.network) <= budget_ms]
-    best = max(fitting, key=lambda each: each.log_probability)
+    strings = _likeliest_strings(pi, rows, blocks, costs)
+    fitting = [each for each in strings if costs.milliseconds(each) <= budget_ms]
+    if not fitting:
+        return choose([_choice(rows, _known(rows, strings[0]), costs)], budget_ms)
+    best = _known(rows, fitting[-1])
     if len(blocks) <= best_first.MAX_DEPTH:
         best = BestFirst(rows, costs.total).search(lambda ms: ms <= budget_ms, best)
     return _choice(rows, best, costs)
@@ -166,21 +167,29 @@ def _enumerated(rows: np.ndarray, costs: Costs) -> list[Found]:
     ]
 
 
-def _known(pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs) -> list[Found]:
-    """The networks of the likeliest strings for every latency, the cheapest first, without a
-    bound."""
+def _likeliest_strings(
+    pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs
+) -> Sequence[str]:
+    """The likeliest strings for every latency, the cheapest first; the likeliest of all where
+    latency does not count."""
     if costs == FREE:
-        strings = [argmax(np.exp(rows))]
-    else:
-        strings = likeliest_strings.front(pi, blocks, costs)
-    spelled = dict.fromkeys(map(network_of, strings))
-    return [Found(each, networks.log_probability(rows, each), math.inf) for each in spelled]
+        return [argmax(np.exp(rows))]
+    return likeliest_strings.front(pi, blocks, costs)
+
+
+def _known(rows: np.ndarray, spelled: str) -> Found:
+    """The network of a string, without a bound."""
+    network = network_of(spelled)
+    return Found(network, networks.log_probability(rows, network), math.inf)
 
 
 def _searched(pi: np.ndarray, rows: np.ndarray, blocks: str, costs: Costs) -> list[Found]:
     """The front by one search for each of its points, from the likeliest of all networks down to
-    the cheapest: the next point is the likeliest that takes less."""
-    known = _known(pi, rows, blocks, costs)
+    the cheapest: the next point is the likeliest that takes less. Above MAX_DEPTH blocks, and
+    where the searches have done all their work, the points are networks of likeliest strings."""
+    strings = _likeliest_strings(pi, rows, blocks, costs)
+    strings = [*strings[: -1 : -(-len(strings) // MAX_KNOWN)], strings[-1]]
+    known = [_known(rows, each) for each in dict.fromkeys(map(network_of, strings))]
     search = BestFirst(rows, costs.total) if len(blocks) <= best_first.MAX_DEPTH else None
     found, limit = [], math.inf
     while fitting := [each for each in known if costs.milliseconds(each.network) < limit]:

@@ -107,6 +107,7 @@ def test_draws_are_distinct_networks_not_taken_and_begin_alike_whatever_their_nu
         baselines.draw(4, fits, taken, seed=4) == ten[:4]
         and baselines.draw(10, fits, taken, seed=5) != ten
     )
+    assert sorted([*baselines.draw(10**6, fits, taken, seed=4), DERIVED]) == enumerated(0.1)
     assert baselines.draw(0, fits, taken, seed=4) == [] == baselines.draw(3, [], taken, seed=4)
 
 

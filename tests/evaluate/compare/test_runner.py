@@ -128,8 +128,8 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
     assert (
         lines[0] == "search: 1 epoch, 1 seed (5), test split"
         and lines[1]
-        == "7 networks of at most 2 blocks and any cost; 1 random network of the 3 that are neither"
-        " derived nor named"
+        == "7 networks of at most 2 blocks and any cost; 1 random network of the 3 that are"
+        " neither derived nor named"
     )
     assert any(line.startswith("verdict: The search did not win") for line in lines) and any(
         line.startswith("goal (") for line in lines
