@@ -70,10 +70,13 @@ def pairs(fixed: Transformer, search: Transformer) -> list[tuple]:
 
 @functools.cache
 def fixed_network(search: Transformer, kinds: str) -> Transformer:
-    """The fixed network of these kinds with the SuperNet's weights."""
+    """The fixed network of these kinds with the SuperNet's weights and dropout."""
     fixed = randomised(kinds, search.config.norm)
     for mine, theirs in pairs(fixed, search):
         mine.assign(theirs)
+    # a fixed network's own dropout does not count identities, a search's does
+    for block, other in zip(fixed.blocks, search.blocks):
+        block.place = other.place
     return fixed
 
 
