@@ -219,6 +219,8 @@ def _front(artefacts: Artefacts) -> tuple[Picture, Table]:
         f" {last.network} at {last.milliseconds:.3f} ms"
     )
     caption = f"The likeliest network for every latency, by {latencies.source}."
+    if unproved := sum(bool(choice.gap) for choice in found):
+        caption += f" Of {unproved} of them that is not proved."
     drawn = (line_plots.pareto, found, latencies.costs, priced, label)
     listed = found[:: max(1, -(-len(found) // MAX_FRONT))]
     title = "The same networks"
