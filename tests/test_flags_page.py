@@ -45,9 +45,9 @@ def test_a_recipe_s_value_stands_beside_the_default_and_the_bounds():
     assert rows["--tau_end"].startswith(
         "| `--tau_end` | number, 0.001 to 1,000 | 0.1 | 0.1 | 0.1 | 0.1 | "
     )
-    assert rows["--norm"].startswith("| `--norm` | `pre`, `post` | pre | post |  |  | ")
+    assert rows["--norm"].startswith("| `--norm` | `pre`, `post` | pre | pre |  |  | ")
     assert rows["--[no]tie_embeddings"].startswith(
-        "| `--[no]tie_embeddings` | switch | false | true |  |  | "
+        "| `--[no]tie_embeddings` | switch | false | false |  |  | "
     )
 
 

@@ -489,6 +489,8 @@ def own_results(root: Path) -> Artefact:
             {"python": "3", "tensorflow": "2"},
             12.5,
             ({"network": "ad", "seed": 1, "perplexity": 2.5, "kept": None},),
+            {"a": "text\n"},
+            {"picture": "1" * 64},
         ),
     )
     return Artefact(path, mutations.json_file, lambda: record.load(path), sound_results)

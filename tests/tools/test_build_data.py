@@ -332,6 +332,9 @@ def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run
     )
     seconds = time.monotonic() - start
     whole = contents(here / "whole")
+    # scored after the data set is complete, which it is without
+    unscored = {name: each for name, each in whole.items() if name != "kneser_ney.json"}
+    assert len(unscored) == len(whole) - 1
     for share in np.random.default_rng(17).uniform(0.1, 1.0, size=5):
         build_process = subprocess.Popen(
             [
@@ -349,7 +352,8 @@ def test_a_build_killed_anywhere_and_run_again_equals_one_that_was_not(here, run
         time.sleep(share * seconds)
         build_process.kill()
         build_process.wait()
-        assert not (here / "killed").exists() or contents(here / "killed") == whole
+        if (here / "killed").exists():
+            assert contents(here / "killed") in (whole, unscored)
     done = run_tool("build_data", *command, "--output_dir=killed", cwd=here)
     assert done.code == 0 and contents(here / "killed") == whole
     assert sorted(os.listdir(here)) == ["killed", "text.txt", "whole"]
