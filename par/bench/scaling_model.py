@@ -24,7 +24,7 @@ from par.search import flops
 
 NUMBER_BYTES = 4
 MEGABYTE = 2**20
-# The fit of `benchmark growth` in docs/speed.md, megabytes to bytes: a CPU's. A parameter with its
+# The fit of `benchmark growth`, megabytes to bytes: a CPU's. A parameter with its
 # gradient and Adam's two moments would be 16 bytes.
 STATE_BYTES, WINDOW_BYTES, KEY_BYTES, PAIR_BYTES = (
     MEGABYTE * megabytes for megabytes in (5.07e-05, 5.55e-06, 3.33e-05, 1.34e-05)

@@ -10,7 +10,7 @@ import pytest
 from par.bench import cost_fit
 from par.bench.cost_fit import Shape
 from par.core.config import ModelConfig
-from par.search.flops import attention_flops, dense_flops
+from par.search import flops
 
 SIZES = {
     "num_blocks": [5, 2, 7],
@@ -137,18 +137,17 @@ def test_the_formula_of_time_grows_as_the_flops_do():
         "d_model": [128, 64, 256],
     }
     sweep = cost_fit.star(sizes | {"d_ffn": [512, 128, 1536]})
-    flops = []
+    counted = []
     for shape in sweep:
         model = ModelConfig(
             d_model=shape.d_model, num_heads=4, d_ffn=shape.d_ffn, mem_len=shape.mem_len
         )
-        flops.append(
-            shape.num_blocks
-            * sum(
-                f(model, shape.batch_size, shape.seq_len) for f in (attention_flops, dense_flops)
-            )
-        )
-    found = cost_fit.fit([cost_fit.time_terms(shape) for shape in sweep], flops)
+        products = [
+            *flops.attention_products(model, shape.batch_size, shape.seq_len),
+            *flops.dense_products(model, shape.batch_size, shape.seq_len),
+        ]
+        counted.append(shape.num_blocks * flops.total(products))
+    found = cost_fit.fit([cost_fit.time_terms(shape) for shape in sweep], counted)
     assert found.coefficients[1:] == pytest.approx((4, 6, 4), rel=0.05) and found.worst < 0.02
 
 

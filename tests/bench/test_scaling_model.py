@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from par.bench import cost_fit, scaling_model
 from par.core.config import ModelConfig, SearchConfig
 from par.search import flops
-from project import ROOT
 from small import small_config, small_data
 
 MODEL = ModelConfig(d_model=16, num_heads=2, d_ffn=24, mem_len=5)
@@ -69,16 +66,17 @@ def test_every_device_holds_the_state_and_its_rows_activations_and_every_machine
     assert one.read_bytes == four.read_bytes == 4 * 8 * 8
 
 
-def test_memory_is_that_of_the_fit_of_the_soft_supernet_in_docs_speed():
-    [line] = re.findall(r"megabytes: \d+ \+ (.*?); R²", (ROOT / "docs" / "speed.md").read_text())
-    coefficients = [float(factor) for factor in re.findall(r"(\S+) (?:P|L B)", line)]
+def test_memory_is_that_of_the_formula_that_benchmark_growth_fits():
+    coefficients = (
+        scaling_model.STATE_BYTES,
+        scaling_model.WINDOW_BYTES,
+        scaling_model.KEY_BYTES,
+        scaling_model.PAIR_BYTES,
+    )
     parameters = scaling_model.parameters("ss", MODEL, 40)
     shape = cost_fit.Shape(num_blocks=2, batch_size=8, seq_len=7, mem_len=5, d_model=16, d_ffn=24)
     terms = cost_fit.memory_terms(shape, MODEL.num_heads, parameters)
-    expected = (
-        sum(factor * term for factor, term in zip(coefficients, terms[1:], strict=True))
-        * scaling_model.MEGABYTE
-    )
+    expected = sum(factor * term for factor, term in zip(coefficients, terms[1:], strict=True))
     found = estimate(1, blocks="ss")
     assert found.state_bytes + found.activation_bytes - 2 * 4 * 8 * 7 * 40 == pytest.approx(
         expected

@@ -12,7 +12,7 @@ from naive import cutoffs as naive
 from par.core.config import MAX_VOCAB_SIZE, ModelConfig
 from par.core.errors import DataError, UsageError
 from par.nn import cutoffs
-from par.search.flops import softmax_flops
+from par.search import flops
 
 RNG_SEEDS = range(60)
 
@@ -145,7 +145,7 @@ def test_the_area_is_the_number_of_logits_that_the_layer_computes():
     model = ModelConfig(d_model=2, num_heads=1, cutoffs=cuts, proj_dims=(2, 2))
     projections = sum(counts[1:]) / sum(counts) * 2
     assert naive.cost_of(counts, cuts, cutoffs.area) == pytest.approx(
-        softmax_flops(model, 1, 1, counts) / 4 - projections
+        flops.total(flops.softmax_products(model, 1, 1, counts)) / 4 - projections
     )
 
 
