@@ -672,15 +672,14 @@ def test_readme_s_table_has_a_line_for_each_network_and_the_mean_of_the_seeds():
             score["perplexity_per_word"] += seed
             if score["run"].startswith("derived"):
                 score["architecture"] = "ad" * (seed + 1)
-        outputs[f"derived-{seed}"]["seconds"] = 60.0 * seed
     rows = experiment.rows(outputs)
     cells = experiment.parts[0].cells(rows)
     assert len(rows) == 4 + 3 * 8 and len(cells) == 7
-    assert cells[1] == ["unigram model of the same pieces", "10.0", "20.0", ""]
+    assert cells[1] == ["unigram model of the same pieces", "10.0", "20.0"]
     means = ["101.0 (100.0, 101.0, 102.0)"] * 2
-    assert cells[3] == ["SuperNet, soft", *means, "1.5"]
-    assert cells[5] == ["derived `ad`, `adad`, `adadad`", *means, "1.0"]
-    assert cells[6] == ["interleaved `ad`", *means, "1.5"]
+    assert cells[3] == ["SuperNet, soft", *means]
+    assert cells[5] == ["derived `ad`, `adad`, `adadad`", *means]
+    assert cells[6] == ["interleaved `ad`", *means]
 
 
 def test_a_page_s_markers_are_lines_of_their_own():

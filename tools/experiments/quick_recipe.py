@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import code, least_decided, mean_and_each, minutes, perplexity
+from par.tools.experiments.cells import code, least_decided, mean_and_each, perplexity
 from par.tools.experiments.experiment import (
     PYTHON_DOCS,
     WIKITEXT_2_SMALL,
@@ -79,7 +79,6 @@ def _rows(samplings: Sequence[str], outputs: Outputs) -> list[Row]:
                 "split": score["split"],
                 KEY: score[KEY],
                 "bits_per_byte": score["bits_per_byte"],
-                "seconds": outputs[step]["seconds"],
             }
             if row["network"] == "fixed":
                 row["network"] = step.split("-")[-2]
@@ -105,21 +104,17 @@ def _networks(title: str, rows: Sequence[Row]) -> list[list[str]]:
     lines = []
     for network in (*N_GRAMS, "soft", "argmax", "derived", "interleaved"):
         by_split = [_of(rows, network, split) for split in SPLITS]
-        [valid, _] = by_split
         label = f"SuperNet, {network}" if network in ("soft", "argmax") else network
-        time = ""
         if network in ("derived", "interleaved"):
-            label = f"{network} {code([row['blocks'] for row in valid])}"
-        if network not in N_GRAMS and network != "argmax":
-            time = minutes([row["seconds"] for row in valid])
+            label = f"{network} {code([row['blocks'] for row in by_split[0]])}"
         cells = [
             perplexity(own[0][KEY])
             if network in N_GRAMS
             else mean_and_each([row[KEY] for row in own])
             for own in by_split
         ]
-        lines.append([label, *cells, time])
-    return [[title, *SPLITS, "minutes"], *lines]
+        lines.append([label, *cells])
+    return [[title, *SPLITS], *lines]
 
 
 def _samplings(rows: Sequence[Row]) -> list[list[str]]:
@@ -145,7 +140,6 @@ def _samplings(rows: Sequence[Row]) -> list[list[str]]:
             lambda own: ", ".join(f"{row['least_decided']:.2f}" for row in own),
             "argmax",
         ),
-        line("minutes of a search", lambda own: minutes([row["seconds"] for row in own]), "soft"),
     ]
 
 
