@@ -44,7 +44,7 @@ class TimedProducts:
         self.run()  # warms up
 
     def run(self) -> float:
-        """How often a second all of them are computed, over `steps` times."""
+        """Steps per second: how often all products are computed, the mean of `steps` times."""
         start = time.perf_counter()
         for _ in range(self.steps):
             self._graph().numpy()
@@ -56,7 +56,7 @@ class TimedProducts:
         return tf.add_n([tf.reshape(result, [-1])[0] for result in results])
 
 
-def _operands(product: Product, dtype: str) -> tuple[tf.Variable, tf.Variable]:
+def _operands(product: Product, dtype: tf.DType) -> tuple[tf.Variable, tf.Variable]:
     """Variables, as a graph would compute the products of constants only once."""
     count, rows, inner, columns = map(math.ceil, product)
     batch = [count] if count > 1 else []

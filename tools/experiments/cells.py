@@ -8,6 +8,8 @@ from typing import Any
 
 from par.core import text
 
+KEY = "perplexity_per_word"  # of a score, in what the tools print and in rows
+
 
 def perplexity(value: float | None) -> str:
     """`1,217.6`; `overflows` where there is no finite number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import least_decided, perplexity
+from par.tools.experiments.cells import KEY, least_decided, perplexity
 from par.tools.experiments.experiment import (
     WIKITEXT_2_SMALL,
     Experiment,
@@ -30,7 +30,6 @@ REMEDIES = {
     "entropy": ("--arch_warmup=0", "--entropy_weight=0.1"),
     "bilevel": ("--arch_warmup=150", "--bilevel"),
 }
-KEY = "perplexity_per_word"
 
 
 def _steps() -> Iterator[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import mean_and_each, minutes
+from par.tools.experiments.cells import KEY, mean_and_each, minutes
 from par.tools.experiments.experiment import (
     PYTHON_DOCS,
     Experiment,
@@ -18,7 +18,6 @@ from par.tools.experiments.experiment import (
 )
 
 SEEDS = (0, 1)
-KEY = "perplexity_per_word"
 CUTOFFS = {
     "none": ("--cutoffs=none",),
     "recipe": ("--cutoffs=500", "--cutoffs=2000"),

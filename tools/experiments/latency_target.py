@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from par.tools.experiments.cells import perplexity
+from par.tools.experiments.cells import KEY, perplexity
 from par.tools.experiments.experiment import (
     PYTHON_DOCS,
     WIKITEXT_2_SMALL,
@@ -18,7 +18,6 @@ from par.tools.experiments.experiment import (
 )
 
 SEED = 0
-KEY = "perplexity_per_word"
 # attention, dense, identity, and all else: invented, so that they are the same everywhere
 INVENTED = tuple(f"--latency_ms={ms}" for ms in ("5.3", "3.4", "0", "6.1"))
 SMALL = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import code, least_decided, mean_and_each, perplexity
+from par.tools.experiments.cells import KEY, code, least_decided, mean_and_each, perplexity
 from par.tools.experiments.experiment import (
     PYTHON_DOCS,
     WIKITEXT_2_SMALL,
@@ -23,7 +23,6 @@ from par.tools.experiments.experiment import (
 SEEDS = (0, 1, 2)
 SPLITS = ("valid", "test")
 INTERLEAVED = "adadad"
-KEY = "perplexity_per_word"
 N_GRAMS = {
     "unigram model of the same pieces": "unigram_perplexity_per_word",
     "Kneser-Ney 5-gram of the same pieces": "kneser_ney_perplexity_per_word",

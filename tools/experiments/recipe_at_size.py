@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import mean_and_each
+from par.tools.experiments.cells import KEY, mean_and_each
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
 
 SEEDS = (0, 1, 2)
@@ -54,7 +54,6 @@ ONE_EPOCH = {
     "pre-own-faster": _settings(norm="pre", tie=False, max_lr="4e-3"),
 }
 WHOLE = {name: ONE_EPOCH[name] for name in ("before", "full", "pre-own")}
-KEY = "perplexity_per_word"
 # what is timed in turn: the interleaved network by the recipe of before, and by base.flags as it
 # is; the search by the latter
 TIMED = {

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import mean_and_each, perplexity
+from par.tools.experiments.cells import KEY, mean_and_each, perplexity
 from par.tools.experiments.experiment import PEPS, Experiment, Outputs, Row, Step, Table
 
 SEEDS = (0, 1, 2)
 FIXED = ("adadad", "aadddd", "addadd", "aaaddd")
 DERIVED = "derived"
 SPLITS = ("valid", "test")
-KEY = "perplexity_per_word"
 
 
 def _steps() -> Iterator[Step]:

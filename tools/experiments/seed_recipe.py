@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from par.tools.experiments.cells import minutes, perplexity
+from par.tools.experiments.cells import KEY, minutes, perplexity
 from par.tools.experiments.experiment import (
     WIKITEXT_2_SMALL,
     Experiment,
@@ -15,7 +15,6 @@ from par.tools.experiments.experiment import (
 )
 
 SEED = 0
-KEY = "perplexity_per_word"
 # by step: the recipe, and its epochs where they are not the recipe's
 SEARCHES = {
     "seed": ("--recipe=seed",),
