@@ -4,15 +4,19 @@ r"""Builds a data set from text: tokenizer, record files, manifest.
     python tools/build_data.py --corpus=wikitext-2 --mirror=URL
     python tools/build_data.py --input_text=FILE|DIR|GLOB --vocab_size=4000 --model_type=unigram
     python tools/build_data.py --input_text=FILE --batch_size=32 --seq_len=32
+    python tools/build_data.py --input_documents=FILE.jsonl --split_by=author
+    python tools/build_data.py --input_documents=FILE.jsonl.gz \
+        --fields=text:body,group:subreddit,parent:parent_id
+    python tools/build_data.py --corpus=debian-changelogs
     python tools/build_data.py --input_text=FILE --runner=beam \
         --runner_options='--runner=DirectRunner --direct_num_workers=4'
     python tools/build_data.py --verify=data/NAME
 
 Writes data/NAME/: tokenizer.model, tokenizer.vocab, counts.txt, {train,valid,test}/*.tfrecord,
-manifest.json, kneser_ney.json. Prints what was cleaned, a sample in pieces, the size of each
-split, and the perplexity per word of a unigram model and of an interpolated Kneser-Ney 5-gram of
-the same pieces, which a network must beat. The same text and settings give the same bytes; a build
-that already exists is kept.
+manifest.json, kneser_ney.json, and for documents documents/{train,valid,test}.npy. Prints what was
+cleaned, a sample in pieces, the size of each split, and the perplexity per word of a unigram model
+and of an interpolated Kneser-Ney 5-gram of the same pieces, which a network must beat. The same
+text and settings give the same bytes; a build that already exists is kept.
 
 --runner=beam encodes and writes with workers of Apache Beam, on this machine or on Dataflow, Spark
 or Flink (docs/scaling.md); the bytes are the same. It needs
@@ -22,6 +26,13 @@ WikiText is read from data/raw/NAME/, data/raw/ or data/ (the zip, or the files 
 downloaded to data/raw/. Its SHA-256 is checked before a file is opened (for the text files of
 wikitext-103, of which no SHA-256 is known, the SHA-1), and another file of the same name is
 skipped. A broken download is continued; where one mirror refuses, the next one is asked.
+
+Documents are texts with authors, groups and threads: --input_documents takes lines of JSON (id and
+text, and where they are known author, group and parent, the id of the document that one answers)
+and mailboxes. They are text like any other, and documents/*.npy says which tokens are whose. A
+hash of its group (--split_by=author or thread: of its author or thread) puts a document into
+train, valid or test. Names become numbers: no name and no id is written. Text, id or parents that
+can't be are refused with file and line.
 
 Text is UTF-8. Text in UTF-16 or UTF-32 with a byte order mark, and files compressed by gzip or xz,
 are decoded once; other archives, documents and encodings are refused by name. Where all lines end
@@ -46,6 +57,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -57,9 +69,11 @@ from par.core.text import number
 from par.data import build, own_text, records
 from par.data.build import Source
 from par.data.cleaning import CLEANING
+from par.data.corpus import FOUND, OWN_SPLITS
+from par.data.manifest import Documents
 from par.data.tokenizer import UNK, Tokenizer
-from par.evaluate import yardstick
-from par.evaluate.yardstick import Yardstick
+from par.evaluate.yardsticks import store
+from par.evaluate.yardsticks.base import SPLITS, Yardstick
 from par.tools.cli.baseline import BASELINE, baseline_of
 from par.tools.cli.checks import required_dir
 from par.tools.cli.command_line import tool_command
@@ -259,19 +273,20 @@ def _verify(values: Flags) -> None:
     manifest = records.load(root)
     start_tensorflow()
     records.verify(root, manifest)
-    yardstick.load(root)
+    store.load_all(root, store.MODELS)
     names = [file.name for split in manifest.splits.values() for file in split.files]
     size = sum((root / name).stat().st_size for name in names)
+    listed = (
+        sum(file.rows for file in manifest.documents.splits.values()) if manifest.documents else 0
+    )
     if values.json:
-        print(
-            schema.canonical_json(
-                {"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}
-            )
-        )
+        value = {"data": str(root), "is_whole": True, "record_files": len(names), "bytes": size}
+        print(schema.canonical_json(value | {"documents": listed}))
     else:
+        tables = f", the tables of {listed:,} documents" if listed else ""
         print(
-            f"{root} is whole: tokenizer, counts and {len(names)} record files of {size:,} bytes"
-            " are what the manifest says"
+            f"{root} is whole: tokenizer, counts{tables} and {len(names)} record files of"
+            f" {size:,} bytes are what the manifest says"
         )
 
 
@@ -279,7 +294,7 @@ def _unigram(root: Path, manifest: records.Manifest) -> dict[str, dict[str, floa
     """Of valid and test: the unigram model's figures, and the share of tokens that are unknown
     words."""
     counts, found = records.read_counts(root, manifest), {}
-    for name in yardstick.SPLITS:
+    for name in SPLITS:
         targets = records.count_targets(root, manifest, name)
         nll = records.unigram_nll(counts, targets)
         unknown = targets[UNK] / targets.sum()
@@ -305,6 +320,7 @@ def _print_json(root: Path, source: Source, is_built: bool, baseline: Yardstick 
         "vocab_size": manifest.vocab_size,
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "splits": splits,
+        "documents": manifest.documents and _documents(manifest.documents),
         "unigram_perplexity_per_word": _per_word(unigram),
         "kneser_ney_perplexity_per_word": baseline and _per_word(_figures(baseline, manifest)),
         "unknown_words": {name: figures["unknown"] for name, figures in unigram.items()},
@@ -312,8 +328,33 @@ def _print_json(root: Path, source: Source, is_built: bool, baseline: Yardstick 
     print(schema.canonical_json(value))
 
 
+def _documents(documents: Documents) -> dict[str, Any]:
+    """What is told of documents."""
+    splits = {
+        name: {"documents": file.rows, "left_out": file.left_out}
+        for name, file in documents.splits.items()
+    }
+    counts = {key: getattr(documents, key) for key in ("split_by", "authors", "groups")}
+    return counts | documents.counts | {"splits": splits}
+
+
+def _print_documents(documents: Documents) -> None:
+    rows = {name: file.rows for name, file in documents.splits.items()}
+    split_by = "the text itself" if documents.split_by == OWN_SPLITS else documents.split_by
+    print(
+        f"documents: {sum(rows.values()):,}"
+        f" ({', '.join(f'{name} {count:,}' for name, count in rows.items())}) of"
+        f" {documents.authors:,} authors and {documents.groups:,} groups, split by {split_by}"
+    )
+    told = [(documents.counts[key], text) for key, text in FOUND.items()]
+    left_out = sum(file.left_out for file in documents.splits.values())
+    told.append((left_out, "documents left out that reach into the dropped end of train"))
+    if found := "; ".join(f"{count:,} {text}" for count, text in told if count):
+        print(f"of them: {found}")
+
+
 def _figures(baseline: Yardstick, manifest: records.Manifest) -> dict[str, dict[str, float]]:
-    return {name: baseline.figures(manifest, name) for name in yardstick.SPLITS}
+    return {name: baseline.figures(manifest, name) for name in SPLITS}
 
 
 def _per_word(figures: dict[str, dict[str, float]]) -> dict[str, float | None]:
@@ -358,6 +399,8 @@ def _print(root: Path, source: Source, is_built: bool, baseline: Yardstick | Non
         f"a step is {manifest.batch_size} x {manifest.seq_len} tokens; dropped: tokens at the end"
         " that fill no step; a line end counts as a word\n"
     )
+    if manifest.documents:
+        _print_documents(manifest.documents)
     unigram = _unigram(root, manifest)
     models = {"unigram model": unigram}
     if baseline:
@@ -376,9 +419,10 @@ def _print(root: Path, source: Source, is_built: bool, baseline: Yardstick | Non
         )
     size = sum(file.size for split in manifest.splits.values() for file in split.files)
     count = sum(len(split.files) for split in manifest.splits.values())
+    tables = ", documents/*.npy" if manifest.documents else ""
     print(
-        f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json, {count}"
-        f" record files of {size:,} bytes"
+        f"files: {root}/ tokenizer.model, tokenizer.vocab, counts.txt, manifest.json{tables},"
+        f" {count} record files of {size:,} bytes"
     )
 
 

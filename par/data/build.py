@@ -16,18 +16,31 @@ from typing import Protocol
 
 from par.core.config import DataConfig
 from par.core.errors import DataError, SettingError, UsageError
-from par.data import corpus, download, named_corpora, own_text, records, tokenizer, windows
+from par.core.progress import announce
+from par.data import (
+    corpus,
+    document_tables,
+    download,
+    importers,
+    named_corpora,
+    own_text,
+    records,
+    tokenizer,
+    windows,
+)
 from par.data.cleaning import CLEANING
 from par.data.corpus import Corpus
 from par.data.encoding import Encoded, Encoder, count_words
+from par.data.manifest import Manifest
 from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer
 
-BASELINE = "kneser_ney.json"  # written beside the records by par.evaluate.yardstick
+# what networks must beat, written beside the records by par.evaluate.yardsticks
+BASELINES = ("kneser_ney.json", "unigram.json", "bigrams.json")
 # all that the directory of a data set may hold
 FILES = {
-    *("tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", BASELINE),
-    *records.SPLITS,
+    *("tokenizer.model", "tokenizer.vocab", "counts.txt", "manifest.json", *BASELINES),
+    *(*records.SPLITS, "documents"),
 }
 # of text that SentencePiece is trained on by default; it needs about 20 times that in memory
 SAMPLE_BYTES = 32 << 20
@@ -78,19 +91,15 @@ def load_source(
     for any tokenizer, or no such tokenizer; ResourceError if the disk has no room for a download
     or for decoded text.
     """
-    text = (
-        named_corpora.named(settings.corpus, mirrors, timeout)
-        if settings.corpus
-        else own_text.load(settings.input_text, settings.split_fractions, find, directory)
-    )
+    text = _text(settings, mirrors, find, timeout, directory)
     if all(block.isspace() for block in text.texts["train"].blocks()):
         state = "is empty" if text.texts["train"].raw_bytes == 0 else "holds only blanks"
-        raise DataError(
-            f"the train split of {settings.corpus or settings.input_text} {state}: give more text"
-        )
+        given = settings.corpus or settings.input_text or settings.input_documents
+        raise DataError(f"the train split of {given} {state}: give more text")
     changes = {"symbols": tuple(dict.fromkeys((*text.symbols, *settings.symbols)))}
-    if settings.input_text:
-        changes["input_text"] = Path(settings.input_text).name or text.name
+    for name in ("input_text", "input_documents"):
+        if given := getattr(settings, name):
+            changes[name] = Path(given).name or text.name
     if settings.tokenizer_model:
         given = tokenizer.read_model(settings.tokenizer_model)
         model = tokenizer.adopt(given, settings.tokenizer_model)
@@ -112,11 +121,46 @@ def load_source(
     return source
 
 
+def _text(
+    settings: DataConfig,
+    mirrors: Sequence[str],
+    find: Callable[[str], own_text.Found] | None,
+    timeout: float,
+    directory: Path | None,
+) -> Corpus:
+    """The text that the settings name. Raises: as `load_source`."""
+    split_by, fractions = settings.split_by, settings.split_fractions
+    if (
+        split_by != DataConfig.default("split_by")
+        and not settings.input_documents
+        and settings.corpus not in named_corpora.SPLIT_AS_ASKED
+    ):
+        raise SettingError(
+            f"split_by={split_by} is for documents without splits: for --input_documents and"
+            f" --corpus={' or '.join(named_corpora.SPLIT_AS_ASKED)}",
+            "split_by",
+        )
+    if settings.corpus:
+        return named_corpora.named(
+            settings.corpus,
+            mirrors,
+            timeout,
+            split_by=split_by,
+            fractions=fractions,
+            directory=directory,
+        )
+    if settings.input_documents:
+        return importers.load(
+            settings.input_documents, settings.fields, split_by, fractions, directory
+        )
+    return own_text.load(settings.input_text, fractions, find, directory)
+
+
 def frequent_marks(source: Source) -> dict[str, int]:
     """Words such as <unk> that stand often in the train split of own text and would become several
     pieces each, as they are not among the symbols: how often each stands in its first 8 MiB."""
     settings = source.settings
-    if not settings.input_text or settings.tokenizer_model or settings.model_type == "word":
+    if settings.corpus or settings.tokenizer_model or settings.model_type == "word":
         return {}
     counts: Counter = Counter()
     words = characters = 0
@@ -144,7 +188,8 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
         return False
     if not root.is_dir():
         raise UsageError(f"--output_dir={root} is a file: give another --output_dir")
-    names = {path.name for path in root.iterdir() if not path.name.startswith(f".{BASELINE}.")}
+    partial = tuple(f".{name}." for name in BASELINES)
+    names = {path.name for path in root.iterdir() if not path.name.startswith(partial)}
     if names and (names - FILES or "manifest.json" not in names):
         raise UsageError(
             f"--output_dir={root} is not a data set, as it holds {min(names - FILES or names)}:"
@@ -161,31 +206,46 @@ def is_built(root: Path, source: Source, overwrite: bool, progress: Progress) ->
             f"--output_dir={root} holds a damaged data set ({error}): give --overwrite to replace"
             " it"
         ) from None
-    old, new = there.settings, source.settings.to_json()
-    differences = [
-        f"{name} {old[name]!r} there, {new[name]!r} asked for"
-        for name in new
-        if old[name] != new[name]
-    ]
-    if not differences:
-        with progress("comparing the text", "byte", source.raw_bytes) as made:
-            text = corpus.fingerprint(
-                {
-                    name: corpus.measure(split, made).sha256
-                    for name, split in source.corpus.texts.items()
-                }
-            )
-        if (there.corpus.name, there.corpus.sha256) != (source.corpus.name, text):
-            differences = [
-                f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.corpus.name}"
-                f" {text[:12]} asked for"
-            ]
+    differences = _differences(there, source, progress)
     if differences and not overwrite:
         raise UsageError(
             f"--output_dir={root} holds another data set ({'; '.join(differences)}): give"
             " --overwrite or another --output_dir"
         )
+    if not differences and source.corpus.documents and there.documents is None:
+        announce(f"the data set in {root} has no documents yet and is built again with them")
+        return False
     return not differences
+
+
+def _differences(there: Manifest, source: Source, progress: Progress) -> list[str]:
+    """What a data set has otherwise than asked for: settings, else the text, else the documents,
+    if it has some."""
+    old, new = there.settings, source.settings.to_json()
+    changed = [
+        f"{name} {old[name]!r} there, {new[name]!r} asked for"
+        for name in new
+        if old[name] != new[name]
+    ]
+    if changed:
+        return changed
+    with progress("comparing the text", "byte", source.raw_bytes) as made:
+        text = corpus.fingerprint(
+            {
+                name: corpus.measure(split, made).sha256
+                for name, split in source.corpus.texts.items()
+            }
+        )
+    if (there.corpus.name, there.corpus.sha256) != (source.corpus.name, text):
+        return [
+            f"text {there.corpus.name} {there.corpus.sha256[:12]} there, {source.corpus.name}"
+            f" {text[:12]} asked for"
+        ]
+    if source.corpus.documents and there.documents:
+        listed = source.corpus.documents.sha256()
+        if there.documents.sha256 != listed:
+            return [f"documents {there.documents.sha256[:12]} there, {listed[:12]} asked for"]
+    return []
 
 
 def train(source: Source) -> bytes:
@@ -310,6 +370,14 @@ def write(
         source.corpus.note,
     )
     cleaned = sum((split.cleaned for split in encoded.values()), Counter())
+    listed = None
+    if source.corpus.documents:
+        tokens = {name: split.tokens for name, split in encoded.items()}
+        kept = {
+            name: len(stream) - records.cut(len(stream), settings, name)[1]
+            for name, stream in tokens.items()
+        }
+        listed = document_tables.write(partial, source.corpus.documents, tokens, kept)
     with engine.write_files(partial, sum(steps), progress) as write_files:
         records.write(
             partial,
@@ -319,6 +387,7 @@ def write(
             settings=settings,
             corpus=text,
             cleaning={name: cleaned[name] for name in CLEANING},
+            listed=listed,
             write_files=write_files,
         )
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import AnyStr, BinaryIO, NamedTuple
 
+import numpy as np
+
 from par.core.errors import DataError
 from par.data.cleaning import clean
 
@@ -26,6 +28,15 @@ BLOCK_BYTES = 2 << 20  # of text, read and encoded at once
 # SentencePiece needs up to 70 times what it encodes at once: longer lines are cut at spaces
 PIECE_CHARACTERS = 1 << 16
 MAX_RUN_BYTES = 1 << 20  # the longest word, or run of spaces: can't be cut
+LISTED_AT_ONCE = 1 << 16  # rows of a table of documents
+OWN_SPLITS = "corpus"  # by what documents are split that come in splits
+FOUND = {  # what is counted of an input of documents: key in the manifest, text for the user
+    "empty": "documents without text left out",
+    "unknown_parents": "parents that are not in the input, or have no text: their answers are"
+    " roots",
+    "parents_in_other_splits": "parents in another split: their answers are roots",
+    "ignored_keys": "values under other keys ignored",
+}
 
 
 class Part(NamedTuple):
@@ -202,7 +213,7 @@ def _raw_blocks(part: Part) -> Iterator[RawBlock]:
                     data += chunk
                 if not data:
                     return
-                if (run := _long_run(data)) is not None:
+                if (run := long_run(data)) is not None:
                     raise DataError(
                         f"text {name} has more than {MAX_RUN_BYTES >> 20} MiB without the end of"
                         f" a word or a line, from byte {at + run:,} on: break it into lines"
@@ -228,7 +239,7 @@ def _block_end(data: bytes) -> int:
     return _cut_in_line(line.rstrip(b"\r"), BLOCK_BYTES) or newline + 1 or len(data)
 
 
-def _long_run(data: bytes) -> int | None:
+def long_run(data: bytes) -> int | None:
     """Where a run of more than MAX_RUN_BYTES begins in which a line can't be cut: spaces alone, or
     neither space nor line end. None if there is none.
 
@@ -295,14 +306,41 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 @dataclasses.dataclass(frozen=True)
+class Listing:
+    """The documents of a corpus by lines.
+
+    `tables` are those of par/data/documents.py, int64 [R, 6] a split, whose start and length count
+    lines of the split and whose depths are not known yet; `authors` and `groups` are how many
+    there are, `counts` what was found in the input, by the keys of FOUND.
+    """
+
+    tables: dict[str, np.ndarray]
+    split_by: str
+    authors: int
+    groups: int
+    counts: dict[str, int]
+
+    def sha256(self) -> str:
+        """Of the three tables: equal for equal documents, whatever the tokenizer."""
+        digest = hashlib.sha256()
+        for name in SPLITS:
+            digest.update(f"{name} {len(self.tables[name])}\n".encode())
+            for first in range(0, len(self.tables[name]), LISTED_AT_ONCE):
+                rows = self.tables[name][first : first + LISTED_AT_ONCE]
+                digest.update(np.ascontiguousarray(rows, "<i8"))
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
 class Corpus:
     """Three splits of text; each of `symbols` stays one piece; `note` names what the text depends
-    on, such as the version of CPython."""
+    on, such as the version of CPython; `documents` are None where nothing is known of them."""
 
     name: str
     texts: dict[str, Text]
     symbols: tuple[str, ...] = ()
     note: str = ""
+    documents: Listing | None = None
 
 
 @dataclasses.dataclass(frozen=True)

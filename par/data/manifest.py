@@ -6,17 +6,20 @@ No time, host or absolute path is in it: equal text and settings give equal byte
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from par.core import metrics, schema
+from par.core import files, metrics, schema
 from par.core.config import MAX_VOCAB_SIZE, DataConfig
 from par.core.errors import DataError, UsageError
 from par.data import windows
 from par.data.cleaning import CLEANING
-from par.data.corpus import SPLITS
+from par.data.corpus import FOUND, OWN_SPLITS, SPLITS
 
-SCHEMA = 2
+SCHEMA = 3
+BEFORE = 2  # still read: a manifest that knows no documents, and no settings of them
+DOCUMENT_SETTINGS = ("input_documents", "fields", "split_by")
 MAX_BYTES = 64 << 20  # three splits of 99,999 shards, with a SHA-256 each
 AGAIN = "run tools/build_data.py again"
 
@@ -46,11 +49,22 @@ class Split:
     files: tuple[RecordFile, ...]
 
     def figures(self, nll_sum: float, scored: float | None = None) -> dict[str, float]:
-        """The figures of par.core.metrics, from nats over the `scored` tokens; None: all but the
+        """The figures of a language model, from nats over the `scored` tokens; None: all but the
         first."""
-        return metrics.figures(
+        return metrics.scores(metrics.LANGUAGE_MODEL, self.sums(nll_sum, scored))
+
+    def sums(
+        self,
+        nll_sum: float,
+        scored: float | None = None,
+        parts: Mapping[str, tuple[float, float]] | None = None,
+    ) -> metrics.Sums:
+        """Sums over the `scored` tokens, from which figures are computed; None: all but the
+        first."""
+        return metrics.scaled(
             nll_sum,
             self.tokens - 1 if scored is None else scored,
+            parts,
             tokens=self.tokens,
             words=self.words,
             characters=self.characters,
@@ -69,9 +83,33 @@ class CorpusId:
 
 
 @dataclasses.dataclass(frozen=True)
+class DocumentFile:
+    """The table of a split's documents (par/data/documents.py), and how many more reach into the
+    dropped end of the split."""
+
+    rows: int
+    left_out: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Documents:
+    """What the data set knows of its documents: by what they were split ("corpus": by the text
+    itself), numbers of authors and groups, SHA-256 of `corpus.Listing`, `counts` by the keys of
+    FOUND."""
+
+    split_by: str
+    authors: int
+    groups: int
+    sha256: str
+    counts: dict[str, int]
+    splits: dict[str, DocumentFile]
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """What manifest.json says. `cleaning` counts what was cleaned, by the keys of CLEANING;
-    `settings` is the DataConfig with base names for paths."""
+    `settings` is the DataConfig with base names for paths; `documents` is None for plain text."""
 
     schema: int
     batch_size: int
@@ -84,6 +122,7 @@ class Manifest:
     cleaning: dict[str, int]
     settings: dict[str, Any]
     splits: dict[str, Split]
+    documents: Documents | None
 
     @property
     def name(self) -> str:
@@ -92,17 +131,17 @@ class Manifest:
 
 
 def load(data_dir: str | Path) -> Manifest:
-    """Reads and checks manifest.json; `verify` checks the files against it.
+    """Reads and checks manifest.json; `records.verify` checks the files against it.
 
     Raises: DataError if it is missing or damaged, has unknown or missing keys, wrong types, or
     figures that contradict each other.
     """
     path = Path(data_dir) / "manifest.json"
-    value = schema.read_json(path, "data manifest", MAX_BYTES)
+    value = _upgraded(schema.read_json(path, "data manifest", MAX_BYTES))
     if not schema.is_schema(value, SCHEMA):
         raise DataError(
             f"data manifest {path} has schema {value.get('schema')!r}, but this program reads"
-            f" {SCHEMA}: {AGAIN}"
+            f" {BEFORE} and {SCHEMA}: {AGAIN}"
         )
     try:
         manifest = schema.decode(Manifest, value, str(path))
@@ -111,6 +150,20 @@ def load(data_dir: str | Path) -> Manifest:
     if problem := _contradiction(manifest):
         raise DataError(f"data manifest {path} contradicts itself: {problem}; {AGAIN}")
     return manifest
+
+
+def _upgraded(value: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of the schema before in this one; any other is left as it is."""
+    settings = value.get("settings")
+    if (
+        not schema.is_schema(value, BEFORE)
+        or "documents" in value
+        or not isinstance(settings, dict)
+        or set(DOCUMENT_SETTINGS) & set(settings)
+    ):
+        return value
+    new = {name: DataConfig.default(name) for name in DOCUMENT_SETTINGS}
+    return value | {"schema": SCHEMA, "documents": None, "settings": settings | new}
 
 
 def _contradiction(manifest: Manifest) -> str:
@@ -142,18 +195,43 @@ def _contradiction(manifest: Manifest) -> str:
             ("corpus", manifest.corpus.sha256),
         ):
             schema.check_sha256(text, f"{where}:")
+        if manifest.documents:
+            schema.check_sha256(manifest.documents.sha256, "documents:")
+            for name, file in manifest.documents.splits.items():
+                schema.check_sha256(file.sha256, f"documents of {name[:80]}:")
         for file in (file for split in manifest.splits.values() for file in split.files):
             schema.check_sha256(file.sha256, f"{file.name[:80]}:")
     except UsageError as error:
         return str(error)
-    return next(
-        (
-            problem
-            for name, split in manifest.splits.items()
-            if (problem := _odd_split(name, split, settings))
-        ),
-        "",
-    ) or _odd_sizes(manifest)
+    return (
+        next(
+            (
+                problem
+                for name, split in manifest.splits.items()
+                if (problem := _odd_split(name, split, settings))
+            ),
+            "",
+        )
+        or (_odd_documents(manifest, manifest.documents) if manifest.documents else "")
+        or _odd_sizes(manifest)
+    )
+
+
+def _odd_documents(manifest: Manifest, documents: Documents) -> str:
+    """A contradiction between the documents and the rest of a manifest, or ''."""
+    if set(documents.splits) != set(SPLITS):
+        return f"documents are of {', '.join(sorted(documents.splits))}, not {', '.join(SPLITS)}"
+    if odd := sorted(set(documents.counts) ^ set(FOUND)):
+        return f"documents count {odd[0][:80]!r} or not, but must count {', '.join(FOUND)}"
+    if documents.split_by not in (by := (*DataConfig.choices("split_by"), OWN_SPLITS)):
+        return f"documents are split by {documents.split_by[:80]!r}, not by one of {', '.join(by)}"
+    for name, file in documents.splits.items():
+        if file.rows + file.left_out > manifest.splits[name].lines:
+            return (
+                f"{name} has {file.rows + file.left_out} documents, more than its"
+                f" {manifest.splits[name].lines} lines"
+            )
+    return ""
 
 
 def _odd_split(name: str, split: Split, settings: DataConfig) -> str:
@@ -203,6 +281,35 @@ def _odd_sizes(manifest: Manifest) -> str:
             f" {other.size} for {other.steps}"
         )
     return ""
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raises: DataError unless the file is there and has the bytes that the manifest says."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {AGAIN}")
+    if (found := path.stat().st_size) != size:
+        what = "ends" if found < size else "continues"
+        raise DataError(
+            f"{path} {what} at byte {min(found, size)}: it has {found} bytes, but the manifest"
+            f" says {size}; {AGAIN}"
+        )
+
+
+def check_hash(path: Path, sha256: str, damage: Callable[[], str] = lambda: "") -> None:
+    """Raises: DataError, with both, unless the file has the SHA-256 that the manifest says.
+    damage: tells where it is damaged."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {AGAIN}")
+    try:
+        found = files.sha256(path)
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror})") from None
+    if found != sha256:
+        place = f" {where}:" if (where := damage()) else ""
+        raise DataError(
+            f"{path} is not the file that was built:{place} SHA-256 {found}, but the manifest says"
+            f" {sha256}; {AGAIN}"
+        )
 
 
 def cut(tokens: int, settings: DataConfig, split: str) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""The named corpora: python-docs and WikiText. Python sources are parsed, never imported.
+"""The named corpora: python-docs, debian-changelogs (a module of its own) and WikiText. Python
+sources are parsed, never imported.
 
 WikiText is searched where a user may have placed it, else downloaded. Every file is checked by its
 digest before it is opened; a file of the same name with another digest is skipped. data/README.md
@@ -17,17 +18,22 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
 from par.data import archive, download
 from par.data.corpus import SPLITS, Corpus, Text, cut_behind
+from par.data.debian_changelogs import debian_changelogs
+from par.data.document_index import Document, gather
 from par.data.known_file import Known
 
 DATA = Path("data")  # relative to the current directory
 LICENCES = {  # of the corpora, and of what is made of them
     "python-docs": "PSF License Agreement (docs.python.org/3/license.html)",
+    "debian-changelogs": "each package's own (/usr/share/doc/PACKAGE/copyright)",
     **dict.fromkeys(
         ("wikitext-2", "wikitext-2-small", "wikitext-103"),
         "Creative Commons Attribution-ShareAlike 3.0; authors: the contributors of Wikipedia"
@@ -37,10 +43,33 @@ LICENCES = {  # of the corpora, and of what is made of them
 RAW = DATA / "raw"  # where downloads go; files placed by hand may lie in either
 
 
-def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIMEOUT) -> Corpus:
-    """A corpus of `NAMED`; `mirrors` are URLs that are tried before the known ones: of one of its
-    files, or of a directory with them. timeout: seconds that each URL is given to answer, and then
-    to go on.
+class Asked(NamedTuple):
+    """How a corpus is asked for, as `named` takes it."""
+
+    mirrors: Sequence[str]
+    timeout: float
+    split_by: str
+    fractions: Sequence[float]
+    directory: Path | None
+
+
+def named(
+    name: str,
+    mirrors: Sequence[str] = (),
+    timeout: float = download.TIMEOUT,
+    *,
+    split_by: str = DataConfig.default("split_by"),
+    fractions: Sequence[float] = DataConfig.default("split_fractions"),
+    directory: Path | None = None,
+) -> Corpus:
+    """A corpus of `NAMED`.
+
+    Args:
+      mirrors: URLs that are tried before the known ones: of one of its files, or of a directory
+        with them.
+      timeout: seconds that each URL is given to answer, and then to go on.
+      split_by, fractions: for a corpus without splits of its own.
+      directory: where temporary files lie.
 
     Raises: UsageError for another name or a mirror that is not a URL; DataError if its files are
     not available or differ from the expected ones; ResourceError if the disk is full.
@@ -52,46 +81,53 @@ def named(name: str, mirrors: Sequence[str] = (), timeout: float = download.TIME
         )
     for mirror in mirrors:
         download.check_url(mirror)
-    return NAMED[name](mirrors, timeout)
+    return NAMED[name](Asked(mirrors, timeout, split_by, fractions, directory))
 
 
 # ---- python-docs ----
 
 
-def python_docs(stdlib: Path | None = None) -> Corpus:
+def python_docs(stdlib: Path | None = None, directory: Path | None = None) -> Corpus:
     """The language reference and the docstrings that every CPython carries: about 2 MB of English,
     without a download.
 
-    A document is a topic of pydoc_data, or all docstrings of a module in their order. A hash of
-    its name puts one document in 20 into valid and one into test, so it is in the same split in
-    every version of CPython. With the hash's key 342 each of them has 5 % of the bytes, in 3.11
-    and in 3.13.
+    A hash of its name puts a topic of pydoc_data or a module into a split: one in 20 into valid
+    and one into test, so it is in the same split in every version of CPython. With the hash's key
+    342 each of them has 5 % of the bytes, in 3.11 and in 3.13.
+
+    A document is a docstring; its group is the module, its author the top package, its parent the
+    docstring of the nearest enclosing definition that has one. Topics are only text.
     """
     stdlib = Path(stdlib or sysconfig.get_path("stdlib"))
-    documents: dict[str, list[bytes]] = {split: [] for split in SPLITS}
-    for name, text in itertools.chain(_topics(stdlib), _docstrings(stdlib)):
-        share = int(hashlib.sha256(f"342 {name}".encode()).hexdigest(), 16) % 20
-        split = {0: "valid", 1: "test"}.get(share, "train")
-        documents[split].append(text.encode("utf-8", "replace"))
-    if not all(documents.values()):
+    documents = itertools.chain(_topics(stdlib), _docstrings(stdlib))
+    try:
+        return gather(
+            "python-docs",
+            documents,
+            split_by="group",
+            fractions=(0.9, 0.05, 0.05),
+            directory=directory,
+            note=f"CPython {platform.python_version()}",
+        )
+    except DataError:
         raise DataError(
             f"this Python has no sources in {stdlib}: python-docs needs them; give your own text"
             " by --input_text"
-        )
-    return Corpus(
-        "python-docs",
-        {split: Text.of(b"".join(parts)) for split, parts in documents.items()},
-        note=f"CPython {platform.python_version()}",
-    )
+        ) from None
 
 
-def _topics(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of the topics of pydoc_data/topics.py, sorted by name."""
+def _split_of(name: str) -> str:
+    share = int(hashlib.sha256(f"342 {name}".encode()).hexdigest(), 16) % 20
+    return {0: "valid", 1: "test"}.get(share, "train")
+
+
+def _topics(stdlib: Path) -> Iterator[Document]:
+    """The topics of pydoc_data/topics.py, sorted by name."""
     tree = _parse(stdlib / "pydoc_data" / "topics.py")
     for node in tree.body if tree else ():
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             for name, text in sorted(ast.literal_eval(node.value).items()):
-                yield f"topic/{name}", f"{text.strip()}\n\n"
+                yield Document(_encodable(text), None, split=_split_of(f"topic/{name}"))
 
 
 SKIPPED = {
@@ -108,31 +144,52 @@ SKIPPED = {
 }
 
 
-def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
-    """Path and docstrings of each module of the standard library, sorted by path; a repeated
-    docstring is left out."""
+def _docstrings(stdlib: Path) -> Iterator[Document]:
+    """The docstrings of each module of the standard library, sorted by its path; a repeated one is
+    left out."""
     seen = set()
     modules = sorted(path.relative_to(stdlib).as_posix() for path in stdlib.rglob("*.py"))
     for module in modules:
         tree = None if SKIPPED & set(module.split("/")) else _parse(stdlib / module)
-        texts = []
-        for node in _definitions(tree) if tree else ():
+        used: dict[ast.AST, str] = {}  # the ids of this module's documents
+        enclosing = _enclosing(tree) if tree else {}
+        for number, node in enumerate(enclosing):
             text = (ast.get_docstring(node) or "").strip()  # dedents as inspect.cleandoc
             if text and text not in seen:
                 seen.add(text)
-                texts.append(f"{text}\n\n")
-        if texts:
-            yield module, "".join(texts)
+                used[node] = f"{module} {number}"
+                above = enclosing[node]
+                while above is not None and above not in used:
+                    above = enclosing[above]
+                yield Document(
+                    _encodable(text),
+                    used[node],
+                    author=module.split("/")[0].removesuffix(".py"),
+                    group=module,
+                    parent=used[above] if above is not None else None,
+                    split=_split_of(module),
+                )
 
 
-def _definitions(tree: ast.Module) -> list[ast.AST]:
-    """The module, its classes and functions, wherever they are, in the order of the source."""
-    inner = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    return [tree, *sorted(inner, key=lambda node: (node.lineno, node.col_offset))]
+def _enclosing(tree: ast.Module) -> dict[ast.AST, ast.AST | None]:
+    """The module, its classes and functions, wherever they are, in the order of the source: each
+    with the one that it stands in."""
+    found: dict[ast.AST, ast.AST | None] = {tree: None}
+    below: list[tuple[ast.AST, ast.AST]] = [(tree, tree)]
+    for outer, node in below:
+        for child in ast.iter_child_nodes(node):
+            is_definition = isinstance(
+                child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            )
+            if is_definition:
+                found[child] = outer
+            below.append((child if is_definition else outer, child))
+    order = sorted(list(found)[1:], key=lambda node: (node.lineno, node.col_offset))
+    return {node: found[node] for node in (tree, *order)}
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _parse(path: Path) -> ast.Module | None:
@@ -235,15 +292,15 @@ WIKITEXT_2_SMALL = {  # placed by hand
 }
 
 
-def wikitext(published: Published, mirrors: Sequence[str], timeout: float) -> Corpus:
+def wikitext(published: Published, asked: Asked) -> Corpus:
     """WikiText with its own splits."""
-    paths = _files(published, SPLITS, mirrors, timeout, {})
+    paths = _files(published, SPLITS, asked, {})
     return Corpus(
         published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",)
     )
 
 
-def wikitext_2_small(mirrors: Sequence[str], timeout: float) -> Corpus:
+def wikitext_2_small(asked: Asked) -> Corpus:
     """WikiText-2's validation split divided by article: 48 / 6 / 6."""
     passed: dict[Path, str] = {}
     parts = {
@@ -253,7 +310,7 @@ def wikitext_2_small(mirrors: Sequence[str], timeout: float) -> Corpus:
     if all(parts.values()):
         texts = {split: Text.of(path) for split, path in parts.items()}
     else:
-        whole = _files(WIKITEXT_2, ("valid",), mirrors, timeout, passed)["valid"]
+        whole = _files(WIKITEXT_2, ("valid",), asked, passed)["valid"]
         titles = [
             i
             for i, line in enumerate(Text.of(whole).pieces())
@@ -271,14 +328,13 @@ def wikitext_2_small(mirrors: Sequence[str], timeout: float) -> Corpus:
 def _files(
     published: Published,
     splits: Sequence[str],
-    mirrors: Sequence[str],
-    timeout: float,
+    asked: Asked,
     passed: dict[Path, str],
 ) -> dict[str, Path]:
     """The files of the splits: placed, or out of the archive, which was placed or is downloaded;
     or downloaded one by one.
 
-    Raises: DataError if they can't be had; it names what was `passed` over, too.
+    Raises: DataError if they can't be fetched; it names what was `passed` over, too.
     """
     folder = RAW / published.name
     places = (folder, RAW, DATA)
@@ -291,7 +347,7 @@ def _files(
                 if (folder / known.name).exists():
                     known.check(folder / known.name)
             packed = _placed(published.archive, places, passed) or _download(
-                published, missing, folder, mirrors, timeout
+                published, missing, folder, asked.mirrors, asked.timeout
             )
             if packed:
                 archive.extract(packed, published.name, missing, folder)
@@ -364,9 +420,13 @@ def _at(mirror: str, known: Known, names: set[str]) -> str | None:
     return parts._replace(path=f"{parts.path.rstrip('/')}/{known.name}").geturl()
 
 
-NAMED: dict[str, Callable[[Sequence[str], float], Corpus]] = {
-    "python-docs": lambda mirrors, timeout: python_docs(),
-    "wikitext-2": lambda mirrors, timeout: wikitext(WIKITEXT_2, mirrors, timeout),
+NAMED: dict[str, Callable[[Asked], Corpus]] = {
+    "python-docs": lambda asked: python_docs(directory=asked.directory),
+    "debian-changelogs": lambda asked: debian_changelogs(
+        asked.split_by, asked.fractions, asked.directory
+    ),
+    "wikitext-2": lambda asked: wikitext(WIKITEXT_2, asked),
     "wikitext-2-small": wikitext_2_small,
-    "wikitext-103": lambda mirrors, timeout: wikitext(WIKITEXT_103, mirrors, timeout),
+    "wikitext-103": lambda asked: wikitext(WIKITEXT_103, asked),
 }
+SPLIT_AS_ASKED = ("debian-changelogs",)  # the others bring their splits

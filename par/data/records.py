@@ -3,6 +3,7 @@ that says what they must hold.
 
     data/<name>/  tokenizer.model  tokenizer.vocab  counts.txt  manifest.json
                   {train,valid,test}/part-00000-of-00001.tfrecord
+                  documents/{train,valid,test}.npy, where the text has documents
 
 An Example has one feature, `tokens`: the window [B, T+1] int32 of one step (par/data/windows.py),
 serialised by `tf.io.serialize_tensor`.
@@ -23,8 +24,20 @@ import numpy as np
 from par.core import files, schema
 from par.core.config import DataConfig
 from par.core.errors import DataError
-from par.data import windows
-from par.data.manifest import AGAIN, SCHEMA, SPLITS, CorpusId, Manifest, RecordFile, Split, cut
+from par.data import documents, windows
+from par.data.manifest import (
+    AGAIN,
+    SCHEMA,
+    SPLITS,
+    CorpusId,
+    Documents,
+    Manifest,
+    RecordFile,
+    Split,
+    check_hash,
+    cut,
+)
+from par.data.manifest import check_size as check_file_size
 from par.data.manifest import load as load
 from par.data.record_file import Example, WriteFiles, pieces_of, write_one_by_one
 from par.data.tokenizer import PAD, Tokenizer
@@ -37,58 +50,34 @@ MAX_COUNT_BYTES = 17  # of a line: 16 digits, as no split has more tokens than 2
 
 
 def verify(data_dir: str | Path, manifest: Manifest, splits: Iterable[str] = SPLITS) -> None:
-    """Checks tokenizer, counts and the record files of `splits` against the manifest: all there,
-    none more, sizes, SHA-256, steps, ids.
+    """Checks tokenizer, counts, and the record files and documents of `splits` against the
+    manifest: all there, none more, sizes, SHA-256, steps, ids.
 
     Raises: DataError that names the file, with both hashes, or both sizes and the offset from
     which they differ.
     """
     root = Path(data_dir)
-    _check_hash(root / "tokenizer.model", manifest.tokenizer_sha256)
+    check_hash(root / "tokenizer.model", manifest.tokenizer_sha256)
     tokenizer = Tokenizer.load(root / "tokenizer.model")
     if tokenizer.vocab_size != manifest.vocab_size:
         raise DataError(
             f"{root / 'tokenizer.model'} has {tokenizer.vocab_size} pieces, but the manifest says"
             f" {manifest.vocab_size}; {AGAIN}"
         )
-    _check_hash(root / "tokenizer.vocab", hashlib.sha256(tokenizer.vocab.encode()).hexdigest())
-    _check_hash(root / "counts.txt", manifest.counts_sha256)
+    check_hash(root / "tokenizer.vocab", hashlib.sha256(tokenizer.vocab.encode()).hexdigest())
+    check_hash(root / "counts.txt", manifest.counts_sha256)
     read_counts(root, manifest)
+    splits = tuple(splits)
+    documents.verify(root, manifest, splits)
     for name in splits:
         expected = {root / file.name: file for file in manifest.splits[name].files}
         extra = sorted(set((root / name).glob("*.tfrecord*")) - set(expected))
         if extra:
             raise DataError(f"{extra[0]} is not in the manifest: remove it, or {AGAIN}")
         for path, file in expected.items():
-            _check_size(path, file.size)
-            _check_hash(path, file.sha256, manifest)
+            check_file_size(path, file.size)
+            check_hash(path, file.sha256, lambda path=path: _damage(path, manifest))
             _check_content(path, file, manifest)
-
-
-def _check_size(path: Path, size: int) -> None:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: {AGAIN}")
-    if (found := path.stat().st_size) != size:
-        what = "ends" if found < size else "continues"
-        raise DataError(
-            f"{path} {what} at byte {min(found, size)}: it has {found} bytes, but the manifest"
-            f" says {size}; {AGAIN}"
-        )
-
-
-def _check_hash(path: Path, sha256: str, records_of: Manifest | None = None) -> None:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: {AGAIN}")
-    try:
-        found = files.sha256(path)
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror})") from None
-    if found != sha256:
-        place = f" {_damage(path, records_of)}:" if records_of else ""
-        raise DataError(
-            f"{path} is not the file that was built:{place} SHA-256 {found}, but the manifest says"
-            f" {sha256}; {AGAIN}"
-        )
 
 
 def _damage(path: Path, manifest: Manifest) -> str:
@@ -270,13 +259,14 @@ def write(
     settings: DataConfig,
     corpus: CorpusId,
     cleaning: dict[str, int],
+    listed: Documents | None = None,
     write_files: WriteFiles | None = None,
 ) -> Manifest:
     """Writes a data set; each file whole or not at all, the manifest last.
 
-    counts: [V] how often each id occurs in the train stream. write_files: (directory, pieces,
-    token streams of the splits, settings, V) -> what
-    was written, in the order of the pieces; by default `write_one_by_one()`.
+    counts: [V] how often each id occurs in the train stream. listed: the documents, whose tables
+    are written already. write_files: (directory, pieces, token streams of the splits, settings, V)
+    -> what was written, in the order of the pieces; by default `write_one_by_one()`.
     Raises: DataError if a split is too short for a step or holds an id outside the vocabulary;
     ResourceError if the disk is or will be full.
     """
@@ -327,6 +317,7 @@ def write(
         cleaning=cleaning,
         settings=settings.to_json(),
         splits=splits,
+        documents=listed,
     )
     schema.write_json(root / "manifest.json", dataclasses.asdict(manifest))
     return manifest

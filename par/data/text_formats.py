@@ -260,6 +260,12 @@ def _likely(sample: bytes) -> str:
     return f"{name} without a byte order mark: convert it with iconv -f {name} -t UTF-8"
 
 
+def pieces(source: Any) -> Iterator[tuple[bytes, int]]:
+    """The UTF-8 of a file piece by piece, and how many bytes of the file each one took, for a text
+    that is read once. source, Raises: as `plain`."""
+    return _pieces(source, identify(source))
+
+
 def _pieces(source: Any, form: Format) -> Iterator[tuple[bytes, int]]:
     """The UTF-8 of a text piece by piece, and how many bytes of the file each one took.
 

@@ -67,9 +67,10 @@ class Tokenizer:
                 f"not a SentencePiece model ({' '.join(str(error).split())})"
             ) from None
         proto = sentencepiece_proto.ModelProto.FromString(model)
-        self._adds_space, self._is_word = (
+        self._adds_space, self._is_word, self._space_ends_word = (
             proto.normalizer_spec.add_dummy_prefix,
             proto.trainer_spec.model_type == proto.trainer_spec.WORD,
+            proto.trainer_spec.treat_whitespace_as_suffix,
         )
 
     @classmethod
@@ -199,6 +200,22 @@ class Tokenizer:
         """The id of a piece as the vocabulary spells it, None if it has no such piece."""
         token = self._processor.piece_to_id(piece)
         return token if self._processor.id_to_piece(token) == piece else None
+
+    def word_starts(self) -> np.ndarray:
+        """[V] bool: which pieces begin a word: those with a space in front. Of a character model
+        that is the space alone; a byte begins none. A line begins a word, too.
+
+        Raises: UsageError for a model that has its spaces behind the words.
+        """
+        if self._space_ends_word:
+            raise UsageError(
+                "words can't be told by this tokenizer, whose pieces end with the space (▁), not"
+                " begin with it: build the data with another --tokenizer_model"
+            )
+        pieces = self.pieces(range(self.vocab_size))
+        starts = np.array([piece.startswith("▁") for piece in pieces])
+        starts[: len(SPECIAL_PIECES)] = False
+        return starts
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of each id; ▁ stands for a space."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -44,6 +44,26 @@ def windows(
     """
     chunks = list(window_chunks(tokens, batch_size, seq_len, pad_id))
     return np.concatenate(chunks) if chunks else np.zeros([0, batch_size, seq_len + 1], np.int32)
+
+
+def padded_windows(
+    rows: Sequence[np.ndarray], seq_len: int, pad_id: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The windows of texts that are read side by side, each from its first token.
+
+    Args:
+      rows: B texts, [N_b] integers each.
+
+    Yields: tokens [B, T] int32, `pad_id` where a text has ended, and whether it has not [B, T]
+      bool; as many as the longest text needs.
+    """
+    for start in range(0, max(map(len, rows), default=0), seq_len):
+        tokens = np.full([len(rows), seq_len], pad_id, np.int32)
+        parts = [ids[start : start + seq_len] for ids in rows]
+        for row, part in enumerate(parts):
+            tokens[row, : len(part)] = part
+        lengths = np.array([len(part) for part in parts])
+        yield tokens, np.arange(seq_len) < lengths[:, None]
 
 
 def window_chunks(

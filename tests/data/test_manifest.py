@@ -57,7 +57,7 @@ def test_a_manifest_as_it_was_written_is_taken(built):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("schema", 1, "has schema 1, but this program reads 2"),
+        ("schema", 1, "has schema 1, but this program reads 2 and 3"),
         ("schema", ..., "has schema None"),
         ("extra", 1, r"unknown or missing: \['extra'\]"),
         ("vocab_size", ..., r"unknown or missing: \['vocab_size'\]"),

@@ -35,7 +35,7 @@ def all_lines(found: Corpus) -> list[str]:
 
 
 def test_an_unknown_corpus_is_refused_with_the_choices():
-    choices = "python-docs, wikitext-2, wikitext-2-small, wikitext-103"
+    choices = "python-docs, debian-changelogs, wikitext-2, wikitext-2-small, wikitext-103"
     with pytest.raises(
         UsageError,
         match=(
@@ -79,6 +79,32 @@ def test_python_docs_are_topics_and_docstrings_dedented_in_order_each_once(stdli
     )
     assert "Topic a\n\n   indented\n" in everything and "old \\d escape" in everything
     assert "Not to be read" not in everything and everything.count("Number") == 40
+
+
+def test_docstrings_are_documents_of_their_module_and_of_what_they_stand_in(stdlib):
+    (stdlib / "package").mkdir()
+    (stdlib / "package" / "inner.py").write_text(
+        '"""Inner."""\ndef f():\n    def g():\n        "Deep."\nclass D:\n    "Class."\n'
+        '    def h():\n        def k():\n            "Deeper."\n        "Not a docstring."\n'
+    )
+    found = list(named_corpora._docstrings(stdlib))
+    by_text = {each.text.split("\n")[0]: each for each in found}
+    above = {each.id: each.text.split("\n")[0] for each in found}
+
+    def told(text: str) -> tuple:
+        each = by_text[text]
+        return each.author, each.group, each.parent and above[each.parent]
+
+    assert told("Module.") == ("one", "one.py", None)
+    assert told("Method.") == ("one", "one.py", "Class.")
+    # what it stands in says what was said before, and so is not a document
+    assert told("Nested.") == ("one", "one.py", "Module.")
+    assert told("Inner.") == ("package", "package/inner.py", None)
+    assert told("Deep.") == ("package", "package/inner.py", "Inner.")
+    assert told("Deeper.") == ("package", "package/inner.py", "Inner.")
+    listing = named_corpora.python_docs(stdlib).documents
+    assert sum(map(len, listing.tables.values())) == len(found) == len(by_text)
+    assert listing.split_by == "corpus" and listing.counts["parents_in_other_splits"] == 0
 
 
 def test_a_document_stays_in_its_split_when_others_come_and_go(stdlib):

@@ -349,6 +349,31 @@ def test_a_model_tells_the_settings_that_it_decides(trained):
     }
 
 
+@pytest.mark.parametrize("kind", SIZES)
+def test_words_are_told_by_the_pieces_that_begin_one(trained, lines, kind):
+    """Bytes of a character, and symbols that are one piece, belong to their word."""
+    model = trained[kind][1]
+    starts = model.word_starts()
+    assert starts.shape == (model.vocab_size,) and not starts[: len(SPECIAL_PIECES)].any()
+    if kind == "word":
+        assert starts[len(SPECIAL_PIECES) :].all()
+    others = ["The \u4e2d\u6587 <unk>, \U0001f525fire"] if kind in LOSSLESS else []
+    for line in [*lines[:40], *others]:
+        (ids,) = model.encode([line])
+        if UNK in ids:
+            continue
+        begins = np.flatnonzero(starts[ids[:-1]] | (np.arange(len(ids) - 1) == 0))
+        found = [model.decode(word).strip() for word in np.split(ids[:-1], begins)[1:]]
+        assert found == line.split()
+
+
+def test_words_are_not_told_by_a_model_that_has_its_spaces_behind_them(trained):
+    proto = sentencepiece_proto.ModelProto.FromString(trained["unigram"][1].model)
+    proto.trainer_spec.treat_whitespace_as_suffix = True
+    with pytest.raises(UsageError, match=r"words can't be told by this tokenizer.*model$"):
+        Tokenizer(proto.SerializeToString()).word_starts()
+
+
 def test_the_vocabulary_file_has_a_line_an_id(trained):
     model = trained["bpe"][1]
     assert [line.split("\t")[0] for line in model.vocab.splitlines()] == model.pieces(

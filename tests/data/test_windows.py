@@ -122,3 +122,16 @@ def test_values_of_targets_come_back_in_the_order_of_the_stream():
         assert (
             windows.in_order(steps[:, :, 1:])[: max(n - 1, 0)].tolist() == stream(n)[1:].tolist()
         )
+
+
+def test_texts_side_by_side_are_padded_where_they_have_ended_and_join_to_themselves():
+    rows = [stream(n) for n in (5, 0, 7, 1)]
+    found = list(windows.padded_windows(rows, 3, pad_id=0))
+    assert len(found) == 3 and all(t.shape == r.shape == (4, 3) for t, r in found)
+    assert found[1][0].tolist() == [[11, 12, 0], [0, 0, 0], [11, 12, 13], [0, 0, 0]]
+    for number, row in enumerate(rows):
+        joined = np.concatenate([tokens[number][real[number]] for tokens, real in found])
+        np.testing.assert_array_equal(joined, row)
+        assert all((tokens[number][~real[number]] == 0).all() for tokens, real in found)
+    assert list(windows.padded_windows([], 3, 0)) == []
+    assert list(windows.padded_windows([stream(0)], 3, 0)) == []

@@ -29,6 +29,7 @@ from apache_beam.io.filesystem import FileMetadata, FileSystem
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from built import AWKWARD, SMALL, contents, run, sentences
+from made_documents import threads, write_lines
 from par.data import corpus, encoding
 from par.data.beam import engine, runner
 from par.data.beam import files as beam_files
@@ -69,6 +70,11 @@ def place_splits(here: Path) -> str:
     return "three"
 
 
+def place_documents(here: Path) -> str:
+    write_lines(here / "made.jsonl", threads(301))
+    return "made.jsonl"
+
+
 def place_model(here: Path) -> str:
     assert (
         build_data.main(
@@ -105,6 +111,13 @@ CASES = {
         place_splits,
         ["--model_type=word", "--lowercase", "--symbols=<unk>", "--batch_size=3", "--shards=3"],
     ),
+    "documents, sharded": (
+        place_documents,
+        [
+            *("--vocab_size=367", "--batch_size=3", "--seq_len=7", "--shards=2"),
+            *("--split_fractions=0.6", "--split_fractions=0.2", "--split_fractions=0.2"),
+        ],
+    ),
     "a given tokenizer": (
         place_model,
         ["--tokenizer_model=before/tokenizer.model", "--batch_size=1", "--seq_len=5"],
@@ -115,7 +128,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_bytes_are_those_of_the_local_build(here, capsys, monkeypatch, case):
     place, flags = CASES[case]
-    flags = [f"--input_text={place(here) if place else 'text.txt'}", *flags]
+    text = place(here) if place else "text.txt"
+    kind = "input_documents" if text.endswith(".jsonl") else "input_text"
+    flags = [f"--{kind}={text}", *flags]
     printed = run(capsys, *flags, "--output_dir=local")
     for module in (corpus, encoding):
         monkeypatch.setattr(module, "BLOCK_BYTES", 997)
@@ -159,7 +174,7 @@ def test_a_named_corpus_in_memory_is_put_where_the_workers_are(here, capsys, mon
     monkeypatch.setattr(
         build_data.build.named_corpora,
         "named",
-        lambda name, mirrors, timeout: corpus.Corpus(name, texts),
+        lambda name, *_, **__: corpus.Corpus(name, texts),
     )
     for engine_name in ("local", "beam"):
         run(

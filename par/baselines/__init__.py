@@ -1,0 +1,1 @@
+"""What counting alone predicts: models without a network, to compare networks with."""
