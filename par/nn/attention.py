@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from par.nn import positions
-from par.nn.ops import TYPES, Initial, add_bias, linear
+from par.nn.ops import TYPES, Initial, add_bias, linear, static
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RelativeAttention(keras.layers.Layer):
     """
 
     def __init__(self, d_model: int, num_heads: int, initial: Initial, precision: str = "f32"):
-        super().__init__()
+        super().__init__(name="relative_attention")
         self.num_heads, self.d_head, self.type = num_heads, d_model // num_heads, TYPES[precision]
         heads = (num_heads, self.d_head)
         self.query = self.add_weight(
@@ -59,7 +59,8 @@ class RelativeAttention(keras.layers.Layer):
         probability, value = self._probabilities_and_values(x, memory, window)
         # bhts,bhsk->bthk
         attended = tf.transpose(tf.matmul(tf.cast(probability, self.type), value), [0, 2, 1, 3])
-        return tf.cast(linear(tf.reshape(attended, x.shape), self.output_kernel), tf.float32)
+        joined = tf.reshape(attended, static(x.shape))
+        return tf.cast(linear(joined, self.output_kernel), tf.float32)
 
     def probabilities(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
         """softmax_j(A_ij), the weight of each key for each query: x [B, T, D], memory [B, M, D] ->
@@ -82,12 +83,22 @@ class RelativeAttention(keras.layers.Layer):
         key, value = self._heads(linear(context, self.key_value), 2)
         (code,) = self._heads(linear(tf.constant(window.codes[None], self.type), self.position), 1)
         content = tf.matmul(content_query, key, transpose_b=True)  # bhtk,bhsk->bhts
-        by_distance = tf.matmul(position_query, code, transpose_b=True)  # bhtk,hpk->bhtp
+        by_distance = self._by_distance(position_query, code)
         logits = content + positions.relative_shift(by_distance, context.shape[1])
         return tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), value
+
+    def _by_distance(self, query: tf.Tensor, code: tf.Tensor) -> tf.Tensor:
+        """bhtk,hpk->bhtp: query [B, H, T, K], code [1, H, P, K].
+
+        Of a single head as one product of two matrices: TensorFlow 2.21's batched one (oneDNN)
+        writes out of bounds where one factor has B > 1 products and the other a single one.
+        """
+        if self.num_heads == 1:
+            return linear(query, tf.transpose(code[0, 0]))
+        return tf.matmul(query, code, transpose_b=True)
 
     def _heads(self, x: tf.Tensor, parts: int) -> list[tf.Tensor]:
         """[B, S, parts * D] -> parts of [B, H, S, K], by one transposition of which each is a
         contiguous piece."""
-        split = tf.reshape(x, [*x.shape[:2], parts, self.num_heads, self.d_head])
+        split = tf.reshape(x, static([*x.shape[:2], parts, self.num_heads, self.d_head]))
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))

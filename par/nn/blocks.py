@@ -44,8 +44,8 @@ class Norm(keras.layers.Layer):
     processor time (median of 25 pairs, two threads).
     """
 
-    def __init__(self, d_model: int):
-        super().__init__()
+    def __init__(self, d_model: int, name: str):
+        super().__init__(name=name)
         self.gain = self.add_weight(name="gain", shape=(d_model,), initializer="ones")
         self.bias = self.add_weight(name="bias", shape=(d_model,), initializer="zeros")
         self.built = True
@@ -62,7 +62,7 @@ class Dense(keras.layers.Layer):
     with its products in `precision`."""
 
     def __init__(self, d_model: int, d_ffn: int, initial: Initial, precision: str = "f32"):
-        super().__init__()
+        super().__init__(name="dense")
         self.type = TYPES[precision]
         self.inner = self.add_weight(
             name="inner", shape=(d_model, d_ffn), initializer=initial.normal("inner")
@@ -95,14 +95,16 @@ def branch(kind: str, config: ModelConfig, initial: Initial) -> keras.layers.Lay
 
 
 class Block(keras.layers.Layer):
-    """A residual block of the given branches. `place` names its dropout within the network."""
+    """A residual block of the given branches. `place` names it and its dropout within the
+    network."""
 
     def __init__(self, kinds: str, config: ModelConfig, initial: Initial, place: str):
-        super().__init__()
+        super().__init__(name=place)
         self.kinds, self.place = kinds, place
         self.pre, self.dropout_rate = config.norm == "pre", config.dropout_rate
         self.branches = [branch(kind, config, initial) for kind in kinds]
-        self.norms = [Norm(config.d_model) for _ in (kinds[:1] if self.pre else kinds)]
+        normed = kinds[:1] if self.pre else kinds
+        self.norms = [Norm(config.d_model, f"norm_{kind}") for kind in normed]
         # tf.train.Checkpoint finds a layer by its attribute, not in a list
         for kind, f in zip(kinds, self.branches):
             setattr(self, f"branch_{kind}", f)

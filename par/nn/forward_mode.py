@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from par.nn.ops import hashed_seed
@@ -35,13 +36,56 @@ class Phase:
     same_length: bool = False
     # tokens: larger distances are coded as this one (Dai et al. 2019); None: all as they are
     clamp_len: int | None = None
+    draw: int = 0  # evaluation: index among the draws of an objective that draws what it scores
+    # evaluation: what is most probable is scored, too, where the objective does not do so anyway
+    scores_hits: bool = False
+    part: str = ""  # of the network, before the names of its random numbers
+
+    def within(self, part: str) -> Phase:
+        """The same pass with random numbers of its own for one part of the network; `""`: those of
+        the network itself."""
+        return dataclasses.replace(self, part=part)
 
     def seed_of(self, name: str) -> tf.Tensor:
         """[2] int64, the seed of the stateless random numbers of one use, such as
         `dropout/block_3`, at this step."""
-        return tf.stack(
-            [tf.constant(hashed_seed(self.seed, name), tf.int64), tf.cast(self.step, tf.int64)]
-        )
+        hashed = hashed_seed(self.seed, f"{self.part}{name}")
+        return tf.stack([tf.constant(hashed, tf.int64), tf.cast(self.step, tf.int64)])
+
+    def row_seeds(self, name: str, rows: tf.Tensor) -> tf.Tensor:
+        """[B, 2] int64, a seed for each row of what an objective draws.
+
+        rows: [B] int64, numbers of the rows. In training they count rows of the whole batch, and
+        the seeds differ at every step. In evaluation they are numbers of windows in the split, and
+        the seeds depend on nothing else but the draw: neither on the network nor on B.
+        """
+        if self.training:
+            number = tf.cast(self.step, tf.int64) * tf.shape(rows, tf.int64)[0] + rows
+            hashed = hashed_seed(self.seed, f"{self.part}{name}")
+        else:
+            number, hashed = rows, hashed_seed(0, f"{self.part}{name}/draw_{self.draw}")
+        return tf.stack([tf.fill(tf.shape(number), np.int64(hashed)), number], axis=-1)
+
+
+def row_uniforms(seeds: tf.Tensor, count: int) -> tf.Tensor:
+    """[B, count] float32, uniform in [0, 1): numbers of each row that depend on its seed alone.
+    seeds: [B, 2]."""
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([count], seed),
+        seeds,
+        fn_output_signature=tf.TensorSpec([count], tf.float32),
+    )
+
+
+def row_integers(seeds: tf.Tensor, count: int) -> tf.Tensor:
+    """[B, count] int64, uniform in [0, 2^63): as `row_uniforms`, for what is finer than a float.
+    seeds: [B, 2]."""
+    drawn = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([count], seed, None, None, tf.int64),
+        seeds,
+        fn_output_signature=tf.TensorSpec([count], tf.int64),
+    )
+    return tf.bitwise.bitwise_and(drawn, tf.int64.max)
 
 
 EVALUATION = Phase()

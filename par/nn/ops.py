@@ -59,6 +59,12 @@ class Initial:
         return initializer
 
 
+def static(shape: tf.TensorShape | Sequence[int | None]) -> list[int]:
+    """A shape for tf.reshape and tf.slice: -1 where a size is not known before a graph runs, as
+    the batch size of an exported one. At most one of its sizes is."""
+    return [-1 if size is None else size for size in shape]
+
+
 def column_sums(x: tf.Tensor) -> tf.Tensor:
     """[..., D] -> [D] sums over all rows, float32."""
     rows = tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[-1]])
@@ -70,7 +76,7 @@ def linear(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     faster than einsum or a batched product."""
     return tf.reshape(
         tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), tf.cast(kernel, x.dtype)),
-        [*x.shape[:-1], kernel.shape[1]],
+        static([*x.shape[:-1], kernel.shape[1]]),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from par.nn.ops import static
+
 # added to the logits of positions that are not visible; finite, so that no row can become NaN
 MASKED = -1e9
 
@@ -46,7 +48,7 @@ def relative_shift(x: tf.Tensor, key_len: int) -> tf.Tensor:
             a b c .            a b c . d e f .        b c .    query 0: its last key is masked
             d e f .                                   d e f    query 1
     """
-    *outer, seq_len, width = x.shape
+    *outer, seq_len, width = static(x.shape)
     flat = tf.reshape(
         tf.pad(x, [[0, 0]] * (len(outer) + 1) + [[0, 1]]), [*outer, seq_len * (width + 1)]
     )
@@ -69,14 +71,17 @@ def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = Fal
     return seen & (distance <= mem_len) if same_length else seen
 
 
-def attention_mask(seen: np.ndarray, valid: tf.Tensor) -> tf.Tensor:
+def attention_mask(seen: np.ndarray, valid: tf.Tensor, real: tf.Tensor | None = None) -> tf.Tensor:
     """[B, 1, T, S] float32 to add to attention logits: 0 where visible, MASKED elsewhere.
 
     seen: [T, S] from `visible`; valid: [B] int32, how many of the M memory positions (the newest)
-    hold tokens.
+    hold tokens; real: [B, T] bool, which positions of the window hold tokens; None: all do. A
+    query to which nothing is visible sees everything alike.
     """
     seq_len, key_len = seen.shape
     mem_len = key_len - seq_len
     # [B, S]; always true for the window
     filled = tf.range(key_len)[None, :] >= mem_len - valid[:, None]
+    if real is not None:
+        filled &= tf.concat([tf.ones([tf.shape(real)[0], mem_len], tf.bool), real], axis=1)
     return tf.where(tf.constant(seen)[None, None] & filled[:, None, None, :], 0.0, MASKED)

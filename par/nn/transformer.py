@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -21,8 +22,10 @@ from par.nn.attention import Window
 from par.nn.blocks import Block, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase, dropout
 from par.nn.gradient_checkpointing import recomputed
-from par.nn.ops import Initial
+from par.nn.ops import Initial, linear
 from par.search.architecture import KINDS, Architecture, pi_table
+
+MAIN = "trunk"  # the trunk whose blocks are the run's architecture
 
 
 class Memories(NamedTuple):
@@ -33,12 +36,31 @@ class Memories(NamedTuple):
     valid: tf.Tensor  # [B] int32, how many of the M positions (the newest) hold tokens
 
 
+class Table(NamedTuple):
+    """The embeddings of a trunk that shares some: [V, W] with W = width, projected where D is
+    another.
+
+    base: a function that returns another trunk's table, `Transformer.raw_table`; None: the trunk's
+    own. adds_own: whether the trunk adds a table of its own, at first 0, to the base.
+    """
+
+    width: int
+    base: Callable[[], tf.Tensor] | None = None
+    adds_own: bool = False
+
+
 class Transformer(keras.layers.Layer):
     """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020), a Keras layer.
 
     Args: architecture: the blocks; config: shape and rates; search: sampling of the stochastic
     blocks; vocab_size: V; seed: of the initial weights; gradient_checkpointing: whether training
-    computes blocks again in the backward pass.
+    computes blocks again in the backward pass; part: name of the trunk in its network; table: of
+    embeddings that trunks share. Trunks of different names have their own initial weights, dropout
+    and Gumbel noise.
+
+    Every layer has a fixed name: TensorFlow orders what it adds up by the names of the operations,
+    and the numbers that Keras counts in a process would give the tenth network another last digit
+    than the first.
     """
 
     def __init__(
@@ -49,16 +71,28 @@ class Transformer(keras.layers.Layer):
         vocab_size: int,
         seed: int,
         gradient_checkpointing: bool = False,
+        part: str = MAIN,
+        table: Table | None = None,
     ):
-        super().__init__()
+        super().__init__(name=part)
+        self.random_part = "" if part == MAIN else f"{part}/"
         self.architecture, self.config, self.search = architecture, config, search
         self.gradient_checkpointing = gradient_checkpointing
-        initial = Initial(seed, config.init_std).within("trunk")
-        self.embedding = self.add_weight(
-            name="embedding",
-            shape=(vocab_size, config.d_model),
-            initializer=initial.normal("embedding"),
-        )
+        initial = Initial(seed, config.init_std).within(part)
+        width, self._base, adds_own = table or Table(config.d_model)
+        self.embedding = self.projection = None
+        if self._base is None or adds_own:
+            self.embedding = self.add_weight(
+                name="embedding",
+                shape=(vocab_size, width),
+                initializer="zeros" if adds_own else initial.normal("embedding"),
+            )
+        if width != config.d_model:  # rows of equal size before and after it
+            self.projection = self.add_weight(
+                name="projection",
+                shape=(width, config.d_model),
+                initializer=initial.normal("projection", width**-0.5),
+            )
         self.blocks = []
         for index, kind in enumerate(architecture.blocks):
             # identities are not counted, so that all spellings of a network have the same weights
@@ -75,12 +109,38 @@ class Transformer(keras.layers.Layer):
             self.blocks.append(block)
             # tf.train.Checkpoint finds a layer by its attribute, not in a list
             setattr(self, f"block_{index}", block)
-        self.final_norm = Norm(config.d_model) if config.norm == "pre" else None
+        self.final_norm = Norm(config.d_model, "final_norm") if config.norm == "pre" else None
         self.alpha = None
         if architecture.is_search:
             shape = (architecture.blocks.count("s"), len(KINDS))
             self.alpha = self.add_weight(name="alpha", shape=shape, initializer="zeros")
         self.built = True
+
+    @property
+    def adds_to_base(self) -> bool:
+        """Whether its own table is added to that of another trunk."""
+        return self._base is not None and self.embedding is not None
+
+    def raw_table(self) -> tf.Tensor:
+        """The embeddings [V, W] before they are projected."""
+        if self._base is None:
+            return tf.convert_to_tensor(self.embedding)
+        base = self._base()
+        return base if self.embedding is None else base + self.embedding
+
+    def table(self) -> tf.Tensor:
+        """The embeddings [V, D]."""
+        rows = self.raw_table()
+        return rows if self.projection is None else tf.matmul(rows, self.projection)
+
+    def _embedded(self, tokens: tf.Tensor) -> tf.Tensor:
+        """[B, T, D] the rows of tokens [B, T] in `table`."""
+        if self._base is None:
+            rows = tf.gather(self.embedding, tokens)
+        else:
+            rows = tf.gather(self._base(), tokens)
+            rows += 0.0 if self.embedding is None else tf.gather(self.embedding, tokens)
+        return rows if self.projection is None else linear(rows, self.projection)
 
     @property
     def logits(self) -> list[keras.Variable]:
@@ -102,6 +162,7 @@ class Transformer(keras.layers.Layer):
     def sample(self, phase: Phase) -> Mixture:
         """The mixture of the stochastic blocks in a pass of this phase, a function of the
         phase."""
+        phase = phase.within(self.random_part)
         return supernet.mixture(tf.convert_to_tensor(self.alpha), self.search, phase)
 
     def empty_memories(self, batch_size: int, mem_len: int | None = None) -> Memories:
@@ -118,22 +179,26 @@ class Transformer(keras.layers.Layer):
         self,
         tokens: tf.Tensor,
         memories: Memories,
-        visibility: str = "causal",
+        *,
+        visibility: str,
         phase: Phase = EVALUATION,
+        real: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, Memories]:
         """The hidden states [B, T, D] of a window of tokens [B, T] int32, and the memories after
         it.
 
-        visibility: causal or bidirectional within the window; the memory is always visible.
+        visibility: causal or bidirectional within the window; the memory is always visible. real:
+        [B, T] bool, which positions hold tokens and are seen by others; None: all.
         """
-        return self._forward(tokens, memories, visibility, phase)[:2]
+        return self._forward(tokens, memories, visibility, phase, real)[:2]
 
     def attention(
         self,
         tokens: tf.Tensor,
         memories: Memories,
         block: int,
-        visibility: str = "causal",
+        *,
+        visibility: str,
         phase: Phase = EVALUATION,
     ) -> tuple[tf.Tensor, Memories]:
         """The attention probabilities [B, H, T, S] of one block for a window as in a call, and the
@@ -145,15 +210,21 @@ class Transformer(keras.layers.Layer):
         return self.blocks[block].attention(*inputs[block], window), after
 
     def _forward(
-        self, tokens: tf.Tensor, memories: Memories, visibility: str, phase: Phase
+        self,
+        tokens: tf.Tensor,
+        memories: Memories,
+        visibility: str,
+        phase: Phase,
+        real: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, Memories, list, Window]:
         """The results of a call; the input [B, T, D] of each block and its memory [B, M, D] (None
         if it has none); and the window that the blocks share."""
         seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
-        window = self._window(seq_len, mem_len, visibility, phase, memories.valid)
+        window = self._window(seq_len, mem_len, visibility, phase, memories.valid, real)
+        phase = phase.within(self.random_part)
         mixtures = iter(self._mixtures(phase))
         pasts, kept, inputs = iter(tf.unstack(memories.hidden)), [], []
-        x = tf.gather(self.embedding, tokens) * self.config.d_model**0.5
+        x = self._embedded(tokens) * self.config.d_model**0.5
         x = dropout(x, self.config.dropout_rate, phase, "embedding")
         for kind, block in zip(self.architecture.blocks, self.blocks):
             past = next(pasts) if block.attends else None
@@ -192,14 +263,20 @@ class Transformer(keras.layers.Layer):
         ]
 
     def _window(
-        self, seq_len: int, mem_len: int, visibility: str, phase: Phase, valid: tf.Tensor
+        self,
+        seq_len: int,
+        mem_len: int,
+        visibility: str,
+        phase: Phase,
+        valid: tf.Tensor,
+        real: tf.Tensor | None,
     ) -> Window:
         distances = positions.distances(seq_len, mem_len, visibility, phase.clamp_len)
         codes = positions.sinusoids(distances, self.config.d_model)
         return Window(
             codes,
             positions.attention_mask(
-                positions.visible(seq_len, mem_len, visibility, phase.same_length), valid
+                positions.visible(seq_len, mem_len, visibility, phase.same_length), valid, real
             ),
         )
 

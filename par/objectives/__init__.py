@@ -1,15 +1,127 @@
-"""Objectives, one per module, with one contract.
+"""Objectives, one per module, with one contract; a further one is a module and an entry here.
 
-visibility                          causal or bidirectional: which tokens of the window see which
-prepare(window, seed) -> batch      [B, T+1] int32 -> the input of `loss`; pure; seed: [2]
-                                    integers, different at every step
-build(make_trunk)                   makes the layers; may call make_trunk more than once
-token_nll(batch, memories, phase)   -> nll [B, T] (nats), weight [B, T], memories
-loss(batch, memories, phase)        -> nll_sum (nats), weight_sum (tokens), metrics, memories
-layers, trunk                       the layers that are trained and saved; the trunk whose
-                                    architecture is searched
+What an objective says of itself is a `Contract`. Its network is made by
+`network_class()(model, vocab_size, seed, settings)` and has
+
+element_spec(batch_size, seq_len)     what the data yields, one tensor or several by name: [B,
+                                      T+1] int32 for a stream
+documents(data_dir, manifest, split)  where it reads documents: the DocumentReader of a split,
+                                      which yields the elements
+prepare(element, seed, training)      -> batch, the input of `loss`; pure; seed: [B, 2] integers,
+                                      one for each row (`Phase.row_seeds`)
+read_data(data_dir)                   called before training, never for an evaluation: what else it
+                                      must know of the data that it trains on
+build(make_trunk)                     makes the layers. make_trunk(part="trunk", blocks=None,
+                                      table=None, **changes) makes a trunk: of the run's
+                                      architecture or of other blocks, with a table that another
+                                      one shares, with ModelConfig settings of its own
+token_scores(batch, memories, phase)  -> {name: (value [B, T], weight [B, T])}, memories: `nll`
+                                      (nats; of documents one value a row, [B, 1]), each of the
+                                      contract's parts and token_values; where it generates and
+                                      phase.scores_hits, `accuracy`
+loss(batch, memories, phase)          -> total (nats), weight (targets), {part: (sum, weight)} of
+                                      the contract's training_parts, memories; total / weight is
+                                      minimised
+pseudo_scores(tokens, memories, phase)
+                                      where it fills: (nll [T], weight [T]) of each token of a
+                                      window [T] that alone is masked, memories
+encode(window, phase)                 where it encodes: [B, D], of length 1, of texts as window
+                                      gives them
+window(tokens)                        where it encodes: texts [B, doc_len] as the trunk reads them
+log_prob(tokens, memories, phase)     where it generates: [B, V] of the next token (nats), memories
+log_prob_at(places, tokens, real,     where it fills: [B, K, V] of the pieces at places [B, K] of
+            memories, phase)          the window (nats), memories
+replaced_logits(tokens, real,         where it detects: [B, T] logits that tokens were replaced,
+                memories, phase)      memories
+layers, trunk                         the layers that are trained and saved; the trunk of the run's
+                                      architecture
+exported_layers                       where they are fewer: those that an export needs
 """
 
-from par.objectives.causal_lm import CausalLanguageModel
+from par.core import metrics
+from par.objectives import author_pools
+from par.objectives.contract import Contract
+from par.objectives.electra_figures import SPAN_ELECTRA
+from par.objectives.settings import (
+    AuthorsSettings,
+    MaskedLMSettings,
+    check_authors,
+    check_masked_lm,
+)
 
-OBJECTIVES = {"causal_lm": CausalLanguageModel}
+DEFAULT = "causal_lm"
+OBJECTIVES = {
+    contract.name: contract
+    for contract in (
+        Contract(
+            name="causal_lm",
+            network="par.objectives.causal_lm:CausalLanguageModel",
+            visibility="causal",
+            generates=True,
+            figures=metrics.LANGUAGE_MODEL,
+            compared=("perplexity_per_word", "bits_per_byte"),
+            yardsticks=("kneser_ney",),
+            tracked="perplexity_per_token",
+            instead="use generate",
+            exports=("score", "step", "generate", "embed"),
+            charts={
+                "Perplexity": {
+                    "per word": "perplexity_per_word",
+                    "per token": "perplexity_per_token",
+                    "bits per byte": "bits_per_byte",
+                },
+                "Loss": {"nats per token": "nll_per_token"},
+            },
+        ),
+        Contract(
+            name="masked_lm",
+            network="par.objectives.masked_lm:MaskedLanguageModel",
+            visibility="bidirectional",
+            generates=False,
+            fills=True,
+            instead="use fill",
+            exports=("fill", "embed"),
+            figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
+            compared=("nll_per_token", "accuracy"),
+            yardsticks=("unigram", "bigrams"),
+            tracked="nll_per_token",
+            charts={
+                "Accuracy": {"of masked tokens": "accuracy"},
+                "Loss": {"nats per masked token": "nll_per_token"},
+            },
+            parts=("accuracy",),
+            draws=4,
+            predicted=MaskedLMSettings.predicted,
+            settings=MaskedLMSettings,
+            check=check_masked_lm,
+        ),
+        Contract(
+            name="authors",
+            network="par.objectives.authors:AuthorNetwork",
+            visibility="bidirectional",
+            generates=False,
+            encodes=True,
+            instead="use discriminate",
+            exports=("user_encoding", "encodings", "embed"),
+            figures=(metrics.ACCURACY_OF_PAIRS, metrics.LOSS_PER_TEXT),
+            compared=("accuracy", "nll_per_token"),
+            tracked="nll_per_token",
+            charts={
+                "Accuracy": {"against a negative": "accuracy"},
+                "Loss": {"per text": "nll_per_token"},
+            },
+            carries_memory=False,
+            reads="documents",
+            read_shape=AuthorsSettings.read_shape,
+            shared=("candidates",),
+            parts=("accuracy",),
+            draws=2,
+            unit="text",
+            predicted=lambda settings, seq_len: 0,
+            settings=AuthorsSettings,
+            check=check_authors,
+            check_data=author_pools.check_data,
+        ),
+        SPAN_ELECTRA,
+    )
+}

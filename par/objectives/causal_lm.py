@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -20,13 +21,13 @@ class CausalLanguageModel:
 
     visibility = "causal"
 
-    def __init__(self, config: ModelConfig, vocab_size: int, seed: int):
+    def __init__(self, config: ModelConfig, vocab_size: int, seed: int, settings: None = None):
         self._config, self._vocab_size, self._seed = config, vocab_size, seed
 
-    def build(self, make_trunk: Callable[[], Transformer]) -> None:
+    def build(self, make_trunk: Callable[..., Transformer]) -> None:
         """Makes the layers: one trunk, one head."""
         self.trunk = make_trunk()
-        embedding = self.trunk.embedding if self._config.tie_embeddings else None
+        embedding = self.trunk.table if self._config.tie_embeddings else None
         self.head = AdaptiveSoftmax(
             self._config,
             self._vocab_size,
@@ -39,10 +40,20 @@ class CausalLanguageModel:
         """The layers by their names in checkpoints."""
         return {"trunk": self.trunk, "head": self.head}
 
+    def read_data(self, data_dir: Path) -> None:
+        """Needs nothing but the windows."""
+
     @staticmethod
-    def prepare(window: tf.Tensor, seed: int | tf.Tensor = 0) -> dict[str, tf.Tensor]:
+    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
+        """[B, T+1] int32."""
+        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
+
+    @staticmethod
+    def prepare(
+        window: tf.Tensor, seed: int | tf.Tensor = 0, training: bool = True
+    ) -> dict[str, tf.Tensor]:
         """[B, T+1] -> tokens [B, T], targets [B, T], weights [B, T] float32: 0 where the target is
-        padding. `seed` is not used."""
+        padding. `seed` and `training` are not used."""
         tokens, targets = window[:, :-1], window[:, 1:]
         return {
             "tokens": tokens,
@@ -58,22 +69,33 @@ class CausalLanguageModel:
         hidden, memories = self.trunk(tokens, memories, visibility=self.visibility, phase=phase)
         return self.head.log_prob(tf.cast(hidden[:, -1], TYPES[self._config.precision])), memories
 
-    def token_nll(
+    def token_scores(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
-    ) -> tuple[tf.Tensor, tf.Tensor, Memories]:
-        """nll (nats) and weight of each target of the window, both [B, T], and the memories after
-        it."""
+    ) -> tuple[dict[str, tuple[tf.Tensor, tf.Tensor]], Memories]:
+        """`nll`: nats and weight of each target of the window, both [B, T]; with phase.scores_hits
+        `accuracy`, 1 where the most probable piece is the target; and the memories after it."""
         hidden, memories = self.trunk(
             batch["tokens"], memories, visibility=self.visibility, phase=phase
         )
         flat = tf.cast(tf.reshape(hidden, [-1, hidden.shape[-1]]), TYPES[self._config.precision])
-        nll = self.head.nll(flat, tf.reshape(batch["targets"], [-1]))
-        return tf.reshape(nll, batch["targets"].shape), batch["weights"], memories
+        targets, weights = batch["targets"], batch["weights"]
+        nll = self.head.nll(flat, tf.reshape(targets, [-1]))
+        found = {"nll": (tf.reshape(nll, targets.shape), weights)}
+        if phase.scores_hits:
+            # row by row: all of the softmax at once would be [B * T, V]
+            guesses = tf.map_fn(
+                self.head.most_probable,
+                tf.reshape(flat, [*targets.shape, flat.shape[-1]]),
+                fn_output_signature=tf.TensorSpec(targets.shape[1:], tf.int32),
+            )
+            found["accuracy"] = tf.cast(guesses == targets, tf.float32), weights
+        return found, memories
 
     def loss(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
     ) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
-        """Sums over the window of nll (nats) and weight (tokens), no further metrics, and the
-        memories after it."""
-        nll, weight, memories = self.token_nll(batch, memories, phase)
+        """Sums over the window of nll (nats) and weight (tokens), no parts, and the memories after
+        it."""
+        scores, memories = self.token_scores(batch, memories, phase)
+        nll, weight = scores["nll"]
         return tf.reduce_sum(nll * weight), tf.reduce_sum(weight), {}, memories

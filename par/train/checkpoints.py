@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError
 
 from par.core import files, schema
 from par.core.errors import DataError, ResourceError
+from par.objectives import OBJECTIVES
 from par.search import diagnostics
 from par.train import run_directory
 from par.train.literal_path import literal_path
@@ -164,10 +165,14 @@ def checked_note(text: bytes) -> dict[str, Any]:
         raise ValueError(f"the checkpoint's note has {len(text)} bytes")
     try:
         note = schema.parse_json(text)
-        best = {"step": 0, "nll_per_token": 0.0} if note["best"] is None else note["best"]
+        contract = OBJECTIVES[note["run"]["objective"]]
+        headline = contract.headline.name
+        # an earlier version summed all parts
+        sums_of = {2 + 2 * len(parts) for parts in (contract.training_parts, contract.parts)}
+        best = {"step": 0, headline: 0.0} if note["best"] is None else note["best"]
         numbers = [
             note["seconds"],
-            best["nll_per_token"],
+            best[headline],
             *(number for sums in note["sums"].values() for number in sums),
         ]
         lengths = [best["step"], *note["files"].values()]
@@ -177,9 +182,8 @@ def checked_note(text: bytes) -> dict[str, Any]:
         ) == {"log", "record", "evaluation"}
         ok = (
             ok
-            and set(best) == {"step", "nll_per_token"}
-            and isinstance(note["run"], dict)
-            and all(len(sums) == 2 for sums in note["sums"].values())
+            and set(best) == {"step", headline}
+            and all(len(sums) in sums_of for sums in note["sums"].values())
         )
         ok = ok and all(
             type(number) in (int, float) and 0 <= number <= sys.float_info.max

@@ -1,9 +1,10 @@
 """The record of a run, one JSON object a line, appended only: the one input of the plots.
 
 Two kinds of rows share the file.
-train: step, epoch, tau, learning_rate, arch_lr, nll_per_token (mean since the row before), pi
-    [L, O] (one-hot for a fixed block), seconds (training time so far).
-valid, one per evaluation: step, epoch, split, evaluate_as, the figures of par.core.metrics (null
+train: step, epoch, tau, learning_rate, arch_lr, nll_per_token and the training_parts of the
+    objective (means since the row before), pi [L, O] (one-hot for a fixed block), seconds
+    (training time so far).
+valid, one per evaluation: step, epoch, split, evaluate_as, the figures of the objective (null
 if a perplexity overflows), train_nll_per_token (mean since the evaluation before), seconds.
 """
 
@@ -19,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files, metrics, schema, text
+from par.core import files, schema, text
 from par.core.errors import DataError, UsageError
+from par.objectives.contract import Contract
 from par.search.architecture import KINDS
 from par.train import run_config, run_directory
 
@@ -34,21 +36,18 @@ KEYS = {
         "tau",
         "learning_rate",
         "arch_lr",
-        "nll_per_token",
         "pi",
         "seconds",
-    },
+    },  # and the mean that is minimised
     "valid": {
         "kind",
         "step",
         "epoch",
         "split",
         "evaluate_as",
-        "nll_per_token",
         "train_nll_per_token",
         "seconds",
-        *metrics.COMPARED,
-    },
+    },  # and the figures of the objective
 }
 MAX_FIGURE = 1e12  # beyond any rate, loss or time in seconds of a run
 TOLERANCE = 1e-5  # of a schedule's figure, which is computed in float32
@@ -68,9 +67,9 @@ class History:
         files.append_text(self.path, json.dumps({"kind": kind, **row}, allow_nan=False) + "\n")
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, contract: Contract) -> Rows:
     """The rows of a history by kind, in file order: {"train": [...], "valid": [...]}, without a
-    last line that is still being written.
+    last line that is still being written. contract: of the run's objective.
 
     Raises: DataError if the file is missing or too large, a line is not a row of a known kind,
     steps do not increase (train) or decrease (valid), or the number of blocks changes.
@@ -85,7 +84,7 @@ def read_rows(path: Path) -> Rows:
                 )
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
                 if line.endswith(b"\n"):
-                    row = _row(line, path, number)
+                    row = _row(line, path, number, contract)
                     _check_order(rows[row["kind"]][-1:], row, path, number)
                     rows[row["kind"]].append(row)
                 elif len(line) == MAX_LINE_BYTES:
@@ -99,12 +98,16 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def _row(line: bytes, path: Path, number: int, contract: Contract) -> dict[str, Any]:
     try:
         row = schema.parse_json(line)
-        ok = set(row) == KEYS[row["kind"]] and {"train": _is_train, "valid": _is_valid}[
-            row["kind"]
-        ](row)
+        of_training = ("nll_per_token", *contract.training_parts)
+        needed = KEYS[row["kind"]].union(
+            {"train": of_training, "valid": contract.names}[row["kind"]]
+        )
+        check = {"train": _is_train, "valid": _is_valid}[row["kind"]]
+        # parts that training no longer sums were in its rows before
+        ok = needed <= set(row) <= needed.union(contract.parts) and check(row, contract)
         ok = ok and all(
             type(row[key]) is int and 0 <= row[key] < 1 << 53 for key in ("step", "epoch")
         )
@@ -115,7 +118,7 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
             f"history {path} line {number} is not a row of this program: {line[:60]!r}; put a"
             " whole copy in its place, or train anew"
         )
-    if problem := _odd_perplexity(row) if row["kind"] == "valid" else "":
+    if problem := _odd_figures(row, contract) if row["kind"] == "valid" else "":
         raise DataError(
             f"history {path} line {number} contradicts itself: {problem}; put a whole copy in its"
             " place, or train anew"
@@ -123,17 +126,20 @@ def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _odd_perplexity(row: dict[str, Any]) -> str:
+def _odd_figures(row: dict[str, Any], contract: Contract) -> str:
     """How the figures of an evaluation contradict each other, or ''."""
-    of_nll, said = metrics.perplexity(row["nll_per_token"]), row["perplexity_per_token"]
-    if not (
-        said is None if math.isinf(of_nll) else said is not None and schema.is_near(said, of_nll)
-    ):
-        return (
-            f"perplexity_per_token is {said}, but nll_per_token {row['nll_per_token']} makes it"
-            f" {of_nll:.6g}"
-        )
-    character, byte = row["bits_per_character"], row["bits_per_byte"]
+    for figure in contract.figures:
+        if not figure.is_perplexity or figure.scale_name not in row:
+            continue
+        nll, said = row[figure.scale_name], row[figure.name]
+        of_nll = figure.from_scale(nll)
+        if not (
+            said is None
+            if math.isinf(of_nll)
+            else said is not None and schema.is_near(said, of_nll)
+        ):
+            return f"{figure.name} is {said}, but {figure.scale_name} {nll} makes it {of_nll:.6g}"
+    character, byte = row.get("bits_per_character"), row.get("bits_per_byte")
     if None not in (character, byte) and not byte * (1 - TOLERANCE) <= character <= 4 * byte * (
         1 + TOLERANCE
     ):
@@ -144,7 +150,7 @@ def _odd_perplexity(row: dict[str, Any]) -> str:
     return ""
 
 
-def _is_train(row: dict[str, Any]) -> bool:
+def _is_train(row: dict[str, Any], contract: Contract) -> bool:
     pi = np.array(row["pi"])
     ok = (
         pi.dtype.kind in "fi"
@@ -155,6 +161,7 @@ def _is_train(row: dict[str, Any]) -> bool:
     return (
         ok
         and row["tau"] > 0
+        and all(row.get(part) is None or _is_figure(row[part]) for part in contract.parts)
         and all(
             _is_figure(row[key])
             for key in ("tau", "learning_rate", "arch_lr", "nll_per_token", "seconds")
@@ -162,11 +169,11 @@ def _is_train(row: dict[str, Any]) -> bool:
     )
 
 
-def _is_valid(row: dict[str, Any]) -> bool:
+def _is_valid(row: dict[str, Any], contract: Contract) -> bool:
     ok = isinstance(row["split"], str) and row["evaluate_as"] in EVALUATED_AS
     ok = ok and all(
         row[key] is None or (type(row[key]) in (int, float) and row[key] >= 0)
-        for key in metrics.COMPARED
+        for key in contract.names
     )
     return ok and all(
         _is_figure(row[key]) for key in ("nll_per_token", "train_nll_per_token", "seconds")
@@ -210,6 +217,7 @@ class Run:
     data: Path  # as in config.json; a relative one is resolved against the run directory
     rows: Rows
     last_step: int  # that ends the run: total_steps, or fewer if it ended early
+    contract: Contract  # of its objective
 
     def require_search(self, purpose: str) -> None:
         """Raises: UsageError, ending with `purpose`, if no block is stochastic; what
@@ -265,7 +273,7 @@ def read_run(directory: Path) -> Run:
     blocks = config.architecture.blocks
     path = directory / "history.jsonl"
     # a run that has just begun has none yet
-    rows = read_rows(path) if path.exists() else {"train": [], "valid": []}
+    rows = read_rows(path, config.contract) if path.exists() else {"train": [], "valid": []}
     if rows["train"] and len(rows["train"][0]["pi"]) != len(blocks):
         raise DataError(
             f"history {path} has pi of {len(rows['train'][0]['pi'])} blocks, but the run has"
@@ -282,6 +290,7 @@ def read_run(directory: Path) -> Run:
         data,
         rows,
         last_step,
+        config.contract,
     )
 
 
@@ -344,24 +353,25 @@ def _contradiction(rows: Rows, config: run_config.RunConfig, last_step: int) -> 
     return ""
 
 
-def table(rows: Rows) -> list[str]:
+def table(rows: Rows, contract: Contract) -> list[str]:
     """`evaluations` as lines of text."""
-    return text.table(evaluations(rows))
+    return text.table(evaluations(rows, contract))
 
 
-def evaluations(rows: Rows) -> list[list[str]]:
-    """The heads, and the cells of each evaluation on the valid split: iteration in thousands,
-    train and valid perplexity per token, training time as m:ss.
+def evaluations(rows: Rows, contract: Contract) -> list[list[str]]:
+    """The heads, and the cells of each evaluation on the valid split: iteration in thousands, the
+    tracked figure on train and valid, training time as m:ss.
 
-    Train perplexity is that of all tokens since the evaluation before; a SuperNet has two valid
-    columns (soft and argmax).
+    That of train is over all tokens since the evaluation before; a SuperNet has two valid columns
+    (soft and argmax).
     """
+    tracked = contract.figure(contract.tracked)
     valid = [row for row in rows["valid"] if row["split"] == "valid"]
     kinds = [kind for kind in EVALUATED_AS if any(row["evaluate_as"] == kind for row in valid)]
     heads = [
         "iteration (thousands)",
-        "train perplexity",
-        *(f"valid perplexity{'' if kind == 'fixed' else f' ({kind})'}" for kind in kinds),
+        f"train {tracked.brief}",
+        *(f"valid {tracked.brief}{'' if kind == 'fixed' else f' ({kind})'}" for kind in kinds),
         "time",
     ]
     lines = [heads]
@@ -369,7 +379,7 @@ def evaluations(rows: Rows) -> list[list[str]]:
         here = {row["evaluate_as"]: row for row in valid if row["step"] == step}
         row = next(iter(here.values()))
         scores = [
-            text.number(metrics.perplexity(here[kind]["nll_per_token"]), 2)
+            tracked.text(contract.tracked_value(here[kind]["nll_per_token"]))
             if kind in here
             else "-"
             for kind in kinds
@@ -378,7 +388,7 @@ def evaluations(rows: Rows) -> list[list[str]]:
         lines.append(
             [
                 f"{step / 1000:.3f}",
-                text.number(metrics.perplexity(row["train_nll_per_token"]), 2),
+                tracked.text(contract.tracked_value(row["train_nll_per_token"])),
                 *scores,
                 f"{seconds // 60}:{seconds % 60:02d}",
             ]

@@ -45,7 +45,7 @@ class Hooks:
     """The functions that one run calls; they may keep a state of that run.
 
     evaluate: the scores on the valid split, one pair a way of evaluation: `soft`, `argmax` or
-    `fixed`, and the figures of par.core.metrics. Called by every worker.
+    `fixed`, and the figures of the objective. Called by every worker.
     epoch_end: called in this order after the evaluation, by the chief alone. They must change
     nothing of the network.
     """

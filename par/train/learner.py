@@ -15,14 +15,16 @@ import tensorflow as tf
 from par.core.config import in_steps
 from par.nn import supernet
 from par.nn.forward_mode import EVALUATION, Phase
-from par.nn.transformer import Memories, Transformer
-from par.objectives import OBJECTIVES
+from par.nn.transformer import MAIN, Memories, Table, Transformer
 from par.search import bilevel, gumbel, latency_penalty
+from par.search.architecture import Architecture
 from par.train import optimization
 from par.train.distributed.replicas import Replicas, own_variable
 from par.train.run_config import RunConfig
 
 ROW_AXES = Memories(hidden=1, valid=0)  # which axis of the memories counts the batch's rows
+
+MOST_WINDOWS = 1 << 32  # a row has fewer
 
 
 class Learner:
@@ -34,20 +36,12 @@ class Learner:
         training, search = config.training, config.search
         self._turns = bilevel.Turns.of(search, config.data.steps_per_epoch, config.total_steps)
         with self.replicas.strategy.scope():
-            self.objective = OBJECTIVES[config.objective](
-                config.model, config.data.vocab_size, training.seed
+            self.objective = config.contract.network_class()(
+                config.model, config.data.vocab_size, training.seed, config.objective_settings
             )
-            self.objective.build(
-                lambda: Transformer(
-                    config.architecture,
-                    config.model,
-                    search,
-                    config.data.vocab_size,
-                    training.seed,
-                    training.gradient_checkpointing,
-                ),
-            )
-            self.logits = self.objective.trunk.logits
+            self._searched: list[Transformer] = []
+            self.objective.build(self._make_trunk)
+            self.logits = [v for trunk in self._searched for v in trunk.logits]
             self.weights = [
                 v
                 for layer in self.objective.layers.values()
@@ -61,12 +55,14 @@ class Learner:
             # Rates follow the run's step: an optimizer's own count leaves out the steps in which
             # it is not called.
             self.weight_optimizer = _optimizer(
+                "weights",
                 training.optimizer,
                 lambda: training.max_lr * self._shares(self.step)[0],
                 training.weight_decay,
                 self.weights,
             )
             self.logits_optimizer = _optimizer(
+                "logits",
                 "adamw",
                 lambda: search.arch_lr * self._shares(self.step)[1],
                 search.arch_weight_decay,
@@ -74,11 +70,10 @@ class Learner:
             )
             pruning = self.logits and search.prune_below
             # see supernet.prune
-            self._below = (
-                tf.Variable(tf.zeros(self.logits[0].shape, tf.int32), trainable=False)
-                if pruning
-                else None
-            )
+            self._below = [
+                tf.Variable(tf.zeros(alpha.shape, tf.int32), trainable=False)
+                for alpha in (self.logits if pruning else ())
+            ]
             self._memories = Memories(
                 *map(
                     own_variable,
@@ -95,6 +90,30 @@ class Learner:
         )
         self._evaluation_graphs: dict[tuple, Any] = {}
 
+    def _make_trunk(
+        self,
+        part: str = MAIN,
+        blocks: str | None = None,
+        table: Table | None = None,
+        **changes: Any,
+    ) -> Transformer:
+        """A trunk of the network; see par.objectives. A searched one's logits are the search's."""
+        config = self.config
+        trunk = Transformer(
+            config.architecture if blocks is None else Architecture(blocks),
+            dataclasses.replace(config.model, **changes),
+            config.search,
+            config.data.vocab_size,
+            config.training.seed,
+            config.training.gradient_checkpointing,
+            part,
+            table,
+        )
+        if trunk.logits:
+            # that of the run's architecture first
+            self._searched.insert(0 if part == MAIN else len(self._searched), trunk)
+        return trunk
+
     @property
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint must hold, by name; each optimizer by itself.
@@ -109,7 +128,8 @@ class Learner:
             "memory_valid": kept.valid,
         }
         own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
-        own |= {} if self._below is None else {"below": self._below}
+        names = ("below", *(f"below_{number}" for number in range(1, len(self._below))))
+        own |= dict(zip(names, self._below))
         return {**self.objective.layers, **own}
 
     @property
@@ -191,18 +211,21 @@ class Learner:
 
     @tf.function(reduce_retracing=True)
     def train(self, windows: Any, count: tf.Tensor) -> tf.Tensor:
-        """`count` steps in one graph call. windows: iterator of [B, T+1]. Returns [count, 3]: nll
-        sum (nats), tokens, gradient norm.
+        """`count` steps in one graph call. windows: iterator of the objective's elements. Returns
+        [count, 3 + 2P]: nll sum (nats), tokens, gradient norm; then, for each of the objective's P
+        training_parts, its sum and its weight.
 
         nll and tokens are those of the step's window, also where weights or logits are not
         updated. The norm is that of the weights' gradient; where they are not updated
         (par.search.bilevel), of the logits'; 0 where neither is. It is NaN, too, where the logits
         or their gradient are not finite.
         """
-        rows = tf.TensorArray(tf.float32, size=count, element_shape=[3])
+        parts, data = self.config.contract.training_parts, self.config.data
+        spec = self.objective.element_spec(data.batch_size, data.seq_len)
+        rows = tf.TensorArray(tf.float32, size=count, element_shape=[3 + 2 * len(parts)])
         for i in tf.range(count):
-            window = tf.ensure_shape(
-                next(windows), [self.config.data.batch_size, self.config.data.seq_len + 1]
+            window = tf.nest.map_structure(
+                lambda x, of: tf.ensure_shape(x, of.shape), next(windows), spec
             )
             rows = rows.write(i, self._take_turn(window))
         return rows.stack()
@@ -234,9 +257,11 @@ class Learner:
             first_row=first,
             is_warmup=turn.is_warmup,
         )
-        batch = self.replicas.own_rows(self.objective.prepare(window, phase.seed_of("objective")))
+        rows = tf.range(self.config.data.batch_size, dtype=tf.int64)
+        prepared = self.objective.prepare(window, phase.row_seeds("objective", rows))
+        batch = self._own_rows(prepared)
         memories = Memories(self._memories.hidden.read_value(), self._memories.valid.read_value())
-        nll, weight, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
+        sums, after, of_weights, of_logits = self.gradients(batch, memories, phase, turn)
         norm = tf.linalg.global_norm(of_logits) if of_logits else tf.constant(0.0)
         if of_weights:
             norm = self.update_weights(of_weights)
@@ -245,9 +270,17 @@ class Learner:
             # else finite weights would be saved beside broken logits
             sound = _all_finite([*of_logits, *(v.value for v in self.logits)])
             norm = tf.where(sound, norm, np.float32(np.nan))
-        for variable, value in zip(self._memories, after):
-            variable.assign(value)
-        return tf.stack([nll, weight, norm])
+        if self.config.contract.carries_memory:
+            for variable, value in zip(self._memories, after):
+                variable.assign(value)
+        nll, weight, *parts = sums
+        return tf.stack([nll, weight, norm, *parts])
+
+    def _own_rows(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """On a replica, its rows of a batch, and all of what it needs whole."""
+        shared = self.config.contract.shared
+        own = self.replicas.own_rows({k: v for k, v in batch.items() if k not in shared})
+        return own | {name: batch[name] for name in shared}
 
     def update_weights(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Clips the gradients of all weights and applies them; returns their global norm before
@@ -262,9 +295,10 @@ class Learner:
 
     def gradients(
         self, batch: Any, memories: Memories, phase: Phase, turn: bilevel.Turn = bilevel.BOTH
-    ) -> tuple[tf.Tensor, tf.Tensor, Memories, list[tf.Tensor], list[tf.Tensor]]:
-        """nll sum (nats), tokens, the memories after, and the gradients of the mean nll: the
-        weights', the logits'; [] for those that are not updated.
+    ) -> tuple[list[tf.Tensor], Memories, list[tf.Tensor], list[tf.Tensor]]:
+        """The sums (nll in nats, tokens, then sum and weight of each part), the memories after,
+        and the gradients of the mean nll: the weights', the logits'; [] for those that are not
+        updated.
 
         batch and memories are of this replica's rows; sums, mean and gradients are of all rows.
         """
@@ -274,7 +308,7 @@ class Learner:
         learning = [v.value for v in (*weights, *([] if by_losses else logits))]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(learning)
-            nll, weight, _, after = self.objective.loss(batch, memories, phase)
+            nll, weight, parts, after = self.objective.loss(batch, memories, phase)
         weight = self.replicas.total(weight)
         scale = 1.0 / tf.maximum(weight, 1.0)
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding
@@ -283,14 +317,16 @@ class Learner:
             tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)
         ]
         if by_losses:
-            gradients.append(self._paths_gradient(batch, memories, phase, nll) * scale)
-        nll, gradients = self.replicas.total((nll, gradients))
+            gradient = self._paths_gradient(batch, memories, phase, nll) * scale
+            gradients += tf.split(gradient, [alpha.shape[0] for alpha in logits])
+        of_parts = [x for name in self.config.contract.training_parts for x in parts[name]]
+        nll, gradients, of_parts = self.replicas.total((nll, gradients, of_parts))
         of_logits = gradients[len(weights) :]
         if of_logits and self._has_terms:
             of_logits = [
                 g + of_terms for g, of_terms in zip(of_logits, self._terms_gradient(phase.step))
             ]
-        return nll, weight, after, gradients[: len(weights)], of_logits
+        return [nll, weight, *of_parts], after, gradients[: len(weights)], of_logits
 
     @property
     def _has_terms(self) -> bool:
@@ -303,16 +339,17 @@ class Learner:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             left = 1.0 - tf.cast(step, tf.float32) / self.config.total_steps
-            term = -search.entropy_weight * left * supernet.entropy(values[0])
+            entropy = tf.add_n([supernet.entropy(value) for value in values])
+            term = -search.entropy_weight * left * entropy
             if self._latency_penalty:
                 term += self._latency_penalty(self.logits)
         return tape.gradient(term, values)
 
     def _prune(self) -> None:
-        if self._below is not None:
-            alpha, below = supernet.prune(self.logits[0].value, self._below, self.config.search)
-            self.logits[0].assign(alpha)
-            self._below.assign(below)
+        for alpha, below in zip(self.logits, self._below):
+            pruned, counts = supernet.prune(alpha.value, below, self.config.search)
+            alpha.assign(pruned)
+            below.assign(counts)
 
     def _paths_gradient(
         self, batch: Any, memories: Memories, phase: Phase, nll: tf.Tensor
@@ -323,16 +360,20 @@ class Learner:
         A path equal to the first one is not computed again: once the search has decided, a step
         costs as much as with one path.
         """
-        samples, sums = [self.objective.trunk.sample(phase).weights], [nll]
+        samples, sums = [self._sample(phase)], [nll]
         for path in range(1, self.config.search.paths):
             other = dataclasses.replace(phase, path=path)
-            samples.append(self.objective.trunk.sample(other).weights)
+            samples.append(self._sample(other))
 
             def score(other: Phase = other) -> tf.Tensor:
                 return self.objective.loss(batch, memories, other)[0]
 
             sums.append(tf.cond(tf.reduce_all(samples[0] == samples[-1]), lambda: nll, score))
         return gumbel.leave_one_out(tf.stack(sums), tf.stack(samples))
+
+    def _sample(self, phase: Phase) -> tf.Tensor:
+        """[number of stochastic blocks, O] the weights of the kinds in all searched trunks."""
+        return tf.concat([trunk.sample(phase).weights for trunk in self._searched], axis=0)
 
     def evaluate(
         self,
@@ -355,25 +396,43 @@ class Learner:
         mem_len: int | None = None,
         progress: Callable[[int], None] = lambda made: None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each window [B, T+1] in turn, for its targets [B, T]: nll (nats) and weight. Memories
-        are empty before the first. Deterministic.
+        """The `nll` of `token_scores`: nats and weight."""
+        for scores in self.token_scores(windows, phase, mem_len, progress):
+            yield scores["nll"]
+
+    def token_scores(
+        self,
+        windows: Iterable[Any],
+        phase: Phase = EVALUATION,
+        mem_len: int | None = None,
+        progress: Callable[[int], None] = lambda made: None,
+        windows_a_row: int = MOST_WINDOWS,
+    ) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Of each window [B, T+1] in turn, for its targets [B, T]: `nll` (nats) and each of the
+        objective's parts, with the weights. Memories are empty before the first. Deterministic.
 
         B, T and M (mem_len, default the run's) may differ from training's. progress is called with
-        the windows just scored.
+        the windows just scored. windows_a_row: how many windows of the split each row of the batch
+        reads; so the window of row b at step w is number b * windows_a_row + w, on which what an
+        objective draws depends.
         """
-        memories = None
-        for window in windows:
+        memories = empty = None
+        for step, window in enumerate(windows):
             if memories is None:
-                memories = self.replicas.run(
-                    self.objective.trunk.empty_memories,
-                    self.replicas.rows_each(window.shape[0]),
-                    mem_len,
+                rows = tf.nest.flatten(window)[0].shape[0]
+                empty = memories = self.replicas.run(
+                    self.objective.trunk.empty_memories, self.replicas.rows_each(rows), mem_len
                 )
+                shapes = [each.shape for each in tf.nest.flatten(window)]
                 graph = self._evaluation_graph(
-                    phase, window.shape, self.replicas.one(memories.hidden).shape
+                    phase, *shapes, self.replicas.one(memories.hidden).shape
                 )
-            nll, weight, memories = graph(tf.convert_to_tensor(window), memories)
-            yield nll.numpy(), weight.numpy()
+            numbers = tf.constant(np.arange(rows) * windows_a_row + step, tf.int64)
+            window = tf.nest.map_structure(tf.convert_to_tensor, window)
+            scores, memories = graph(window, numbers, memories)
+            if not self.config.contract.carries_memory:
+                memories = empty
+            yield {name: (x.numpy(), weight.numpy()) for name, (x, weight) in scores.items()}
             progress(1)
 
     def _evaluation_graph(self, phase: Phase, *shapes: tuple[int | None, ...]) -> Any:
@@ -381,13 +440,16 @@ class Learner:
         if key not in self._evaluation_graphs:
 
             @tf.function(autograph=False)
-            def step(window: tf.Tensor, memories: Memories) -> Any:
-                def score(window: tf.Tensor, memories: Memories) -> Any:
-                    batch = self.objective.prepare(window, phase.seed_of("objective"))
-                    return self.objective.token_nll(self.replicas.own_rows(batch), memories, phase)
+            def step(window: Any, numbers: tf.Tensor, memories: Memories) -> Any:
+                def score(window: Any, numbers: tf.Tensor, memories: Memories) -> Any:
+                    seeds = phase.row_seeds("objective", numbers)
+                    batch = self._own_rows(self.objective.prepare(window, seeds, training=False))
+                    return self.objective.token_scores(batch, memories, phase)
 
-                nll, weight, memories = self.replicas.run(score, window, memories)
-                return self.replicas.all_rows(nll), self.replicas.all_rows(weight), memories
+                scores, memories = self.replicas.run(score, window, numbers, memories)
+                return {
+                    name: tuple(map(self.replicas.all_rows, pair)) for name, pair in scores.items()
+                }, memories
 
             self._evaluation_graphs[key] = step
         return self._evaluation_graphs[key]
@@ -399,17 +461,18 @@ def _all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _optimizer(
-    name: str, rate: Any, decay: float, variables: list[keras.Variable]
+    of: str, rule: str, rate: Any, decay: float, variables: list[keras.Variable]
 ) -> keras.optimizers.Optimizer:
-    """Adam or AdamW over its variables. rate: a function that returns the learning rate of the
-    current step. Gains and biases do not decay."""
+    """Adam or AdamW over its variables. of: what they are. rate: a function that returns the
+    learning rate of the current step. Gains and biases do not decay."""
+    name = f"adam_{of}"  # fixed, as that of a layer: see Transformer
     optimizer = (
-        optimization.AdamW(rate, weight_decay=decay)
-        if name == "adamw"
-        else optimization.Adam(rate)
+        optimization.AdamW(rate, weight_decay=decay, name=name)
+        if rule == "adamw"
+        else optimization.Adam(rate, name=name)
     )
     exempt = [v for v in variables if len(v.shape) == 1 or v.name.endswith("_bias")]
-    if name == "adamw" and exempt:
+    if rule == "adamw" and exempt:
         optimizer.exclude_from_weight_decay(var_list=exempt)
     if variables:
         optimizer.build(variables)

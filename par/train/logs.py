@@ -18,6 +18,7 @@ from par import __version__
 from par.core import files, metrics, schema
 from par.core.machine import core_count
 from par.core.text import number
+from par.objectives.contract import Contract
 from par.search import diagnostics
 from par.search.architecture import KINDS, NAMES
 from par.train import history, run_directory, tensorboard
@@ -35,8 +36,9 @@ SAMPLES = "samples/training.txt"
 class RunLogs:
     """The log files of one run. `open` comes before anything is written."""
 
-    def __init__(self, run_dir: Path):
-        self.run_dir = run_dir
+    def __init__(self, run_dir: Path, contract: Contract):
+        """contract: of the run's objective."""
+        self.run_dir, self._contract = run_dir, contract
         self._history = history.History(run_dir / "history.jsonl")
         self._log_path = run_dir / "training_log.log"
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
@@ -54,14 +56,14 @@ class RunLogs:
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
         """Writes the head of the log: network and data, parameters by part, settings."""
-        data = config.data
+        data, (_, rows, seq_len) = config.data, config.read_shape
         self.text(
             f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks)"
             f" on {data.name}, {data.vocab_size} pieces"
         )
         self.text(
             f"{config.total_steps} steps = {config.training.epochs} epochs of"
-            f" {data.steps_per_epoch}, windows {data.batch_size} x {data.seq_len}"
+            f" {data.steps_per_epoch}, windows {rows} x {seq_len}"
         )
         for name, layer in learner.objective.layers.items():
             count = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
@@ -72,16 +74,15 @@ class RunLogs:
         )
         if init := config.init:
             self.text(
-                f"weights: those of {init.run}, {init.checkpoint} checkpoint, step {init.step},"
-                f" SHA-256 {init.sha256}"
+                f"weights: {init.what}, {init.checkpoint} checkpoint, step {init.step}, SHA-256"
+                f" {init.sha256}"
             )
-        for group in ("model", "search", "training"):
-            self.text(
-                f"{group}: "
-                + " ".join(
-                    f"{key}={value}" for key, value in getattr(config, group).to_json().items()
-                )
-            )
+        groups = {"model": config.model, "search": config.search, "training": config.training}
+        if config.objective_settings:
+            groups = {config.objective: config.objective_settings} | groups
+        for title, group in groups.items():
+            listed = (f"{key}={value}" for key, value in group.to_json().items())
+            self.text(f"{title}: {' '.join(listed)}")
         self._raw("train", tensorboard.layout(config))
         self._raw(
             "hparams",
@@ -93,8 +94,8 @@ class RunLogs:
 
     def end(self) -> None:
         """Writes the final scores, which TensorBoard shows beside the settings."""
-        rows = history.read_rows(self.run_dir / "history.jsonl")["valid"]
-        self._scalars("hparams", rows[-1]["step"], tensorboard.final(rows))
+        rows = history.read_rows(self.run_dir / "history.jsonl", self._contract)["valid"]
+        self._scalars("hparams", rows[-1]["step"], tensorboard.final(rows, self._contract))
 
     def text(self, line: str) -> None:
         """Appends a line to training_log.log."""
@@ -104,18 +105,23 @@ class RunLogs:
         self,
         position: dict[str, Any],
         total: int,
-        nll: float,
+        means: dict[str, float | None],
         tokens_per_second: float,
         likeliest: str,
         seen: str,
     ) -> None:
-        """Writes the line of a log interval; the rate is the mean of the run so far. seen: the
-        figures of a search as text, or ''."""
+        """Writes the line of a log interval. means: nll per token, and the training_parts. The
+        rate is the mean of the run so far. seen: the figures of a search as text, or ''."""
+        nll, *parts = means.items()
+        parts = [(self._contract.figure(name), value) for name, value in parts]
+        said = "".join(f"{figure.logged} {figure.text(value)} " for figure, value in parts)
+        nll = nll[1]
+        tracked = self._contract.figure(self._contract.tracked)
+        value = number(self._contract.tracked_value(nll), tracked.few_digits)
         text = (
             f"step {position['step']}/{total} epoch {position['epoch']} lr"
-            f" {position['learning_rate']:.3e} tau {position['tau']:.3f} nll {nll:.4f} ppl"
-            f" {number(metrics.perplexity(nll), 1)} tokens/s {tokens_per_second:.0f} {likeliest}"
-            f" {seen}"
+            f" {position['learning_rate']:.3e} tau {position['tau']:.3f} nll {nll:.4f}"
+            f" {tracked.short} {value} {said}tokens/s {tokens_per_second:.0f} {likeliest} {seen}"
         )
         self.text(text.rstrip())
         self._scalars("train", position["step"], {"speed/tokens_per_second": tokens_per_second})
@@ -133,11 +139,9 @@ class RunLogs:
 
     def gap_line(self, step: int, gap: dict[str, float]) -> None:
         """Writes the cost of discretisation (par.core.metrics.gap)."""
-        self.text(
-            "step {} gap (argmax - soft) nll {:+.4f} perplexity per word x {:.4f}".format(
-                step, *gap.values()
-            )
-        )
+        figure, (nll, change) = self._contract.comparison[0], gap.values()
+        shown = f"x {change:.4f}" if figure.is_perplexity else f"{change:+.4f}"
+        self.text(f"step {step} gap (argmax - soft) nll {nll:+.4f} {figure.label} {shown}")
         self._scalars(
             "valid",
             step,
@@ -156,8 +160,14 @@ class RunLogs:
         values = figures | {
             f"schedule/{name}": row[name] for name in ("learning_rate", "arch_lr", "tau")
         }
+        tracked = self._contract.figure(self._contract.tracked)
         values["loss/nll_per_token"] = row["nll_per_token"]
-        values["perplexity/per_token"] = np.exp(min(row["nll_per_token"], 700))
+        values[tracked.tag] = self._contract.tracked_value(row["nll_per_token"])
+        values |= {
+            self._contract.figure(part).tag: row[part]
+            for part in self._contract.training_parts
+            if row[part] is not None
+        }
         for block, probabilities in enumerate(pi, 1):
             if probabilities.max() < 1.0:
                 values |= {
@@ -176,8 +186,8 @@ class RunLogs:
     ) -> None:
         """Writes a row of the history and a line of the log for an evaluation of the valid split.
         training: the row's figures of training so far."""
-        names = ("nll_per_token", *metrics.COMPARED)
-        finite = metrics.finite({name: scores[name] for name in names})
+        figures = self._contract.shown
+        finite = metrics.finite({name: scores[name] for name in self._contract.names})
         self._history.append(
             "valid",
             step=position["step"],
@@ -187,24 +197,15 @@ class RunLogs:
             **finite,
             **training,
         )
-        self.text(
-            f"step {position['step']} valid ({evaluate_as}) nll {scores['nll_per_token']:.4f}"
-            f" perplexity per token {number(scores['perplexity_per_token'], 1)}"
-            f" per word {number(scores['perplexity_per_word'], 1)}"
-            f" bits per character {scores['bits_per_character']:.4f}"
-            f" per byte {scores['bits_per_byte']:.4f}"
-        )
+        said = (f"{each.logged} {number(scores[each.name], each.few_digits)}" for each in figures)
+        self.text(f"step {position['step']} valid ({evaluate_as}) {' '.join(said)}")
         suffix = "" if evaluate_as in ("soft", "fixed") else f"_{evaluate_as}"
         values = {
-            f"perplexity/{name.removeprefix('perplexity_')}{suffix}": finite[name]
-            for name in names[1:]
-            if finite[name] is not None
+            f"{figure.tag}{suffix}": finite[figure.name]
+            for figure in figures
+            if finite[figure.name] is not None
         }
-        self._scalars(
-            "valid",
-            position["step"],
-            {f"loss/nll_per_token{suffix}": scores["nll_per_token"]} | values,
-        )
+        self._scalars("valid", position["step"], values)
 
     def pi_picture(self, step: int, image: np.ndarray) -> None:
         """Writes a picture [1, height, width, 3] of pi for TensorBoard."""

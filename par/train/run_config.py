@@ -21,14 +21,16 @@ from par.core.config import (
     in_steps,
 )
 from par.core.errors import DataError, SettingError, UsageError
-from par.data import manifest
+from par.core.setting_group import Group
+from par.data import documents, manifest
 from par.data.manifest import Manifest
+from par.objectives import DEFAULT, OBJECTIVES
+from par.objectives.contract import Contract, Helper
 from par.search.architecture import Architecture, network_of
 from par.search.latency_table import Shape
 
 SCHEMA = 2
 CHECKPOINTS = ("last", "best")
-OBJECTIVES = ("causal_lm",)  # the modules of par.objectives, which need TensorFlow
 KEYS = {
     "schema",
     "version",
@@ -42,6 +44,9 @@ KEYS = {
     "data",
     "total_steps",
 }
+OPTIONAL = {"init", "objective_settings"}
+INIT_LAYERS = ("all", "trunk")  # what a warm start copies
+ORIGIN_DEFAULTS = {"blocks": "", "layers": INIT_LAYERS[0]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +62,20 @@ class DataIdentity:
     train_sha256: str  # hash over the hashes of the train files
 
     @classmethod
-    def from_manifest(cls, manifest: Manifest) -> DataIdentity:
-        """The identity of the data set that a manifest describes."""
+    def from_manifest(cls, manifest: Manifest, contract: Contract | None = None) -> DataIdentity:
+        """The identity of the data set that a manifest describes, for an objective; None: one that
+        reads the stream. An epoch of one that reads documents has a row for each of them.
+
+        Raises: DataError if the objective reads documents, and the data have none.
+        """
         train = manifest.splits["train"]
+        steps = train.steps
+        if contract and contract.reads_documents:
+            if manifest.documents is None:
+                raise documents.no_documents(f"data set {manifest.name}")
+            steps = max(manifest.documents.splits["train"].rows // manifest.batch_size, 1)
         digest = hashlib.sha256("".join(file.sha256 for file in train.files).encode()).hexdigest()
-        sizes = (manifest.vocab_size, manifest.batch_size, manifest.seq_len, train.steps)
+        sizes = (manifest.vocab_size, manifest.batch_size, manifest.seq_len, steps)
         return cls(manifest.name, *sizes, manifest.tokenizer_sha256, digest)
 
 
@@ -76,11 +90,18 @@ class Origin:
     # of the source's length where the run's network has another: its blocks take the weights of
     # the source's blocks where these have no i; "": both are of the same length
     blocks: str = ""
+    layers: str = INIT_LAYERS[0]
+
+    @property
+    def what(self) -> str:
+        """What is copied, in words: the weights of a run, or those of its trunk."""
+        return f"the weights of {self.run}" + ("'s trunk" if self.layers == "trunk" else "")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; without `blocks` where they are the run's own."""
+        """As JSON values; without `blocks` where they are the run's own, and without `layers`
+        where they are all."""
         value = dataclasses.asdict(self)
-        return value if self.blocks else {k: v for k, v in value.items() if k != "blocks"}
+        return {k: v for k, v in value.items() if (k, v) not in ORIGIN_DEFAULTS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +113,24 @@ class RunConfig:
     search: SearchConfig
     training: TrainingConfig
     data: DataIdentity
-    objective: str = "causal_lm"
+    objective: str = DEFAULT
     recipe: str = "custom"  # a name, without effect on the figures
     init: Origin | None = None  # None: random weights
+    objective_settings: Group | None = None  # of the objective; None: its defaults, if it has any
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise UsageError(
                 f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}"
             )
+        if self.objective_settings is None:
+            object.__setattr__(self, "objective_settings", self.contract.default_settings())
+        if type(self.objective_settings) is not (self.contract.settings or type(None)):
+            raise UsageError(
+                f"objective {self.objective} has no settings of type"
+                f" {type(self.objective_settings).__name__}"
+            )
+        self.contract.check(self)
         if self.architecture.is_search:
             self._check_durations()
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
@@ -130,6 +160,11 @@ class RunConfig:
                 f" {search.arch_alone}",
                 "arch_alone",
             )
+
+    @property
+    def contract(self) -> Contract:
+        """What the objective says of itself."""
+        return OBJECTIVES[self.objective]
 
     @property
     def total_steps(self) -> int:
@@ -169,6 +204,31 @@ class RunConfig:
         return (self.init and self.init.blocks) or self.architecture.blocks
 
     @property
+    def helpers(self) -> tuple[Helper, ...]:
+        """The networks beside the trunk of the architecture that a training step computes."""
+        return self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+
+    @property
+    def predicted(self) -> int:
+        """For how many tokens of a row of a window the softmax is computed in training."""
+        return self.contract.predicted(self.objective_settings, self.data.seq_len)
+
+    @property
+    def read_shape(self) -> tuple[ModelConfig, int, int]:
+        """The network, rows and tokens a row of what the trunk reads in a training step, for its
+        FLOPs; the network with the memory that is read."""
+        data, model = self.data, self.model
+        shape = (data.batch_size, data.seq_len, model.mem_len)
+        rows, seq_len, mem_len = self.contract.read_shape(self.objective_settings, *shape)
+        return dataclasses.replace(model, mem_len=mem_len), rows, seq_len
+
+    @property
+    def read_tokens(self) -> int:
+        """The tokens that the trunk reads in a training step, padding included."""
+        _, rows, seq_len = self.read_shape
+        return rows * seq_len
+
+    @property
     def canonical(self) -> RunConfig:
         """These settings with the network in its canonical spelling. A warm start keeps the places
         of the blocks: it copies other weights for `diid` than for `ddii`."""
@@ -180,11 +240,14 @@ class RunConfig:
     @property
     def latency_shape(self) -> Shape:
         """The settings that a latency table must have been measured with."""
+        model, rows, seq_len = self.read_shape
         return Shape(
-            model=self.model,
+            model=model,
             vocab_size=self.data.vocab_size,
-            batch_size=self.data.batch_size,
-            seq_len=self.data.seq_len,
+            batch_size=rows,
+            seq_len=seq_len,
+            visibility=self.contract.visibility,
+            objective=self.objective,
         )
 
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:
@@ -206,12 +269,19 @@ class RunConfig:
             groups["search"] = self.search.to_json()
         if self.init:
             groups["init"] = self.init.to_json()
+        if self.objective_settings:
+            groups["objective"] = self.objective_settings.to_json()
         flat = {
             f"{group}.{name}": value
             for group, values in groups.items()
             for name, value in values.items()
         }
         return {"architecture": self.architecture.blocks, "objective": self.objective, **flat}
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the objective is the one that needs no flag, and so is not named either."""
+        return self.objective == DEFAULT
 
     def default_name(self, all_seeds: bool = False, **settled: str) -> str:
         """The name of the run's directory: data, architecture, recipe, seed, and a short hash of
@@ -226,7 +296,8 @@ class RunConfig:
             identity.pop(name, None)
         digest = hashlib.sha256(schema.canonical_json(identity).encode()).hexdigest()[:8]
         seed = "seeds" if all_seeds else f"seed{self.training.seed}"
-        return f"{self.data.name}-{self.architecture.short[:40]}-{self.recipe}-{seed}-{digest}"
+        what = self.architecture.short[:40] + ("" if self.is_default else f"-{self.objective}")
+        return f"{self.data.name}-{what}-{self.recipe}-{seed}-{digest}"
 
     def save(self, run_dir: Path, data_dir: Path) -> None:
         """Writes config.json. The path of the data is relative to the run, so that both can be
@@ -243,7 +314,11 @@ class RunConfig:
             "training": self.training.to_json(),
             "data": {**dataclasses.asdict(self.data), "path": os.path.relpath(data_dir, run_dir)},
             "total_steps": self.total_steps,
-        } | ({"init": self.init.to_json()} if self.init else {})
+        }
+        if self.init:
+            value["init"] = self.init.to_json()
+        if self.objective_settings:
+            value["objective_settings"] = self.objective_settings.to_json()
         schema.write_json(run_dir / "config.json", value)
 
     def write_flags(
@@ -257,8 +332,15 @@ class RunConfig:
             f"--run={run_dir}",
         ]
         if self.init:
-            lines += [f"--init_from={source}", f"--init_checkpoint={self.init.checkpoint}"]
-        for group in (self.model, self.search, self.training, logging):
+            lines += [
+                f"--init_from={source}",
+                f"--init_checkpoint={self.init.checkpoint}",
+                f"--init_layers={self.init.layers}",
+            ]
+        if not self.is_default:
+            lines.append(f"--objective={self.objective}")
+        groups = (self.objective_settings, self.model, self.search, self.training, logging)
+        for group in filter(None, groups):
             for name, value in group.to_json().items():
                 items = value if isinstance(value, list) else [value]
                 if NONE in group.words(name):
@@ -275,10 +357,10 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
     path = Path(run_dir) / "config.json"
     value = schema.read_json(path, "run configuration")
     try:
-        if set(value) - {"init"} != KEYS or not schema.is_schema(value, SCHEMA):
+        if set(value) - OPTIONAL != KEYS or not schema.is_schema(value, SCHEMA):
             raise UsageError(
                 f"it must have schema {SCHEMA} and the keys {', '.join(sorted(KEYS))}, and may"
-                " have init"
+                f" have {' and '.join(sorted(OPTIONAL))}"
             )
         for name in ("architecture", "search_run", "objective", "recipe", "version"):
             schema.decode(str, value[name], name)
@@ -308,6 +390,7 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
                 if "init" in value
                 else None
             ),
+            _decoded_settings(value),
         )
         schema.check_name(config.recipe, "recipe")
         if total_steps != config.total_steps or not config.architecture.blocks:
@@ -354,9 +437,21 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
     return data
 
 
+def _decoded_settings(value: dict[str, Any]) -> Group | None:
+    """The settings of the objective in config.json. Raises: UsageError if they are missing, or
+    not those of the objective."""
+    if not (contract := OBJECTIVES.get(value["objective"])):
+        return None  # RunConfig refuses it
+    own = contract.settings
+    if (own is None) != ("objective_settings" not in value):
+        needed = "no objective_settings" if own is None else "objective_settings"
+        raise UsageError(f"objective {value['objective'][:80]!r} has {needed}")
+    return own.from_json(value["objective_settings"]) if own else None
+
+
 def _decoded_origin(value: Any) -> Origin:
     """Inverse of `Origin.to_json`. Raises: UsageError if it is not."""
-    named = value if not isinstance(value, dict) else {"blocks": ""} | value
+    named = value if not isinstance(value, dict) else ORIGIN_DEFAULTS | value
     return schema.decode(Origin, named, "init")
 
 
@@ -367,6 +462,10 @@ def _checked_origin(init: Origin, blocks: str) -> Origin:
         raise UsageError(
             f"init must be a {' or '.join(CHECKPOINTS)} checkpoint of step 1 or more, but is"
             f" {init.checkpoint[:80]!r} of step {init.step}"
+        )
+    if init.layers not in INIT_LAYERS:
+        raise UsageError(
+            f"init must copy the layers {' or '.join(INIT_LAYERS)}, but has {init.layers[:80]!r}"
         )
     schema.check_sha256(init.sha256, "init: sha256")
     if init.blocks and network_of(init.blocks) != blocks:

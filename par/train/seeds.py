@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from par.core import metrics, text
+from par.core import text
 from par.core.errors import DataError, SettingError, UsageError
+from par.objectives.contract import Contract
 from par.search import derive
 from par.train import history, run_config
 
 MAX_SEEDS = 100
-FIGURES = ("nll_per_token", *metrics.COMPARED)
 
 
 def directory(group: Path, seed: int) -> Path:
@@ -125,7 +125,7 @@ def result(run: history.Run) -> dict[str, Any]:
     last, pi = run.rows["train"][-1], run.pi()[-1]
     decided = [float(row.max()) for kind, row in zip(run.blocks, pi) if kind == "s"]
     scores = {
-        row["evaluate_as"]: {name: row[name] for name in FIGURES}
+        row["evaluate_as"]: {name: row[name] for name in run.contract.names}
         for row in valid
         if row["step"] == valid[-1]["step"]
     }
@@ -146,7 +146,7 @@ def mean_and_spread(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, An
         ways = {
             way: {
                 figure: function([row["valid"][way][figure] for row in results])
-                for figure in FIGURES
+                for figure in results[0]["valid"][way]
             }
             for way in results[0]["valid"]
         }
@@ -165,21 +165,22 @@ def _spread(values: Sequence[float | None]) -> float | None:
     return None if None in values or len(values) < 2 else statistics.stdev(values)
 
 
-def table(results: Sequence[dict[str, Any]]) -> list[str]:
+def table(results: Sequence[dict[str, Any]], contract: Contract) -> list[str]:
     """`cells` as lines of text."""
-    return text.table(cells(results))
+    return text.table(cells(results, contract))
 
 
-def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """The heads, and the cells of each seed: the likeliest blocks, valid perplexity per word by
-    way of evaluation, the least decided block's probability, seconds of training; then mean and
-    spread. A network without stochastic blocks has one perplexity, and lacks the column
-    `least decided`."""
+def cells(results: Sequence[dict[str, Any]], contract: Contract) -> list[list[str]]:
+    """The heads, and the cells of each seed: the likeliest blocks, what networks are compared by
+    on the valid split by way of evaluation, the least decided block's probability, seconds of
+    training; then mean and spread. A network without stochastic blocks has one way, and lacks the
+    column `least decided`."""
+    figure = contract.comparison[0]
     ways = [way for way in history.EVALUATED_AS if way in results[0]["valid"]]
     heads = [
         "seed",
         "blocks",
-        *(f"perplexity per word{'' if way == 'fixed' else f' ({way})'}" for way in ways),
+        *(f"{figure.label}{'' if way == 'fixed' else f' ({way})'}" for way in ways),
         "least decided",
         "seconds",
     ]
@@ -187,7 +188,7 @@ def cells(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     all_rows += [(name, "", figures) for name, figures in mean_and_spread(results).items()]
     lines = [heads]
     for label, blocks, row in all_rows:
-        scores = [_cell(row["valid"][way]["perplexity_per_word"], 2) for way in ways]
+        scores = [_cell(row["valid"][way][figure.name], figure.digits) for way in ways]
         lines.append(
             [label, blocks, *scores, _cell(row["least_decided"], 3), _cell(row["seconds"], 1)]
         )

@@ -25,12 +25,13 @@ def train(
     hooks: Hooks,
     announce: Callable[[str], None],
     should_stop: Callable[[int], bool] = lambda step: False,
+    until: int | None = None,
     source: Path | None = None,
     team: Workers | None = None,
     quiet: bool = False,
 ) -> Trainer:
-    """Trains a run to its end, from the beginning or from its newest checkpoint. The directory is
-    locked by the caller (par.train.run_directory.locked).
+    """Trains a run to its end, or to step `until`, from the beginning or from its newest
+    checkpoint. The directory is locked by the caller (par.train.run_directory.locked).
 
     hooks, source, team: as in `Trainer`; none but the chief of a team writes to the run's
     directory. quiet: only warnings are announced, and no progress is shown.
@@ -68,9 +69,12 @@ def train(
             trainer.total,
             trainer.step,
             split.tokens / split.words,
+            config.contract.live,
             quiet or not team.is_chief,
+            config.contract.training_parts,
+            config.contract.unit,
         ) as progress:
-            trainer.run(progress, should_stop)
+            trainer.run(progress, should_stop, until)
     return trainer
 
 
@@ -78,7 +82,7 @@ def _first_line(trainer: Trainer) -> str:
     config, verb = trainer.config, "continuing" if trainer.step else "training"
     begun = ""
     if config.init:
-        begun = f", begun with the weights of {config.init.run} at step {config.init.step}"
+        begun = f", begun with {config.init.what} at step {config.init.step}"
     return (
         f"{verb} {config.architecture.blocks} in {trainer.run_dir}{begun}: step {trainer.step} of"
         f" {trainer.total}"

@@ -20,14 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from par.core.metrics import Figure, Sums
 from par.core.progress import REPORT_EVERY
 from par.search.architecture import KINDS
 
 GAP = "  "  # between two fields
 # from left to right
-ORDER = ("name", "step", "speed", "left", "loss", "perplexity", "tau", "blocks")
+ORDER = ("name", "step", "speed", "left", "loss", "figure", "tau", "blocks")
 # the most needed first
-NEEDED = ("step", "left", "blocks", "loss", "perplexity", "speed", "tau", "name")
+NEEDED = ("step", "left", "blocks", "loss", "figure", "speed", "tau", "name")
 HORIZON = 100  # steps after which a loss counts 1/e in the running mean
 SETTLED = 0.5  # a kind at least so probable is shown, as no other can be ahead of it
 
@@ -40,24 +41,32 @@ class Chunk(NamedTuple):
     seconds: float
     # tau and pi [L, O] of a search, else None; called only when a line is shown
     look: Callable[[], tuple[float, np.ndarray] | None]
+    parts: tuple[float, ...] = ()  # sum and weight of each part of the objective
 
 
 class StatusLine:
     """Shows on stderr how a run stands. Called with the steps just made and their sums."""
 
     def __init__(
-        self, name: str, total: int, done: int, tokens_per_word: float, quiet: bool = False
+        self,
+        name: str,
+        total: int,
+        done: int,
+        tokens_per_word: float,
+        figure: Figure,
+        quiet: bool = False,
+        parts: tuple[str, ...] = (),
+        unit: str = "tok",
     ):
-        """total, done: steps. tokens_per_word: of the train split. quiet: nothing is shown."""
-        self._name, self._total, self._done, self._tokens_per_word, self._quiet = (
-            name,
-            total,
-            done,
-            tokens_per_word,
-            quiet,
-        )
+        """total, done: steps. tokens_per_word: of the train split. figure: what is shown beside
+        the loss. quiet: nothing is shown. parts: names of what `Chunk.parts` holds. unit:
+        what a loss is the mean over, in a word."""
+        self._unit = unit
+        self._name, self._total, self._done, self._quiet = name, total, done, quiet
+        self._tokens_per_word, self._figure = tokens_per_word, figure
         # running sums; the first chunk is not timed: its graph was still to be traced
         self._nll = self._tokens = self._timed = self._seconds = 0.0
+        self._names, self._parts = parts, [0.0] * (2 * len(parts))
         self._begun: tuple[int, float] | None = None  # step and time after the first chunk
         self._look: Callable[[], tuple[float, np.ndarray] | None] = lambda: None
         self._last = time.monotonic()
@@ -76,6 +85,7 @@ class StatusLine:
         self._look = chunk.look
         kept = math.exp(-made / HORIZON)
         self._nll, self._tokens = kept * self._nll + chunk.nll, kept * self._tokens + chunk.tokens
+        self._parts = [kept * old + new for old, new in zip(self._parts, chunk.parts)]
         if self._begun:
             self._timed, self._seconds = (
                 kept * self._timed + chunk.tokens,
@@ -91,7 +101,7 @@ class StatusLine:
         """The line, of all fields or of those that `columns` have room for."""
         found = {"name": self._name, "step": f"{self._done:,}/{self._total:,}"}
         if self._seconds:
-            found["speed"] = f"{_short(self._timed / self._seconds)} tok/s"
+            found["speed"] = f"{_short(self._timed / self._seconds)} {self._unit}/s"
         if self._begun and self._done > self._begun[0]:
             # evaluations and saving included
             pace = (time.monotonic() - self._begun[1]) / (self._done - self._begun[0])
@@ -100,13 +110,20 @@ class StatusLine:
             )
         if self._tokens:
             mean = self._nll / self._tokens
-            found |= {
-                "loss": f"loss {mean:.2f}",
-                "perplexity": f"ppl/word {_rounded(mean * self._tokens_per_word)}",
-            }
+            found["loss"] = f"loss {mean:.2f}"
+            if self._figure.name != "nll_per_token":  # else it is the loss
+                found["figure"] = f"{self._figure.short} {self._shown(mean)}"
         if search := self._look():
             found |= {"tau": f"tau {search[0]:.2f}", "blocks": decided_blocks(search[1])}
         return fitted(found, columns)
+
+    def _shown(self, mean: float) -> str:
+        """The figure of a mean loss, in few digits."""
+        per_word = self._tokens_per_word
+        parts = dict(zip(self._names, zip(self._parts[::2], self._parts[1::2])))
+        sums = Sums(mean * per_word, tokens=per_word, words=1.0, parts=parts)
+        found = self._figure.of(sums)
+        return _rounded(found) if self._figure.is_perplexity else self._figure.text(found)
 
     def __enter__(self) -> StatusLine:
         return self

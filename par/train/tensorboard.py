@@ -9,28 +9,24 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import summary_v2 as hparams
 
-from par.core import metrics
+from par.objectives.contract import Contract
 from par.train.run_config import RunConfig
-
-FINAL = ("nll_per_token", *metrics.COMPARED)
 
 
 def layout(config: RunConfig) -> bytes:
     """The summary that defines the page of custom scalars: a chart shows all tags that one of its
     patterns matches."""
+    contract = config.contract
     charts = {
-        "Perplexity": (
-            {f"per {unit}": [f"^perplexity/per_{unit}"] for unit in ("word", "token")}
-            | {"bits per byte": ["^perplexity/bits_per_byte"]}
-        ),
-        "Loss": {"nats per token": ["^loss/nll_per_token"]},
+        title: {label: [f"^{contract.figure(name).tag}"] for label, name in lines.items()}
+        for title, lines in contract.charts.items()
     }
     schedule = {"learning rate of the weights": ["^schedule/learning_rate$"]}
     if config.architecture.is_search:
         stochastic = [
             block for block, kind in enumerate(config.architecture.blocks, 1) if kind == "s"
         ]
-        charts["Loss"] |= {"argmax - soft": ["^gap/nll_per_token$"]}
+        charts.setdefault("Loss", {})["argmax - soft"] = ["^gap/nll_per_token$"]
         charts["pi by block"] = {
             f"block {block}": [f"^pi_block_{block:02d}/"] for block in stochastic
         }
@@ -74,19 +70,20 @@ def settings(config: RunConfig, name: str, parameters: int) -> bytes:
         config.model,
         config.training,
         *([config.search] if config.architecture.is_search else []),
+        *([config.objective_settings] if config.objective_settings else []),
     ):
         values |= {key: _plain(value) for key, value in group.to_json().items()}
     return hparams.hparams_pb(values, trial_id=name).SerializeToString()
 
 
-def final(rows: list[dict[str, Any]]) -> dict[str, float]:
+def final(rows: list[dict[str, Any]], contract: Contract) -> dict[str, float]:
     """The final scores of a run by tag, from the rows of its last evaluation: one row, or for a
     search `soft` and `argmax`."""
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
     named = {
         f"final/{name}{'_argmax' if row['evaluate_as'] == 'argmax' else ''}": row[name]
         for row in last
-        for name in FINAL
+        for name in contract.names
     }
     return {tag: value for tag, value in named.items() if value is not None} | {
         "final/seconds": rows[-1]["seconds"]

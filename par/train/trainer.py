@@ -24,7 +24,7 @@ from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
 from par.data import records
 from par.search import diagnostics
-from par.train import weight_transfer
+from par.train import elements, weight_transfer
 from par.train.checkpoints import Checkpoints, check_settings
 from par.train.distributed.workers import Workers
 from par.train.hooks import EpochEnd, Hooks
@@ -35,6 +35,7 @@ from par.train.search_watch import SearchWatch
 from par.train.signals import stop_signals
 from par.train.status_line import Chunk
 
+NORM = 2  # the column of the gradient's norm in the rows of a step
 CHUNK = 10  # the most steps in one graph call, and so for a signal to wait for
 
 
@@ -67,12 +68,13 @@ class Trainer:
         self.record_every = logging.record_every or max(1, self.total // 100)
         self.team.from_chief(lambda: check_settings(run_dir / "checkpoints", config))
         self.learner = Learner(config, self.team.replicas)
+        self.team.on_all(lambda: self.learner.objective.read_data(data_dir))
         self.search = SearchWatch(self.learner)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", self.learner.state, logging.keep)
-        self.logs = RunLogs(run_dir)
+        self.logs = RunLogs(run_dir, config.contract)
         self.step = 0
         self.note: dict[str, Any] = {
-            "sums": {name: [0.0, 0.0] for name in ("log", "record", "evaluation")},
+            "sums": {name: self._no_sums() for name in ("log", "record", "evaluation")},
             "seconds": 0.0,
             "best": None,
             "files": {},
@@ -115,8 +117,9 @@ class Trainer:
         self,
         progress: Callable[[int, Chunk], None] = lambda steps, chunk: None,
         should_stop: Callable[[int], bool] = lambda step: False,
+        until: int | None = None,
     ) -> None:
-        """Trains to the end of the run.
+        """Trains to the end of the run, or to step `until`, where the state is saved.
 
         progress is called with the number of steps just made and their sums; should_stop with the
         step, after every chunk.
@@ -130,22 +133,29 @@ class Trainer:
                 self.logs.begin(self.config, self.learner)
                 if self.config.warning:
                     self._say(f"warning: {self.config.warning}")
-            while not self.ended:
-                self._train_epoch(progress, should_stop)
-            self.team.from_chief(self._finish)
+            last = self.total if until is None else min(until, self.total)
+            while not self.ended and self.step < last:
+                self._train_epoch(progress, should_stop, last)
+            if self.ended:
+                self.team.from_chief(self._finish)
 
     def _train_epoch(
-        self, progress: Callable[[int, Chunk], None], should_stop: Callable[[int], bool]
+        self,
+        progress: Callable[[int, Chunk], None],
+        should_stop: Callable[[int], bool],
+        last: int,
     ) -> None:
-        """Trains to the end of the epoch, evaluates, and saves whenever that is due."""
+        """Trains to the end of the epoch, and evaluates there, or to step `last` within it; saves
+        whenever that is due."""
         start = self.step % self.per_epoch
-        windows = iter(records.dataset(self.data_dir, self.manifest, "train", start_step=start))
+        windows = iter(elements.of_epoch(self.learner, self.data_dir, self.manifest, self.step))
         if start == 0:
             self.learner.empty_memories()
-        end = self.step - start + self.per_epoch
+        end_of_epoch = self.step - start + self.per_epoch
+        end = min(end_of_epoch, last)
         while self.step < end:
             self._chunk(windows, min(end, self._next_boundary()) - self.step, progress)
-            if self.step == end:
+            if self.step == end_of_epoch:
                 self._evaluate()
                 self.team.from_chief(self._call_hooks)
             stop, due = self.team.any(
@@ -179,12 +189,14 @@ class Trainer:
         self.note["seconds"] += seconds
         if not np.isfinite(rows).all():
             raise self._diverged(rows)
-        for nll, weight, _ in rows:
+        for row in np.delete(rows, NORM, axis=1):
             for sums in self.note["sums"].values():
-                sums[0] += nll
-                sums[1] += weight
+                for place, value in enumerate(row):
+                    sums[place] += value
         self.step += count
-        progress(count, Chunk(*rows[:, :2].sum(axis=0), seconds, self._search_state))
+        nll, weight, *parts = np.delete(rows, NORM, axis=1).sum(axis=0)
+        chunk = Chunk(nll, weight, seconds, self._search_state, tuple(parts))
+        progress(count, chunk)
         if self.learner.logits and self.step % self.per_epoch == 0:
             self._check_search()
         if self.step % self.record_every == 0 or self.ended:
@@ -192,11 +204,19 @@ class Trainer:
         if self.step % self.logging.log_every == 0 or self.ended:
             self._log_line(self._take("log"))
 
-    def _take(self, name: str) -> float:
-        """The mean nll per token since the last call with this name; begins a new mean."""
-        nll, weight = self.note["sums"][name]
-        self.note["sums"][name] = [0.0, 0.0]
-        return nll / weight
+    def _no_sums(self) -> list[float]:
+        """nll and tokens; then sum and weight of each of the objective's training_parts."""
+        return [0.0] * (2 + 2 * len(self.config.contract.training_parts))
+
+    def _take(self, name: str) -> dict[str, float | None]:
+        """The mean nll per token since the last call with this name, and that of each part, None
+        without any weight; begins new means."""
+        sums, self.note["sums"][name] = self.note["sums"][name], self._no_sums()
+        means = [
+            total / weight if weight else None for total, weight in zip(sums[::2], sums[1::2])
+        ]
+        # of a checkpoint of before, what was summed then may be more
+        return dict(zip(("nll_per_token", *self.config.contract.training_parts), means))
 
     def _search_state(self) -> tuple[float, np.ndarray] | None:
         return self.search.state_after(self.step)
@@ -229,25 +249,25 @@ class Trainer:
             "arch_lr": arch_rate,
         }
 
-    def _record(self, nll: float) -> None:
-        row = self._position() | {
-            "nll_per_token": nll,
+    def _record(self, means: dict[str, float | None]) -> None:
+        row = self._position() | means
+        row |= {
             "pi": self.learner.pi.tolist(),
             "seconds": round(self.note["seconds"], 3),
         }
         latency = {f"latency/{name}": value for name, value in self.search.latency().items()}
         self.logs.train_row(row, self.search.figures() | latency)
         if self.learner.logits:
-            if warning := self.search.after_row(self.step, nll):
+            if warning := self.search.after_row(self.step, row["nll_per_token"]):
                 self._say(f"warning: step {self.step:,}: {warning}")
             self.note["watch"] = self.search.stability.to_json()
 
-    def _log_line(self, nll: float) -> None:
-        tokens = self.step * self.config.data.batch_size * self.config.data.seq_len
+    def _log_line(self, means: dict[str, float | None]) -> None:
+        tokens = self.step * self.config.read_tokens
         self.logs.line(
             self._position(),
             self.total,
-            nll,
+            means,
             tokens / max(self.note["seconds"], 1e-9),
             self.search.likeliest,
             self.search.text(),
@@ -255,21 +275,24 @@ class Trainer:
 
     def _evaluate(self) -> None:
         so_far = {
-            "train_nll_per_token": self._take("evaluation"),
+            "train_nll_per_token": self._take("evaluation")["nll_per_token"],
             "seconds": round(self.note["seconds"], 3),
         }
-        by_way = {}
+        contract, by_way = self.config.contract, {}
+        headline = contract.headline
         for way, scores in self.hooks.evaluate(self.learner, self.data_dir, self.manifest):
             by_way[way] = scores
             self.logs.valid_row(self._position(), way, scores, **so_far)
-            if way != "argmax" and (
-                self.note["best"] is None
-                or scores["nll_per_token"] < self.note["best"]["nll_per_token"]
-            ):
-                self.note["best"] = {"step": self.step, "nll_per_token": scores["nll_per_token"]}
+            name = f"{self.config.architecture.short}{'' if way == 'fixed' else f' {way}'}"
+            for warning in contract.warnings(name, "valid", scores):
+                self._say(f"warning: step {self.step:,}: {warning}")
+            best, own = self.note["best"], scores[headline.name]
+            if way != "argmax" and (best is None or headline.is_better(own, best[headline.name])):
+                self.note["best"] = {"step": self.step, headline.name: own}
                 self._save("best")
         if len(by_way) > 1:
-            self.logs.gap_line(self.step, metrics.gap(by_way["soft"], by_way["argmax"]))
+            gap = metrics.gap(by_way["soft"], by_way["argmax"], contract.comparison[0])
+            self.logs.gap_line(self.step, gap)
 
     def _call_hooks(self) -> None:
         end = EpochEnd(
@@ -317,7 +340,7 @@ class Trainer:
     def _diverged(self, rows: np.ndarray) -> DivergedError:
         bad = int(np.argmin(np.isfinite(rows).all(axis=-1)))
         at = self.step + bad
-        nll, weight, norm = rows[bad]
+        nll, weight, norm = rows[bad, : NORM + 1]
         rate, arch_rate = self.learner.rates(at)
         state, remedy = "", "a lower --max_lr or a smaller --clip_norm"
         if self.learner.logits and not self.learner.logits_are_finite and np.isfinite(nll):

@@ -4,6 +4,10 @@ match. All is read from files without TensorFlow; par.train.weight_transfer copi
 A block can take the weights of the kinds that the same block of the source holds: `s` holds
 attention and dense, `a` and `d` themselves, and identity has no weights. So the places of the
 identities matter here: from one search, `diid` and `ddii` take other weights.
+
+All layers are copied, or the trunk alone: that may come from a run of another objective, whose
+head is not what this one needs. An objective can also name what it takes from runs of another
+(Contract.layers_from).
 """
 
 from __future__ import annotations
@@ -15,13 +19,13 @@ from typing import Any
 
 from par.core import files
 from par.core.errors import DataError, UsageError
-from par.search.architecture import KINDS, network_of
+from par.search.architecture import HOLDS, network_of, unheld
 from par.train import run_config, run_directory
-from par.train.run_config import Origin, RunConfig
+from par.train.run_config import INIT_LAYERS, Origin, RunConfig
 
-HOLDS = {"a": "a", "d": "d", "i": "", "s": KINDS.replace("i", "")}
 # settings of a network on which neither a shape nor the function of the weights depends
 FREE = ("mem_len", "dropout_rate", "precision", "init_std")
+OF_HEAD = ("cutoffs", "proj_factor", "proj_dims", "tie_embeddings")  # the trunk knows nothing of
 
 
 def newest_origin(source: Path, which: str) -> Origin:
@@ -36,9 +40,17 @@ def newest_origin(source: Path, which: str) -> Origin:
     return Origin(run_directory.run_name(source), which, step, digest)
 
 
-def requested_origin(source: Path, which: str) -> Origin:
-    """The source checkpoint that a command names, without its step and hash."""
-    return Origin(run_directory.run_name(source), which, 0, "")
+def requested_origin(source: Path, which: str, layers: str = INIT_LAYERS[0]) -> Origin:
+    """The source checkpoint that a command names, without its step and hash. layers: what of it
+    is copied, one of INIT_LAYERS."""
+    return Origin(run_directory.run_name(source), which, 0, "", layers=layers)
+
+
+def found_origin(source: Path, asked: Origin) -> Origin:
+    """What the checkpoint that `asked` names is now, copied in the same way. Raises: DataError if
+    there is none."""
+    newest = newest_origin(source, asked.checkpoint)
+    return dataclasses.replace(newest, blocks=asked.blocks, layers=asked.layers)
 
 
 def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig:
@@ -50,38 +62,48 @@ def with_origin(config: RunConfig, source: Path, made: Path | None) -> RunConfig
     """
     if made and not (source / "config.json").is_file():
         kept = run_config.load(made)[0].init
-        if kept and (kept.run, kept.checkpoint) == (config.init.run, config.init.checkpoint):
+        if kept and all(
+            getattr(kept, name) == getattr(config.init, name)
+            for name in ("run", "checkpoint", "layers")
+        ):
             return dataclasses.replace(config, init=kept)
-    check_settings(config, run_config.load(source)[0], config.init.run)
-    newest = newest_origin(source, config.init.checkpoint)
-    return dataclasses.replace(config, init=dataclasses.replace(newest, blocks=config.init.blocks))
+    check_settings(config, run_config.load(source)[0], config.init)
+    return dataclasses.replace(config, init=found_origin(source, config.init))
 
 
-def check_settings(config: RunConfig, source: RunConfig, name: str) -> None:
-    """Raises: UsageError, with both values, if the weights of the run `name` do not fit."""
-    theirs, own = _shared(source), _shared(config)
-    if changed := [
-        f"{key}: {theirs[key]} -> {own[key]}" for key in own if theirs[key] != own[key]
-    ]:
-        raise UsageError(
-            f"the weights of run {name} do not fit ({'; '.join(changed)}): repeat its settings;"
-            f" only {', '.join(FREE)} may differ"
+def copied_layers(config: RunConfig, source: RunConfig, layers: str) -> dict[str, str] | None:
+    """Which layers of a run of the settings `source` are copied, by the names of those that take
+    them (see Contract.layers_from); None: all, to those of the same name. {}: nothing fits."""
+    if layers == "trunk":
+        return {"trunk": "trunk"}
+    if source.objective == config.objective:
+        return None
+    return dict(config.contract.layers_from(config.objective_settings, source.objective))
+
+
+def check_settings(config: RunConfig, source: RunConfig, init: Origin) -> None:
+    """Raises: UsageError, with both values, if the weights that `init` names, of a run of the
+    settings `source`, do not fit."""
+    free = _free(copied_layers(config, source, init.layers))
+    changed = _changed(config, source, init.layers)
+    if changed:
+        alone = (
+            "; the trunk's weights alone fit: --init_layers=trunk"
+            if not _changed(config, source, "trunk")
+            else ""
         )
-    check_blocks(config.places, source.architecture.blocks, name)
+        raise UsageError(
+            f"the weights of run {init.run} do not fit ({'; '.join(changed)}): repeat its"
+            f" settings; only {', '.join(free)} may differ{alone}"
+        )
+    check_blocks(config.places, source.architecture.blocks, init.run)
+    config.contract.check_source(config, source, init.layers)
 
 
 def check_blocks(blocks: str, source: str, name: str) -> None:
     """Raises: UsageError, with both strings, if a block of `blocks` has a kind that the same block
     of `source`, those of the run `name`, does not hold, unless both are one network."""
-    if network_of(blocks) == network_of(source):
-        return
-    reason = (
-        f"there are {len(blocks)} blocks and {len(source)}" if len(blocks) != len(source) else ""
-    )
-    for number, (own, theirs) in enumerate(zip(blocks, source), 1):
-        if not reason and set(HOLDS[own]) - set(HOLDS[theirs]):
-            reason = f"block {number} is {own}, and {theirs} does not hold that"
-    if reason:
+    if reason := unheld(blocks, source):
         raise UsageError(
             f"blocks {blocks} can't take the weights of run {name}, whose blocks are {source}:"
             f" {reason}"
@@ -95,14 +117,37 @@ def source_blocks(blocks: str, source: str) -> list[int]:
     return [index for index, kind in enumerate(source if same else blocks) if HOLDS[kind]]
 
 
-def _shared(config: RunConfig) -> dict[str, Any]:
-    """The settings that must match: all that give the weights a shape or a meaning."""
+def _changed(config: RunConfig, source: RunConfig, layers: str) -> list[str]:
+    """The settings that must match but differ, each as `name: the source's -> the run's`."""
+    copied = copied_layers(config, source, layers)
+    theirs, own = _shared(source, copied), _shared(config, copied)
+    return [
+        f"{key}: {theirs.get(key)} -> {own[key]}" for key in own if theirs.get(key) != own[key]
+    ]
+
+
+def _free(copied: dict[str, str] | None) -> tuple[str, ...]:
+    """The settings of a network that may differ."""
+    has_head = copied is None or not copied or "head" in copied.values()
+    return FREE if has_head else (*FREE, *OF_HEAD)
+
+
+def _shared(config: RunConfig, copied: dict[str, str] | None) -> dict[str, Any]:
+    """The settings that must match: all that give the weights of the layers a shape or a meaning.
+    No weight of the trunk tells what it sees of a window, so the objective may differ."""
+    free = _free(copied)
     model = {
         f"model.{name}": value
         for name, value in config.model.to_json().items()
-        if name not in FREE
+        if name not in free
     }
     data = {
         f"data.{name}": getattr(config.data, name) for name in ("vocab_size", "tokenizer_sha256")
     }
-    return {"objective": config.objective, **data, **model}
+    objective = {} if copied else {"objective": config.objective}
+    if copied is None:
+        objective |= {
+            f"objective.{name}": getattr(config.objective_settings, name)
+            for name in config.contract.of_layers
+        }
+    return {**objective, **data, **model}

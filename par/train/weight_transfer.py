@@ -24,6 +24,7 @@ from par.nn.transformer import Transformer
 from par.search.architecture import Architecture
 from par.train import loading, run_config, warm_start
 from par.train.learner import Learner
+from par.train.run_config import INIT_LAYERS
 
 
 def weights_by_place(
@@ -36,7 +37,9 @@ def weights_by_place(
         if not isinstance(layer, Transformer):
             found[name,] = layer.variables
             continue
-        found[name, "embedding"] = [layer.embedding]
+        for part in ("embedding", "projection"):  # a trunk that shares its table may have neither
+            if (weight := getattr(layer, part)) is not None:
+                found[name, part] = [weight]
         found[name, "final norm"] = [] if layer.final_norm is None else layer.final_norm.variables
         for index, block in enumerate(layer.blocks):
             found |= {
@@ -46,23 +49,58 @@ def weights_by_place(
     return found
 
 
-def copy_weights(learner: Learner, source: Learner, blocks: str) -> None:
+def copy_weights(
+    learner: Learner, source: Learner, blocks: str, layers: str = INIT_LAYERS[0]
+) -> None:
     """Copies the weights of `source` to `learner`; optimizers and step stay. They fit:
     par.train.warm_start has checked that.
 
     blocks: the learner's network, spelled so that each block is at the place in the source that it
-    takes its weights from.
+    takes its weights from. layers: all, or the trunk alone.
     """
+    copied = warm_start.copied_layers(learner.config, source.config, layers)
+    if copied is None:
+        copied = {name: name for name in learner.objective.layers}
     theirs = weights_by_place(source.objective.layers)
-    computing = [n for n, kind in enumerate(learner.config.architecture.blocks) if kind != "i"]
-    places = warm_start.source_blocks(blocks, source.config.architecture.blocks)
-    source_of = dict(zip(computing, places, strict=True))
-    for place, variables in weights_by_place(learner.objective.layers).items():
-        name, *block = place
-        if len(block) == 2:
-            place = name, source_of[block[0]], block[1]
-        for variable, value in zip(variables, theirs[place], strict=True):
-            variable.assign(value)
+    for name, of in copied.items():
+        name, *part = name.split("/")
+        of = of.split("/")[0]
+        own, other = learner.objective.layers[name], source.objective.layers[of]
+        source_of = _source_of(own, other, blocks if own is learner.objective.trunk else None)
+        for (_, *place), variables in weights_by_place({name: own}).items():
+            if part and place != part:
+                continue
+            if place == ["embedding"] and _is_other_table(own, other):
+                own.embedding.assign(_difference(own, other))
+                continue
+            if len(place) == 2:
+                place = [source_of[place[0]], place[1]]
+            for variable, value in zip(variables, theirs[of, *place], strict=True):
+                variable.assign(value)
+
+
+def _source_of(
+    own: keras.layers.Layer, other: keras.layers.Layer, blocks: str | None
+) -> dict[int, int]:
+    """The block of a source's trunk that each block of a trunk takes its weights from. blocks: see
+    `copy_weights`; None: its own."""
+    if not isinstance(own, Transformer):
+        return {}
+    mine, theirs = own.architecture.blocks, other.architecture.blocks
+    computing = [n for n, kind in enumerate(mine) if kind != "i"]
+    places = warm_start.source_blocks(mine if blocks is None else blocks, theirs)
+    return dict(zip(computing, places, strict=True))
+
+
+def _is_other_table(own: Transformer, other: Transformer) -> bool:
+    """Whether one of the two adds a table to a shared one and the other does not."""
+    return own.embedding is not None and own.adds_to_base != other.adds_to_base
+
+
+def _difference(own: Transformer, other: Transformer) -> Any:
+    """What a trunk's own table must be, so that its embeddings are those of another."""
+    table = other.raw_table()
+    return table - (own.raw_table() - own.embedding) if own.adds_to_base else table
 
 
 def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], None]) -> Learner:
@@ -71,9 +109,7 @@ def load_source(source: Path, init: run_config.Origin, warn: Callable[[str], Non
     learner = loading.load_learner(source, run_config.load(source)[0], init.checkpoint, warn)
     # the one that was loaded, which an older one may have replaced
     found = dataclasses.replace(
-        warm_start.newest_origin(source, init.checkpoint),
-        step=int(learner.step.numpy()),
-        blocks=init.blocks,
+        warm_start.found_origin(source, init), step=int(learner.step.numpy())
     )
     if found != init:
         changed = [
@@ -92,7 +128,7 @@ def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> N
     """Copies the weights that the settings of a new run name as `init` from the run at `source`.
     Raises: DataError as `load_source` does."""
     own = load_source(source, learner.config.init, warn)
-    copy_weights(learner, own, learner.config.places)
+    copy_weights(learner, own, learner.config.places, learner.config.init.layers)
 
 
 def derive_network(supernet: Learner, blocks: str) -> Learner:

@@ -163,6 +163,16 @@ def tail_rows(function, layer: AdaptiveSoftmax, rows: tf.Tensor) -> list[int]:
     ]
 
 
+@pytest.mark.parametrize("cutoffs", CUTOFFS)
+@pytest.mark.parametrize("scale", (0.0, 0.1, 1.0, 30.0))
+def test_the_most_probable_id_is_the_first_of_the_largest_log_probability(cutoffs, scale):
+    """At 0 all ids of a cluster are equally probable."""
+    layer, rows = softmax(cutoffs), hidden(400, scale=scale)
+    found = layer.most_probable(rows)
+    assert found.dtype == tf.int32
+    np.testing.assert_array_equal(found, np.argmax(layer.log_prob(rows), axis=-1))
+
+
 def test_without_cutoffs_nll_is_plain_cross_entropy():
     layer = softmax(())
     assert [tuple(weight.shape) for weight in layer.weights] == [(D, V)]
@@ -377,7 +387,7 @@ def test_cross_entropy_and_its_gradient_equal_their_definition(scale):
 
 
 @each_cutoffs
-def test_bfloat16_stays_within_two_to_the_minus_sixth_of_the_largest_logit(cutoffs):
+def test_bfloat16_stays_within_two_to_the_minus_fifth_of_the_largest_logit(cutoffs):
     layer, x = softmax(cutoffs, proj_dims=(8,) * len(cutoffs)), hidden(997, scale=3.0)
     ids = targets(count=997)
     largest = max(
@@ -394,12 +404,12 @@ def test_bfloat16_stays_within_two_to_the_minus_sixth_of_the_largest_logit(cutof
     np.testing.assert_array_equal(layer(half, ids), nll)
     for one, other in ((nll, layer.nll(x, ids)), (log_prob, layer.log_prob(x))):
         furthest = float(tf.reduce_max(abs(one - other)))
-        assert 2**-14 * largest < furthest < 2**-6 * largest, (
+        assert 2**-14 * largest < furthest < 2**-5 * largest, (
             "products in bfloat16, and no worse than that"
         )
     np.testing.assert_allclose(tf.reduce_sum(tf.exp(log_prob), axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(
-        nll, -tf.gather(log_prob, ids, batch_dims=1), rtol=1e-5, atol=2**-6 * largest
+        nll, -tf.gather(log_prob, ids, batch_dims=1), rtol=1e-5, atol=2**-5 * largest
     )
 
 

@@ -74,6 +74,17 @@ def test_attention_equals_the_naive_twin(seq_len, mem_len, valid, visibility, sa
 
 
 @each_visibility
+def test_a_single_head_equals_the_naive_twin_in_a_graph_again_and_again(visibility):
+    """A broadcast batched product of a single head ends the process: see `_by_distance`."""
+    layer, (x, memory) = RelativeAttention(D, 1, Initial(1, 0.3)), inputs(7, 5)
+    how = (7, 5, [0, 3, 5], visibility)
+    graph = tf.function(lambda: layer(x, memory, window=window(*how)), autograph=False)
+    expected = naive.relative_attention(x, memory, weights_of(layer), visibility, how[2], False)
+    for _ in range(20):
+        np.testing.assert_allclose(graph(), expected, rtol=1e-4, atol=1e-5)
+
+
+@each_visibility
 @each_length
 @each_shape
 def test_probabilities_equal_the_naive_twin_and_are_zero_where_nothing_is_seen(

@@ -76,14 +76,14 @@ def naive_branch(layer, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
 
 
 def test_norm_has_the_mean_and_spread_that_bias_and_gain_say():
-    norm, (x, _) = randomised(Norm(D)), inputs()
+    norm, (x, _) = randomised(Norm(D, "norm")), inputs()
     np.testing.assert_allclose(
         norm(100 * x + 3), naive_norm(100 * x + 3, norm), rtol=1e-4, atol=1e-4
     )
-    fresh = Norm(D)(100 * x + 3).numpy()
+    fresh = Norm(D, "norm")(100 * x + 3).numpy()
     np.testing.assert_allclose(fresh.mean(axis=-1), 0, atol=1e-5)
     np.testing.assert_allclose(fresh.std(axis=-1), 1, atol=1e-4)
-    np.testing.assert_array_equal(Norm(D)(tf.zeros([1, 1, D])), np.zeros([1, 1, D]))
+    np.testing.assert_array_equal(Norm(D, "norm")(tf.zeros([1, 1, D])), np.zeros([1, 1, D]))
 
 
 def test_dense_works_position_by_position_and_does_not_look_at_the_memory():

@@ -52,7 +52,10 @@ def everything(trunk: Transformer, tokens, hidden, valid, step) -> list[tf.Tenso
     of = np.random.default_rng(4).normal(size=[*tokens.shape, D]).astype(np.float32)
     with tf.GradientTape() as tape:
         x, after = trunk(
-            tokens, Memories(hidden, valid), phase=Phase(training=True, seed=3, step=step, tau=0.7)
+            tokens,
+            Memories(hidden, valid),
+            phase=Phase(training=True, seed=3, step=step, tau=0.7),
+            visibility="causal",
         )
         loss = tf.reduce_sum(x * of)
     return [
@@ -122,6 +125,7 @@ def held(trunk: Transformer, batch_size: int, seq_len: int) -> int:
                 tokens,
                 Memories(hidden, valid),
                 phase=Phase(training=True, seed=3, step=step, tau=0.7),
+                visibility="causal",
             )
             loss = tf.reduce_sum(x * x)
         forward.extend(tf.compat.v1.get_default_graph().get_operations())
@@ -185,7 +189,7 @@ def test_an_evaluation_computes_every_block_once():
         tokens, hidden, valid, _ = arguments(trunk, 0)
         graph = tf.function(
             lambda tokens, hidden, valid, trunk=trunk: trunk(
-                tokens, Memories(hidden, valid), phase=EVALUATION
+                tokens, Memories(hidden, valid), phase=EVALUATION, visibility="causal"
             )[0]
         )
         counts.append(

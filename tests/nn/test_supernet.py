@@ -119,8 +119,8 @@ def test_supernet_at_one_hot_pi_equals_the_fixed_network(kinds, norm, sampling, 
     search = network("ss", norm, sampling)
     decide(search, kinds, gap)
     fixed = fixed_network(search, kinds)
-    hidden, after = search(*inputs(search), phase=phase)
-    expected, expected_after = fixed(*inputs(fixed), phase=phase)
+    hidden, after = search(*inputs(search), visibility="causal", phase=phase)
+    expected, expected_after = fixed(*inputs(fixed), visibility="causal", phase=phase)
     np.testing.assert_allclose(hidden, expected, rtol=1e-4, atol=1e-5)
     attending = [index for index, kind in enumerate(kinds) if kind == "a"]
     np.testing.assert_allclose(
@@ -167,7 +167,9 @@ def test_in_training_the_chosen_branches_learn_as_in_the_fixed_network_and_the_o
     gradients = []
     for trunk in (fixed, search):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(trunk(*inputs(trunk), phase=training())[0] * of)
+            loss = tf.reduce_sum(
+                trunk(*inputs(trunk), phase=training(), visibility="causal")[0] * of
+            )
         of_weights = tape.gradient(
             loss, [weight.value for weight in trunk.weights], unconnected_gradients="zero"
         )
@@ -226,7 +228,9 @@ def test_logits_are_weights_that_get_a_gradient(blocks, norm, sampling):
     )
     of = np.random.default_rng(4).normal(size=[B, T, D]).astype(np.float32)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(trunk(*inputs(trunk), phase=training(tau=0.5))[0] * of)
+        loss = tf.reduce_sum(
+            trunk(*inputs(trunk), phase=training(tau=0.5), visibility="causal")[0] * of
+        )
     gradient = tape.gradient(loss, trunk.alpha.value).numpy()
     assert gradient.shape == (blocks.count("s"), 3) and np.isfinite(gradient).all()
     adds_nothing = (
@@ -249,7 +253,7 @@ def test_the_logits_of_a_single_path_get_the_sampled_term_of_straight_throughs_g
     block, memory, window = (
         search.blocks[0],
         inputs(search)[1],
-        search._window(T, M, "causal", EVALUATION, inputs(search)[1].valid),
+        search._window(T, M, "causal", EVALUATION, inputs(search)[1].valid, None),
     )
 
     def by_weight(weight):  # the derivative of the loss by each kind's weight, at the sample
@@ -349,8 +353,8 @@ def test_a_pruned_supernet_is_the_supernet_of_the_kinds_that_are_left(norm, samp
         variable.assign(np.full(variable.shape, np.nan))  # they are not computed
     for phase in (EVALUATION, training(), training(6, tau=0.2)):
         np.testing.assert_allclose(
-            pruned(*inputs(pruned), phase=phase)[0],
-            whole(*inputs(whole), phase=phase)[0],
+            pruned(*inputs(pruned), visibility="causal", phase=phase)[0],
+            whole(*inputs(whole), visibility="causal", phase=phase)[0],
             rtol=1e-4,
             atol=1e-5,
         )
@@ -373,17 +377,20 @@ def test_a_partial_search_mixes_its_stochastic_blocks_and_no_other(norm):
     decide(search, "di")
     fixed = fixed_network(search, "daid")
     np.testing.assert_allclose(
-        search(*inputs(search))[0], fixed(*inputs(fixed))[0], rtol=1e-4, atol=1e-5
+        search(*inputs(search), visibility="causal")[0],
+        fixed(*inputs(fixed), visibility="causal")[0],
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
 def test_undecided_logits_mix_all_kinds():
     search = network("s")
     search.alpha.assign(tf.zeros([1, 3]))
-    hidden = search(*inputs(search))[0].numpy()
+    hidden = search(*inputs(search), visibility="causal")[0].numpy()
     for kind in KINDS:
         decide(search, kind)
-        assert np.abs(search(*inputs(search))[0] - hidden).max() > 0.05
+        assert np.abs(search(*inputs(search), visibility="causal")[0] - hidden).max() > 0.05
 
 
 def test_pi_is_the_softmax_of_the_logits_and_one_hot_where_a_block_is_fixed():

@@ -53,7 +53,7 @@ def by_windows(
     the last."""
     memories, states = trunk.empty_memories(B, mem_len), []
     for window in tf.split(tokens, lengths, axis=1):
-        hidden, memories = trunk(window, memories, **how)
+        hidden, memories = trunk(window, memories, **{"visibility": "causal"} | how)
         states.append(hidden.numpy())
     return np.concatenate(states, axis=1), memories
 
@@ -115,16 +115,16 @@ def test_an_empty_memory_of_any_length_changes_nothing(norm):
     for mem_len in (1, 5, 13):
         same(by_windows(trunk, tokens, (5,), mem_len)[0], expected)
     rubbish = Memories(tf.fill([2, B, M, D], 1e3), tf.zeros([B], tf.int32))
-    same(trunk(tokens, rubbish)[0], expected)
+    same(trunk(tokens, rubbish, visibility="causal")[0], expected)
 
 
 def test_every_row_has_a_memory_of_its_own_length():
     trunk, tokens = network("asd"), text(5)
     hidden = tf.random.stateless_normal([2, B, M, D], [1, 2])
-    mixed, after = trunk(tokens, Memories(hidden, tf.constant([0, 3, 7])))
+    mixed, after = trunk(tokens, Memories(hidden, tf.constant([0, 3, 7])), visibility="causal")
     for row, valid in enumerate((0, 3, 7)):
         cut = Memories(hidden[:, row : row + 1, M - valid :], tf.constant([valid]))
-        same(mixed[row : row + 1], trunk(tokens[row : row + 1], cut)[0])
+        same(mixed[row : row + 1], trunk(tokens[row : row + 1], cut, visibility="causal")[0])
     assert after.valid.numpy().tolist() == [5, 7, 7]
 
 
@@ -138,7 +138,7 @@ def test_only_blocks_that_can_attend_have_a_memory(blocks):
     assert trunk.empty_memories(2, mem_len=0).hidden.shape[1:] == (2, 0, D)
     memories = empty
     for valid in (5, 7):
-        _, memories = trunk(text(5), memories)
+        _, memories = trunk(text(5), memories, visibility="causal")
         assert (
             memories.hidden.shape == empty.hidden.shape
             and memories.valid.numpy().tolist() == [valid] * B
@@ -163,8 +163,8 @@ def test_no_gradient_goes_through_the_memories(blocks, norm):
     trunk = network(blocks, norm)
     past, now = text(5) % 13, text(3) % 13 + 13  # no id in common
     with tf.GradientTape() as tape:
-        _, memories = trunk(past, trunk.empty_memories(B))
-        hidden, _ = trunk(now, memories)
+        _, memories = trunk(past, trunk.empty_memories(B), visibility="causal")
+        hidden, _ = trunk(now, memories, visibility="causal")
         loss = tf.reduce_sum(
             hidden * np.random.default_rng(1).normal(size=hidden.shape).astype(np.float32)
         )
@@ -173,14 +173,21 @@ def test_no_gradient_goes_through_the_memories(blocks, norm):
     )
     assert set(np.flatnonzero(gradient)) == set(now.numpy().ravel())
     assert (
-        np.abs(trunk(now, trunk(past[:, ::-1], trunk.empty_memories(B))[1])[0] - hidden).max()
+        np.abs(
+            trunk(
+                now,
+                trunk(past[:, ::-1], trunk.empty_memories(B), visibility="causal")[1],
+                visibility="causal",
+            )[0]
+            - hidden
+        ).max()
         > 1e-3
     ), "the memories are read"
 
 
 def test_a_later_token_changes_earlier_hidden_states_only_if_visibility_is_bidirectional():
     trunk, tokens = network("asda"), text(5).numpy()
-    _, memories = trunk(text(M, seed=1), trunk.empty_memories(B))
+    _, memories = trunk(text(M, seed=1), trunk.empty_memories(B), visibility="causal")
     changed = tokens.copy()
     changed[:, 3] = (tokens[:, 3] + 1) % V
     for visibility, first in (("causal", 3), ("bidirectional", 0)):
@@ -197,10 +204,28 @@ def test_the_order_of_the_past_matters():
     swapped = tf.gather(tokens, [1, 0, 2, 3, 4], axis=1)
     assert (
         np.abs(
-            trunk(tokens, trunk.empty_memories(B))[0] - trunk(swapped, trunk.empty_memories(B))[0]
+            trunk(tokens, trunk.empty_memories(B), visibility="causal")[0]
+            - trunk(swapped, trunk.empty_memories(B), visibility="causal")[0]
         )[:, 4].max()
         > 1e-3
     )
+
+
+@pytest.mark.parametrize("visibility", ["causal", "bidirectional"])
+def test_a_padded_row_equals_a_short_row_and_a_row_of_padding_alone_is_finite(visibility):
+    trunk, tokens = network("asd", "pre"), text(7).numpy()
+    memories = trunk.empty_memories(B)
+    _, memories = trunk(text(M, seed=1), memories, visibility=visibility)
+    short, _ = trunk(tf.constant(tokens[:, :4]), memories, visibility=visibility)
+    tokens[:, 4:] = 0
+    real = tf.repeat(tf.range(7)[None] < 4, B, axis=0)
+    how = {"visibility": visibility, "real": real}
+    same(trunk(tf.constant(tokens), memories, **how)[0][:, :4], short)
+    seen = trunk(tf.constant(tokens), memories, visibility=visibility)[0][:, :4]
+    assert (np.abs(seen - short).max() > 1e-3) == (visibility == "bidirectional")
+    none, empty = tf.zeros([B, 7], tf.bool), trunk.empty_memories(B)
+    hidden, _ = trunk(tf.constant(tokens), empty, visibility=visibility, real=none)
+    assert np.isfinite(hidden).all()
 
 
 def test_another_visibility_is_refused():
@@ -215,9 +240,9 @@ def test_without_blocks_the_trunk_is_its_scaled_embedding():
     post, pre = network("", "post"), randomised(fresh("", "pre"))
     embedded = tf.gather(post.embedding, text(5)) * D**0.5
     assert post.embedding.shape == (V, D)
-    same(post(text(5), post.empty_memories(B))[0], embedded)
+    same(post(text(5), post.empty_memories(B), visibility="causal")[0], embedded)
     pre.embedding.assign(post.embedding)
-    same(pre(text(5), pre.empty_memories(B))[0], pre.final_norm(embedded))
+    same(pre(text(5), pre.empty_memories(B), visibility="causal")[0], pre.final_norm(embedded))
 
 
 @each_norm
@@ -253,18 +278,22 @@ def test_initial_weights_have_the_configured_spread():
 def test_two_trunks_live_side_by_side_and_share_nothing():
     one, other = randomised(fresh("asd")), randomised(fresh("asd"), seed=2)
     tokens, empty = text(5), one.empty_memories(B)
-    before = one(tokens, empty)[0].numpy()
-    assert np.abs(other(tokens, empty)[0] - before).max() > 0.1
+    before = one(tokens, empty, visibility="causal")[0].numpy()
+    assert np.abs(other(tokens, empty, visibility="causal")[0] - before).max() > 0.1
     for weight in other.weights:
         weight.assign(tf.zeros_like(weight))
-    np.testing.assert_array_equal(one(tokens, empty)[0], before)
+    np.testing.assert_array_equal(one(tokens, empty, visibility="causal")[0], before)
     assert not {id(weight) for weight in one.weights} & {id(weight) for weight in other.weights}
 
 
 @each_norm
 def test_evaluation_repeats_to_the_last_bit_and_training_hangs_on_the_step_alone(norm):
     trunk, tokens = network("asd", norm), text(5)
-    run = lambda phase: trunk(tokens, trunk.empty_memories(B), phase=phase)[0].numpy()  # noqa: E731
+
+    def run(phase: Phase) -> np.ndarray:
+        empty = trunk.empty_memories(B)
+        return trunk(tokens, empty, visibility="causal", phase=phase)[0].numpy()
+
     steps = [Phase(training=True, seed=3, step=tf.constant(step, tf.int64)) for step in (5, 5, 6)]
     np.testing.assert_array_equal(run(Phase()), run(Phase(seed=9, step=4, tau=0.1)))
     np.testing.assert_array_equal(run(steps[0]), run(steps[1]))
@@ -281,7 +310,9 @@ def test_the_embedding_is_dropped_out_anew_at_every_step():
         trunk.empty_memories(B),
     )
     out = [
-        trunk(tokens, memories, phase=Phase(training=True, seed=3, step=step))[0].numpy()
+        trunk(
+            tokens, memories, phase=Phase(training=True, seed=3, step=step), visibility="causal"
+        )[0].numpy()
         for step in (5, 6)
     ]
     for dropped in out:
@@ -303,7 +334,12 @@ def test_every_place_of_dropout_has_a_mask_of_its_own():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trunk.blocks[0].__class__, "call", spy)
-        trunk(text(11), trunk.empty_memories(B), phase=Phase(training=True, seed=3, step=5))
+        trunk(
+            text(11),
+            trunk.empty_memories(B),
+            phase=Phase(training=True, seed=3, step=5),
+            visibility="causal",
+        )
     assert abs((seen[0] == seen[1]).mean() - 0.5) < 0.1
 
 
@@ -311,7 +347,9 @@ def test_a_clamped_distance_counts_as_the_largest_that_is_told_apart():
     trunk, tokens = network("ada"), text(6)
     memories = Memories(tf.random.stateless_normal([2, B, M, D], [4, 5]), tf.fill([B], M))
     hidden = {
-        clamp_len: trunk(tokens, memories, phase=Phase(clamp_len=clamp_len))[0]
+        clamp_len: trunk(tokens, memories, phase=Phase(clamp_len=clamp_len), visibility="causal")[
+            0
+        ]
         for clamp_len in (None, 6 + M - 1, 6 + M, 4, 0)
     }
     same(hidden[None], hidden[6 + M - 1])
@@ -326,10 +364,12 @@ def test_a_clamped_distance_counts_as_the_largest_that_is_told_apart():
 @pytest.mark.parametrize("blocks", ["daad", "asis", "s"])
 def test_the_attention_of_a_block_is_that_of_its_inputs_by_the_naive_twin(blocks, norm):
     trunk, tokens = network(blocks, norm), text(2 * M)
-    _, before = trunk(tokens[:, :M], trunk.empty_memories(B))
-    _, after = trunk(tokens[:, M:], before)  # T = M: the memories hold the inputs of both windows
+    _, before = trunk(tokens[:, :M], trunk.empty_memories(B), visibility="causal")
+    _, after = trunk(
+        tokens[:, M:], before, visibility="causal"
+    )  # T = M: the memories hold the inputs of both windows
     for order, block in enumerate(index for index, kind in enumerate(blocks) if kind in "as"):
-        found, memories = trunk.attention(tokens[:, M:], before, block)
+        found, memories = trunk.attention(tokens[:, M:], before, block, visibility="causal")
         attention, of_block = trunk.blocks[block].parts("a")
         read = of_block if norm == "pre" else lambda x: x
         weights = {weight.name: weight.numpy() for weight in attention.weights}
@@ -349,7 +389,9 @@ def test_every_spelling_of_a_network_draws_the_same_weights_and_dropout(norm):
     for blocks in ("ddad", "diidad", "iddaid"):
         trunk = fresh(blocks, norm, dropout_rate=0.3)
         with tf.GradientTape() as tape:
-            hidden, memories = trunk(text(5), trunk.empty_memories(B), phase=phase)
+            hidden, memories = trunk(
+                text(5), trunk.empty_memories(B), phase=phase, visibility="causal"
+            )
             loss = tf.reduce_sum(tf.square(hidden))
         weights = [weight.value for weight in trunk.weights]
         gradients = tape.gradient(loss, weights)
@@ -359,4 +401,6 @@ def test_every_spelling_of_a_network_draws_the_same_weights_and_dropout(norm):
     for spelled in made.values():
         assert all(map(np.array_equal, spelled, canonical)) and len(spelled) == len(canonical)
     plain = fresh("ddad", norm, dropout_rate=0.3)
-    assert not np.array_equal(plain(text(5), plain.empty_memories(B))[0], canonical[0])
+    assert not np.array_equal(
+        plain(text(5), plain.empty_memories(B), visibility="causal")[0], canonical[0]
+    )

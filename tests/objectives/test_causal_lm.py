@@ -74,7 +74,7 @@ def test_every_use_of_random_numbers_has_a_seed_of_its_own(norm, monkeypatch):
     made = built("sadi", norm=norm, dropout_rate=0.5)
     batch = made.prepare(tf.reshape(tf.range(8, 8 + B * (T + 1)), [B, T + 1]))
     phase = Phase(training=True, step=tf.constant(5, tf.int64))
-    made.token_nll(batch, made.trunk.empty_memories(B), phase)
+    made.token_scores(batch, made.trunk.empty_memories(B), phase)
     made.trunk.sample(Phase(training=True, step=tf.constant(5, tf.int64), path=1))
     weights_drawn, noise, masks = 1 + 2 * 6 + 2 * 2 + 5, 2, 4 if norm == "pre" else 5
     assert len(set(uses)) == len(uses) == weights_drawn + noise + masks

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from par.core.errors import DataError, UsageError
+from par.objectives import OBJECTIVES
 from par.train import history
 from recorded_run import make_run, train_row, valid_row, write_history
 
@@ -20,7 +21,7 @@ def test_appended_rows_are_read_back_by_kind_in_order(tmp_path):
     record = history.History(tmp_path / "history.jsonl")
     for row in (train_row(3, PI), valid_row(3), valid_row(3, "argmax"), train_row(5, PI)):
         record.append(**row)
-    rows = history.read_rows(tmp_path / "history.jsonl")
+    rows = history.read_rows(tmp_path / "history.jsonl", OBJECTIVES["causal_lm"])
     assert rows == {
         "train": [train_row(3, PI), train_row(5, PI)],
         "valid": [valid_row(3), valid_row(3, "argmax")],
@@ -31,7 +32,10 @@ def test_a_row_is_readable_as_soon_as_append_returns(tmp_path):
     record = history.History(tmp_path / "history.jsonl")
     for step in (1, 2, 3):
         record.append(**train_row(step, PI))
-        assert len(history.read_rows(tmp_path / "history.jsonl")["train"]) == step
+        assert (
+            len(history.read_rows(tmp_path / "history.jsonl", OBJECTIVES["causal_lm"])["train"])
+            == step
+        )
 
 
 def test_a_figure_that_is_not_finite_is_never_written(tmp_path):
@@ -49,7 +53,9 @@ def test_every_cut_of_the_last_line_leaves_the_rows_before_it(tmp_path):
     second = whole.index(b"\n") + 1
     for end in range(second, len(whole)):
         path.write_bytes(whole[:end])
-        assert [row["step"] for row in history.read_rows(path)["train"]] == [1]
+        assert [
+            row["step"] for row in history.read_rows(path, OBJECTIVES["causal_lm"])["train"]
+        ] == [1]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_every_cut_of_the_last_line_leaves_the_rows_before_it(tmp_path):
 def test_what_is_no_row_is_refused_by_line(row, tmp_path):
     write_history(tmp_path / "history.jsonl", [valid_row(0), row])
     with pytest.raises(DataError, match=r"history\.jsonl line 2 is not a row of this program"):
-        history.read_rows(tmp_path / "history.jsonl")
+        history.read_rows(tmp_path / "history.jsonl", OBJECTIVES["causal_lm"])
 
 
 def test_bytes_that_are_no_json_are_refused_by_line(tmp_path):
@@ -103,10 +109,10 @@ def test_bytes_that_are_no_json_are_refused_by_line(tmp_path):
     ):
         (tmp_path / "history.jsonl").write_bytes(content)
         with pytest.raises(DataError, match="line 1 is not a row"):
-            history.read_rows(tmp_path / "history.jsonl")
+            history.read_rows(tmp_path / "history.jsonl", OBJECTIVES["causal_lm"])
     (tmp_path / "history.jsonl").write_bytes(b" " * (history.MAX_LINE_BYTES + 5))
     with pytest.raises(DataError, match=f"line 1 is longer than {history.MAX_LINE_BYTES} bytes"):
-        history.read_rows(tmp_path / "history.jsonl")
+        history.read_rows(tmp_path / "history.jsonl", OBJECTIVES["causal_lm"])
 
 
 def test_steps_increase_and_the_number_of_blocks_stays(tmp_path):
@@ -121,7 +127,7 @@ def test_steps_increase_and_the_number_of_blocks_stays(tmp_path):
     ):
         write_history(path, rows)
         with pytest.raises(DataError, match=said):
-            history.read_rows(path)
+            history.read_rows(path, OBJECTIVES["causal_lm"])
 
 
 def test_a_run_is_read_with_what_explains_it(tmp_path):
@@ -143,7 +149,9 @@ def test_a_run_that_has_settled_ends_at_the_step_of_its_summary(tmp_path):
         directory / "history.jsonl",
         [
             row
-            for row in history.read_rows(directory / "history.jsonl")["train"]
+            for row in history.read_rows(directory / "history.jsonl", OBJECTIVES["causal_lm"])[
+                "train"
+            ]
             if row["step"] <= 21
         ],
     )
@@ -232,7 +240,10 @@ def test_the_table_has_a_line_per_evaluation_with_what_its_row_says():
         valid_row(1000, "argmax", e(3), train_nll_per_token=1e6, seconds=3725),
     ]
     valid += [valid_row(1000, "soft", e(4), split="test")]
-    assert [line.split() for line in history.table({"train": [], "valid": valid})[1:]] == [
+    assert [
+        line.split()
+        for line in history.table({"train": [], "valid": valid}, OBJECTIVES["causal_lm"])[1:]
+    ] == [
         ["0.008", "30.00", "50.00", "60.00", "0:59"],
         ["0.009", "20.00", "40.00", "-", "1:01"],
         ["1.000", "inf", "-", "3.00", "62:05"],
@@ -240,11 +251,13 @@ def test_the_table_has_a_line_per_evaluation_with_what_its_row_says():
 
 
 def test_the_table_has_a_column_for_each_way_of_evaluating_and_is_aligned():
-    head, line = history.table({"train": [], "valid": [valid_row(500, "fixed")]})
+    head, line = history.table(
+        {"train": [], "valid": [valid_row(500, "fixed")]}, OBJECTIVES["causal_lm"]
+    )
     assert head == "iteration (thousands)  train perplexity  valid perplexity  time"
     assert line.split() == ["0.500", "148.41", "148.41", "8:20"] and len(line) == len(head)
     both = {"train": [], "valid": [valid_row(0, "argmax"), valid_row(0, "soft")]}
-    head, line = history.table(both)
+    head, line = history.table(both, OBJECTIVES["causal_lm"])
     assert (
         head
         == "iteration (thousands)  train perplexity  valid perplexity (soft)  valid perplexity"
@@ -253,4 +266,4 @@ def test_the_table_has_a_column_for_each_way_of_evaluating_and_is_aligned():
     assert line.split() == ["0.000", "148.41", "148.41", "148.41", "0:00"] and len(line) == len(
         head
     )
-    assert len(history.table({"train": [], "valid": []})) == 1
+    assert len(history.table({"train": [], "valid": []}, OBJECTIVES["causal_lm"])) == 1

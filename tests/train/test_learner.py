@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,18 +56,24 @@ def test_the_gradient_norm_is_that_before_clipping_and_clipping_bounds_the_updat
     assert moments == [pytest.approx(rows[0, 2], rel=1e-4), pytest.approx(1e-3, rel=1e-4)]
 
 
+@pytest.fixture(scope="module")
+def by_schedule(data_dir):
+    """What ten steps leave, with a schedule of the logits' rate."""
+    return functools.cache(lambda schedule: trained(data_dir, 10, arch_schedule=schedule))
+
+
 @pytest.mark.parametrize(
     ("schedule", "expected"), [("constant", 0.03), ("cosine", 0.03 * 11 / 20)]
 )
-def test_logits_learn_at_a_rate_of_their_own(data_dir, schedule, expected):
-    learner, _ = trained(data_dir, 10, arch_schedule=schedule)
+def test_logits_learn_at_a_rate_of_their_own(by_schedule, schedule, expected):
+    learner, _ = by_schedule(schedule)
     rate, arch_rate = learner.rates(10)
     assert rate == pytest.approx(5e-3 * 11 / 20) and arch_rate == pytest.approx(expected)
     assert float(learner.logits_optimizer.learning_rate) == pytest.approx(expected)
 
 
-def test_training_counts_the_targets_and_not_the_windows_overlap(data_dir):
-    _, rows = trained(data_dir, 3)
+def test_training_counts_the_targets_and_not_the_windows_overlap(by_schedule):
+    _, rows = by_schedule("constant")
     np.testing.assert_array_equal(rows[:, 1], 4 * 8)
 
 
@@ -162,3 +170,23 @@ def test_bfloat16_products_learn_as_float32_does_and_keep_weights_moments_and_me
         and losses["bf16"] == pytest.approx(losses["f32"], rel=0.08)
         and losses["bf16"] != losses["f32"]
     )
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_every_network_of_a_process_has_the_names_of_the_first(data_dir, norm):
+    """TensorFlow orders sums by the names of operations: with numbers that Keras counts up the
+    fourth network of three blocks, `_9` to `_11`, had other last digits than the first."""
+
+    def names(learner: Learner) -> list[str]:
+        layers = [
+            each.name
+            for layer in learner.objective.layers.values()
+            for each in layer._flatten_layers()
+        ]
+        optimizers = learner.weight_optimizer.variables + learner.logits_optimizer.variables
+        return layers + [v.path for v in learner.weights + learner.logits + optimizers]
+
+    one, other = (
+        Learner(small_config(data_dir, "sad", norm=norm, cutoffs=(20,))) for _ in range(2)
+    )
+    assert names(one) == names(other) and len(names(one)) > 60

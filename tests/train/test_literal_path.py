@@ -20,7 +20,7 @@ NOTE = {
     "seconds": 0.0,
     "best": None,
     "files": {},
-    "run": {},
+    "run": {"objective": "causal_lm"},
     "watch": diagnostics.Stability().to_json(),
 }
 
@@ -113,7 +113,7 @@ SETTINGS = ("--max_lr=0.005", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1
 
 @pytest.mark.slow  # seven commands; what reads and prunes by such a path is tested above
 def test_a_run_in_such_a_directory_is_continued_scored_read_and_a_source_of_weights(
-    tmp_path, run_tool, capsys
+    tmp_path, call, capsys
 ):
     home = tmp_path / "My Novel [2024] {a,b} *\\"
     home.mkdir()
@@ -125,15 +125,15 @@ def test_a_run_in_such_a_directory_is_continued_scored_read_and_a_source_of_weig
     with pytest.raises(StoppedError):
         trainer(run, config, data, save_every=10).run(should_stop=lambda step: step == 20)
     train = ("train", f"--data={data}", f"--run={run}", *NETWORK, *SETTINGS)
-    assert "continuing" in (done := run_tool(*train)).err and done.code == 0, done.err
-    assert "already done" in run_tool(*train).out
+    assert "continuing" in (done := call(*train)).err and done.code == 0, done.err
+    assert "already done" in call(*train).out
     for command in (
         ("evaluate", f"--run={run}", "--checkpoint=best"),
         ("generate", f"--run={run}", "--prompt=the", "--length=3"),
         ("derive", f"--run={run}"),
         (*train, f"--run={home / 'next?'}", f"--init_from={run}", "--print_run"),
     ):
-        done = run_tool(*command)
+        done = call(*command)
         assert done.code == 0, done.err
     config = dataclasses.replace(config, init=warm_start.newest_origin(run, "last"))
     begun = trainer(home / "next?", config, data, run)

@@ -18,6 +18,7 @@ import pytest
 import documented
 import final_state
 from par.core.errors import DataError, UsageError
+from par.objectives import OBJECTIVES
 from par.tools import train as tool
 from par.train import history, seeds
 from project import ROOT
@@ -159,7 +160,7 @@ def test_the_table_has_a_line_a_seed_then_mean_and_spread(tmp_path):
             pi=((0.9 - p, p, 0.1), (0, 1, 0)) if seed else ((p, 0.2, 0.1), (0, 1, 0)),
         )
     results = [seeds.result(run) for run in seeds.read_runs(tmp_path).values()]
-    assert seeds.table(results) == [
+    assert seeds.table(results, OBJECTIVES["causal_lm"]) == [
         (
             "  seed  blocks  perplexity per word (soft)  perplexity per word (argmax)  least"
             " decided  seconds"
@@ -194,7 +195,9 @@ def test_the_table_has_a_line_a_seed_then_mean_and_spread(tmp_path):
 
 def test_a_fixed_network_has_one_score_and_nothing_to_decide_and_one_seed_no_spread(tmp_path):
     recorded(tmp_path, 3, "ad", pi=((1, 0, 0), (0, 1, 0)))
-    assert seeds.table([seeds.result(history.read_run(tmp_path / "seed3"))]) == [
+    assert seeds.table(
+        [seeds.result(history.read_run(tmp_path / "seed3"))], OBJECTIVES["causal_lm"]
+    ) == [
         "  seed  blocks  perplexity per word  seconds",
         "     3      ad               100.00      7.0",
         "  mean                       100.00      7.0",
@@ -218,11 +221,13 @@ def test_a_score_that_overflowed_has_no_mean(tmp_path):
         write_history(
             path / "history.jsonl",
             [
-                *history.read_rows(path / "history.jsonl")["train"],
+                *history.read_rows(path / "history.jsonl", OBJECTIVES["causal_lm"])["train"],
                 valid_row(7, "fixed", perplexity_per_word=word),
             ],
         )
-    lines = seeds.table([seeds.result(run) for run in seeds.read_runs(tmp_path).values()])
+    lines = seeds.table(
+        [seeds.result(run) for run in seeds.read_runs(tmp_path).values()], OBJECTIVES["causal_lm"]
+    )
     assert [line.split()[-2] for line in lines[1:]] == ["5.00", "-", "-", "-"]
 
 
@@ -342,17 +347,19 @@ def test_more_seeds_are_added_later_and_what_is_done_is_said_and_kept(
 
 
 @pytest.mark.slow
-def test_each_seed_is_a_run_that_the_other_commands_take(group, run_tool):
+def test_each_seed_is_a_run_that_the_other_commands_take(group, call):
     path, _ = group
-    done = run_tool("evaluate", f"--run={path}/seed3", "--split=valid", "--json")
+    done = call("evaluate", f"--run={path}/seed3", "--split=valid", "--json")
     kept = {
         row["evaluate_as"]: row
-        for row in history.read_rows(path / "seed3" / "history.jsonl")["valid"]
+        for row in history.read_rows(path / "seed3" / "history.jsonl", OBJECTIVES["causal_lm"])[
+            "valid"
+        ]
     }
     for row in json.loads(done.out)["results"]:
         assert row["nll_per_token"] == kept[row["evaluate_as"]]["nll_per_token"]
     refused(
-        run_tool("evaluate", f"--run={path}"),
+        call("evaluate", f"--run={path}"),
         f"--run={path} holds 2 seeds: give one of them, such as {path}/seed3",
     )
 

@@ -18,6 +18,7 @@ import time
 import numpy as np
 import pytest
 
+from par.core.metrics import LOSS_PER_TEXT, PERPLEXITY_PER_WORD
 from par.train import status_line
 from project import ROOT
 from small import small_data
@@ -37,7 +38,7 @@ FIELDS = {
     "speed": "1.9k tok/s",
     "left": "3:10 left",
     "loss": "loss 4.31",
-    "perplexity": "ppl/word 912",
+    "figure": "ppl/word 912",
     "tau": "tau 0.42",
     "blocks": "a?d?ii",
 }
@@ -65,7 +66,7 @@ def test_no_line_is_wider_than_there_is_room_and_what_is_needed_most_stays():
 
 
 def test_the_loss_is_the_mean_of_the_last_steps_and_perplexity_is_per_word():
-    line = status_line.StatusLine("ad", 1000, 0, tokens_per_word=1.5)
+    line = status_line.StatusLine("ad", 1000, 0, tokens_per_word=1.5, figure=PERPLEXITY_PER_WORD)
     for _ in range(100):
         line(10, status_line.Chunk(nll=10 * 32 * 7.0, tokens=320, seconds=0.1, look=lambda: None))
     assert "loss 7.00" in line.line() and f"ppl/word {math.exp(1.5 * 7):,.0f}" in line.line()
@@ -76,7 +77,7 @@ def test_the_loss_is_the_mean_of_the_last_steps_and_perplexity_is_per_word():
 
 
 def test_the_first_chunk_whose_graph_is_traced_says_nothing_about_speed():
-    line = status_line.StatusLine("ad", 1000, 0, 1.0)
+    line = status_line.StatusLine("ad", 1000, 0, 1.0, figure=PERPLEXITY_PER_WORD)
     line(10, status_line.Chunk(10.0, 320, 60.0, lambda: None))
     assert "tok/s" not in line.line() and "left" not in line.line()
     line(10, status_line.Chunk(10.0, 320, 0.1, lambda: None))
@@ -87,7 +88,9 @@ def test_the_network_is_not_looked_at_where_nothing_is_shown():
     def look():
         raise AssertionError("looked")
 
-    line = status_line.StatusLine("s", 1000, 0, 1.0)  # the tests' stderr is no terminal
+    line = status_line.StatusLine(
+        "s", 1000, 0, 1.0, figure=PERPLEXITY_PER_WORD
+    )  # the tests' stderr is not a terminal
     for _ in range(20):
         line(10, status_line.Chunk(10.0, 320, 0.1, look))
 
@@ -96,7 +99,7 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(capsys, monke
     now = [100.0]
     monkeypatch.setattr(status_line.time, "monotonic", lambda: now[0])
     for quiet in (False, True):
-        line = status_line.StatusLine("s", 1000, 0, 1.0, quiet)
+        line = status_line.StatusLine("s", 1000, 0, 1.0, figure=PERPLEXITY_PER_WORD, quiet=quiet)
         for _ in range(25):
             now[0] += 1.0
             line(10, status_line.Chunk(10.0 * 320, 320, 1.0, lambda: (0.5, PI)))
@@ -109,8 +112,14 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(capsys, monke
             )
 
 
+def test_a_loss_stands_once_where_it_is_the_figure():
+    line = status_line.StatusLine("s", 1000, 0, 1.0, figure=LOSS_PER_TEXT)
+    line(10, status_line.Chunk(10.0 * 320, 320, 1.0, lambda: (0.5, PI)))
+    assert line.line().endswith("  loss 10.00  tau 0.50  a?d")
+
+
 def test_a_vast_loss_makes_a_short_perplexity():
-    line = status_line.StatusLine("s", 10, 0, 1.4)
+    line = status_line.StatusLine("s", 10, 0, 1.4, figure=PERPLEXITY_PER_WORD)
     line(1, status_line.Chunk(nll=5000.0, tokens=1, seconds=1.0, look=lambda: None))
     assert "ppl/word 1e3040" in line.line()
 

@@ -23,6 +23,7 @@ import browser
 import documented
 import final_state
 from par.core.errors import StoppedError
+from par.objectives import OBJECTIVES
 from par.report import heat_map
 from par.train import history, hooks, tensorboard
 from small import small_config, small_data, trainer
@@ -110,7 +111,7 @@ def test_every_run_is_there_and_its_steps_are_right_after_a_resume(logs, ask):
         for run in ("search", "fixed")
         for part in ("train", "valid", "hparams")
     }
-    rows = history.read_rows(logs / "search" / "history.jsonl")
+    rows = history.read_rows(logs / "search" / "history.jsonl", OBJECTIVES["causal_lm"])
     losses = points(ask, "search/tensorboard/train", "loss/nll_per_token")
     assert losses == pytest.approx(
         {row["step"]: row["nll_per_token"] for row in rows["train"]}, rel=1e-5
@@ -165,7 +166,9 @@ def test_pi_is_a_picture_of_every_epoch_of_a_search(logs, ask):
     assert [picture["step"] for picture in shown] == [93, 186]
     with Image.open(io.BytesIO(ask("images/individualImage?" + shown[-1]["query"]))) as image:
         pixels = np.asarray(image.convert("RGB"))
-    last = history.read_rows(logs / "search" / "history.jsonl")["train"][-1]
+    last = history.read_rows(logs / "search" / "history.jsonl", OBJECTIVES["causal_lm"])["train"][
+        -1
+    ]
     drawn = (
         heat_map.HeatMap(["ssd"])
         .draw([heat_map.State(np.array(last["pi"]), 186, last["tau"])])
@@ -214,7 +217,7 @@ def test_runs_are_compared_by_their_settings_and_final_scores(logs, ask):
     assert {"architecture", "max_lr", "sampling", "latency_ms", "parameters"} <= set(names)
     metrics = [info["name"] for info in experiment["metricInfos"]]
     assert {name["tag"] for name in metrics} == {"final/seconds"} | {
-        f"final/{name}{way}" for name in tensorboard.FINAL for way in ("", "_argmax")
+        f"final/{name}{way}" for name in OBJECTIVES["causal_lm"].names for way in ("", "_argmax")
     } and all(name.get("group", "") == "" for name in metrics)
     asked = {
         "startIndex": 0,
@@ -235,9 +238,11 @@ def test_runs_are_compared_by_their_settings_and_final_scores(logs, ask):
         and groups["search"]["hparams"]["cutoffs"] == "none"
     )
     scores = {value["name"]["tag"]: value["value"] for value in groups["search"]["metricValues"]}
-    rows = history.read_rows(logs / "search" / "history.jsonl")["valid"][-2:]
+    rows = history.read_rows(logs / "search" / "history.jsonl", OBJECTIVES["causal_lm"])["valid"][
+        -2:
+    ]
     for row, way in zip(rows, ("", "_argmax")):
-        for name in tensorboard.FINAL:
+        for name in OBJECTIVES["causal_lm"].names:
             assert scores[f"final/{name}{way}"] == pytest.approx(row[name], rel=1e-5)
 
 

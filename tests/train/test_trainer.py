@@ -19,6 +19,7 @@ from par.core.errors import DataError, DivergedError, ResourceError, StoppedErro
 from par.data import manifest
 from par.evaluate import evaluation
 from par.evaluate.eval_config import EvalConfig
+from par.objectives import OBJECTIVES
 from par.train import history, run_directory
 from small import small_config, small_data, trainer
 
@@ -204,7 +205,7 @@ def test_a_search_that_has_settled_ends_like_one_that_made_all_its_steps(tmp_pat
         run.announced[-1] == said
         and (tmp_path / "run" / "training_log.log").read_text().count(said) == 1
     )
-    rows = history.read_rows(tmp_path / "run" / "history.jsonl")
+    rows = history.read_rows(tmp_path / "run" / "history.jsonl", OBJECTIVES["causal_lm"])
     assert [row["step"] for row in rows["train"]] == [run.step] == [rows["valid"][-1]["step"]]
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["step"] == run.step
     assert (
@@ -238,7 +239,9 @@ def test_the_log_tells_what_the_guard_sees_and_what_discretisation_costs(uninter
     soft, argmax = (
         {
             row["step"]: row
-            for row in history.read_rows(uninterrupted.run_dir / "history.jsonl")["valid"]
+            for row in history.read_rows(
+                uninterrupted.run_dir / "history.jsonl", OBJECTIVES["causal_lm"]
+            )["valid"]
             if row["evaluate_as"] == way
         }
         for way in ("soft", "argmax")
@@ -422,7 +425,7 @@ def test_texts_change_nothing_of_what_is_learnt(tmp_path, data_dir, uninterrupte
 
 
 def test_the_history_has_a_row_per_interval_and_ends_at_the_last_step(uninterrupted):
-    rows = history.read_rows(uninterrupted.run_dir / "history.jsonl")
+    rows = history.read_rows(uninterrupted.run_dir / "history.jsonl", OBJECTIVES["causal_lm"])
     assert [row["step"] for row in rows["train"]] == [*range(7, 186, 7), 186]
     assert [(row["step"], row["evaluate_as"]) for row in rows["valid"]] == [
         (93, "soft"),
@@ -485,7 +488,9 @@ def test_tensorboard_has_schedules_losses_perplexities_speed_and_pi_with_its_ent
     }
     assert names <= valid.keys()
     step, entropy = train["entropy/block_01"][0]
-    pi = history.read_rows(uninterrupted.run_dir / "history.jsonl")["train"][0]["pi"][0]
+    pi = history.read_rows(uninterrupted.run_dir / "history.jsonl", OBJECTIVES["causal_lm"])[
+        "train"
+    ][0]["pi"][0]
     assert step == 7 and entropy == pytest.approx(-np.sum(np.array(pi) * np.log(pi)), rel=1e-5)
 
 
@@ -571,9 +576,9 @@ def test_a_gradient_of_the_logits_that_is_not_finite_stops_the_run_before_it_is_
     of_all = run.learner.gradients
 
     def poisoned(*arguments):
-        nll, weight, after, of_weights, of_logits = of_all(*arguments)
+        sums, after, of_weights, of_logits = of_all(*arguments)
         bad = tf.where(run.learner.step == 12, np.float32(np.nan), 0.0)
-        return nll, weight, after, of_weights, [gradient + bad for gradient in of_logits]
+        return sums, after, of_weights, [gradient + bad for gradient in of_logits]
 
     run.learner.gradients = poisoned
     with pytest.raises(DivergedError, match=r"diverged at step 13: .*logits.*--arch_lr"):
@@ -654,7 +659,9 @@ def test_a_checkpoint_that_can_not_be_written_is_said_in_one_line(
 def test_the_best_checkpoint_is_the_one_of_the_lowest_valid_nll(uninterrupted):
     rows = [
         row
-        for row in history.read_rows(uninterrupted.run_dir / "history.jsonl")["valid"]
+        for row in history.read_rows(
+            uninterrupted.run_dir / "history.jsonl", OBJECTIVES["causal_lm"]
+        )["valid"]
         if row["evaluate_as"] == "soft"
     ]
     best = min(rows, key=lambda row: row["nll_per_token"])

@@ -13,14 +13,17 @@ import pytest
 import tensorflow as tf
 
 import final_state
+from par.core.config import LoggingConfig
 from par.core.errors import DataError, StoppedError, UsageError
 from par.data import manifest
 from par.evaluate import evaluation
+from par.objectives.settings import MaskedLMSettings
 from par.train import loading, run_config, warm_start, weight_transfer
 from par.train.learner import Learner
 from small import small_config, small_data, trainer
 
 CUTOFFS = {"cutoffs": (20, 30), "proj_factor": 2.0}
+ASKED = run_config.Origin("search", "last", 1, "0" * 64)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,7 +144,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         max_lr=1e-4,
         **CUTOFFS,
     )
-    warm_start.check_settings(fits, source, "search")
+    warm_start.check_settings(fits, source, ASKED)
     others = {
         "d_model": 32,
         "num_heads": 4,
@@ -160,7 +163,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         config = small_config(data_dir, "aid", **CUTOFFS | {name: value})
         was, now = source.model.to_json()[name], config.model.to_json()[name]
         with pytest.raises(UsageError) as caught:
-            warm_start.check_settings(config, source, "search")
+            warm_start.check_settings(config, source, ASKED)
         assert f"the weights of run search do not fit (model.{name}: {was} -> {now})" in str(
             caught.value
         )
@@ -169,7 +172,7 @@ def test_whatever_gives_a_shape_or_a_meaning_must_be_the_source_s(data_dir):
         with pytest.raises(
             UsageError, match=rf"\(data.{name}: {getattr(source.data, name)} -> {value}\)"
         ):
-            warm_start.check_settings(config, source, "search")
+            warm_start.check_settings(config, source, ASKED)
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +309,63 @@ def test_weights_that_are_another_s_by_the_time_they_are_taken_are_refused(
         trainer(tmp_path / "run", config, data_dir, source=source)
 
 
+def masked(data_dir, blocks="aid", **settings):
+    """A run of masked tokens, with another head, that begins with the trunk of a causal search."""
+    return dataclasses.replace(
+        small_config(data_dir, blocks, **{"cutoffs": (20, 30)} | settings),
+        objective="masked_lm",
+        objective_settings=MaskedLMSettings(),
+        init=dataclasses.replace(ASKED, layers="trunk"),
+    )
+
+
+def test_a_masked_network_takes_a_causal_search_s_trunk_and_keeps_its_own_head(data_dir):
+    source, config = shaken(small_config(data_dir, "sss")), masked(data_dir)
+    warm_start.check_settings(config, source.config, config.init)
+    learner, fresh = Learner(config.canonical), Learner(config.canonical)
+    weight_transfer.copy_weights(learner, source, config.places, config.init.layers)
+    derived = weight_transfer.derive_network(source, "aid")
+    for own, theirs in zip(
+        learner.objective.trunk.variables, derived.objective.trunk.variables, strict=True
+    ):
+        np.testing.assert_array_equal(own, theirs)
+    for own, made in zip(
+        learner.objective.head.variables, fresh.objective.head.variables, strict=True
+    ):
+        np.testing.assert_array_equal(own, made)
+
+
+def test_what_only_the_trunk_of_fits_is_refused_with_the_flag_that_takes_it(data_dir):
+    source, config = small_config(data_dir, "sss"), masked(data_dir)
+    with pytest.raises(
+        UsageError,
+        match=r"\(objective: causal_lm -> masked_lm; model\.cutoffs: \[\] -> \[20, 30\]\).*;"
+        r" the trunk's weights alone fit: --init_layers=trunk$",
+    ):
+        warm_start.check_settings(config, source, ASKED)
+    wider = masked(data_dir, d_ffn=25)
+    for init in (ASKED, wider.init):
+        with pytest.raises(UsageError, match=r"model\.d_ffn: 24 -> 25[;)].*may differ$"):
+            warm_start.check_settings(wider, source, init)
+
+
+def test_what_a_warm_start_copied_is_kept_and_belongs_to_the_run(tmp_path, data_dir):
+    config = masked(data_dir).canonical
+    config.save(tmp_path, data_dir)
+    assert run_config.load(tmp_path)[0] == config
+    assert json.loads((tmp_path / "config.json").read_text())["init"]["layers"] == "trunk"
+    every = dataclasses.replace(config, init=dataclasses.replace(config.init, layers="all"))
+    assert run_config.differences(every, config) == ["init.layers: None -> trunk"]
+    assert every.default_name() != config.default_name()
+    config.write_flags(tmp_path, data_dir, LoggingConfig(), tmp_path)
+    assert "--init_layers=trunk" in (tmp_path / "flags.txt").read_text().splitlines()
+    value = json.loads((tmp_path / "config.json").read_text())
+    value["init"]["layers"] = "head"
+    (tmp_path / "config.json").write_text(json.dumps(value))
+    with pytest.raises(DataError, match="init must copy the layers all or trunk, but has 'head'"):
+        run_config.load(tmp_path)
+
+
 # ---- the commands ----
 
 FLAGS = (
@@ -356,7 +416,7 @@ def test_train_begins_with_a_run_s_weights_remembers_that_and_goes_on_without_it
     kept = run_config.load(run_dir)[0].init
     assert kept == dataclasses.replace(warm_start.newest_origin(source, "last"), blocks="aid")
     assert (
-        f"weights: those of search, last checkpoint, step 31, SHA-256 {kept.sha256}"
+        f"weights: the weights of search, last checkpoint, step 31, SHA-256 {kept.sha256}"
         in (run_dir / "training_log.log").read_text()
     )
     assert {f"--init_from={away}", "--init_checkpoint=last", "--architecture=aid"} <= set(
@@ -409,6 +469,11 @@ def test_train_refuses_a_source_that_does_not_fit_before_it_makes_anything(
         call(*flags[:-1], "--architecture=aid", "--init_checkpoint=best"),
         1,
         "init_checkpoint=best needs --init_from=RUN",
+    )
+    refused(
+        call(*flags[:-1], "--architecture=aid", "--init_layers=trunk"),
+        1,
+        "init_layers=trunk needs --init_from=RUN",
     )
     refused(call(*flags, "--architecture=aid", "--init_from="), 1, "init_from is empty")
     refused(

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from par.objectives import OBJECTIVES
 from par.search import derive
 from par.train import history, run_directory
 from project import ROOT
@@ -47,7 +48,10 @@ def steps_saved(run_dir: Path) -> int:
 def assert_alike(run_dir: Path, other: Path) -> None:
     """Every row of the history, and the architecture that is derived, are the same but for the
     last digits."""
-    one, two = (history.read_rows(path / "history.jsonl") for path in (run_dir, other))
+    one, two = (
+        history.read_rows(path / "history.jsonl", OBJECTIVES["causal_lm"])
+        for path in (run_dir, other)
+    )
     assert (
         len(one["train"]) == len(two["train"]) >= 20 and len(one["valid"]) == len(two["valid"]) > 0
     )
@@ -61,11 +65,11 @@ def assert_alike(run_dir: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_one_process(
-    tmp_path, data_dir, run_tool
+    tmp_path, data_dir, call
 ):
     flags = (f"--data={data_dir}", *FLAGS, "--epochs=3", "--record_every=1", "--save_every=1000")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
-    assert run_tool("train", *flags, f"--run={whole}").code == 0
+    assert call("train", *flags, f"--run={whole}").code == 0
     with team(tmp_path, 2, *flags, f"--run={shared}") as workers:
         until("the first epoch", lambda: steps_saved(shared) >= 20)
         workers.workers[1].send_signal(signal.SIGTERM)
@@ -82,7 +86,7 @@ def test_two_workers_of_which_one_is_told_to_stop_and_then_one_process_end_like_
         )
         and not other.out
     )
-    again = run_tool("train", *flags, f"--run={shared}")
+    again = call("train", *flags, f"--run={shared}")
     assert again.code == 0 and f"step {step} of 60" in again.err
     assert_alike(whole, shared)
 

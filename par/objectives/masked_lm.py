@@ -1,0 +1,184 @@
+"""Masked language modelling: selected tokens are predicted from both sides of the window, and from
+the memory of the windows before, as a causal model has it (Devlin et al. 2019)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from par.core.config import ModelConfig
+from par.data.tokenizer import MASK, PAD, Tokenizer
+from par.nn.adaptive_softmax import AdaptiveSoftmax
+from par.nn.forward_mode import Phase
+from par.nn.ops import TYPES, Initial
+from par.nn.transformer import Memories, Transformer
+from par.objectives import masking
+from par.objectives.settings import EVALUATION_RATE, MaskedLMSettings
+
+
+class MaskedLanguageModel:
+    """A trunk that sees both sides, and an adaptive softmax over the hidden states of the selected
+    tokens alone."""
+
+    visibility = "bidirectional"
+
+    def __init__(
+        self, config: ModelConfig, vocab_size: int, seed: int, settings: MaskedLMSettings
+    ):
+        self._config, self._vocab_size, self._seed = config, vocab_size, seed
+        self._settings = settings
+        self._word_starts = tf.ones([vocab_size], tf.bool)  # until it reads its data
+
+    def read_data(self, data_dir: Path) -> None:
+        """Reads which pieces begin a word, if words are to be selected. Without it each piece is a
+        word.
+
+        Raises: DataError if the tokenizer can't be read; UsageError if it does not tell words.
+        """
+        if self._settings.mask_scheme == "word":
+            tokenizer = Tokenizer.load(data_dir / "tokenizer.model")
+            self._word_starts = tf.constant(tokenizer.word_starts())
+
+    def build(self, make_trunk: Callable[..., Transformer]) -> None:
+        """Makes the layers: one trunk, one head."""
+        self.trunk = make_trunk()
+        embedding = self.trunk.table if self._config.tie_embeddings else None
+        initial = Initial(self._seed, self._config.init_std).within("head")
+        self.head = AdaptiveSoftmax(self._config, self._vocab_size, initial, embedding)
+
+    @property
+    def layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers by their names in checkpoints."""
+        return {"trunk": self.trunk, "head": self.head}
+
+    @staticmethod
+    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
+        """[B, T+1] int32."""
+        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
+
+    def prepare(
+        self, window: tf.Tensor, seed: tf.Tensor, training: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """[B, T+1] -> tokens [B, T] as the network sees them; real [B, T], False where there is
+        padding; and of the K most tokens that a window can have selected: places [B, K], targets
+        [B, K], weights [B, K] float32, 0 where a window has fewer. seed: [B, 2].
+
+        In training by the settings, else as masking.scored tells.
+        """
+        tokens, settings = window[:, :-1], self._settings
+        size = tokens.shape[1]
+        eligible = masking.ordinary(tokens)
+        choice, kinds, ids, of_lengths, of_places = masking.uniforms(seed, size)
+        rate, split = settings.mask_rate, settings.mask_split
+        if not training:
+            rate, split = EVALUATION_RATE, (1.0, 0.0, 0.0)
+            selected = masking.scored(tokens, seed)
+        elif settings.mask_scheme == "span":
+            selected = masking.spans_of(
+                of_lengths, of_places, eligible, rate, settings.span_p, settings.span_max
+            )
+        elif settings.mask_scheme == "word":
+            begins = tf.gather(self._word_starts, tokens)
+            selected = masking.words_of(choice, eligible, begins, rate)
+        else:
+            selected = masking.tokens_of(choice, eligible, rate)
+        places, weights = masking.selected_places(selected, rate)
+        return {
+            "tokens": masking.corrupted(tokens, selected, kinds, ids, split, self._vocab_size),
+            "real": tokens != PAD,
+            "places": places,
+            "targets": tf.gather(tokens, places, batch_dims=1),
+            "weights": weights,
+        }
+
+    def token_scores(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[dict[str, tuple[tf.Tensor, tf.Tensor]], Memories]:
+        """`nll` (nats) and `accuracy` (1 where the most probable piece is the token) at each
+        position, with weights, [B, T] each, 0 where nothing is predicted; and the memories after
+        the window."""
+        flat, memories = self._selected(batch, memories, phase)
+        targets = batch["targets"]
+        guesses = tf.reshape(self.head.most_probable(flat), targets.shape)
+        hits = tf.cast(guesses == targets, tf.float32)
+        found = {"nll": self._nll(flat, batch), "accuracy": hits}
+        at = functools.partial(
+            masking.at_places, places=batch["places"], shape=batch["tokens"].shape
+        )
+        weights = at(batch["weights"])
+        return {name: (at(values), weights) for name, values in found.items()}, memories
+
+    def pseudo_scores(
+        self, tokens: tf.Tensor, memories: Memories, phase: Phase
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Memories]:
+        """nll (nats) and weight, [T] each, 1 for ordinary tokens, of each token [T] of a window
+        where it alone is [MASK]; and the memories after the window as it is. memories: of one
+        row."""
+        size = tokens.shape[0]
+        alone = tf.eye(size, dtype=tf.bool)
+        row = tokens[None]
+        batch = {
+            "tokens": tf.where(alone, MASK, row),
+            "real": tf.repeat(row != PAD, size, axis=0),
+            "places": tf.range(size)[:, None],
+            "targets": tokens[:, None],
+        }
+        copies = Memories(
+            tf.repeat(memories.hidden, size, axis=1), tf.repeat(memories.valid, size, axis=0)
+        )
+        flat, _ = self._selected(batch, copies, phase)
+        _, memories = self.trunk(
+            row, memories, visibility=self.visibility, phase=phase, real=row != PAD
+        )
+        weight = tf.cast(masking.ordinary(tokens), tf.float32)
+        return (self._nll(flat, batch)[:, 0], weight), memories
+
+    def loss(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, tf.Tensor, dict, Memories]:
+        """Sums over the window of nll (nats) and weight (selected tokens), no parts, and the
+        memories after it. A tail of the softmax is computed for its own tokens alone; an accuracy
+        would need all of it for every token."""
+        flat, memories = self._selected(batch, memories, phase)
+        nll, weights = self._nll(flat, batch), batch["weights"]
+        return tf.reduce_sum(nll * weights), tf.reduce_sum(weights), {}, memories
+
+    def _nll(self, flat: tf.Tensor, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[B, K] nats of the targets under the hidden states of `_selected`."""
+        targets = batch["targets"]
+        return tf.reshape(self.head.nll(flat, tf.reshape(targets, [-1])), targets.shape)
+
+    def _selected(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, Memories]:
+        """The hidden states [B*K, D] of the selected tokens, and the memories after the window."""
+        hidden, memories = self.trunk(
+            batch["tokens"],
+            memories,
+            visibility=self.visibility,
+            phase=phase,
+            real=batch["real"],
+        )
+        picked = tf.gather(hidden, batch["places"], batch_dims=1)
+        flat = tf.reshape(picked, [-1, picked.shape[-1]])
+        return tf.cast(flat, TYPES[self._config.precision]), memories
+
+    def log_prob_at(
+        self,
+        places: tf.Tensor,
+        tokens: tf.Tensor,
+        real: tf.Tensor,
+        memories: Memories,
+        phase: Phase,
+    ) -> tuple[tf.Tensor, Memories]:
+        """Log-probabilities [B, K, V] (nats) of the pieces at places [B, K] of a window of tokens
+        [B, T], in which they are [MASK], and the memories after it. real: [B, T], as `prepare`
+        gives it."""
+        window = {"places": places, "tokens": tokens, "real": real}
+        flat, memories = self._selected(window, memories, phase)
+        shape = tf.concat([tf.shape(places), [self._vocab_size]], axis=0)
+        return tf.reshape(self.head.log_prob(flat), shape), memories
