@@ -23,13 +23,14 @@ from par.search.latency_check import LatencyCheck
 
 KINDS = "adi"  # the kinds that a stochastic block chooses from, the columns of alpha and pi
 NAMES = {"a": "Attention", "d": "Dense", "i": "Identity", "s": "Stochastic"}
+HOLDS = {"a": "a", "d": "d", "i": "", "s": "ad"}  # the kinds whose weights a block has
 MAX_BLOCKS = 1024  # `999999999s` is refused before anything is allocated
 SCHEMA = 2
 # rules by which blocks are chosen: by hand; the likeliest kind of each block; the likeliest
-# network; that within a latency; by depth
+# network; that within a latency; by depth; by training the networks that there are
 HAND, STRING_RULES, LIKELIEST, BUDGET = "hand", ("argmax", "consensus"), "likeliest", "budget"
-PATTERNS = ("paper",)
-RULES = (HAND, *STRING_RULES, LIKELIEST, BUDGET, *PATTERNS)
+PATTERNS, CERTIFIED = ("paper",), "certified"
+RULES = (HAND, *STRING_RULES, LIKELIEST, BUDGET, *PATTERNS, CERTIFIED)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,6 +126,19 @@ def network_of(blocks: str) -> str:
     number of their block.
     """
     return blocks if "s" in blocks else blocks.replace("i", "") or "i"
+
+
+def unheld(blocks: str, source: str) -> str:
+    """Why blocks can't take the weights of those of `source`, at the same places, or '' if they
+    can: both are one network, or each place of the source holds the kinds of the other."""
+    if network_of(blocks) == network_of(source):
+        return ""
+    if len(blocks) != len(source):
+        return f"there are {len(blocks)} blocks and {len(source)}"
+    for number, (own, theirs) in enumerate(zip(blocks, source), 1):
+        if set(HOLDS[own]) - set(HOLDS[theirs]):
+            return f"block {number} is {own}, and {theirs} does not hold that"
+    return ""
 
 
 def argmax(pi: Any) -> str:
@@ -256,7 +270,8 @@ def _contradiction(made: Architecture) -> str:
         return f"rule {made.rule} leaves no block stochastic, but blocks are {made.blocks[:80]}"
     if made.rule in STRING_RULES and (likeliest := argmax(made.pi)) != made.blocks:
         return f"blocks are {made.blocks[:80]}, but the likeliest by pi are {likeliest[:80]}"
-    if made.latency and (made.rule == BUDGET) != (budget is not None):
+    may_have = made.rule in (BUDGET, CERTIFIED)
+    if made.latency and ((made.rule == BUDGET and budget is None) or (budget and not may_have)):
         return f"rule is {made.rule}, but the budget is {budget} ms"
     if budget is not None:
         case = next(case for case in made.latency.cases if case.what == made.latency.chosen_by)

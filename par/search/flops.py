@@ -34,20 +34,30 @@ class Product(NamedTuple):
         return 2.0 * self.count * self.rows * self.inner * self.columns
 
 
-def attention_products(model: ModelConfig, batch_size: int, seq_len: int) -> list[Product]:
+def attention_products(
+    model: ModelConfig, batch_size: int, seq_len: int, visibility: str
+) -> list[Product]:
     """The products of an attention block for one window: projections, logits by content and by
-    distance, weighted values, output."""
+    distance, weighted values, output. visibility: causal or bidirectional, where there are T - 1
+    distances more."""
     b, t, s, d = batch_size, seq_len, model.mem_len + seq_len, model.d_model
     h, k = model.num_heads, d // model.num_heads
+    p = num_distances(seq_len, model.mem_len, visibility)
     return [
         Product(1, b * t, d, d),
         Product(1, b * s, d, 2 * d),
-        Product(1, s, d, d),
+        Product(1, p, d, d),
         Product(b * h, t, k, s),
-        Product(b * h, t, k, s),
+        Product(b * h, t, k, p),
         Product(b * h, t, s, k),
         Product(1, b * t, d, d),
     ]
+
+
+def num_distances(seq_len: int, mem_len: int, visibility: str) -> int:
+    """P: how many distances of a query and a key occur (par.nn.positions.distances)."""
+    backwards = mem_len + seq_len
+    return backwards if visibility == "causal" else backwards + seq_len - 1
 
 
 def dense_products(model: ModelConfig, batch_size: int, seq_len: int) -> list[Product]:
@@ -87,16 +97,20 @@ def forward_products(
     batch_size: int,
     seq_len: int,
     counts: Sequence[float],
+    visibility: str,
     computed: float = 1.0,
+    predicted: int | None = None,
 ) -> list[Product]:
     """The products of a network of any block string for one window. computed: the share of the
-    kinds of a stochastic block that is computed."""
-    attention = attention_products(model, batch_size, seq_len)
+    kinds of a stochastic block that is computed. predicted: for how many tokens of a row the
+    softmax is computed; None: for all T."""
+    attention = attention_products(model, batch_size, seq_len, visibility)
     dense = dense_products(model, batch_size, seq_len)
     stochastic = [each._replace(count=computed * each.count) for each in attention + dense]
     of_kind = {"a": attention, "d": dense, "i": [], "s": stochastic}
     blocks_own = [product for kind in blocks for product in of_kind[kind]]
-    return blocks_own + softmax_products(model, batch_size, seq_len, counts)
+    targets = seq_len if predicted is None else predicted
+    return blocks_own + softmax_products(model, batch_size, targets, counts)
 
 
 def forward_flops(
@@ -105,20 +119,30 @@ def forward_flops(
     batch_size: int,
     seq_len: int,
     counts: Sequence[float],
+    visibility: str,
     computed: float = 1.0,
+    predicted: int | None = None,
 ) -> float:
     """Forward FLOPs of a network of any block string for one window; arguments as those of
     `forward_products`."""
-    return total(forward_products(blocks, model, batch_size, seq_len, counts, computed))
+    shape = (model, batch_size, seq_len, counts, visibility)
+    return total(forward_products(blocks, *shape, computed, predicted))
 
 
 def training_products(
-    blocks: str, model: ModelConfig, batch_size: int, seq_len: int, counts: Sequence[float]
+    blocks: str,
+    model: ModelConfig,
+    batch_size: int,
+    seq_len: int,
+    counts: Sequence[float],
+    visibility: str,
+    predicted: int | None = None,
 ) -> list[Product]:
     """The products of one training step which computes all branches: for C = A B also those of the
     gradients, dA = dC B' and dB = A' dC."""
     found = []
-    for product in forward_products(blocks, model, batch_size, seq_len, counts):
+    shape = (model, batch_size, seq_len, counts, visibility)
+    for product in forward_products(blocks, *shape, predicted=predicted):
         count, rows, inner, columns = product
         found += [
             product,
@@ -134,15 +158,16 @@ def training_flops(
     batch_size: int,
     seq_len: int,
     counts: Sequence[float],
+    visibility: str,
     search: SearchConfig = _SOFT,
+    predicted: int | None = None,
 ) -> float:
     """FLOPs of one training step; for single paths the expected value at uniform pi, and one
     forward pass more for every further path."""
-    if search.sampling != "single_path" or "s" not in blocks:
-        return 3.0 * forward_flops(blocks, model, batch_size, seq_len, counts)
-    return (2.0 + search.paths) * forward_flops(
-        blocks, model, batch_size, seq_len, counts, computed=1 / len(KINDS)
-    )
+    is_single = search.sampling == "single_path" and "s" in blocks
+    passes, computed = (2.0 + search.paths, 1 / len(KINDS)) if is_single else (3.0, 1.0)
+    shape = (model, batch_size, seq_len, counts, visibility)
+    return passes * forward_flops(blocks, *shape, computed, predicted)
 
 
 def block_parameters(blocks: str, model: ModelConfig) -> int:

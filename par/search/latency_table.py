@@ -21,7 +21,8 @@ from par.core.errors import DataError, UsageError
 from par.search.architecture import KINDS, Architecture, interleaved
 from par.search.latency_check import CASES, MAX_MILLISECONDS, Case, LatencyCheck
 
-SCHEMA = 2
+SCHEMA = 3
+BEFORE = {"visibility": "causal", "objective": "causal_lm"}  # of tables of schema 2
 INDIFFERENT = {  # settings on which the latency of a case does not depend
     "inference": {"dropout_rate", "init_std"},
     "training_step": {"init_std"},
@@ -29,6 +30,7 @@ INDIFFERENT = {  # settings on which the latency of a case does not depend
 }
 # the cases that are reported of every derived network, by whichever it was chosen
 REPORTED = ("inference", "decoding")
+CASES_OF_SOME = {"decoding"}  # of objectives that write texts, which see the past alone
 STEPS = 5  # repetitions of one timing, of which the fastest counts
 PARTS = ("constant", *KINDS)
 MAX_BYTES = 1 << 16  # a table has about 2 kB
@@ -151,6 +153,8 @@ class Shape(NamedTuple):
     vocab_size: int
     batch_size: int
     seq_len: int
+    visibility: str  # causal or bidirectional: how many distances a window has
+    objective: str  # everything but the blocks depends on it
 
     def settings(self) -> dict[str, Any]:
         """All settings by name."""
@@ -172,7 +176,8 @@ class LatencyTable:
     each of CASES, and factors that correct them.
 
     training_step: one update of all weights; inference: a window of B x T tokens with memory, and
-    its nll; decoding: one token of one text with memory, and the draw of the next one.
+    its nll; decoding: one token of one text with memory, and the draw of the next one; None where
+    the objective does not write texts.
     calibration: a factor for each of CASES, 1 until a whole network was measured and compared with
     its prediction (tools/derive.py --calibrate).
     """
@@ -182,20 +187,27 @@ class LatencyTable:
     vocab_size: int
     batch_size: int
     seq_len: int
+    visibility: str
+    objective: str
     repeats: int
     training_step: dict[str, Spread]
     inference: dict[str, Spread]
-    decoding: dict[str, Spread]
+    decoding: dict[str, Spread] | None
     calibration: dict[str, float] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(CASES, 1.0)
     )
 
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Those of CASES that were measured."""
+        return tuple(what for what in CASES if getattr(self, what) is not None)
+
     def costs(self, what: str) -> Costs:
         """The medians times the calibration; 0 for identity, which adds nothing to a network, so
-        that what was measured for it is noise. Raises: UsageError unless `what` is one of
-        CASES."""
-        if what not in CASES:
-            raise UsageError(f"a latency is one of {', '.join(CASES)}, but is {what!r}")
+        that what was measured for it is noise. Raises: UsageError unless `what` was
+        measured."""
+        if what not in self.cases:
+            raise UsageError(f"a latency is one of {', '.join(self.cases)}, but is {what!r}")
         parts, factor = getattr(self, what), self.calibration[what]
         attention, dense, constant = (
             factor * parts[part].milliseconds for part in ("a", "d", "constant")
@@ -227,7 +239,7 @@ class LatencyTable:
     @property
     def shape(self) -> Shape:
         """The shape at which the table was measured."""
-        return Shape(self.model, self.vocab_size, self.batch_size, self.seq_len)
+        return Shape(*(getattr(self, name) for name in Shape._fields))
 
     def misfits(self, what: str, shape: Shape) -> list[str]:
         """Settings on which the latency `what` depends and that differ from those of the table,
@@ -253,10 +265,13 @@ class LatencyTable:
             "vocab_size": self.vocab_size,
             "batch_size": self.batch_size,
             "seq_len": self.seq_len,
+            "visibility": self.visibility,
+            "objective": self.objective,
             "repeats": self.repeats,
         }
         parts = {
-            what: {part: getattr(self, what)[part]._asdict() for part in PARTS} for what in CASES
+            what: {part: getattr(self, what)[part]._asdict() for part in PARTS}
+            for what in self.cases
         }
         return {
             "schema": SCHEMA,
@@ -272,7 +287,15 @@ class LatencyTable:
         """Inverse of `to_json`. Raises: UsageError unless every field has the right type and a
         value that a measurement can have."""
         keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
-        if schema.is_schema(value, 1) and set(value) == keys - {"decoding", "calibration"}:
+        if schema.is_schema(value, 2):
+            value = value | BEFORE | {"schema": SCHEMA}
+        if isinstance(value, dict) and value.get("visibility") == "bidirectional":
+            keys -= CASES_OF_SOME - set(value)
+        if schema.is_schema(value, 1) and set(value) == keys - {
+            "decoding",
+            "calibration",
+            *BEFORE,
+        }:
             raise UsageError(
                 "it has schema 1, of an earlier version that did not time decoding: measure again"
                 " with tools/measure_latency.py"
@@ -291,13 +314,19 @@ class LatencyTable:
                 raise UsageError(
                     f"{name} must be an integer from 1 to {most}, but is {str(value[name])[:60]!r}"
                 )
+        for name in BEFORE:
+            schema.decode(str, value[name], name)
+        if value["visibility"] not in ("causal", "bidirectional"):
+            raise UsageError(
+                f"visibility must be causal or bidirectional, but is {value['visibility'][:60]!r}"
+            )
         model = ModelConfig.from_json(value["model"])
         model.check_vocabulary(value["vocab_size"])
-        parts = {what: _parts(what, value[what]) for what in CASES}
+        parts = {what: _parts(what, value[what]) if what in value else None for what in CASES}
         return cls(
             value["device"],
             model,
-            **{name: value[name] for name in bounds},
+            **{name: value[name] for name in (*bounds, *BEFORE)},
             **parts,
             calibration=_calibration(value["calibration"]),
         )

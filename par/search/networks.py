@@ -77,6 +77,11 @@ def network_at(number: int) -> str:
     return network_of("".join(LETTERS[int(bit)] for bit in bin(number)[3:]))
 
 
+def number_of(network: str) -> int:
+    """The number of a network in any spelling, the inverse of `network_at`."""
+    return int("1" + "".join(str(LETTERS.index(letter)) for letter in letters_of(network)), 2)
+
+
 def counts_of_all(depth: int) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of attention and of dense blocks, [2^(depth+1)] each, of all networks by number;
     entry 0 is none."""

@@ -182,7 +182,7 @@ FALLS, RESTS = (8.0, 7.0, 6.0, 5.0), (5.01, 5.0, 5.0, 4.99)
         ("sss", [DENSE, [0.91, 0.05, 0.04], UNIFORM], 0.11, 0.78, FALLS, "block 2 is decided"),
         ("sds", [[0, 0.95, 0.05], [0, 1, 0], [0, 0, 1]], 0.11, 0.78, FALLS, "2 blocks are"),
         ("ada", [[1, 0, 0], [0, 1, 0], [1, 0, 0]], 0.11, 0.78, FALLS, ""),  # all fixed
-        ("ss", [DENSE, UNIFORM], 0.11, 0.78, FALLS, ""),  # 0.8 is no decision
+        ("ss", [DENSE, UNIFORM], 0.11, 0.78, FALLS, ""),  # 0.8 does not decide
         ("s", [[0.95, 0.05, 0]], 0.34, 0.78, FALLS, ""),  # late enough
         ("s", [[0.95, 0.05, 0]], 0.11, 0.3, FALLS, ""),  # tau has fallen
         ("s", [[0.95, 0.05, 0]], 0.11, 0.78, RESTS, ""),

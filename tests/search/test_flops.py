@@ -61,7 +61,11 @@ def products(function: tf.types.experimental.ConcreteFunction, unknown_rows: int
 def trunk_flops(blocks: str, config: ModelConfig, batch_size: int = B, seq_len: int = T) -> int:
     trunk = Transformer(Architecture(blocks), config, SearchConfig(), V, seed=1)
     hidden, valid = trunk.empty_memories(batch_size)
-    graph = tf.function(lambda tokens, hidden, valid: trunk(tokens, Memories(hidden, valid))[0])
+    graph = tf.function(
+        lambda tokens, hidden, valid: trunk(tokens, Memories(hidden, valid), visibility="causal")[
+            0
+        ]
+    )
     return products(
         graph.get_concrete_function(tf.zeros([batch_size, seq_len], tf.int32), hidden, valid)
     )
@@ -81,15 +85,15 @@ def softmax_flops(config: ModelConfig, targets: np.ndarray, rows_of_a_tail: int)
 def test_flops_of_a_network_equal_a_count_over_its_graph(blocks, settings):
     config = model(**settings)
     without = flops.total(flops.softmax_products(config, B, T, [1] * V))
-    assert flops.forward_flops(blocks, config, B, T, [1] * V) - without == trunk_flops(
-        blocks, config
-    )
+    assert flops.forward_flops(
+        blocks, config, B, T, [1] * V, visibility="causal"
+    ) - without == trunk_flops(blocks, config)
 
 
 def test_flops_of_a_block_equal_a_count_over_its_graph_at_another_shape():
-    assert flops.total(flops.attention_products(model(), 1, 11)) == trunk_flops(
-        "a", model(), 1, 11
-    )
+    assert flops.total(
+        flops.attention_products(model(), 1, 11, visibility="causal")
+    ) == trunk_flops("a", model(), 1, 11)
     assert flops.total(flops.dense_products(model(), 1, 11)) == trunk_flops("d", model(), 1, 11)
 
 
@@ -112,9 +116,24 @@ def test_flops_of_an_adaptive_softmax_equal_a_count_over_its_graph_for_tokens_as
     )
 
 
+def test_of_a_network_that_predicts_some_tokens_the_softmax_alone_costs_less():
+    config, counts = model(cutoffs=(7, 19), proj_dims=(5, 3)), [2] * V
+    every, some = (
+        flops.forward_flops("ad", config, B, T, counts, "bidirectional", predicted=each)
+        for each in (None, 2)
+    )
+    head = [flops.total(flops.softmax_products(config, B, each, counts)) for each in (T, 2)]
+    assert every - some == pytest.approx(head[0] - head[1], rel=1e-12) and head[1] > 0
+    trained = flops.training_flops(
+        "ad", config, B, T, counts, "bidirectional", SearchConfig(), predicted=2
+    )
+    assert trained == 3 * some
+
+
 def test_a_stochastic_block_costs_what_all_its_branches_cost():
     a, d, i, s, none = (
-        flops.forward_flops(blocks, model(), B, T, [1] * V) for blocks in ("a", "d", "i", "s", "")
+        flops.forward_flops(blocks, model(), B, T, [1] * V, visibility="causal")
+        for blocks in ("a", "d", "i", "s", "")
     )
     assert s - none == (a - none) + (d - none) and i == none
 
@@ -123,15 +142,18 @@ def test_training_costs_three_forward_passes():
     """Checked on a product whose backward pass is in the graph: one for the weight, one for the
     input."""
     counts = [1] * V
-    forward = flops.forward_flops("asd", model(), B, T, counts)
-    assert flops.training_flops("asd", model(), B, T, counts) == 3 * forward
-    assert flops.total(flops.training_products("asd", model(), B, T, counts)) == 3 * forward
+    forward = flops.forward_flops("asd", model(), B, T, counts, visibility="causal")
+    assert flops.training_flops("asd", model(), B, T, counts, "causal") == 3 * forward
+    assert (
+        flops.total(flops.training_products("asd", model(), B, T, counts, visibility="causal"))
+        == 3 * forward
+    )
     trunk = Transformer(Architecture("d"), model(), SearchConfig(), V, seed=1)
 
     @tf.function
     def step(tokens, hidden, valid):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(trunk(tokens, Memories(hidden, valid))[0])
+            loss = tf.reduce_sum(trunk(tokens, Memories(hidden, valid), visibility="causal")[0])
         return tape.gradient(loss, [weight.value for weight in trunk.weights])
 
     counted = products(
@@ -146,7 +168,9 @@ def test_a_hand_count_of_one_attention_block():
     """D=2, H=1, M=1, T=1, B=1: two keys; q 4, k and v 8 each, r 8, output 4; 4 multiplications
     each for content, distance and values."""
     tiny = ModelConfig(d_model=2, num_heads=1, mem_len=1, d_ffn=3)
-    assert flops.total(flops.attention_products(tiny, 1, 1)) == 2 * (4 + 8 + 8 + 8 + 4 + 4 + 4 + 4)
+    assert flops.total(flops.attention_products(tiny, 1, 1, visibility="causal")) == 2 * (
+        4 + 8 + 8 + 8 + 4 + 4 + 4 + 4
+    )
     assert flops.total(flops.dense_products(tiny, 1, 1)) == 2 * (2 * 3 + 3 * 2)
 
 
@@ -167,14 +191,15 @@ def test_the_blocks_of_a_network_have_as_many_weights_as_counted(blocks, norm):
 def test_a_single_path_costs_a_third_of_the_kinds_and_a_forward_pass_for_every_further_path():
     counts, soft = [1] * V, SearchConfig()
     whole, without = (
-        flops.forward_flops(blocks, model(), B, T, counts) for blocks in ("asd", "ad")
+        flops.forward_flops(blocks, model(), B, T, counts, visibility="causal")
+        for blocks in ("asd", "ad")
     )
     for paths in (1, 2, 4):
         search = SearchConfig(sampling="single_path", paths=paths)
         expected = (2 + paths) * (without + (whole - without) / 3)
-        assert flops.training_flops("asd", model(), B, T, counts, search) == pytest.approx(
-            expected, rel=1e-12
-        )
-        assert flops.training_flops("ad", model(), B, T, counts, search) == flops.training_flops(
-            "ad", model(), B, T, counts, soft
-        )
+        assert flops.training_flops(
+            "asd", model(), B, T, counts, "causal", search
+        ) == pytest.approx(expected, rel=1e-12)
+        assert flops.training_flops(
+            "ad", model(), B, T, counts, "causal", search
+        ) == flops.training_flops("ad", model(), B, T, counts, "causal", soft)

@@ -18,7 +18,12 @@ from par.search.architecture import KINDS, pi_table
 from par.search.latency_table import Costs, LatencyTable, Shape, Spread
 
 SHAPE = Shape(
-    ModelConfig(d_model=16, num_heads=2, cutoffs=(10,)), vocab_size=40, batch_size=4, seq_len=8
+    ModelConfig(d_model=16, num_heads=2, cutoffs=(10,)),
+    vocab_size=40,
+    batch_size=4,
+    seq_len=8,
+    visibility="causal",
+    objective="causal_lm",
 )
 # sums of these are exact in binary
 INFERENCE = Costs(attention=2.0, dense=0.75, identity=0.125, constant=5.0)
@@ -132,7 +137,7 @@ def test_a_saved_table_comes_back_equal(path):
         value["inference"]["a"] == {"milliseconds": 2.0, "low": 1.0, "high": 3.0}
         and value["model"] == SHAPE[0].to_json()
     )
-    sizes = {"model", "vocab_size", "batch_size", "seq_len"}
+    sizes = set(Shape._fields)
     assert set(value) == sizes | {
         "schema",
         "device",
@@ -148,20 +153,20 @@ def test_a_table_of_an_earlier_version_is_named_as_such_and_another_file_of_sche
     old = {
         key: value
         for key, value in json.loads(path.read_text()).items()
-        if key not in ("decoding", "calibration")
+        if key not in ("decoding", "calibration", *latency_table.BEFORE)
     } | {"schema": 1}
     for value, said in (
         (old, "it has schema 1, of an earlier version that did not time decoding: measure again"),
-        ({"schema": 1}, "it must have schema 2"),
+        ({"schema": 1}, "it must have schema 3"),
     ):
         with pytest.raises(UsageError, match=said):
             LatencyTable.from_json(value)
 
 
 CHANGES = [
-    ("schema", 3, "schema 2 and the keys batch_size, calibration, decoding, device,"),
-    ("schema", 1, "schema 2 and the keys"),
-    ("colour", 1, "schema 2 and the keys"),
+    ("schema", 4, "schema 3 and the keys batch_size, calibration, decoding, device,"),
+    ("schema", 1, "schema 3 and the keys"),
+    ("colour", 1, "schema 3 and the keys"),
     ("device", "abacus", "device must be a JSON object"),
     ("model", {"d_model": 16}, "ModelConfig must have exactly the keys"),
     ("model.d_model", 10**9, "d_model must be at most 65536"),
@@ -236,7 +241,7 @@ def test_a_table_without_one_of_its_keys_is_refused(path, missing):
     content = json.loads(path.read_text())
     del content[missing]
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="it must have schema 2 and the keys"):
+    with pytest.raises(DataError, match="it must have schema 3 and the keys"):
         latency_table.load(path)
 
 
@@ -264,7 +269,7 @@ def test_what_is_no_json_of_a_table_s_size_is_refused(path):
 def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
     for what in latency_table.CASES:
         table().check_fits(what, SHAPE, "latency.json")
-    model, *sizes = SHAPE
+    model, *sizes = SHAPE[:4]
     for position, name in enumerate(("vocab_size", "batch_size", "seq_len")):
         other = list(sizes)
         other[position] += 1
@@ -273,7 +278,7 @@ def test_a_table_fits_the_shape_that_it_was_measured_at_and_no_other():
             rf" {other[position]} here\): measure this one"
         )
         with pytest.raises(DataError, match=said):
-            table().check_fits("inference", Shape(model, *other), "latency.json")
+            table().check_fits("inference", Shape(model, *other, *SHAPE[4:]), "latency.json")
     narrow = dataclasses.replace(model, cutoffs=(), d_ffn=24)
     with pytest.raises(
         DataError, match=r"d_ffn 512 there, 24 here; cutoffs \[10\] there, \[\] here"

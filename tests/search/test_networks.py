@@ -65,6 +65,8 @@ def test_numbers_networks_and_counts_agree_and_are_127_for_six_blocks():
     assert len(set(names)) == 127 == networks.count(6) and names[:7] == [
         *("i", "a", "d", "aa", "ad", "da", "dd")
     ]
+    assert [networks.number_of(name) for name in names] == list(range(1, 128))
+    assert networks.number_of("idiiai") == networks.number_of("da")
     attention, dense = networks.counts_of_all(6)
     assert [(name.count("a"), name.count("d")) for name in names] == list(
         zip(attention[1:].tolist(), dense[1:].tolist())
