@@ -86,6 +86,8 @@ class EvalConfig(Group):
         Raises: UsageError as `window_shape`; ResourceError if the evaluation of one of `splits`
         does not fit into this machine's memory.
         """
+        if config.contract.reads_documents:
+            return self._of_documents(config, manifest, splits)
         batch_size, seq_len = self.window_shape(manifest)
         memory = {} if self.stride is not None else {"mem_len": self.memory_length(config)}
         made = dataclasses.replace(self, batch_size=batch_size, seq_len=seq_len, **memory)
@@ -100,12 +102,34 @@ class EvalConfig(Group):
             )
         return made
 
+    def _of_documents(
+        self, config: RunConfig, manifest: Manifest, splits: Sequence[str]
+    ) -> EvalConfig:
+        """`resolved` where documents are read, each by itself, as in training."""
+        for name in ("seq_len", "mem_len", "same_length", "clamp_len", "stride"):
+            if getattr(self, name) not in (None, False):
+                raise SettingError(
+                    f"{config.objective} reads texts by themselves, as long as in training, so"
+                    f" that {name} has no effect: leave it out",
+                    name,
+                )
+        batch_size = self.batch_size or manifest.batch_size
+        model, rows, seq_len = config.read_shape
+        if splits:
+            texts = -(-rows // manifest.batch_size) * batch_size
+            check_memory(config, texts, seq_len, model.mem_len, flags="--batch_size")
+        return dataclasses.replace(
+            self, batch_size=batch_size, seq_len=seq_len, mem_len=model.mem_len
+        )
+
     def fitted(self, config: RunConfig, manifest: Manifest, split: str) -> EvalConfig:
         """The same without the rows, the window length and the memory that a split can't fill.
 
         Every token sees the same context as before, so the scores are equal. Training's own shape
         and memory are kept as they are.
         """
+        if config.contract.reads_documents:
+            return self
         batch_size, seq_len = self.window_shape(manifest)
         tokens = num_tokens(manifest, split)
         targets = max(tokens - 1, 1)

@@ -101,7 +101,8 @@ class Decoder:
     @tf.function(autograph=False)
     def after(self, tokens: tf.Tensor, memories: Memories) -> Memories:
         """The memories after tokens [B, N] int32, all at once."""
-        return self._objective.trunk(tokens, memories, phase=self._phase)[1]
+        trunk, visibility = self._objective.trunk, self._objective.visibility
+        return trunk(tokens, memories, visibility=visibility, phase=self._phase)[1]
 
     @staticmethod
     def _repeated(memories: Memories, rows: int) -> Memories:

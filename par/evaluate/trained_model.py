@@ -1,10 +1,13 @@
-"""A trained network in a few lines of Python: score texts, continue them, embed them.
+"""A trained network in a few lines of Python: score texts, continue or fill them, embed them.
 
 import par
 model = par.load("logs/RUN")
 model.score("A line of text.")["perplexity_per_word"]
 model.generate("The list", length=50, temperature=0.8, seed=1)[0]
-model.embed("A line of text.")
+model.fill("A [MASK] of text.", k=5).text
+model.replaced("A line of text.").probability
+model.embed(["A line of text.", "Another."])
+model.user_encoding(["A text of an author.", "Another one."])
 model.token_scores("A line of text.").nll
 model.attention("A line of text.", block=1).probability
 model.nearest("line", k=5)
@@ -14,29 +17,36 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import tensorflow as tf
 
 from par.core import metrics
-from par.core.config import SamplingConfig
+from par.core.config import FillConfig, SamplingConfig
 from par.core.errors import DataError, UsageError
+from par.core.progress import Progress
 from par.core.text import plural
 from par.data import windows
-from par.data.cleaning import clean_text
+from par.data.cleaning import clean, clean_text
 from par.data.corpus import Text
 from par.data.encoding import encode_block
 from par.data.tokenizer import EOS, PAD, SPECIAL_PIECES, UNK, Tokenizer
-from par.evaluate import evaluation
+from par.evaluate import evaluation, filling
+from par.evaluate.detection import Detector, Suspected
 from par.evaluate.eval_config import EvalConfig, check_memory
+from par.evaluate.filling import Filled, Filler
 from par.evaluate.generation import Continuation, Decoder
+from par.evaluate.text_encoder import TextEncoder, unit
+from par.objectives import masked_text
 from par.search.architecture import Architecture
-from par.train import loading, run_config, seeds
+from par.train import loading, run_config, seeds, weight_transfer
 from par.train.learner import Learner
 
+ROWS = 32  # texts that are embedded at once
 SHOWN_PIECES = 20  # of a text that is not one piece: enough to see how it was read
 
 
@@ -83,6 +93,7 @@ class Model:
         data: str | Path | None = None,
         evaluate_as: str = "soft",
         warn: Callable[[str], None] = warnings.warn,
+        blocks: str = "",
     ) -> Model:
         """Loads the network of a run directory, with its tokenizer.
 
@@ -93,6 +104,8 @@ class Model:
           evaluate_as: how a SuperNet is used: `soft`, the mixture, or `argmax`, the likeliest
             option of each block. It does not change a fixed network.
           warn: is called with a line if a checkpoint is damaged and an older one is used.
+          blocks: a fixed network in the place of a search's own, with the search's weights;
+            par.train.warm_start.check_blocks has found that it has them. "": the run's own.
 
         Returns: a Model.
 
@@ -126,9 +139,25 @@ class Model:
                 f" {run} was trained with {config.data.tokenizer_sha256}: put the run's own"
                 " tokenizer back"
             )
-        return cls(
-            config, loading.load_learner(run, config, checkpoint, warn), tokenizer, evaluate_as
-        )
+        learner = loading.load_learner(run, config, checkpoint, warn)
+        if blocks:
+            learner = weight_transfer.derive_network(learner, blocks)
+        return cls(learner.config, learner, tokenizer, evaluate_as)
+
+    def untrained(self) -> Model:
+        """The same network with fresh weights of the run's seed; a SuperNet keeps its logits.
+
+        Returns: a Model, for what the weights of this one are worth.
+
+        Example:
+          model.untrained().embed(["A line of text."])
+        """
+        fresh = Learner(self.config)
+        for mine, theirs in zip(fresh.logits, self.learner.logits, strict=True):
+            mine.assign(theirs)
+        found = Model(self.config, fresh, self.tokenizer)
+        found.phase = self.phase
+        return found
 
     @property
     def architecture(self) -> Architecture:
@@ -187,7 +216,8 @@ class Model:
 
         Raises:
           DataError: if the text is empty.
-          UsageError: if it is not a text, or a length is out of bounds.
+          UsageError: if it is not a text, a length is out of bounds, or the network does not
+            predict the next token.
           ResourceError: if such windows do not fit into this machine's memory.
 
         Example:
@@ -233,6 +263,7 @@ class Model:
 
     def _token_nll(self, ids: np.ndarray, seq_len: int | None, mem_len: int | None) -> np.ndarray:
         """nll in nats of each of ids [N], the first after [EOS] -> [N] float32."""
+        self.config.contract.check_generates("score", "this one")
         seq_len, mem_len = self._lengths(len(ids), seq_len, mem_len)
         if not len(ids):
             return np.zeros([0], np.float32)
@@ -299,17 +330,22 @@ class Model:
         reach = mem_len + attending.index(block) * (mem_len + seq_len - 1)
         most = -(-reach // seq_len) * seq_len
         before = before[max(len(before) - most, 0) :]
-        memories = self.trunk.empty_memories(1, mem_len)
+        memories, seen = self.trunk.empty_memories(1, mem_len), self._seen
         for part in np.split(before, range(len(before) % seq_len, len(before), seq_len)):
             if len(part):
-                _, memories = self.trunk(tf.constant(part[None]), memories, phase=self.phase)
+                _, memories = self.trunk(tf.constant(part[None]), memories, **seen)
         probability, _ = self.trunk.attention(
-            tf.constant(window[None]), memories, block - 1, phase=self.phase
+            tf.constant(window[None]), memories, block - 1, **seen
         )
         filled = len(window) + min(len(before), mem_len)
         return AttentionMap(
             probability[0, :, :, -filled:].numpy(), self.tokenizer.pieces(ids[-filled:])
         )
+
+    @property
+    def _seen(self) -> dict[str, Any]:
+        """What a pass of the trunk needs beside tokens and memories."""
+        return {"visibility": self.config.contract.visibility, "phase": self.phase}
 
     def nearest(self, piece: str | int, k: int = 10) -> list[tuple[str, float]]:
         """The pieces whose embeddings have the largest cosines with that of `piece`.
@@ -356,37 +392,203 @@ class Model:
             )
         return row
 
-    def embed(self, text: str) -> np.ndarray:
-        """The hidden states of a text, each with everything before it in memory or window.
+    @overload
+    def embed(self, texts: str) -> np.ndarray: ...
+
+    @overload
+    def embed(self, texts: Iterable[str]) -> np.ndarray: ...
+
+    def embed(self, texts):
+        """The hidden states of texts: of several the mean of each, of one all of them.
+
+        A token's state is that of the last block, after everything that the token sees in window
+        and memory. Longer texts are read in windows of training's T, with training's memory.
 
         Args:
-          text: as for `encode`.
+          texts: n texts, read as by `encode`, each by itself: its row does not depend on the
+            others; or one text as a str.
 
-        Returns: [N, D] float32, one row after each of the N ids of `encode(text)`.
+        Returns: [n, D] float32, the mean over the tokens of each text, zeros for an empty one; or
+          of a str [N, D] float32, one row after each of the N ids of `encode(text)`.
 
         Raises:
-          UsageError: if it is not a text.
+          UsageError: if something is not a text.
+          ResourceError: as `score`.
 
         Example:
-          model.embed("A line of text.").mean(axis=0)
+          a, b = model.embed(["A line of text.", "Another."])
+          a @ b / np.linalg.norm(a) / np.linalg.norm(b)
         """
-        ids, seq_len = self.encode(text), self.config.data.seq_len
-        memories, states = self.trunk.empty_memories(1), []
-        for start in range(0, len(ids), seq_len):
-            window = np.full([1, seq_len], PAD, np.int32)
-            window[0, : len(ids) - start] = ids[start : start + seq_len]
-            hidden, memories = self._hidden(tf.constant(window), memories)
-            states.append(hidden[0].numpy())
-        return np.concatenate([np.zeros([0, self.config.model.d_model], np.float32), *states])[
-            : len(ids)
-        ]
+        if isinstance(texts, str):
+            parts = [hidden[0][real[0]] for hidden, real in self._states([self.encode(texts)])]
+            empty = np.zeros([0, self.config.model.d_model], np.float32)
+            return np.concatenate([empty, *parts])
+        ids = [self.encode(text) for text in _several(texts)]
+        found = np.zeros([len(ids), self.config.model.d_model], np.float32)
+        # texts of about equal length are read side by side
+        order = sorted(
+            (row for row in range(len(ids)) if len(ids[row])), key=lambda r: len(ids[r])
+        )
+        for start in range(0, len(order), ROWS):
+            chosen = order[start : start + ROWS]
+            # one shape, so that one graph is traced
+            padding = [np.zeros([0], np.int32)] * (ROWS - len(chosen) if len(ids) > 1 else 0)
+            sums = sum(
+                (hidden * real[..., None]).sum(axis=1, dtype=np.float64)
+                for hidden, real in self._states([*(ids[row] for row in chosen), *padding])
+            )
+            lengths = np.array([len(ids[row]) for row in chosen])
+            found[chosen] = sums[: len(chosen)] / lengths[:, None]
+        return found
+
+    def _states(self, rows: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Hidden states [B, T, D] of B texts of ids that are read side by side, and which of them
+        are of tokens [B, T], window by window."""
+        model, _, seq_len = self.config.read_shape
+        check_memory(self.config, len(rows), seq_len, model.mem_len, flags="mem_len")
+        memories = self.trunk.empty_memories(len(rows), model.mem_len)
+        for tokens, real in windows.padded_windows(rows, seq_len, PAD):
+            hidden, memories = self._hidden(tf.constant(tokens), tf.constant(real), memories)
+            yield hidden.numpy(), real
+
+    def user_encoding(self, texts: Iterable[str]) -> np.ndarray:
+        """Who wrote these texts, as a vector: that of another author's texts is another one.
+
+        Args:
+          texts: texts of one author.
+
+        Returns: [D] float32, the mean of `encodings(texts)`, scaled to length 1; zeros without any
+          text.
+
+        Raises:
+          UsageError, ResourceError: as `embed`.
+
+        Example:
+          one, other = (model.user_encoding(texts) for texts in (by_one, by_another))
+          one @ other  # their cosine
+        """
+        return unit(self.encodings(texts).sum(axis=0))
+
+    def encodings(self, texts: Iterable[str]) -> np.ndarray:
+        """The vectors of texts by which a network tells their authors apart.
+
+        Args:
+          texts: n texts, read as by `encode`.
+
+        Returns: [n, D] float32 of length 1: of a run of `authors` its own encodings, of texts
+          longer than those of training the mean of their parts'; of any other run the mean of the
+          hidden states, as of `embed`. Zeros for an empty text.
+
+        Raises:
+          UsageError, ResourceError: as `embed`.
+
+        Example:
+          model.encodings(["A line of text.", "Another."])
+        """
+        if not self.config.contract.encodes:
+            return unit(self.embed(_several(texts)))
+        return self._encoder.encode([self.encode(text) for text in _several(texts)])
+
+    @functools.cached_property
+    def _encoder(self) -> TextEncoder:
+        return TextEncoder(self.learner, self.phase)
 
     @functools.cached_property
     def _hidden(self) -> Any:
         return tf.function(
-            lambda tokens, memories: self.trunk(tokens, memories, phase=self.phase),
+            lambda tokens, real, memories: self.trunk(tokens, memories, real=real, **self._seen),
             autograph=False,
         )
+
+    def fill(
+        self,
+        text: str,
+        k: int = 5,
+        seq_len: int | None = None,
+        mem_len: int | None = None,
+        show_progress: bool = False,
+    ) -> Filled:
+        """The pieces that the network expects at each [MASK] of a text.
+
+        Each is predicted in one pass, from all that is written, as if the other [MASK]s stayed. A
+        word of several pieces needs as many [MASK]s. A space right before a [MASK] is in the
+        piece, where pieces hold spaces: ▁ at its beginning.
+
+        Args:
+          text: what is filled, read as by `encode`, as if a line ended before it. A text longer
+            than a window is read in windows with memory, as in an evaluation: a [MASK] is
+            predicted from its window and the memory before it.
+          k: how many candidates; of a smaller vocabulary all.
+          seq_len: window length T in tokens; None: training's.
+          mem_len: memory length M in tokens; None: training's.
+          show_progress: with a bar on stderr.
+
+        Returns: Filled, the text with the best candidate at each [MASK], and `masks`, for each the
+          k most probable pieces as (piece, id, probability), the best first, without special ones.
+
+        Raises:
+          UsageError: if it is not a text or has no [MASK], k or a length is out of bounds, or the
+            network does not predict masked pieces.
+          ResourceError: as `score`.
+
+        Example:
+          model.fill("A [MASK] file").masks[0][0].piece
+        """
+        self.config.contract.check_fills("fill", "this one")
+        ids, k = self._masked_ids(text), FillConfig(k=k).k
+        k = min(k, self.config.data.vocab_size - len(SPECIAL_PIECES))
+        lengths = self._lengths(len(ids) + 1, seq_len, mem_len)
+        with Progress("reading the text", "token", len(ids) + 1, shown=show_progress) as made:
+            predicted = self._filler.predict(ids, k, *lengths, made)
+        found = filling.candidates(self.tokenizer, *predicted)
+        filled = self.tokenizer.decode(filling.filled_ids(ids, found))
+        return Filled(filled if text.endswith("\n") else filled.removesuffix("\n"), found)
+
+    def _masked_ids(self, text: str) -> np.ndarray:
+        """The ids of a text with MASK for each [MASK]. Raises: UsageError if it has none."""
+        data = _utf8(text)
+        cleaned = clean(data, starts_file=True, ends_file=True, tally=Counter())
+        masked_text.check_masked(cleaned)
+        return self._masked_text.encode(cleaned)
+
+    @functools.cached_property
+    def _masked_text(self) -> masked_text.MaskedText:
+        return masked_text.MaskedText(self.tokenizer)
+
+    @functools.cached_property
+    def _filler(self) -> Filler:
+        return Filler(self.learner.objective, self.phase)
+
+    def replaced(
+        self, text: str, seq_len: int | None = None, mem_len: int | None = None
+    ) -> Suspected:
+        """How probable it is of each token of a text that a generator put it there.
+
+        Args:
+          text: any text, read as by `encode`.
+          seq_len, mem_len: as for `score`.
+
+        Returns: Suspected with the pieces, the texts and the probabilities of the N tokens of
+          `encode(text)`; an empty text has none.
+
+        Raises:
+          UsageError: if it is not a text, a length is out of bounds, or the network does not tell
+            replaced tokens.
+          ResourceError: as `score`.
+
+        Example:
+          found = model.replaced("A line of text.")
+          list(zip(found.texts, found.probability))
+        """
+        self.config.contract.check_detects("replaced", "this one")
+        ids = self.encode(text)
+        probability = self._detector.predict(ids, *self._lengths(len(ids), seq_len, mem_len))
+        texts = list(self.tokenizer.decode_stream(ids.tolist()))[: len(ids)]
+        return Suspected(self.tokenizer.pieces(ids), texts, probability)
+
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        return Detector(self.learner.objective, self.phase)
 
     def generate(self, prompt: str = "", mem_len: int | None = None, **settings: Any) -> list[str]:
         """Continues a prompt.
@@ -402,7 +604,8 @@ class Model:
           and what the network writes after it. The same seed gives the same texts.
 
         Raises:
-          UsageError: if it is not a text, or a setting is out of bounds.
+          UsageError: if it is not a text, a setting is out of bounds, or the network does not
+            predict the next token.
           TypeError: for an unknown setting.
           ResourceError: if such memories do not fit into this machine.
 
@@ -462,7 +665,9 @@ class Model:
         return self.tokenizer.encode_block(text).tolist() if text else []
 
     def decoder(self, mem_len: int | None = None) -> Decoder:
-        """The decoder that writes texts; mem_len: see `generate`."""
+        """The decoder that writes texts; mem_len: see `generate`. Raises: UsageError if the
+        network does not predict the next token."""
+        self.config.contract.check_generates("generate", "this one")
         if mem_len is None:
             mem_len = self.config.trained_context
         if mem_len not in self._decoders:
@@ -487,6 +692,13 @@ def nearest_rows(table: np.ndarray, row: int, k: int, first: int = 0) -> list[tu
     found = cosines(table, row)
     order = [int(i) for i in np.argsort(-found, kind="stable") if i >= first and i != row]
     return [(i, float(found[i])) for i in order[:k]]
+
+
+def _several(texts: Iterable[str]) -> Iterator[str]:
+    """The texts. Raises: UsageError for what can't be gone through."""
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"texts must be a str or several, but are {type(texts).__name__}")
+    return iter(texts)
 
 
 def _utf8(text: str) -> bytes:

@@ -51,7 +51,10 @@ def in_one_window(
     """[N, V] log-probabilities of what follows each token."""
     band = Phase(argmax=phase.argmax, same_length=True)
     hidden, _ = network.trunk(
-        tf.constant([tokens]), network.trunk.empty_memories(1, mem_len), phase=band
+        tf.constant([tokens]),
+        network.trunk.empty_memories(1, mem_len),
+        phase=band,
+        visibility="causal",
     )
     log_prob = network.head.log_prob(hidden[0]).numpy()
     log_prob[:, [token for token in range(len(SPECIAL_PIECES)) if token != EOS]] = sampling.OUT

@@ -63,7 +63,10 @@ def generate(made, capsys):
 def test_a_text_scores_what_the_naive_sum_over_one_window_says(model):
     ids = [EOS, *model.encode("the cat sees the dog .\nthe crow")]
     hidden, _ = model.trunk(
-        tf.constant([ids[:-1]]), model.trunk.empty_memories(1), phase=EVALUATION
+        tf.constant([ids[:-1]]),
+        model.trunk.empty_memories(1),
+        phase=EVALUATION,
+        visibility="causal",
     )
     log_prob = model.learner.objective.head.log_prob(hidden[0]).numpy()
     expected = -log_prob[np.arange(len(ids) - 1), ids[1:]].sum()
@@ -87,7 +90,9 @@ def test_what_is_embedded_is_the_hidden_state_after_each_token(model):
     ids, found = model.encode(text), model.embed(text)
     memories, expected = model.trunk.empty_memories(1), []
     for start in range(0, len(ids), 8):
-        hidden, memories = model.trunk(tf.constant([ids[start : start + 8]]), memories)
+        hidden, memories = model.trunk(
+            tf.constant([ids[start : start + 8]]), memories, visibility="causal"
+        )
         expected.append(hidden[0])
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-5)
     assert found.shape == (len(ids), 16) and len(ids) % 8 and model.embed("").shape == (0, 16)
@@ -208,7 +213,7 @@ def read_whole(model, ids, block, seq_len, mem_len):
         [*([0] if first else []), *range(first, len(ids) + 1, seq_len)]
     ):
         found, memories = model.trunk.attention(
-            tf.constant([ids[start:stop]]), memories, block - 1
+            tf.constant([ids[start:stop]]), memories, block - 1, visibility="causal"
         )
     return found[0].numpy()
 

@@ -19,9 +19,8 @@ from par.core.errors import UsageError
 from par.evaluate.compare import statistics
 from par.evaluate.compare.results import Scores
 from par.search import baselines
-from par.search.architecture import Architecture, network_of
+from par.search.architecture import Architecture
 from par.search.baselines import Cost
-from par.search.latency_table import CASES
 from par.train import run_config
 
 SCHEMA = 2  # 1: of an earlier version, which drew strings with identities
@@ -76,21 +75,25 @@ class Draw:
         """How many networks there are of this cost, the derived and known ones among them."""
         return baselines.count(self.fits)
 
-    def networks(self, own: Sequence[str], num_random: int) -> tuple[list[Opponent], int]:
-        """The derived network, the known ones, the user's own, and random ones, equal networks
-        once; and how many could be drawn."""
+    @property
+    def references(self) -> list[tuple[str, str]]:
+        """Names and blocks of the derived network, which comes first, and of the known ones."""
+        return list(baselines.references(self.derived, self.depth).items())
+
+    def networks(
+        self, named: Sequence[tuple[str, str]], num_random: int
+    ) -> tuple[list[Opponent], int]:
+        """The named networks, each a name and blocks, and random ones, equal networks once; and
+        how many could be drawn."""
         names: dict[str, list[str]] = {}
-        for name, blocks in [
-            *baselines.references(self.derived, self.depth).items(),
-            *((blocks, blocks) for blocks in map(network_of, own)),
-        ]:
+        for name, blocks in named:
             names.setdefault(blocks, []).append(name)
         fits = self.fits
         drawn = baselines.draw(num_random, fits, names, self.random_seed)
-        named = [
+        found = [
             Opponent(tuple(dict.fromkeys(given)), blocks, False) for blocks, given in names.items()
         ]
-        found = named + [
+        found += [
             Opponent((f"random {number}",), blocks, True) for number, blocks in enumerate(drawn, 1)
         ]
         return found, baselines.free_networks(fits, names)
@@ -133,7 +136,10 @@ class Plan:
 
     def unfinished(self, split: str) -> list[Job]:
         """The runs that are not trained and scored yet."""
-        return [job for job in self.jobs() if statistics.read_scores(job.run_dir, split) is None]
+        return [job for job in self.jobs() if self._scores(job, split) is None]
+
+    def _scores(self, job: Job, split: str) -> Scores | None:
+        return statistics.read_scores(job.run_dir, split, self.config.contract.comparison)
 
     def keep(self) -> None:
         """Writes plan.json. Raises: UsageError, with the differences, if the directory was begun
@@ -156,7 +162,7 @@ class Plan:
     def measured(self, repeats: int, steps: int) -> dict[str, dict[str, list[float]]]:
         """Milliseconds by blocks and round from measured.json, {} unless they are of these
         networks, and of so many rounds and steps."""
-        path = self.directory / "measured.json"
+        path, cases = self.directory / "measured.json", self.config.contract.cases
         value = (
             schema.read_json(path, "measured latencies", MAX_MEASURED_BYTES)
             if path.is_file()
@@ -168,7 +174,7 @@ class Plan:
                 value["steps"],
             ) == (repeats, steps)
             times = (
-                [value["networks"][each.blocks][what] for each in self.networks for what in CASES]
+                [value["networks"][each.blocks][what] for each in self.networks for what in cases]
                 if same
                 else []
             )
@@ -195,7 +201,7 @@ class Plan:
         measured, cost, derived = self.measured(repeats, steps), self.draw.cost, self.draw.derived
         scored: dict[str, dict[int, Scores]] = {each.blocks: {} for each in self.networks}
         for job in self.jobs():
-            if scores := statistics.read_scores(job.run_dir, split):
+            if scores := self._scores(job, split):
                 scored[job.opponent.blocks][job.seed] = scores
         return [
             statistics.Network(
@@ -206,6 +212,7 @@ class Plan:
                 more=cost.more(each.blocks, derived),
                 runs=scored[each.blocks],
                 measured=measured.get(each.blocks),
+                contract=self.config.contract,
             )
             for each in self.networks
         ]

@@ -1,6 +1,7 @@
 """The results of a comparison as typed values: compare.json and truth.json hold them.
 
-The order of the fields is the order of the keys on disk.
+The order of the fields is the order of the keys on disk, where figures stand under their own
+names: those that the run's objective has networks compared by (`Contract.compared`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ import dataclasses
 from typing import Any
 
 from par.core import metrics, schema
+from par.core.errors import UsageError
+from par.core.metrics import Figure
 from par.core.stats import Interval
+from par.objectives import DEFAULT, OBJECTIVES
+from par.objectives.contract import Contract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,35 +28,40 @@ class Milliseconds:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """The figures of one run that networks are compared by."""
+    """What networks are compared by, of one run. compared: the figure that decides, on the scale
+    on which it is averaged: nats per word for a perplexity per word. others: the other figures."""
 
     parameters: int
     seconds: float | int  # of training
-    bits_per_byte: float | int
-    nll_per_word: float | int  # nats
+    compared: float | int
+    others: dict[str, float | int]
     run: str = ""  # directory
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedResult:
-    """One run of a network. perplexity_per_word: None where it overflows."""
+    """One run of a network. deciding: the figure that decides; None where it overflows. scale: the
+    same on the scale on which it is averaged, if that is another."""
 
     seed: int
-    perplexity_per_word: float | None
+    deciding: dict[str, float | int | None]
     parameters: int
     seconds: float | int
-    bits_per_byte: float | int
-    nll_per_word: float | int
+    others: dict[str, float | int]
+    scale: dict[str, float | int]
     run: str
 
     @classmethod
-    def from_scores(cls, seed: int, scores: Scores) -> SeedResult:
-        """The result of the run of a seed."""
-        perplexity = metrics.perplexity(scores.nll_per_word)
+    def from_scores(cls, seed: int, scores: Scores, figure: Figure) -> SeedResult:
+        """The result of the run of a seed. figure: the one that decides."""
         return cls(
             seed=seed,
-            **metrics.finite({"perplexity_per_word": perplexity}),
-            **dataclasses.asdict(scores),
+            deciding=metrics.finite({figure.name: figure.from_scale(scores.compared)}),
+            parameters=scores.parameters,
+            seconds=scores.seconds,
+            others=scores.others,
+            scale={figure.scale_name: scores.compared} if figure.scale_name else {},
+            run=scores.run,
         )
 
 
@@ -60,7 +70,7 @@ class NetworkResult:
     """One network over all seeds; None stands for what is not known yet.
 
     cost_above_derived: share; None where it overflows. latency: by par.search.latency_table.CASES.
-    change: share by which the perplexity per word lies above the derived network's.
+    change: how much worse it is than the derived network (par.evaluate.compare.statistics.worse).
     """
 
     names: tuple[str, ...]
@@ -70,8 +80,7 @@ class NetworkResult:
     cost_above_derived: float | None
     parameters: int | None
     latency: dict[str, Milliseconds] | None
-    perplexity_per_word: Interval | None
-    bits_per_byte: Interval | None
+    figures: dict[str, Interval | None]
     change: Interval | None
     seconds: float | int
     runs: tuple[SeedResult, ...]
@@ -82,9 +91,9 @@ class Standing:
     """The rank of the derived network among random networks, or among all of equal cost.
 
     chance: how probable a rank as good as this would be for one more random network, or for one
-    drawn from all with the derived one, (1 + as good) / (1 + all others). change: share by which
-    the perplexity of the others' mean (of the nll) lies above the derived network's, paired by
-    seed. is_whole: whether the others are all networks of equal cost, named ones too.
+    drawn from all with the derived one, (1 + as good) / (1 + all others). change: how much worse
+    the others' mean is than the derived network, paired by seed. is_whole: whether the others are
+    all networks of equal cost, named ones too.
     """
 
     better_than: int
@@ -97,7 +106,7 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Interleaved:
-    """The derived network beside the interleaved one: change of perplexity, and the share of time
+    """The derived network beside the interleaved one: how much worse it is, and the share of time
     that it saves, by par.search.latency_table.CASES: median and quartiles over the rounds."""
 
     change: Interval | None
@@ -117,7 +126,8 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """The statistics of a comparison. outcome: won, uncertain, lost or open."""
+    """The statistics of a comparison. outcome: won, uncertain, lost or open. objective: of the
+    runs; not on disk where it is the default one, as in files of earlier versions."""
 
     networks: tuple[NetworkResult, ...]  # the derived one first
     random: Standing | None
@@ -126,6 +136,46 @@ class Findings:
     outcome: str
     verdict: str
     seconds: float | int
+    objective: str
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures by which networks are compared; the first decides."""
+        return OBJECTIVES[self.objective].comparison
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Those of par.search.latency_table.CASES that are measured."""
+        return OBJECTIVES[self.objective].cases
+
+    def to_json(self) -> dict[str, Any]:
+        """Inverse of `from_json`."""
+        found = _without_default(schema.encode(dict(vars(self))))
+        for network in found["networks"]:
+            network["runs"] = [
+                _spliced(run, "deciding", "others", "scale") for run in network["runs"]
+            ]
+        return found | {
+            "networks": [_spliced(network, "figures") for network in found["networks"]]
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], where: str) -> Findings:
+        """Raises: UsageError if a key is missing, unknown or of another type."""
+        contract, value = _with_contract(value, where)
+        first, *others = contract.comparison
+        of_run = {
+            "deciding": [first.name],
+            "others": [figure.name for figure in others],
+            "scale": [first.scale_name] if first.scale_name else [],
+        }
+        networks = []
+        for network in schema.decode(tuple[dict[str, Any], ...], value.get("networks"), where):
+            runs = schema.decode(tuple[dict[str, Any], ...], network.get("runs"), where)
+            runs = [_gathered(run, of_run, where) for run in runs]
+            of_network = {"figures": list(contract.compared)}
+            networks.append(_gathered(network | {"runs": runs}, of_network, where))
+        return schema.decode(cls, value | {"networks": networks}, where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +204,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Inverse of `from_json`."""
-        return schema.encode(self.findings) | schema.encode(self.settings)
+        return self.findings.to_json() | schema.encode(self.settings)
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> Comparison:
@@ -163,9 +213,7 @@ class Comparison:
         value = _of_networks(schema.decode(dict[str, Any], value, where))
         settings = {name: item for name, item in value.items() if name in names}
         findings = {name: item for name, item in value.items() if name not in names}
-        return cls(
-            schema.decode(Findings, findings, where), schema.decode(Settings, settings, where)
-        )
+        return cls(Findings.from_json(findings, where), schema.decode(Settings, settings, where))
 
 
 def _of_networks(value: dict[str, Any]) -> dict[str, Any]:
@@ -179,38 +227,57 @@ def _of_networks(value: dict[str, Any]) -> dict[str, Any]:
     return kept | {"networks_that_fit": None, "others_that_fit": value["strings_that_fit"]}
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitScores:
-    """The scores of a run on one split."""
+def _spliced(value: dict[str, Any], *names: str) -> dict[str, Any]:
+    """`value` with the items of the dictionaries called `names` in the place of each."""
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        made |= item if name in names else {name: item}
+    return made
 
-    nll_per_word: float | int
-    bits_per_byte: float | int
+
+def _gathered(value: dict[str, Any], inner: dict[str, list[str]], where: str) -> dict[str, Any]:
+    """Inverse of `_spliced`. inner: the keys of each dictionary. Raises: UsageError if one is
+    missing."""
+    moved = [key for keys in inner.values() for key in keys]
+    if missing := [key for key in moved if key not in value]:
+        raise UsageError(f"{where} must have the key {missing[0]}")
+    kept = {name: item for name, item in value.items() if name not in moved}
+    return kept | {name: {key: value[key] for key in keys} for name, keys in inner.items()}
+
+
+def _without_default(value: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the objective if it is the default one."""
+    return {k: v for k, v in value.items() if (k, v) != ("objective", DEFAULT)}
+
+
+def _with_contract(value: dict[str, Any], where: str) -> tuple[Contract, dict[str, Any]]:
+    """What the objective says, and `value` with its name. Raises: UsageError for another."""
+    value = {"objective": DEFAULT} | value
+    name = schema.decode(str, value["objective"], f"{where}: objective")
+    if name not in OBJECTIVES:
+        raise UsageError(
+            f"{where}: objective must be one of {', '.join(OBJECTIVES)}, but is {name[:80]!r}"
+        )
+    return OBJECTIVES[name], value
 
 
 @dataclasses.dataclass(frozen=True)
 class AblationRun:
-    """One run of a row, with a seed unless its weights are the search's."""
+    """One run of a row, with a seed unless its weights are the search's. valid, test: its figures;
+    the one that decides on the scale on which it is averaged."""
 
     seed: int | None
     run: str
     parameters: int
     seconds: float | int
-    valid: SplitScores
-    test: SplitScores
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitResult:
-    """The scores of a network on one split over all seeds."""
-
-    perplexity_per_word: Interval
-    bits_per_byte: Interval
+    valid: dict[str, float | int]
+    test: dict[str, float | int]
 
 
 @dataclasses.dataclass(frozen=True)
 class AblationRow:
     """A SuperNet, or what is derived from it. steps, seconds: of its own training, 0 where the
-    weights are the search's; None: not known yet."""
+    weights are the search's; None: not known yet. valid, test: figures over all seeds."""
 
     name: str
     blocks: str
@@ -218,15 +285,15 @@ class AblationRow:
     seconds: float | int | None
     steps_with_search: int
     seconds_with_search: float | int | None
-    valid: SplitResult | None
-    test: SplitResult | None
+    valid: dict[str, Interval] | None
+    test: dict[str, Interval] | None
     runs: tuple[AblationRun, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """The content of truth.json. fine_tuned_against_scratch: share by which the perplexity of
-    fine-tuning lies above that from scratch."""
+    """The content of truth.json. fine_tuned_against_scratch: how much worse fine-tuning is than
+    training from scratch. objective: as in `Findings`."""
 
     search: str
     blocks: str
@@ -236,10 +303,16 @@ class Ablation:
     fine_tune_lr: float | int
     rows: tuple[AblationRow, ...]
     fine_tuned_against_scratch: Interval | None
+    objective: str
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures of the table; the first decides."""
+        return OBJECTIVES[self.objective].comparison
 
     def to_json(self) -> dict[str, Any]:
         """Inverse of `from_json`: a row without scores has no keys for them."""
-        value = schema.encode(dict(vars(self)))
+        value = _without_default(schema.encode(dict(vars(self))))
         for row in value["rows"]:
             for split in ("valid", "test"):
                 if row[split] is None:
@@ -249,11 +322,16 @@ class Ablation:
     @classmethod
     def from_json(cls, value: Any, where: str) -> Ablation:
         """Raises: UsageError if a key is missing, unknown or of another type."""
-        value = schema.decode(dict[str, Any], value, where)
+        contract, value = _with_contract(schema.decode(dict[str, Any], value, where), where)
         rows = value.get("rows")
         if isinstance(rows, list):
             rows = [
                 {"valid": None, "test": None} | row if isinstance(row, dict) else row
                 for row in rows
             ]
-        return schema.decode(cls, value | {"rows": rows}, where)
+        made = schema.decode(cls, value | {"rows": rows}, where)
+        for row in made.rows:
+            known = [set(split) for split in (row.valid, row.test) if split is not None]
+            if any(names != set(contract.compared) for names in known):
+                raise UsageError(f"{where} must have the figures {', '.join(contract.compared)}")
+        return made

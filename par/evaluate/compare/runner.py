@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from par.data import records
 from par.evaluate import evaluation
 from par.evaluate.compare.statistics import SCORED, scores_path
 from par.evaluate.training_hooks import training_hooks
-from par.train import run_config, run_directory, session, weight_transfer
+from par.train import loading, run_config, run_directory, session, weight_transfer
 from par.train.learner import Learner
 
 
@@ -30,14 +30,19 @@ def train(
     config: run_config.RunConfig,
     data_dir: Path,
     announce: Callable[[str], None],
+    *,
     source: Path | None = None,
+    until: int | None = None,
+    splits: Sequence[str] = SCORED,
+    should_stop: Callable[[int], bool] = lambda step: False,
+    quiet: bool = False,
 ) -> None:
-    """Trains a run to its end, from where it stands, and writes its scores; what was stopped
-    between the two is scored.
+    """Trains a run to its end, from where it stands, and writes its scores on `splits`; what was
+    stopped between the two is scored. A run that ends at step `until` before its end has none.
 
-    source: as in par.train.session.train.
-    Raises: StoppedError (state saved) on a signal; DivergedError; UsageError if another process
-    works in the directory.
+    source, until, should_stop, quiet: as in par.train.session.train.
+    Raises: StoppedError (state saved) on a signal or should_stop; DivergedError; UsageError if
+    another process works in the directory.
     """
     with run_directory.locked(run_dir, announce):
         made = session.train(
@@ -48,13 +53,18 @@ def train(
             hooks=training_hooks(),
             announce=announce,
             source=source,
+            until=until,
+            should_stop=should_stop,
+            quiet=quiet,
         )
-        about = {
-            "step": made.step,
-            "parameters": made.learner.parameters,
-            "seconds": made.note["seconds"],
-        }
-        schema.write_json(scores_path(run_dir), about | _scores(made.learner, data_dir, "fixed"))
+        if made.ended:
+            about = {
+                "step": made.step,
+                "parameters": made.learner.parameters,
+                "seconds": made.note["seconds"],
+            }
+            found = _scores(made.learner, data_dir, "fixed", splits)
+            schema.write_json(scores_path(run_dir), about | found)
         if made.received:
             raise StoppedError(
                 f"stopped by {signal.Signals(made.received[0]).name} after run {run_dir} had"
@@ -91,12 +101,26 @@ def score_untrained(
     return found
 
 
-def _scores(learner: Learner, data_dir: Path, way: str) -> dict[str, dict[str, Any]]:
-    """The figures of par.core.metrics by split."""
+def score_split(run_dir: Path, data_dir: Path, split: str) -> None:
+    """Adds the scores of a finished run on one more split to its scores.json. Raises: DataError if
+    its checkpoint is damaged."""
+    config, _ = run_config.load(run_dir)
+    learner = loading.load_learner(run_dir, config)
+    kept = schema.read_json(scores_path(run_dir), "scores")
+    found = kept | _scores(learner, data_dir, "fixed", [split])
+    schema.write_json(scores_path(run_dir), found)
+    del learner
+    _forget_graphs()
+
+
+def _scores(
+    learner: Learner, data_dir: Path, way: str, splits: Sequence[str] = SCORED
+) -> dict[str, dict[str, Any]]:
+    """The figures of the objective by split."""
     manifest = records.load(data_dir)
     return {
         split: metrics.finite(evaluation.score(learner, data_dir, manifest, split, way))
-        for split in SCORED
+        for split in splits
     }
 
 

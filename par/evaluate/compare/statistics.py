@@ -1,11 +1,12 @@
 """Statistics of the networks that are compared.
 
-The unit is the nll per word x of a network and a seed, in nats: perplexity per word is e^x. So the
-mean perplexity is the geometric one, e^mean(x). Networks are compared by the differences of x of
-equal seeds, which share the order of the data, the initial weights of equal places and dropout:
-their mean is the logarithm of the quotient of the mean perplexities. Intervals are Student's t,
-95 %, over the seeds; one seed has none. There is no correction for multiple comparisons: to win,
-the derived network must be better than all others at once.
+The unit is the figure x of a network and a seed by which its objective compares, of a perplexity
+the nats: perplexity per word is e^x with the nll per word x. So the mean perplexity is the
+geometric one, e^mean(x). Networks are compared by the differences of x of equal seeds, which share
+the order of the data, the initial weights of equal places and dropout: of perplexities, their mean
+is the logarithm of the quotient of the means. Intervals are Student's t, 95 %, over the seeds; one
+seed has none. There is no correction for multiple comparisons: to win, the derived network must be
+better than all others at once.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import numpy as np
 
 from par.core import schema
 from par.core.errors import DataError
+from par.core.metrics import Figure
 from par.core.stats import Interval, interval, quartiles
 from par.evaluate.compare.results import Scores, Standing
+from par.objectives.contract import Contract
 
 OVERFLOWS = 700.0  # nats: e^709.8 is the largest float
 SCORED = ("valid", "test")  # the splits that every run is scored on
@@ -41,16 +44,29 @@ class Network:
     # milliseconds by round, for each of par.search.latency_table.CASES; round i is the same minute
     # for all networks
     measured: dict[str, list[float]] | None
+    contract: Contract  # of the objective
 
     @property
     def label(self) -> str:
         """The first name, and the blocks where they are not the name."""
         return self.names[0] if self.names[0] == self.blocks else f"{self.names[0]} {self.blocks}"
 
-    def over_seeds(self, figure: str) -> Interval | None:
-        """Mean and interval of a figure over the seeds, None before the first."""
-        values = [getattr(scores, figure) for scores in self.runs.values()]
-        return interval(values) if values else None
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures by which networks are compared; the first decides."""
+        return self.contract.comparison
+
+    def over_seeds(self) -> dict[str, Interval | None]:
+        """Mean and interval of each figure over the seeds, None before the first."""
+        if not self.runs:
+            return dict.fromkeys(figure.name for figure in self.figures)
+        first, *others = self.figures
+        found = {first.name: interval([run.compared for run in self.runs.values()])}
+        found[first.name] = found[first.name].map(first.from_scale)
+        return found | {
+            figure.name: interval([run.others[figure.name] for run in self.runs.values()])
+            for figure in others
+        }
 
 
 def scores_path(run_dir: Path) -> Path:
@@ -58,30 +74,37 @@ def scores_path(run_dir: Path) -> Path:
     return Path(run_dir) / "scores.json"
 
 
-def read_scores(run_dir: Path, split: str) -> Scores | None:
-    """The scores of a run of a comparison on a split; None before it is scored. Raises: DataError
-    if scores.json is damaged."""
+def read_scores(run_dir: Path, split: str, figures: Sequence[Figure]) -> Scores | None:
+    """The scores of a run of a comparison on a split; None before it is scored.
+
+    figures: those by which its objective compares. Raises: DataError if scores.json is damaged.
+    """
     path = scores_path(run_dir)
     if not path.is_file():
         return None
-    scores = scores_from_json(schema.read_json(path, "scores"), split, path)
+    scores = scores_from_json(schema.read_json(path, "scores"), split, path, figures)
     return dataclasses.replace(scores, run=str(run_dir))
 
 
-def scores_from_json(value: Any, split: str, path: Path) -> Scores:
+def has_scores(run_dir: Path, split: str) -> bool:
+    """Whether the scores of a run are those of a split, too."""
+    path = scores_path(run_dir)
+    return path.is_file() and split in schema.read_json(path, "scores")
+
+
+def scores_from_json(value: Any, split: str, path: Path, figures: Sequence[Figure]) -> Scores:
     """The scores on a split from the content of scores.json. Raises: DataError, naming `path`, if
     it is damaged."""
     try:
-        split_scores = value[split]
-        nll = split_scores["nll_per_token"] * split_scores["tokens"] / split_scores["words"]
+        first, *others = figures
         scores = Scores(
             parameters=value["parameters"],
             seconds=value["seconds"],
-            bits_per_byte=split_scores["bits_per_byte"],
-            nll_per_word=nll,
+            compared=first.on_scale(value[split]),
+            others={figure.name: value[split][figure.name] for figure in others},
         )
-        figures = (scores.parameters, scores.seconds, scores.bits_per_byte, scores.nll_per_word)
-        ok = all(type(figure) in (int, float) and 0 <= figure < math.inf for figure in figures)
+        numbers = (scores.parameters, scores.seconds, scores.compared, *scores.others.values())
+        ok = all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers)
     except (LookupError, TypeError, ArithmeticError):
         ok = False
     if not ok:
@@ -98,12 +121,19 @@ def rise(nll: float) -> float:
     return math.expm1(nll) if nll < OVERFLOWS else math.inf
 
 
+def worse(figure: Figure, gaps: Sequence[float]) -> Interval:
+    """How much worse a network is, by the differences of `Scores.compared` to another's: the share
+    by which its perplexity is larger; of another figure the difference, above 0 where it is
+    worse."""
+    found = interval([figure.loss(gap) for gap in gaps])
+    return found.map(rise) if figure.is_perplexity else found
+
+
 def change(network: Network, base: Network) -> Interval | None:
-    """Share by which the perplexity per word of a network lies above another's, paired by seed;
-    None if they share no seed."""
+    """How much worse a network is than another, paired by seed; None if they share no seed."""
     seeds = sorted(set(network.runs) & set(base.runs))
-    gaps = [network.runs[s].nll_per_word - base.runs[s].nll_per_word for s in seeds]
-    return interval(gaps).map(rise) if gaps else None
+    gaps = [network.runs[seed].compared - base.runs[seed].compared for seed in seeds]
+    return worse(network.figures[0], gaps) if gaps else None
 
 
 def saving(network: Network, base: Network, what: str = "inference") -> Interval | None:
@@ -139,20 +169,20 @@ def complete(derived: Network, drawn: Sequence[Network]) -> tuple[list[int], lis
 def standing(
     derived: Network, drawn: Sequence[Network], is_whole: bool = False
 ) -> Standing | None:
-    """The rank of the derived network among others, by the perplexities of the seeds that all of
-    them have; None without any. is_whole: whether these are all others of equal cost."""
+    """The rank of the derived network among others, by the scores of the seeds that all of them
+    have; None without any. is_whole: whether these are all others of equal cost."""
     others = len(drawn)
     seeds, drawn = complete(derived, drawn)
     if not drawn:
         return None
+    figure = derived.figures[0]
     gaps = [
-        [network.runs[seed].nll_per_word - derived.runs[seed].nll_per_word for seed in seeds]
+        [network.runs[seed].compared - derived.runs[seed].compared for seed in seeds]
         for network in drawn
     ]
-    as_good = sum(interval(of_network).mean <= 0 for of_network in gaps)
+    as_good = sum(figure.loss(interval(of_network).mean) <= 0 for of_network in gaps)
     means = [
-        fmean(network.runs[seed].nll_per_word for network in drawn)
-        - derived.runs[seed].nll_per_word
+        fmean(network.runs[seed].compared for network in drawn) - derived.runs[seed].compared
         for seed in seeds
     ]
     return Standing(
@@ -160,6 +190,6 @@ def standing(
         of=len(drawn),
         without_attention=sum("a" not in network.blocks for network in drawn),
         chance=(1 + as_good) / (1 + len(drawn)),
-        change=interval(means).map(rise),
+        change=worse(figure, means),
         is_whole=is_whole and len(drawn) == others,
     )

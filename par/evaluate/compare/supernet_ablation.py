@@ -16,9 +16,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from par.core import metrics, schema
+from par.core import schema
 from par.core.errors import UsageError
-from par.core.stats import interval
+from par.core.metrics import Figure
+from par.core.stats import Interval, interval
 from par.core.text import table
 from par.evaluate.compare import statistics, tables
 from par.evaluate.compare.plan import Job, Opponent
@@ -27,8 +28,6 @@ from par.evaluate.compare.results import (
     AblationRow,
     AblationRun,
     Scores,
-    SplitResult,
-    SplitScores,
 )
 from par.evaluate.compare.statistics import SCORED
 from par.search.architecture import Architecture
@@ -103,9 +102,14 @@ class AblationPlan:
                     f"run {job.run_dir} was made with other settings ({'; '.join(changed)}): give"
                     " another --output_dir=DIR"
                 )
-        return [
-            job for job in self.jobs() if statistics.read_scores(job.run_dir, SCORED[0]) is None
-        ]
+        return [job for job in self.jobs() if self._scores(job, SCORED[0]) is None]
+
+    @property
+    def _figures(self) -> tuple[Figure, ...]:
+        return self.config.contract.comparison
+
+    def _scores(self, job: Job, split: str) -> Scores | None:
+        return statistics.read_scores(job.run_dir, split, self._figures)
 
     def untrained(self) -> dict[str, Any]:
         """The scores of supernet.json by the names of UNTRAINED, {} unless they are of this
@@ -135,21 +139,21 @@ class AblationPlan:
         return {"init": self.init.to_json(), "blocks": self.blocks}
 
     def report(self) -> Ablation:
-        """What is known: a row for each network, and by how much the perplexity of fine-tuning
-        differs from that of training from scratch."""
+        """What is known: a row for each network, and how much worse fine-tuning is than training
+        from scratch."""
         kept, rows = self.untrained(), []
         for way, name in UNTRAINED.items():
             blocks = self.blocks if way == "inherited" else self.search_blocks
             scores = {
-                split: statistics.scores_from_json(kept[way], split, self._scored)
+                split: statistics.scores_from_json(kept[way], split, self._scored, self._figures)
                 for split in (SCORED if kept else ())
             }
-            runs = [_run(None, self.search, scores)] if scores else []
+            runs = [self._run(None, self.search, scores)] if scores else []
             rows.append(self._row(name, blocks, 0, runs))
         rows += [self._trained_row(name) for name in (FINE_TUNED, SCRATCH)]
-        tuned, scratch = (
-            {run.seed: run.test.nll_per_word for run in row.runs} for row in rows[-2:]
-        )
+        figure = self._figures[0]
+        compared = figure.scale_name or figure.name
+        tuned, scratch = ({run.seed: run.test[compared] for run in row.runs} for row in rows[-2:])
         gaps = [tuned[seed] - scratch[seed] for seed in tuned if seed in scratch]
         return Ablation(
             search=self.init.run,
@@ -159,7 +163,8 @@ class AblationPlan:
             fine_tune_epochs=self.epochs,
             fine_tune_lr=self.max_lr,
             rows=tuple(rows),
-            fine_tuned_against_scratch=interval(gaps).map(statistics.rise) if gaps else None,
+            fine_tuned_against_scratch=statistics.worse(figure, gaps) if gaps else None,
+            objective=self.config.objective,
         )
 
     def _trained_row(self, name: str) -> AblationRow:
@@ -167,9 +172,9 @@ class AblationPlan:
         jobs = [job for job in self.jobs() if job.opponent.label == name]
         runs = []
         for job in jobs:
-            scores = {split: statistics.read_scores(job.run_dir, split) for split in SCORED}
+            scores = {split: self._scores(job, split) for split in SCORED}
             if all(scores.values()):
-                runs.append(_run(job.seed, job.run_dir, scores))
+                runs.append(self._run(job.seed, job.run_dir, scores))
         return self._row(name, self.blocks, jobs[0].config.total_steps, runs)
 
     def _row(self, name: str, blocks: str, steps: int, runs: Sequence[AblationRun]) -> AblationRow:
@@ -185,33 +190,31 @@ class AblationPlan:
             seconds=seconds,
             steps_with_search=self.init.step + steps,
             seconds_with_search=None if seconds is None else self.seconds + seconds,
-            **{split: _over_seeds([getattr(run, split) for run in runs]) for split in SCORED},
+            **{split: self._over_seeds([getattr(run, split) for run in runs]) for split in SCORED},
             runs=tuple(runs),
         )
 
+    def _over_seeds(self, scores: Sequence[dict[str, float]]) -> dict[str, Interval] | None:
+        """Mean and interval of each figure; None without runs."""
+        if not scores:
+            return None
+        first, *others = self._figures
+        compared = interval([each[first.scale_name or first.name] for each in scores])
+        return {first.name: compared.map(first.from_scale)} | {
+            figure.name: interval([each[figure.name] for each in scores]) for figure in others
+        }
 
-def _over_seeds(scores: Sequence[SplitScores]) -> SplitResult | None:
-    """Mean and interval of each figure; None without runs."""
-    if not scores:
-        return None
-    nll = interval([each.nll_per_word for each in scores])
-    bits = interval([each.bits_per_byte for each in scores])
-    return SplitResult(nll.map(metrics.perplexity), bits)
-
-
-def _run(seed: int | None, run_dir: Path, scores: dict[str, Scores]) -> AblationRun:
-    """One run of a row, from its scores by split."""
-    first = scores[SCORED[0]]
-    return AblationRun(
-        seed=seed,
-        run=str(run_dir),
-        parameters=first.parameters,
-        seconds=first.seconds,
-        **{
-            split: SplitScores(scores[split].nll_per_word, scores[split].bits_per_byte)
-            for split in SCORED
-        },
-    )
+    def _run(self, seed: int | None, run_dir: Path, scores: dict[str, Scores]) -> AblationRun:
+        """One run of a row, from its scores by split."""
+        first, figure = scores[SCORED[0]], self._figures[0]
+        name = figure.scale_name or figure.name
+        return AblationRun(
+            seed=seed,
+            run=str(run_dir),
+            parameters=first.parameters,
+            seconds=first.seconds,
+            **{split: {name: scores[split].compared} | scores[split].others for split in SCORED},
+        )
 
 
 def lines(found: Ablation) -> list[str]:
@@ -223,20 +226,16 @@ def lines(found: Ablation) -> list[str]:
 
 def rows(found: Ablation) -> list[tuple[str, ...]]:
     """The heads, and the cells of each network."""
-    heads = [
-        f"{split} {figure}"
-        for split in SCORED
-        for figure in ("perplexity per word", "bits per byte")
-    ]
+    heads = [f"{split} {figure.label}" for split in SCORED for figure in found.figures]
     made = [
         ("network", "blocks", *heads, "steps", "time", "steps with search", "time with search")
     ]
     for row in found.rows:
         scores = []
         for split in SCORED:
-            result = getattr(row, split)
-            scores.append(tables.spread(result and result.perplexity_per_word, 1))
-            scores.append(tables.spread(result and result.bits_per_byte, 4))
+            result = getattr(row, split) or {}
+            for figure in found.figures:
+                scores.append(tables.spread(result.get(figure.name), figure.few_digits))
         own = (f"{row.steps:,}", _clock(row.seconds)) if row.steps else ("-", "-")
         whole = (f"{row.steps_with_search:,}", _clock(row.seconds_with_search))
         made.append((row.name, row.blocks, *scores, *own, *whole))
@@ -251,7 +250,7 @@ def sentence(found: Ablation) -> str:
     tuned, scratch = found.rows[-2:]
     return (
         f"fine-tuned beside from scratch: {tuned.steps:,} steps beside {scratch.steps:,},"
-        f" perplexity per word on test {tables.changed(gap)}"
+        f" {found.figures[0].label} on test {tables.changed(found.figures[0], gap)}"
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from par.core.metrics import Figure
 from par.core.stats import Interval
 from par.evaluate.compare.results import Goal, Standing
 from par.evaluate.compare.statistics import Network, change, standing
@@ -58,7 +59,7 @@ def verdict(
     what: `latency` or `parameters`. equal: whether the random networks were drawn at equal cost.
     is_whole: whether all of equal cost are compared; then these take the place of the random ones.
     """
-    derived = networks[0]
+    derived, figure = networks[0], networks[0].figures[0]
     if not derived.runs:
         return Verdict("open", "The derived network is not trained yet: there is no verdict.")
     if known := [name for name in derived.names if name not in (DERIVED, derived.blocks)]:
@@ -92,8 +93,7 @@ def verdict(
         if gap.low is None or gap.low <= 0:
             return Verdict(
                 "uncertain",
-                f"The search did not win for certain: {name} has only {percent(gap.mean)} more"
-                f" perplexity ({_range(gap)}){tail}.",
+                f"The search did not win for certain: {name} has only {_more(figure, gap)}{tail}.",
             )
     better = [f"better than every named network of equal or smaller {what}"] if named else []
     if among:
@@ -102,7 +102,7 @@ def verdict(
     return Verdict(
         "won",
         f"The search won: the derived network {derived.blocks} is {' and '.join(better)}; {name}"
-        f" has {percent(gap.mean)} more perplexity ({_range(gap)}).",
+        f" has {_more(figure, gap)}.",
     )
 
 
@@ -134,22 +134,25 @@ def _better(network: Network, gap: Interval, what: str) -> str:
     """`interleaved adadad is 2.1 % better at 4 % more latency (95 % interval ...)`. gap: below
     0."""
     lead = Interval(*(None if value is None else -value for value in gap))
-    text = f"{network.label} is {percent(lead.mean)} better {_at(network.more, what)}"
-    text += f" ({_range(lead)})"
+    figure = network.figures[0]
+    text = f"{network.label} is {amount(figure, lead.mean)} better {_at(network.more, what)}"
+    text += f" ({_range(figure, lead)})"
     if gap.high is None or gap.high >= 0:
         text += ", which so few seeds do not tell from chance"
     return text
 
 
-def goal(gap: Interval | None, saved: Interval | None) -> Goal:
+def goal(gap: Interval | None, saved: Interval | None, figure: Figure) -> Goal:
     """Whether the derived network reaches the goal: GOAL_SAVING less latency than the interleaved
-    one, mean perplexity at most GOAL_RISE above.
+    one, its mean figure at most GOAL_RISE worse.
 
-    gap: the share by which the derived network's perplexity lies above the interleaved one's.
+    gap: how much worse the derived network is than the interleaved one, in `figure`.
     """
+    most = percent(GOAL_RISE, 0) if figure.is_perplexity else f"{GOAL_RISE:g}"
+    beyond = "above" if figure.better == "lower" else "below"
     asked = (
         f"at least {percent(GOAL_SAVING, 0)} less latency than the interleaved network, its mean"
-        f" perplexity at most {percent(GOAL_RISE, 0)} above"
+        f" {figure.brief} at most {most} {beyond}"
     )
     if gap is None or saved is None:
         return Goal(asked, None, None, f"goal ({asked}): not known yet")
@@ -158,9 +161,10 @@ def goal(gap: Interval | None, saved: Interval | None) -> Goal:
     outcome = "not met"
     if met:
         outcome = "met" if certain else "met by the means, not for certain"
+    own = own_direction(figure, gap)
     found = (
-        f"{less(saved.mean, 'latency')}, perplexity {percent(gap.mean, sign='+')}"
-        f" ({_range(gap, '+')})"
+        f"{less(saved.mean, 'latency')}, {figure.brief} {amount(figure, own.mean, sign='+')}"
+        f" ({_range(figure, own, '+')})"
     )
     return Goal(asked, met, certain, f"goal ({asked}): {outcome}, {found}")
 
@@ -170,13 +174,34 @@ def percent(value: float, digits: int = 1, sign: str = "") -> str:
     return f"{100 * value:{sign}.{digits}f} %"
 
 
-def _range(gap: Interval, sign: str = "") -> str:
-    low, high = sorted((gap.low, gap.high)) if gap.low is not None else (None, None)
-    return (
-        "one seed, no interval"
-        if low is None
-        else f"95 % interval {percent(low, sign=sign)} to {percent(high, sign=sign)}"
-    )
+def amount(figure: Figure, value: float, sign: str = "") -> str:
+    """How much a figure differs: `1.4 %` for a perplexity, else `0.0140`, with its unit."""
+    if figure.is_perplexity:
+        return percent(value, sign=sign)
+    unit = f" {figure.unit}" if figure.unit else ""
+    return f"{value:{sign}.{figure.digits}f}{unit}"
+
+
+def own_direction(figure: Figure, gap: Interval) -> Interval:
+    """How much worse a network is, as the difference of its figure: negative where less is
+    worse."""
+    if figure.better == "lower":
+        return gap
+    mean, low, high = (None if value is None else -value for value in gap)
+    return Interval(mean, high, low)
+
+
+def _more(figure: Figure, gap: Interval) -> str:
+    """`1.4 % more perplexity (95 % interval ...)`, or less of what should be high."""
+    way = "more" if figure.better == "lower" else "less"
+    return f"{amount(figure, gap.mean)} {way} {figure.brief} ({_range(figure, gap)})"
+
+
+def _range(figure: Figure, gap: Interval, sign: str = "") -> str:
+    if gap.low is None:
+        return "one seed, no interval"
+    low, high = (amount(figure, value, sign) for value in sorted((gap.low, gap.high)))
+    return f"95 % interval {low} to {high}"
 
 
 def less(saved: float, what: str) -> str:

@@ -17,7 +17,11 @@ import pytest
 from PIL import Image
 
 import documented
-from par.core import config
+from par.core import config, schema
+from par.evaluate.compare import findings, table_of_runs
+from par.evaluate.compare.results import Comparison, Scores, Settings
+from par.evaluate.compare.statistics import Network
+from par.objectives import OBJECTIVES
 from par.search import latency_table
 from par.search.architecture import Architecture
 from par.train import run_config
@@ -53,10 +57,10 @@ def search(tmp_path, data_dir):
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory, data_dir, run_tool):
+def compared(tmp_path_factory, data_dir, call):
     """A finished comparison, and what the command printed."""
     run_dir = make_search(tmp_path_factory.mktemp("logs") / "search", data_dir)
-    done = run_tool("compare", f"--run={run_dir}", *FLAGS, seconds=SECONDS)
+    done = call("compare", f"--run={run_dir}", *FLAGS)
     assert done.code == 0, done.err
     return run_dir, done
 
@@ -154,19 +158,30 @@ def test_a_comparison_trains_every_network_once_and_says_who_won(compared):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_trains_nothing_and_prints_the_same(compared, run_tool):
+def test_the_runs_of_a_comparison_make_a_table_of_their_figures(compared):
+    directory = compared[0].parent / "search-compare"
+    table = table_of_runs.build(2, table_of_runs.runs_in(directory))
+    found = json.loads((directory / "compare.json").read_text())["networks"]
+    assert table.is_whole.sum() == len(found) == 5 and table.num_epochs == 1
+    for entry in found:
+        assert table.query(entry["blocks"], "test_perplexity_per_word", seed=5) == pytest.approx(
+            entry["perplexity_per_word"]["mean"], rel=1e-5
+        )
+        assert table.query(entry["blocks"], "parameters") == entry["parameters"]
+
+
+@pytest.mark.slow
+def test_the_same_command_again_trains_nothing_and_prints_the_same(compared, call):
     run_dir, done = compared
     before = {
         path: path.stat().st_mtime_ns
         for path in (run_dir.parent / "search-compare").glob("*/*")
         if path.is_file()
     }
-    again = run_tool("compare", f"--run={run_dir}", *FLAGS)
+    again = call("compare", f"--run={run_dir}", *FLAGS)
     assert (again.code, again.out) == (0, done.out) and not re.search("^run ", again.err, re.M)
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    valid = run_tool(
-        "compare", f"--run={run_dir}", *FLAGS, "--split=valid", "--report_only", "--json"
-    )
+    valid = call("compare", f"--run={run_dir}", *FLAGS, "--split=valid", "--report_only", "--json")
     found = json.loads(valid.out)
     documented.check("compare --json", found)
     assert found["split"] == "valid" and found["networks"][0]["runs"][0][
@@ -179,12 +194,12 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(compared, run
 
 
 @pytest.mark.slow
-def test_a_run_of_a_comparison_is_the_one_that_train_makes(compared, run_tool, tmp_path):
+def test_a_run_of_a_comparison_is_the_one_that_train_makes(compared, call, tmp_path):
     run_dir, _ = compared
     own = next(
         path for path in (run_dir.parent / "search-compare").glob("*-ad-*") if path.is_dir()
     )
-    alone = run_tool("train", f"--flagfile={own}/flags.txt", f"--run={tmp_path / 'alone'}")
+    alone = call("train", f"--flagfile={own}/flags.txt", f"--run={tmp_path / 'alone'}")
     assert alone.code == 0, alone.err
     histories = [
         [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
@@ -196,14 +211,14 @@ def test_a_run_of_a_comparison_is_the_one_that_train_makes(compared, run_tool, t
     ]
     assert without_times[0] == without_times[1] and len(without_times[0]) > 30
     assert (
-        run_tool("train", f"--flagfile={own}/flags.txt").out.splitlines()[-1]
+        call("train", f"--flagfile={own}/flags.txt").out.splitlines()[-1]
         == f"already done: 31 steps; run: {own}"
     )
 
 
 @pytest.mark.slow
 def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_scores(
-    compared, search, run_tool
+    compared, search, call
 ):
     command = [sys.executable, ROOT / "tools" / "compare.py", f"--run={search}", *FLAGS]
     directory = search.parent / "search-compare"
@@ -215,7 +230,7 @@ def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_
             if len(list(directory.glob("*/history.jsonl"))) > done or process.poll() is not None:
                 break
             time.sleep(0.1)
-        in_use = run_tool("compare", f"--run={search}", *FLAGS)
+        in_use = call("compare", f"--run={search}", *FLAGS)
         process.send_signal(kill)
         out, err = process.communicate(timeout=SECONDS)
         assert (process.returncode, out) == (code, ""), err
@@ -226,21 +241,19 @@ def test_a_comparison_that_was_killed_or_stopped_goes_on_and_ends_with_the_same_
         and "Traceback" not in err
     )
     kept = {path: path.stat().st_mtime_ns for path in directory.glob("*/scores.json")}
-    partial = json.loads(
-        run_tool("compare", f"--run={search}", *FLAGS, "--report_only", "--json").out
-    )
+    partial = json.loads(call("compare", f"--run={search}", *FLAGS, "--report_only", "--json").out)
     assert (
         sum(len(entry["runs"]) for entry in partial["networks"]) == len(kept)
         and partial["goal"]["met"] is None
     )
-    last = run_tool("compare", f"--run={search}", *FLAGS, seconds=SECONDS)
+    last = call("compare", f"--run={search}", *FLAGS)
     assert last.code == 0, last.err
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert scores(directory) == scores(compared[0].parent / "search-compare")
 
 
 @pytest.mark.slow
-def test_a_finished_run_without_scores_is_scored_and_not_trained(compared, run_tool, tmp_path):
+def test_a_finished_run_without_scores_is_scored_and_not_trained(compared, call, tmp_path):
     directory = tmp_path / "search-compare"
     shutil.copytree(compared[0].parent, tmp_path, dirs_exist_ok=True)
     expected, path = scores(directory), next(directory.glob("*-dd-*/scores.json"))
@@ -251,14 +264,14 @@ def test_a_finished_run_without_scores_is_scored_and_not_trained(compared, run_t
         value = json.loads((run / "config.json").read_text())
         value["data"]["path"] = str(data)
         (run / "config.json").write_text(json.dumps(value))
-    again = run_tool("compare", f"--run={tmp_path / 'search'}", *FLAGS)
+    again = call("compare", f"--run={tmp_path / 'search'}", *FLAGS)
     assert again.code == 0, again.err
     assert scores(directory) == expected and (path.parent / "history.jsonl").read_bytes() == steps
     assert re.findall("^run (.*)$", again.err, re.M) == ["5 of 5: all dense dd, seed 5"]
 
 
-def test_dry_run_tells_the_plan_and_writes_nothing(search, run_tool):
-    done = run_tool(
+def test_dry_run_tells_the_plan_and_writes_nothing(search, call):
+    done = call(
         "compare",
         f"--run={search}",
         *FLAGS,
@@ -287,12 +300,22 @@ def test_dry_run_tells_the_plan_and_writes_nothing(search, run_tool):
     assert not (search.parent / "search-compare").exists()
 
 
-def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, run_tool, tmp_path):
+def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, call, tmp_path):
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
     spreads = {name: latency_table.Spread(ms, ms, ms) for name, ms in part.items()}
     model = run_config.load(search)[0].model
     latency_table.LatencyTable(
-        {}, model, 40, 4, 8, 3, training_step=spreads, inference=spreads, decoding=spreads
+        {},
+        model,
+        40,
+        4,
+        8,
+        "causal",
+        "causal_lm",
+        3,
+        training_step=spreads,
+        inference=spreads,
+        decoding=spreads,
     ).save(tmp_path / "latency.json")
     flags = (
         "compare",
@@ -302,17 +325,17 @@ def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, run
         "--dry_run",
         "--json",
     )
-    found = json.loads(run_tool(*flags).out)
+    found = json.loads(call(*flags).out)
     assert found["cost"] == "latency" and found["networks"][0]["cost"] == 4.0
     # of cost 4: ad alone
     assert [each["blocks"] for each in found["networks"]] == ["da", "ad", "aa", "dd"]
     assert (found["networks_that_fit"], found["others_that_fit"]) == (2, 0)
-    done = run_tool(*flags, "--tolerance=0.25")
+    done = call(*flags, "--tolerance=0.25")
     found = json.loads(done.out)  # 3 to 5: aa, dd and a too, which is one network, not ai and ia
     assert [each["blocks"] for each in found["networks"][4:]] == ["a"]
     assert (found["networks_that_fit"], found["others_that_fit"]) == (5, 1)
     assert "1 network within a tolerance of 0.25 is neither derived nor named: all are" in done.err
-    text = run_tool(*flags[:-1], "--tolerance=0.25").out
+    text = call(*flags[:-1], "--tolerance=0.25").out
     assert (
         "5 networks of at most 2 blocks and latency within 25% of the derived network's; all of"
         " them are compared" in text
@@ -323,16 +346,18 @@ def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, run
         40,
         4,
         8,
+        "causal",
+        "causal_lm",
         3,
         training_step=spreads,
         inference=spreads,
         decoding=spreads,
     ).save(tmp_path / "latency.json")
-    refused(run_tool(*flags), 3, "latency.json is for another shape", "d_model 128 there, 16 here")
+    refused(call(*flags), 3, "latency.json is for another shape", "d_model 128 there, 16 here")
 
 
-def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool):
-    plain = run_tool("compare", f"--run={search}", "--dry_run", "--json")
+def test_the_architecture_that_derive_wrote_is_the_derived_one(search, call):
+    plain = call("compare", f"--run={search}", "--dry_run", "--json")
     assert (
         json.loads(plain.out)["networks"][0]["blocks"] == "da"
         and "without --latency_table=FILE costs are parameters" in plain.err
@@ -340,11 +365,11 @@ def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool)
     Architecture("id", "consensus", "search", ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)), (7, 9)).save(
         search / "architecture.json"
     )
-    found = json.loads(run_tool("compare", f"--run={search}", "--dry_run", "--json").out)
+    found = json.loads(call("compare", f"--run={search}", "--dry_run", "--json").out)
     assert found["networks"][0]["blocks"] == "d" and found["seeds"] == [10, 11, 12]
     # as deep as the search, and the user's own d is the derived network
     assert found["networks"][1]["blocks"] == "ad"
-    own = run_tool(
+    own = call(
         "compare", f"--run={search}", "--dry_run", "--json", "--architectures=iid", "--match=none"
     )
     found = json.loads(own.out)
@@ -353,25 +378,144 @@ def test_the_architecture_that_derive_wrote_is_the_derived_one(search, run_tool)
     assert len({each["blocks"] for each in found["networks"]}) == 7 == found["networks_that_fit"]
     Architecture("idd").save(search / "architecture.json")
     refused(
-        run_tool("compare", f"--run={search}", "--dry_run"),
+        call("compare", f"--run={search}", "--dry_run"),
         3,
         "has the blocks idd, but the search ss: run tools/derive.py again",
     )
 
 
+def test_a_derived_network_that_lies_elsewhere_is_named(search, call, tmp_path):
+    Architecture("id").save(tmp_path / "budget.json")
+    Architecture("dd").save(search / "architecture.json")
+    asked = ("compare", f"--run={search}", "--dry_run", "--json")
+    done = call(*asked, f"--derived={tmp_path / 'budget.json'}")
+    assert json.loads(done.out)["networks"][0]["blocks"] == "d"
+    refused(call(*asked, "--derived=/nonexistent"), 3, "/nonexistent does not exist")
+
+
+def finished(directory: Path, seeds: tuple[int, ...] = (5,), search: str = "search") -> Path:
+    """A comparison of these seeds, as the command writes it: `aa` costs too much, of the others
+    `d` is best and `dd` next, and `ad` is the interleaved network."""
+
+    def network(names: tuple[str, ...], blocks: str, nll: float, more: float = 0.0) -> Network:
+        runs = {seed: Scores(1234, 60.0, nll, {"bits_per_byte": 1.7}) for seed in seeds}
+        return Network(
+            names, blocks, names[0] == "random 1", 10.0, more, runs, None, OBJECTIVES["causal_lm"]
+        )
+
+    networks = [
+        network(("derived",), "da", 6.0),
+        network(("interleaved", "sandwich"), "ad", 6.5, 0.5),
+        network(("all attention",), "aa", 5.0, 0.06),
+        network(("all dense",), "dd", 5.7, -0.2),
+        network(("random 1",), "d", 5.5, 0.05),
+        network(("a",), "a", 5.9, -0.4),
+    ]
+    found = findings.summarize(networks, "parameters", 0.05, equal=True, is_whole=False)
+    settings = Settings(search, "test", seeds, 1, "none", "parameters", 0.05, 7, 3)
+    schema.write_json(directory / "compare.json", Comparison(found, settings).to_json())
+    return directory
+
+
+def test_finalists_are_the_best_of_a_comparison_that_cost_no_more_by_other_seeds(
+    search, call, tmp_path
+):
+    command = ("compare", f"--run={search}", f"--finalists_of={finished(tmp_path, (5, 6))}")
+    done = call(*command, "--num_finalists=2", "--dry_run", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [(each["names"], each["blocks"]) for each in found["networks"]] == [
+        (["derived"], "da"),
+        (["interleaved", "sandwich"], "ad"),
+        (["random 1"], "d"),
+        (["all dense"], "dd"),
+    ]
+    assert found["seeds"] == [7, 8, 9] and found["directory"].endswith("search-finalists")
+    # drawn at random once, but here for being the best
+    assert "0 random networks" in call(*command, "--dry_run", "--match=none").out
+    own = call(*command, "--num_finalists=0", "--architectures=add", "--dry_run", "--json")
+    assert [each["blocks"] for each in json.loads(own.out)["networks"]] == ["da", "ad", "add"]
+    assert not (search.parent / "search-finalists").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--seed=4", "--num_seeds=2"), ("--seed must leave out", "but 5 is", "give --seed=6")),
+        (("--num_random=3",), ("--num_random has no effect beside --finalists_of",)),
+        (("--num_finalists=-1",), ("num_finalists must be from 0 to 1000, but is -1",)),
+        (("--output_dir=.",), ("--output_dir must be another directory than --finalists_of",)),
+        (("--derived=dd.json",), ("is of search search, which derived da", "and derived dd")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_finalists_of_another_search_or_by_the_same_seeds_are_refused(
+    search, call, tmp_path, monkeypatch, flags, words
+):
+    monkeypatch.chdir(finished(tmp_path))
+    Architecture("dd").save(Path("dd.json"))
+    refused(call("compare", f"--run={search}", "--finalists_of=.", *flags), 1, *words)
+
+
+def test_finalists_come_from_a_comparison_that_is_finished(search, call, tmp_path):
+    command = ("compare", f"--run={search}", f"--finalists_of={tmp_path}", "--dry_run")
+    refused(call(*command), 3, "compare.json does not exist")
+    value = json.loads((finished(tmp_path, (5, 6)) / "compare.json").read_text())
+    value["networks"][3]["runs"].pop()
+    schema.write_json(tmp_path / "compare.json", value)
+    refused(call(*command), 1, "is not finished, dd has no run of seed 6")
+    schema.write_json(tmp_path / "compare.json", value | {"networks": 7})
+    refused(call(*command), 3, "is not what tools/compare.py writes", "run it again")
+    refused(
+        call("compare", f"--run={search}", "--num_finalists=3"),
+        1,
+        "--num_finalists has no effect without --finalists_of",
+    )
+
+
 @pytest.mark.slow
-def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
+def test_finalists_are_trained_with_the_next_seed_in_a_directory_of_their_own(compared, call):
+    run_dir, _ = compared
+    before = run_dir.parent / "search-compare"
+    first = {
+        each["blocks"]: each
+        for each in json.loads((before / "compare.json").read_text())["networks"]
+    }
+    flags = (f"--finalists_of={before}", "--num_finalists=1", "--num_seeds=1", "--match=none")
+    done = call(
+        "compare",
+        f"--run={run_dir}",
+        *flags,
+        "--repeats=3",
+        "--steps=1",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    documented.check("compare --json", found)
+    documented.check_files("Comparison", run_dir.parent / "search-finalists")
+    others = [each for each in first.values() if each["cost_above_derived"] <= 0.05]
+    best = min(
+        (each for each in others if each["blocks"] not in ("da", "ad")),
+        key=lambda each: each["perplexity_per_word"]["mean"],
+    )
+    assert [each["blocks"] for each in found["networks"]] == ["da", "ad", best["blocks"]]
+    assert {run["seed"] for each in found["networks"] for run in each["runs"]} == {6}
+    assert found["random"] is None and not any(each["random"] for each in found["networks"])
+
+
+@pytest.mark.slow
+def test_another_draw_in_the_same_directory_is_refused(compared, call):
     command = ("compare", f"--run={compared[0]}", *FLAGS)
     refused(
-        run_tool(*command, "--tolerance=0.1"),
+        call(*command, "--tolerance=0.1"),
         1,
         "draws other networks (tolerance: 0.05 -> 0.1)",
         "--output_dir=DIR",
     )
-    refused(run_tool(*command, "--random_seed=3"), 1, "random_seed: 0 -> 3")
+    refused(call(*command, "--random_seed=3"), 1, "random_seed: 0 -> 3")
 
 
-@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -403,22 +547,22 @@ def test_another_draw_in_the_same_directory_is_refused(compared, run_tool):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_compare_refuses_in_one_line(search, run_tool, flags, code, words):
-    refused(run_tool("compare", f"--run={search}", *flags), code, *words)
+def test_compare_refuses_in_one_line(search, call, flags, code, words):
+    refused(call("compare", f"--run={search}", *flags), code, *words)
     assert not (search.parent / "search-compare").exists()
 
 
-def test_compare_needs_a_search_and_its_data(search, data_dir, run_tool, tmp_path):
-    refused(run_tool("compare"), 1, "--run=DIR is required")
+def test_compare_needs_a_search_and_its_data(search, data_dir, call, tmp_path):
+    refused(call("compare"), 1, "--run=DIR is required")
     fixed = make_search(tmp_path / "fixed", data_dir, "ad", [[1, 0, 0], [0, 1, 0]])
     refused(
-        run_tool("compare", f"--run={fixed}"),
+        call("compare", f"--run={fixed}"),
         1,
         "has no stochastic block (architecture ad): there is nothing to compare",
     )
     other = small_data(tmp_path / "other", train=1_500, valid=200)
     refused(
-        run_tool("compare", f"--run={search}", f"--data={other}"),
+        call("compare", f"--run={search}", f"--data={other}"),
         3,
         "are not those of run",
         "steps_per_epoch: 31 -> 46",

@@ -9,12 +9,13 @@ import math
 
 import pytest
 
-from par.core import schema
 from par.core.errors import DataError
+from par.core.metrics import PERPLEXITY_PER_WORD
 from par.core.stats import Interval, interval
 from par.evaluate.compare import findings, statistics, tables, verdict
 from par.evaluate.compare.results import Findings, Scores
 from par.evaluate.compare.statistics import Network
+from par.objectives import OBJECTIVES
 from par.search.baselines import references
 
 NAMES = ("derived", "interleaved", "sandwich")
@@ -35,8 +36,8 @@ def network(
         seed: Scores(
             parameters=1234,
             seconds=60.0,
-            bits_per_byte=1.7 + gap,
-            nll_per_word=6 + 0.1 * seed + gap,
+            compared=6 + 0.1 * seed + gap,
+            others={"bits_per_byte": 1.7 + gap},
             run=f"runs/{blocks}-{seed}",
         )
         for seed, gap in enumerate(gaps, first)
@@ -49,6 +50,7 @@ def network(
         more,
         runs,
         measured,
+        OBJECTIVES["causal_lm"],
     )
 
 
@@ -86,8 +88,8 @@ def test_changes_are_paired_by_seed():
 def test_a_quotient_of_mean_perplexities_is_the_mean_of_the_paired_quotients():
     other = network("x", "adadad", [0.03, -0.01, 0.05])
     of_means = (
-        other.over_seeds("nll_per_word").map(math.exp).mean
-        / DERIVED.over_seeds("nll_per_word").map(math.exp).mean
+        other.over_seeds()["perplexity_per_word"].mean
+        / DERIVED.over_seeds()["perplexity_per_word"].mean
     )
     assert of_means - 1 == pytest.approx(statistics.change(other, DERIVED).mean)
 
@@ -186,7 +188,9 @@ def test_a_search_that_derives_a_known_network_did_not_win():
             " interleaved."
         ),
     )
-    own = network(("derived", "aaddad"), "aaddad", [0.0] * 3)  # the user's own string is no name
+    own = network(
+        ("derived", "aaddad"), "aaddad", [0.0] * 3
+    )  # the user's own string is not a name
     assert said(network("sandwich", "aadadd", WORSE), derived=own)[0] == "won"
 
 
@@ -296,7 +300,9 @@ def test_latency_saved_is_that_of_the_median_round():
     ],
 )
 def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain):
-    found = verdict.goal(interval(gaps).map(math.expm1), Interval(saved, saved, saved))
+    found = verdict.goal(
+        interval(gaps).map(math.expm1), Interval(saved, saved, saved), PERPLEXITY_PER_WORD
+    )
     assert (found.met, found.certain) == (met, certain)
     asked = (
         "goal (at least 35 % less latency than the interleaved network, its mean perplexity at"
@@ -310,13 +316,15 @@ def test_the_goal_needs_the_latency_and_the_perplexity(saved, gaps, met, certain
 
 
 def test_a_saving_that_a_quarter_of_the_rounds_does_not_have_is_not_certain():
-    found = verdict.goal(interval([-0.02, -0.021]).map(math.expm1), Interval(0.36, 0.34, 0.4))
+    found = verdict.goal(
+        interval([-0.02, -0.021]).map(math.expm1), Interval(0.36, 0.34, 0.4), PERPLEXITY_PER_WORD
+    )
     assert (found.met, found.certain) == (True, False)
 
 
 def test_the_goal_is_open_before_anything_is_measured():
-    assert verdict.goal(None, None).met is None and verdict.goal(
-        interval([0.0]), None
+    assert verdict.goal(None, None, PERPLEXITY_PER_WORD).met is None and verdict.goal(
+        interval([0.0]), None, PERPLEXITY_PER_WORD
     ).sentence.endswith("not known yet")
 
 
@@ -337,8 +345,8 @@ def whole() -> list[Network]:
 
 def test_the_report_is_json_and_has_every_run():
     made = findings.summarize(whole(), "latency", 0.05, True, False)
-    found = schema.encode(made)
-    assert schema.decode(Findings, json.loads(json.dumps(found, allow_nan=False)), "x") == made
+    found = made.to_json()
+    assert Findings.from_json(json.loads(json.dumps(found, allow_nan=False)), "x") == made
     first, known, drawn = found["networks"]
     assert (
         first["change"]["mean"] == 0
@@ -437,14 +445,18 @@ def test_points_are_latencies_where_they_are_measured_and_parameters_else():
 def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
     figures = {"nll_per_token": 3.0, "tokens": 200, "words": 50.0, "bits_per_byte": 1.5}
     path = statistics.scores_path(tmp_path)
-    assert statistics.read_scores(tmp_path, "test") is None
+    assert statistics.read_scores(tmp_path, "test", DERIVED.figures) is None
     path.write_text(
         json.dumps(
             {"step": 5, "parameters": 77, "seconds": 1.5, "valid": figures, "test": figures}
         )
     )
-    assert statistics.read_scores(tmp_path, "test") == Scores(
-        parameters=77, seconds=1.5, bits_per_byte=1.5, nll_per_word=12.0, run=str(tmp_path)
+    assert statistics.read_scores(tmp_path, "test", DERIVED.figures) == Scores(
+        parameters=77,
+        seconds=1.5,
+        compared=12.0,
+        others={"bits_per_byte": 1.5},
+        run=str(tmp_path),
     )
     for damage in (
         {"test": None},
@@ -462,7 +474,7 @@ def test_scores_are_read_as_nll_per_word_and_refused_when_damaged(tmp_path):
         with pytest.raises(
             DataError, match=r"scores .*scores.json are not those of a comparison: remove the file"
         ):
-            statistics.read_scores(tmp_path, "test")
+            statistics.read_scores(tmp_path, "test", DERIVED.figures)
 
 
 def test_a_time_is_told_in_whole_seconds_and_never_more():

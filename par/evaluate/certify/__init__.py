@@ -1,0 +1,1 @@
+"""A choice among all networks within a latency budget, with how certain it is."""
