@@ -1,1 +1,2 @@
-"""A trained network as a SavedModel with its tokenizer and model card."""
+"""A trained network as a TensorFlow SavedModel with its tokenizer and model card; tables of
+networks as a black box of Syne Tune."""

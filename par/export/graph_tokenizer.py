@@ -19,12 +19,14 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from par.data import sentencepiece_proto
-from par.data.tokenizer import EOS, UNK, Tokenizer, properties
+from par.data.tokenizer import EOS, MASK, UNK, Tokenizer, properties
+from par.objectives import masked_text
 
 # what Python's split() takes as white space
 SPACES = "[" + re.escape("".join(chr(code) for code in range(0x3001) if chr(code).isspace())) + "]"
 # the fast tokenizer takes these for spaces: Unicode's characters for internal use
 HIDDEN = dict(zip("\t\v\f\r", "\ufdd0\ufdd1\ufdd2\ufdd3"))
+MARK = "\0"  # in the place of [MASK]: no cleaned text has it
 _Piece = sentencepiece_proto.SentencePiece
 
 
@@ -67,6 +69,15 @@ class GraphTokenizer(tf.Module):
             text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False
         )
         return _replaced(text, {r"^\x{feff}": "", r"\r\n": "\n", r"\x00": "\ufffd"})
+
+    def clean_file(self, text: tf.Tensor) -> tf.Tensor:
+        """The same with an end of the last line, as in a file that build_data reads; an empty text
+        has no line."""
+        cleaned = self.clean(text)
+        unfinished = (tf.strings.length(text) > 0) & ~tf.strings.regex_full_match(
+            cleaned, r"(?s).*\n"
+        )
+        return tf.where(unfinished, cleaned + "\n", cleaned)
 
     def words(self, text: tf.Tensor) -> tf.Tensor:
         """Scalar int32: the words of a cleaned text, separated by white space, and one more for
@@ -114,6 +125,50 @@ class GraphTokenizer(tf.Module):
             texts, self._unknown_text + tf.cast(added, tf.int32), tf.strings.length(texts)
         )
         return tf.strings.reduce_join(texts, separator="\n")
+
+
+class GraphMaskedText(tf.Module):
+    """par.objectives.masked_text as TensorFlow operations."""
+
+    def __init__(self, tokenizer: Tokenizer, lines: GraphTokenizer):
+        """lines: encodes what begins a line."""
+        super().__init__()
+        self._lines = lines
+        self._continuing = GraphTokenizer(Tokenizer(masked_text.continuing(tokenizer.model)))
+        self._pattern = masked_text.pattern(tokenizer.model)
+
+    def encode(self, text: tf.Tensor) -> tf.Tensor:
+        """The ids [N] int32 of a cleaned text of whole lines, MASK for each [MASK].
+
+        What begins a line and what goes on one are encoded apart: as two texts of as many lines as
+        there are parts, of which one is empty wherever the other is not.
+        """
+        marked = tf.strings.regex_replace(text, self._pattern, MARK)
+        of_lines = tf.strings.split(tf.strings.split(marked, "\n"), MARK)
+        parts, counts = of_lines.flat_values, of_lines.row_lengths()
+        is_first = tf.scatter_nd(
+            of_lines.row_starts()[:, None], tf.ones_like(counts), tf.shape(parts, tf.int64)
+        )
+        is_first = tf.cast(is_first, tf.bool)
+        ends = tf.where(tf.concat([is_first[1:], [False]], axis=0), EOS, MASK)
+        rows = [
+            self._rows(self._lines, tf.where(is_first, parts, "")),
+            self._rows(self._continuing, tf.where(is_first, "", parts)),
+            tf.RaggedTensor.from_tensor(ends[:, None]),
+        ]
+        return tf.concat(rows, axis=1).flat_values[:-1]
+
+    @staticmethod
+    def _rows(tokenizer: GraphTokenizer, parts: tf.Tensor) -> tf.RaggedTensor:
+        """The ids of each part, in a row each."""
+        ids = tokenizer.encode(tf.strings.reduce_join(parts, separator="\n"))
+        is_end = ids == EOS
+        row = tf.cumsum(tf.cast(is_end, tf.int64))
+        return tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(ids, ~is_end),
+            tf.boolean_mask(row, ~is_end),
+            nrows=tf.size(parts, tf.int64),
+        )
 
 
 def with_cuts_of(fast: tf.Tensor, slow: tf.Tensor, unknown: np.ndarray) -> tf.Tensor:

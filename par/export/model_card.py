@@ -11,33 +11,29 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from par.core import metrics
-from par.core.text import escape, number
+from par.core.text import escape
 from par.data import named_corpora
 from par.data.manifest import Manifest
 from par.data.tokenizer import EOS
+from par.export.formats import CHECKED_TOKENS, UNKNOWN_LICENCE, Format, Shipped
 from par.search.architecture import KINDS, NAMES, Architecture, interleaved
 from par.search.architecture import load as load_architecture
 from par.train.run_config import RunConfig
 
 TEMPLATES = Path(__file__).with_name("templates")
-UNKNOWN_LICENCE = "own text: its licence is yours to state"
 # what Markdown may take for markup inside a line, `_` only beside a word
 MARKUP = re.compile(r"[\\`*\[\]<>|~&#]|(?<!\w)_|_(?!\w)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What an export measures of its network."""
+    """What an export measures of its network, whatever the format."""
 
     checkpoint: str
     step: int
     evaluated_as: str  # soft or argmax, of a SuperNet
-    scores: dict[str, dict[str, float]]  # by split, par.core.metrics.figures
-    # by split: how many lines get other ids from the tokenizer inside, and how many there are
-    mismatches: dict[str, tuple[int, int]]
+    scores: dict[str, dict[str, float]]  # by split, the objective's figures
     pi: Sequence[Sequence[float]]  # [L, O] of the network itself: one-hot where a block is fixed
-    memory_shape: Sequence[int]  # [A, 1, M, D] of one row
 
 
 def find_origin(run_dir: Path, architecture: Architecture) -> Architecture | None:
@@ -62,8 +58,10 @@ def render(
     manifest: Manifest,
     origin: Architecture | None,
     measured: Measured,
+    shipped: Shipped,
 ) -> str:
-    """The text of the card. name: that of the export's directory. origin: see `find_origin`."""
+    """The text of the card of one format. name: that of the format's directory. origin: see
+    `find_origin`."""
     architecture = config.architecture
     counts = {kind: architecture.blocks.count(kind) for kind in NAMES}
     use, latency = "", []
@@ -86,14 +84,28 @@ def render(
             manifest=manifest,
             origin=origin,
             measured=measured,
+            format=shipped.format,
+            written=shipped.written,
+            differences=shipped.differences,
+            precision=_precision(config, shipped.format),
+            checked=CHECKED_TOKENS,
             latency=latency,
             eos=EOS,
-            memory_shape=list(measured.memory_shape),
+            memory_shape=list(shipped.written.memory_shape),
             licence=named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE),
-            scores={split: _figures(found) for split, found in measured.scores.items()},
+            contract=config.contract,
+            figures=config.contract.tabled,
+            scores=measured.scores,
             columns=[NAMES[kind] for kind in KINDS],
         )
     )
+
+
+def _precision(config: RunConfig, format: Format) -> str:
+    """In what the products are computed, in training and here."""
+    trained = config.model.precision
+    here = "f32" if format.in_f32 else trained
+    return here if here == trained else f"{here} ({trained} in training)"
 
 
 @functools.cache
@@ -111,10 +123,6 @@ def _environment() -> Environment:
     )
     made.filters |= {"markdown": markdown, "code": code_span, "python": python_literal}
     return made
-
-
-def _figures(found: dict[str, float]) -> list[str]:
-    return [number(found[name], 4 if name.startswith("bits") else 2) for name in metrics.COMPARED]
 
 
 def markdown(text: str) -> str:

@@ -1,203 +1,100 @@
 """A trained network as a TensorFlow SavedModel with its tokenizer inside. It needs only TensorFlow
 and TensorFlow Text.
 
-    score      texts [B] strings                 ->  nll, tokens, words, perplexity_per_word [B]
-    step       tokens [B], hidden, valid         ->  log_prob [B, V], hidden, valid
-    generate   prompts [B] strings, settings     ->  texts [B] strings
-
-They are `score` and `generate` of par.evaluate.trained_model.Model at their default T and M, and
-one token of the latter. tf.saved_model.load returns an object with the same functions as
-attributes, which have the settings' defaults.
+What it does, the objective says (`Contract.exports`); FUNCTIONS has where each comes from.
+tf.saved_model.load returns an object with the same functions as attributes, which have the
+settings' defaults.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from par.core import files
-from par.core.config import SamplingConfig
-from par.data.tokenizer import EOS, PAD
+from par.data.tokenizer import EOS
 from par.evaluate.trained_model import Model
+from par.export.detecting import Detecting
+from par.export.filling import Filling
+from par.export.formats import Written
 from par.export.graph_tokenizer import GraphTokenizer
-from par.nn.transformer import Memories
+from par.export.reading import Encoding, Reading
+from par.export.shipping import Source
+from par.export.writing import Writing
 
-SETTINGS = SamplingConfig()
-
-
-def _scalar(name: str, dtype: tf.DType) -> tf.TensorSpec:
-    return tf.TensorSpec([], dtype, name)
+FUNCTIONS = {
+    "score": Writing,
+    "step": Writing,
+    "generate": Writing,
+    "fill": Filling,
+    "replaced": Detecting,
+    "embed": Reading,
+    "encodings": Encoding,
+    "user_encoding": Encoding,
+}
 
 
 class Exported(tf.Module):
-    """What is saved: the weights, the tokenizer and three functions."""
+    """What is saved: the weights, the tokenizer and the functions, which are attributes."""
 
     def __init__(self, model: Model):
         super().__init__()
         self.tokenizer = GraphTokenizer(model.tokenizer)
+        objective = model.learner.objective
         self._weights = [
             variable.value
-            for layer in model.learner.objective.layers.values()
+            for layer in getattr(objective, "exported_layers", objective.layers).values()
             for variable in layer.weights
         ]
-        self._objective, self._phase, self._seq_len = (
-            model.learner.objective,
-            model.phase,
-            model.config.data.seq_len,
-        )
-        self._decoder = model.decoder()
-        # [A, 1, M, D] of one row
-        self.memory_shape = list(self._decoder.empty_memories().hidden.shape)
-        rows = tf.TensorSpec([None], tf.string)
-        self.score = tf.function(self._score, input_signature=[rows], autograph=False)
-        hidden = tf.TensorSpec([self.memory_shape[0], None, *self.memory_shape[2:]], tf.float32)
-        vector = tf.TensorSpec([None], tf.int32)
-        self.step = tf.function(
-            self._step, input_signature=[vector, hidden, vector], autograph=False
-        )
-        numbers = {
-            "length": tf.int32,
-            "temperature": tf.float32,
-            "top_k": tf.int32,
-            "top_p": tf.float32,
-            "seed": tf.int32,
-        }
-        settings = [_scalar(name, dtype) for name, dtype in numbers.items()]
-        self.generate = tf.function(
-            self._generate, input_signature=[rows, *settings], autograph=False
-        )
+        names = model.config.contract.exports
+        parts = [make(model, self.tokenizer) for make in dict.fromkeys(map(FUNCTIONS.get, names))]
+        made = {name: function for part in parts for name, function in part.functions.items()}
+        for name in names:
+            setattr(self, name, made[name])
+        self._resources = [part.resources for part in parts if hasattr(part, "resources")]
+        # [A, 1, M, D] of one row of `step`, if there is one
+        self.memory_shape = next((p.memory_shape for p in parts if isinstance(p, Writing)), [])
+        self.names = tuple(names)
 
-    def _score(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """texts [B] -> nll [B] float64, the sum in nats; tokens, words [B]; perplexity_per_word
-        [B] float64, NaN for an empty text."""
-        nll, tokens, words = tf.map_fn(
-            self._score_one, texts, fn_output_signature=(tf.float64, tf.int32, tf.int32)
-        )
-        return {
-            "nll": nll,
-            "tokens": tokens,
-            "words": words,
-            "perplexity_per_word": tf.exp(nll / tf.cast(words, tf.float64)),
-        }
 
-    def _score_one(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        cleaned, seq_len = self.tokenizer.clean(text), self._seq_len
-        unfinished = (tf.strings.length(text) > 0) & ~tf.strings.regex_full_match(
-            cleaned, r"(?s).*\n"
-        )
-        # every line has an end, as in a file that build_data reads
-        cleaned = tf.where(unfinished, cleaned + "\n", cleaned)
-        ids = self.tokenizer.encode(cleaned)
-        steps = -(-tf.size(ids) // seq_len)
-        stream = tf.concat([[EOS], ids, tf.fill([steps * seq_len - tf.size(ids)], PAD)], axis=0)
+class Traced:
+    """A par.export.self_check.Backend of the exported functions."""
 
-        def window(
-            i: tf.Tensor, nll: tf.Tensor, memories: Memories
-        ) -> tuple[tf.Tensor, tf.Tensor, Memories]:
-            tokens = tf.reshape(stream[i * seq_len : (i + 1) * seq_len + 1], [1, seq_len + 1])
-            more, _, _, after = self._objective.loss(
-                self._objective.prepare(tokens), memories, self._phase
-            )
-            return i + 1, nll + tf.cast(more, tf.float64), after
+    def __init__(self, exported: Exported):
+        self._exported = exported
+        self.names = ("step",) if "step" in exported.names else ("embed_texts",)
 
-        start = (
-            tf.constant(0),
-            tf.constant(0.0, tf.float64),
-            self._objective.trunk.empty_memories(1),
-        )
-        _, nll, _ = tf.while_loop(lambda i, nll, memories: i < steps, window, start)
-        return nll, tf.size(ids), self.tokenizer.words(cleaned)
+    def __call__(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        if name == "embed_texts":
+            return {"states": self._exported.embed(tf.constant(inputs["texts"]))["states"].numpy()}
+        made = self._exported.step(*map(tf.constant, inputs.values()))
+        names = {"log_prob": "log_prob", "hidden": "next_hidden", "valid": "next_valid"}
+        return {names[output]: value.numpy() for output, value in made.items()}
 
-    def _step(
-        self, tokens: tf.Tensor, hidden: tf.Tensor, valid: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """log_prob [B, V] nats of what follows tokens [B], and the memories after them: hidden [A,
-        B, M, D], valid [B]."""
 
-        def row(
-            values: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            token, hidden, valid = values
-            log_prob, after = self._decoder.log_prob(
-                token[None], Memories(hidden[:, None], valid[None])
-            )
-            return log_prob[0], after.hidden[:, 0], after.valid[0]
-
-        by_row = tf.transpose(hidden, [1, 0, 2, 3])
-        log_prob, by_row, valid = tf.map_fn(
-            row, (tokens, by_row, valid), fn_output_signature=(tf.float32, tf.float32, tf.int32)
-        )
-        return {"log_prob": log_prob, "hidden": tf.transpose(by_row, [1, 0, 2, 3]), "valid": valid}
-
-    def _generate(
-        self,
-        prompts: tf.Tensor,
-        length: tf.Tensor = SETTINGS.length,
-        temperature: tf.Tensor = SETTINGS.temperature,
-        top_k: tf.Tensor = SETTINGS.top_k,
-        top_p: tf.Tensor = SETTINGS.top_p,
-        seed: tf.Tensor = SETTINGS.seed,
-    ) -> dict[str, tf.Tensor]:
-        """texts [B]: the prompts, each with `length` tokens after it."""
-        settings = SimpleNamespace(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-        return {
-            "texts": tf.map_fn(
-                lambda prompt: self._generate_one(prompt, length, settings), prompts
-            )
-        }
-
-    def _generate_one(
-        self, prompt: tf.Tensor, length: tf.Tensor, settings: SimpleNamespace
-    ) -> tf.Tensor:
-        ids = self.tokenizer.encode(
-            tf.strings.regex_replace(self.tokenizer.clean(prompt), " +$", "")
-        )
-        tokens = tf.concat([[EOS], ids], axis=0)
-        memories, written = (
-            self._read(tokens[:-1]),
-            tf.TensorArray(tf.int32, length, element_shape=[1]),
-        )
-
-        def write(
-            place: tf.Tensor, token: tf.Tensor, memories: Memories, written: tf.TensorArray
-        ) -> tuple:
-            token, memories = self._decoder.next(token, memories, place, settings)
-            return place + 1, token, memories, written.write(place, token)
-
-        start = (tf.constant(0), tf.reshape(tokens[-1:], [1]), memories, written)
-        *_, written = tf.while_loop(lambda place, *_: place < length, write, start)
-        return self.tokenizer.decode(tf.concat([ids, written.concat()], axis=0))
-
-    def _read(self, tokens: tf.Tensor) -> Memories:
-        """The memories after tokens [N], in windows of T and the rest one by one, as
-        `Decoder.read` reads."""
-        memories, at = self._decoder.empty_memories(), tf.constant(0)
-        for size in (self._seq_len, 1):
-
-            def read(
-                at: tf.Tensor, memories: Memories, size: int = size
-            ) -> tuple[tf.Tensor, Memories]:
-                return at + size, self._decoder.after(
-                    tf.reshape(tokens[at : at + size], [1, size]), memories
-                )
-
-            at, memories = tf.while_loop(
-                lambda at, memories, size=size: at + size <= tf.size(tokens), read, (at, memories)
-            )
-        return memories
+def write(source: Source, directory: Path) -> Written:
+    """Writes the files of the format, and compares its tokenizer with SentencePiece."""
+    exported = save(source.model, directory)
+    return Written(
+        Traced(exported),
+        exported.names,
+        memory_shape=exported.memory_shape,
+        mismatches={
+            split: mismatches(source.model, exported, ids) for split, ids in source.streams.items()
+        },
+    )
 
 
 def save(model: Model, directory: Path) -> Exported:
     """Writes the SavedModel into a directory. Raises: ResourceError if the disk takes no more."""
     exported = Exported(model)
-    names = ("score", "step", "generate")
+    signatures = {name: getattr(exported, name) for name in exported.names}
     try:
-        tf.saved_model.save(
-            exported, str(directory), signatures={name: getattr(exported, name) for name in names}
-        )
+        tf.saved_model.save(exported, str(directory), signatures=signatures)
     except tf.errors.OpError as error:
         raise files.write_error(
             directory, 4 * sum(int(np.prod(v.shape)) for v in exported._weights), error

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import functools
 import random
+import re
+from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
@@ -14,28 +16,31 @@ import tensorflow_text as tf_text
 from par.data import named_corpora, sentencepiece_proto, tokenizer
 from par.data.corpus import Text
 from par.data.encoding import encode_block
-from par.data.tokenizer import EOS, UNK, Tokenizer
-from par.export.graph_tokenizer import GraphTokenizer, with_cuts_of
+from par.data.tokenizer import EOS, MASK, UNK, Tokenizer
+from par.export.graph_tokenizer import GraphMaskedText, GraphTokenizer, with_cuts_of
+from par.objectives.masked_text import MaskedText
 
 ALPHABET = "ab  \t\v\f\u00a0\u3000\u2581é你😀\x1c\x85.,=_-\n\r\n\ufeffﬁ中\0A"
 KINDS = {"unigram": 700, "bpe": 700, "word": 0, "char": 0, "lower-cased": 700}
 
 
 @functools.cache
-def valid_text() -> str:
-    return "".join(named_corpora.python_docs().texts["valid"].blocks())
+def reference() -> str:
+    """100,000 characters of Python's language reference, which every CPython carries. Runs of
+    spaces are one: pieces of several would have many equally likely cuts."""
+    return re.sub(" +", " ", "\n".join(topics[name] for name in sorted(topics)))[:100_000]
 
 
 @functools.cache
 def made(kind: str) -> tuple[Tokenizer, GraphTokenizer]:
-    """A tokenizer of python-docs' valid split, and the same as a graph."""
+    """A tokenizer of the reference, and the same as a graph."""
     settings = (
         {"model_type": "unigram", "lowercase": True}
         if kind == "lower-cased"
         else {"model_type": kind}
     )
     model = Tokenizer(
-        tokenizer.train(valid_text().split("\n"), vocab_size=KINDS[kind], threads=1, **settings)
+        tokenizer.train(reference().split("\n"), vocab_size=KINDS[kind], threads=1, **settings)
     )
     return model, GraphTokenizer(model)
 
@@ -79,6 +84,36 @@ def test_ids_words_and_text_are_those_of_the_library(kind, name):
     assert graph.decode(tf.constant(expected)).numpy().decode() == model.decode(expected)
 
 
+@pytest.mark.quick(3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_masked_texts_have_the_ids_of_the_library(kind):
+    model, graph = made(kind)
+    own, masked = MaskedText(model), GraphMaskedText(model, graph)
+    encode = tf.function(
+        masked.encode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+    )
+    rng = random.Random(2)
+    parts = (
+        "[MASK]",
+        " [MASK]",
+        "[MASK] ",
+        " ",
+        "the",
+        " list",
+        "\n",
+        "é你",
+        "x.",
+        "  ",
+        "[mask]",
+    )
+    texts = ["".join(rng.choice(parts) for _ in range(rng.randrange(12))) for _ in range(60)]
+    for text in ("", "[MASK]", "the [MASK]\n\n[MASK] list", *texts):
+        whole = text if text.endswith("\n") or not text else f"{text}\n"
+        expected = own.encode(whole)
+        np.testing.assert_array_equal(encode(whole), expected, err_msg=repr(text))
+        assert (expected == MASK).sum() == text.count("[MASK]")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_ids_decode_as_in_the_library(kind):
     model, graph = made(kind)
@@ -109,7 +144,7 @@ def test_an_unfinished_line_has_the_ids_of_a_finished_one_but_its_end(kind):
 
 def test_tensorflow_text_alone_would_break_ties_otherwise():
     model, _ = made("unigram")
-    lines = valid_text().split("\n")
+    lines = reference().split("\n")
     alone = (
         tf_text.SentencepieceTokenizer(model.model, out_type=tf.int32).tokenize(lines).to_list()
     )

@@ -10,6 +10,7 @@ import pytest
 
 from par.data import manifest
 from par.export import model_card
+from par.export.formats import FORMATS, Shipped, Written
 from par.search.architecture import Architecture
 from small import small_config, small_data
 
@@ -26,9 +27,14 @@ MEASURED = model_card.Measured(
             "bits_per_byte": float("inf"),
         }
     },
-    mismatches={"valid": (3, 4000)},
     pi=PI,
+)
+WRITTEN = Written(
+    None,
+    ("step",),
+    notes=("A note of the format.",),
     memory_shape=[1, 1, 12, 16],
+    mismatches={"valid": (3, 4000)},
 )
 
 
@@ -38,12 +44,25 @@ def run(tmp_path_factory):
     return small_config(data_dir, "ad"), manifest.load(data_dir)
 
 
-def card(run, blocks="ad", name="exported", origin=None, corpus="text", note="", **architecture):
+def card(
+    run,
+    blocks="ad",
+    name="exported",
+    origin=None,
+    corpus="text",
+    note="",
+    format="savedmodel",
+    precision="f32",
+    **architecture,
+):
     config, loaded = run
     config = dataclasses.replace(config, architecture=Architecture(blocks, **architecture))
     identity = dataclasses.replace(loaded.corpus, name=corpus, note=note)
     loaded = dataclasses.replace(loaded, corpus=identity)
-    return model_card.render(name, config, loaded, origin, MEASURED)
+    model = dataclasses.replace(config.model, precision=precision)
+    config = dataclasses.replace(config, model=model)
+    shipped = Shipped(FORMATS[format], WRITTEN, {"step": 2.5e-7})
+    return model_card.render(name, config, loaded, origin, MEASURED, shipped)
 
 
 def test_the_card_has_a_row_for_each_split_and_block_and_no_gaps(run):
@@ -58,6 +77,24 @@ def test_the_card_has_a_row_for_each_split_and_block_and_no_gaps(run):
     assert "trained 1,234 of" in text and "{{" not in text and "\n\n\n" not in text
     assert all(f"\n\n## {title}\n\n" in text for title in ("Network", "Data", "Scores", "Limits"))
     assert text.startswith("# exported\n\n") and text.endswith(".\n")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_card_of_every_format_says_what_it_is_what_it_needs_and_how_it_was_checked(
+    run, format
+):
+    text, own = card(run, format=format), FORMATS[format]
+    assert f"as {own.is_a}.\nIt needs {own.needs}.\n" in text
+    assert "`step` 2.5e-07.\nA note of the format.\n" in text and "1,000 tokens" in text
+    assert "{{" not in text and "{%" not in text and "\n\n\n" not in text
+    assert "licence: own text" in text
+
+
+def test_the_card_says_in_what_the_export_computes(run):
+    assert "products in f32\n" in card(run, format="safetensors")
+    bf16 = card(run, format="safetensors", precision="bf16")
+    assert "products in f32 (bf16 in training)\n" in bf16
+    assert "products in bf16\n" in card(run, precision="bf16")
 
 
 def test_the_card_says_where_the_blocks_come_from(run):

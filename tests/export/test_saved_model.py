@@ -6,17 +6,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import bare
 import documented
 import par
 from built import tiny_data
@@ -27,7 +24,7 @@ from par.evaluate.trained_model import Model
 from par.search import architecture
 from par.search.latency_check import Case, LatencyCheck
 from project import Finished
-from small import small_config, trainer
+from small import random_run, small_config
 
 PROMISE = LatencyCheck("inference", (Case("inference", 12.345, 13.0),))
 TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\0\n", "the " * 40)
@@ -35,7 +32,8 @@ TEXTS = ("the cat sees the dog .\nthe crow", "", "the é cat\t\r\n\n", "\ufeffa\
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """A search and the network derived from it, on a tiny text; not to be changed."""
+    """A search and the network derived from it, of random weights, on a tiny text; not to be
+    changed."""
     root = tmp_path_factory.mktemp("export")
     tiny_data(root)
     for name, blocks in (("search", "ss"), ("run", "ad")):
@@ -48,8 +46,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
             config = dataclasses.replace(
                 config, architecture=architecture.Architecture("ad", search_run="search")
             )
-        config.save(root / name, root / "data")
-        trainer(root / name, config, root / "data").run()
+        random_run(root / name, config, root / "data")
     return SimpleNamespace(
         root=root, run=root / "run", search=root / "search", text=(root / "valid.txt").read_text()
     )
@@ -177,7 +174,7 @@ def test_the_card_tells_where_the_network_comes_from_and_its_scores(made, export
         "fixed",
     )
     assert (
-        f"| test | {scores['perplexity_per_token']:.2f} | {scores['perplexity_per_word']:.2f} |"
+        f"| test | {scores['perplexity_per_token']:,.2f} | {scores['perplexity_per_word']:,.2f} |"
         in exported.card
     )
     for words in (
@@ -211,19 +208,8 @@ def test_the_python_of_the_card_runs_as_it_stands(exported, monkeypatch, capsys)
 def test_it_loads_where_there_are_tensorflow_and_its_text_operations_alone(
     made, model, exported, tmp_path
 ):
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
-    )
-    site = next((tmp_path / "bare" / "lib").glob("python*")) / "site-packages"
-    needed = Path(tf.__file__).parent.parent
-    (site / "needed.pth").write_text(f"{needed}\n")
     program = """
-import importlib.util, json, sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("par", "sentencepiece"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
+import json, sys
 import tensorflow as tf
 import tensorflow_text
 model = tf.saved_model.load(sys.argv[1])
@@ -233,19 +219,7 @@ text = model.generate(tf.constant(["the cat"]), **settings)["texts"][0].numpy().
 found = {name: scores[name].numpy().tolist()[0] for name in ("nll", "words")}
 print(json.dumps(found | {"text": text}))
 """
-    command = [
-        str(tmp_path / "bare" / "bin" / "python"),
-        "-c",
-        program,
-        str(exported.directory),
-        made.text,
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    facts = bare.printed(tmp_path, program, str(exported.directory), made.text)
     np.testing.assert_allclose(facts["nll"], model.score(made.text)["nll"], rtol=1e-6)
     assert (
         facts["words"] == 280 and facts["text"] == model.generate("the cat", length=20, seed=4)[0]

@@ -1,0 +1,115 @@
+"""A network for LiteRT (TensorFlow Lite), in built-in operators alone: one function of
+par.export.array_functions, the first of FUNCTIONS that it has, for one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from par.core import files, schema
+from par.evaluate.trained_model import Model
+from par.export.array_functions import ArrayFunctions
+from par.export.formats import Written
+from par.export.plain import arrays
+from par.export.safetensors import take_along
+from par.export.self_check import Sample, loss_notes
+from par.export.shipping import Source
+
+FILE = "model.tflite"
+FUNCTIONS = ("step", "fill", "replaced", "embed")
+ROW_AXES = {"hidden": 1, "next_hidden": 1}  # of the others it is the first
+
+
+class Runner:
+    """A par.export.self_check.Backend of LiteRT's interpreter: rows one by one."""
+
+    def __init__(self, name: str, content: bytes):
+        """The function of this name; content: of its file."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.names = (name,)
+        self._interpreter = Interpreter(model_content=content)
+        self._runner = self._interpreter.get_signature_runner()
+
+    def __call__(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        rows = len(inputs["valid"])
+        split = {
+            key: np.split(np.asarray(value), rows, axis=ROW_AXES.get(key, 0))
+            for key, value in inputs.items()
+        }
+        taken = [key for key in split if key in self._runner.get_input_details()]
+        made = [self._runner(**{key: split[key][row] for key in taken}) for row in range(rows)]
+        # memories without a number stay as they are
+        return {"next_hidden": inputs["hidden"]} | {
+            key: np.concatenate([each[key] for each in made], axis=ROW_AXES.get(key, 0))
+            for key in made[0]
+        }
+
+
+def write(source: Source, directory: Path) -> Written:
+    """Writes the files of the format; with `source.quantize` the weights in float16."""
+    model = source.plain
+    functions = ArrayFunctions(model)
+    name = next(each for each in FUNCTIONS if each in functions.names)
+    content, exact, notes = converted(model, functions, name), None, ()
+    if source.quantize:
+        exact = Runner(name, content)
+        content = converted(model, functions, name, tf.float16)
+    files.write_bytes(directory / FILE, content)
+    config, _ = arrays(model)
+    schema.write_json(directory / "config.json", config)
+    files.write_bytes(directory / "tokenizer.model", model.tokenizer.model)
+    scripts = {"generate.py": "generate.py", "step.py": "litert_step.py"}
+    take_along(directory, "text.py", **(scripts if name == "step" else {}))
+    read_back = Runner(name, (directory / FILE).read_bytes())
+    if exact:
+        sample = Sample(model, source.streams["valid"])
+        notes = loss_notes("litert", source.quantize, sample, read_back, exact)
+    names = (f"{FILE} ({name})", *(["generate.py"] if name == "step" else []))
+    return Written(exact or read_back, names, notes)
+
+
+def converted(
+    model: Model, functions: ArrayFunctions, name: str, weights: tf.DType | None = None
+) -> bytes:
+    """A function of one row as the content of a file. weights: the type in which they are kept;
+    None: float32."""
+    # the values of the variables: of Keras' layers the converter makes a file that answers NaN
+    holder = tf.Module()
+    holder.weights = [
+        variable.value
+        for layer in model.learner.objective.layers.values()
+        for variable in layer.weights
+    ]
+    graph = without_empty(functions.function(name, rows=1), functions.signature(name, rows=1))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [graph.get_concrete_function()], holder
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if weights:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [weights]
+    return converter.convert()
+
+
+def without_empty(function: Callable, signature: list[tf.TensorSpec]) -> Any:
+    """The function without inputs and outputs that have no number, which LiteRT refuses: the
+    memories of a network without attention, or without memory."""
+    kept = [each for each in signature if each.shape.num_elements()]
+
+    def run(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        rest = iter(given)
+        made = function(
+            *(
+                next(rest) if each.shape.num_elements() else tf.zeros(each.shape, each.dtype)
+                for each in signature
+            )
+        )
+        return {name: value for name, value in made.items() if value.shape.num_elements()}
+
+    return tf.function(run, input_signature=kept, autograph=False)

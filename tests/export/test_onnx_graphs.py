@@ -1,0 +1,245 @@
+"""ONNX graphs compute what the library does, for any number of rows, in plain operators; the
+scripts beside them need onnxruntime and sentencepiece alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import documented
+import par
+from built import tiny_data
+from par.data.tokenizer import EOS
+from par.export import onnx_graphs, shipping
+from par.export.array_functions import Library
+from par.export.formats import FORMATS
+from par.export.self_check import Sample
+from par.objectives import OBJECTIVES
+from shipped_run import card_python, require, script
+from small import random_run, small_config
+
+RUNS = {
+    "causal": ("ada", {"cutoffs": (60,)}),
+    "post": ("aid", {"norm": "post", "tie_embeddings": True, "cutoffs": (60, 150)}),
+    "dense": ("d", {}),
+    "bf16": ("a", {"precision": "bf16"}),
+    "search": ("sas", {"prune_below": 0.2}),
+}
+
+
+@pytest.fixture(autouse=True)
+def packages():
+    require("tf2onnx", "onnx", "onnxruntime", extra="onnx")
+
+
+OTHERS = {"masked": "masked_lm", "replaced": "span_electra", "authors": "authors"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> SimpleNamespace:
+    """Runs of random weights on a tiny text; not to be changed."""
+    root = tmp_path_factory.mktemp("onnx")
+    data = tiny_data(root)
+    runs = {
+        name: random_run(root / name, small_config(data, blocks, **settings), data)
+        for name, (blocks, settings) in RUNS.items()
+    }
+    for name, objective in OTHERS.items():
+        own = OBJECTIVES[objective].default_settings()
+        config = dataclasses.replace(
+            small_config(data, "ad"), objective=objective, objective_settings=own
+        )
+        runs[name] = random_run(root / name, config, data)
+    text = (root / "valid.txt").read_text()
+    return SimpleNamespace(root=root, text=text, **runs)
+
+
+@pytest.fixture(scope="module")
+def exported(made):
+    """The causal network, exported without its card."""
+    require("tf2onnx", "onnx", "onnxruntime", extra="onnx")
+    directory = made.root / "exported"
+    directory.mkdir()
+    onnx_graphs.write(source(par.load(made.causal)), directory)
+    return directory
+
+
+def source(model, quantize=""):
+    ids = model.encode("the cat sees the dog .\n" * 150)
+    return shipping.Source(model, {"valid": ids, "test": ids}, None, {}, quantize)
+
+
+def test_the_graphs_have_plain_operators_of_opset_17_and_share_their_weights(exported):
+    import onnx
+
+    sizes = {}
+    for path in exported.glob("*.onnx"):
+        model = onnx.load(path, load_external_data=False)
+        assert [(each.domain, each.version) for each in model.opset_import if not each.domain] == [
+            ("", 17)
+        ]
+        assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+        assert not {node.op_type for node in model.graph.node} & {"If", "Loop", "Scan"}
+        onnx.checker.check_model(str(path))
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "offset":
+                    sizes.setdefault(tensor.dims and int(entry.value), set()).add(path.name)
+    assert {"step.onnx", "score.onnx", "embed.onnx"} in sizes.values()
+
+
+def test_a_call_takes_any_number_of_rows(made, exported):
+    sessions = onnx_graphs.Sessions({"step": str(exported / "step.onnx")})
+    library = Library(par.load(made.causal))
+    rng = np.random.default_rng(0)
+    for rows in (1, 3):
+        inputs = {
+            "tokens": rng.integers(8, 283, rows).astype(np.int32),
+            "hidden": rng.normal(size=[2, rows, 12, 16]).astype(np.float32),
+            "valid": np.arange(rows, dtype=np.int32) * 6,
+        }
+        found, expected = (each("step", inputs) for each in (sessions, library))
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("name", [*OTHERS, *RUNS])
+def test_every_network_passes_the_check(made, name, tmp_path):
+    model = par.load(getattr(made, name))
+    [shipped] = shipping.ship(
+        source(model), [FORMATS["onnx"]], tmp_path, lambda shipped: "the card"
+    )
+    assert max(shipped.differences.values()) < 1e-5
+    others = {"generate", "encodings", "user_encoding"}
+    assert set(shipped.differences) == set(model.config.contract.exports) - others
+    assert (tmp_path / "README.md").read_text() == "the card"
+
+
+def test_generate_py_writes_the_library_s_greedy_text(made, exported):
+    model = par.load(made.causal)
+    for prompt in ("the cat\nsees ", ""):
+        found = script(
+            exported, "generate.py", prompt, "--length=30", "--temperature=0", "--seed=3"
+        )
+        assert found == model.generate(prompt, length=30, temperature=0.0)[0] + "\n"
+
+
+@pytest.mark.slow
+def test_generate_py_draws_by_its_settings_and_its_seed(exported):
+    def texts(*flags):
+        return script(exported, "generate.py", "the", "--length=20", *flags)
+
+    greedy = texts("--temperature=0")
+    assert texts("--top_k=1") == texts("--top_p=1e-9") == texts("--temperature=1e-3") == greedy
+    assert texts("--seed=1") == texts("--seed=1") != texts("--seed=2")
+
+
+ODD = {
+    "empty": b"",
+    "one": b"x",
+    "emoji": "the \U0001f600 cat\n\n".encode(),
+    "right_to_left": "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd .".encode(),
+    "invalid": b"the \xff\xfe cat\0\r\n\xef\xbb\xbf",
+}
+
+
+def test_score_py_gives_the_figures_of_the_library_for_odd_texts(made, exported, tmp_path):
+    model = par.load(made.causal)
+    texts = ODD | {"valid": made.text.encode()}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text)
+    lines = script(exported, "score.py", *(str(tmp_path / name) for name in texts)).splitlines()
+    for (name, text), line in zip(texts.items(), lines, strict=True):
+        found = json.loads(line)
+        if not text:
+            assert found == {"nll": 0.0, "tokens": 0, "words": 0, "perplexity_per_word": None}
+            continue
+        expected = model.score(text.decode("utf-8", "replace"))
+        for figure in ("nll", "tokens", "words", "perplexity_per_word"):
+            assert found[figure] == pytest.approx(expected[figure], rel=1e-5), (name, figure)
+    assert json.loads(script(exported, "score.py", stdin=texts["valid"])) == json.loads(lines[-1])
+
+
+@pytest.mark.slow
+def test_score_py_reads_a_large_text(made, exported, tmp_path):
+    text = b"the cat sees the dog .\n" * 9_000
+    (tmp_path / "large").write_bytes(text)
+    found = json.loads(script(exported, "score.py", str(tmp_path / "large")))
+    assert found["tokens"] == len(par.load(made.causal).encode(text.decode()))
+    assert found["words"] == 9_000 * 7 and np.isfinite(found["nll"])
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_files_and_a_card_whose_python_runs(
+    made, call, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "out"
+    done = call("export", f"--run={made.causal}", f"--output={out}", "--format=onnx", "--json")
+    facts = json.loads(done.out)
+    documented.check("export --json", facts)
+    documented.check_files("Export as ONNX", out)
+    names = card_python(out, monkeypatch)
+    ids, model = [EOS, *names["tokenizer"].prompt("The first")], par.load(made.causal)
+    expected = Sample(model, np.array(ids)).values("step", Library(model))
+    assert names["log_prob"].shape == (1, 283) and expected.shape == (8, 125)
+    decoder = model.decoder()
+    log_prob, _ = decoder.log_prob(np.array(ids[-1:], np.int32), decoder.read(ids[:-1]))
+    np.testing.assert_allclose(names["log_prob"], log_prob, rtol=1e-5, atol=1e-5)
+    whole = model.embed("The first text.")[:8]
+    np.testing.assert_allclose(names["states"][0, :8], whole, atol=1e-4)
+    masked = call("export", f"--run={made.masked}", f"--output={tmp_path / 'm'}", "--format=onnx")
+    assert ": fill, embed and README.md" in masked.out
+    assert card_python(tmp_path / "m", monkeypatch)["log_prob"].shape == (1, 8, 283)
+    assert len(capsys.readouterr().out) > 100
+
+
+@pytest.mark.slow
+def test_quantize_rounds_the_weights_and_prints_what_that_costs(made, call, tmp_path):
+    flags = (f"--run={made.causal}", "--format=onnx")
+    done = call("export", *flags, f"--output={tmp_path / 'out'}", "--quantize=int8")
+    assert done.code == 0, done.err
+    [score] = [line for line in done.out.splitlines() if "`score`" in line]
+    assert score.startswith("onnx: Weights in int8: by `score`, the mean nll of these tokens is ")
+    model = par.load(made.causal)
+    sample = Sample(model, model.encode(made.text))
+    sessions = onnx_graphs.Sessions({"score": str(tmp_path / "out" / "score.onnx")})
+    rounded, exact = (sample.values("score", each) for each in (sessions, Library(model)))
+    assert 1e-6 < abs(rounded - exact).max() < 1.0
+    assert "Weights in int8" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--format=savedmodel", "--quantize=int8"],
+            "has no effect on savedmodel: add --format=onnx",
+        ),
+        (["--format=page", "--quantize=float16"], "add --format=litert, or leave it out"),
+        (["--table=x.npz", "--quantize=int8"], "--quantize has no effect beside --table"),
+    ],
+)
+def test_quantize_is_refused_where_nothing_can_be_rounded(made, call, tmp_path, flags, words):
+    run = [] if "--table=x.npz" in flags else [f"--run={made.causal}"]
+    done = call("export", *run, f"--output={tmp_path / 'out'}", *flags)
+    assert done.code == 1 and words in done.err and len(done.err.splitlines()) == 1
+
+
+def test_without_the_packages_the_command_says_how_to_install_them(
+    made, call, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "onnx" in name else name)
+    done = call("export", f"--run={made.causal}", f"--output={tmp_path / 'x'}", "--format=onnx")
+    assert done.code == 1 and done.err == (
+        "error: --format=onnx needs tf2onnx and onnx and onnxruntime, which are not installed:"
+        ' pip install "par-transformer-xl[onnx]"\n'
+    )
+    assert list(tmp_path.iterdir()) == []
