@@ -27,8 +27,8 @@ def network(architecture, vocab_size, seed=0, **settings):
       seed: of the initial weights; equal seeds give equal weights.
       **settings: fields of par.core.config.ModelConfig, such as d_model or mem_len.
 
-    Returns: a layer; called with tokens [B, T] int32 and memories, it returns hidden states
-      [B, T, D] and the next memories.
+    Returns: a layer; called with tokens [B, T] int32, memories, and visibility, `causal` or
+      `bidirectional`, it returns hidden states [B, T, D] and the next memories.
 
     Raises:
       par.core.errors.UsageError: for blocks that are not valid, an unknown setting, or a setting
@@ -37,7 +37,8 @@ def network(architecture, vocab_size, seed=0, **settings):
 
     Example:
       trunk = par.network("aaddid", vocab_size=1000, d_model=64, num_heads=4)
-      hidden, memories = trunk(tokens, trunk.empty_memories(batch_size=8))
+      empty = trunk.empty_memories(batch_size=8)
+      hidden, memories = trunk(tokens, empty, visibility="causal")
     """
     from par.core.environment import import_keras
 
@@ -87,3 +88,27 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
     from par.evaluate.trained_model import Model
 
     return Model.load(run, checkpoint, data, evaluate_as)
+
+
+def block_table(name):
+    """The table of all networks of up to L blocks, trained: par.search.block_table.BlockTable.
+
+    Needs NumPy alone.
+
+    Args:
+      name: of a table that comes with the program (par.search.block_table_file.shipped()), or the
+        path of a file .npz.
+
+    Returns: the BlockTable.
+
+    Raises:
+      par.core.errors.UsageError: for a name that is neither.
+      par.core.errors.DataError: for a file that is missing or damaged.
+
+    Example:
+      table = par.block_table("table.npz")
+      table.query("diidad", "test_perplexity_per_word").mean()
+    """
+    from par.search import block_table_file
+
+    return block_table_file.find(name)

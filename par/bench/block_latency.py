@@ -51,9 +51,13 @@ class TimedNetwork:
             training_speed.TimedTraining(config, 1, counts) if "training_step" in cases else None
         )
         self._learner = self._training.learner if self._training else Learner(config)
-        self._windows = list(synthetic.windows(config, 1, counts=counts).take(steps + 1))
+        data = config.data
+        spec = self._learner.objective.element_spec(data.batch_size, data.seq_len)
+        self._windows = list(synthetic.elements(config, spec, 1, counts=counts).take(steps + 1))
         self._prompt = synthetic.tokens(config.data.vocab_size, (1,), counts=counts).tolist()
-        self._decoder = Decoder(self._learner.objective, config.data.seq_len, config.model.mem_len)
+        if "decoding" in cases:
+            sizes = config.data.seq_len, config.model.mem_len
+            self._decoder = Decoder(self._learner.objective, *sizes)
         timings = {
             "training_step": self._training_step,
             "inference": self._inference,
@@ -130,7 +134,7 @@ def measure_networks(
     """Milliseconds of each network by its blocks, case and round, all networks timed in turn on
     tokens that occur as often as in a data set."""
     counts = records.read_counts(data_dir, records.load(data_dir))
-    times = rounds(configs, counts, repeats, steps)
+    times = rounds(configs, counts, repeats, steps, configs[0].contract.cases)
     return {
         config.architecture.blocks: {what: found[:, n].tolist() for what, found in times.items()}
         for n, config in enumerate(configs)
@@ -185,26 +189,24 @@ def measure(
         counts,
         repeats,
         steps,
+        cases := config.contract.cases,
     )
-    found = {what: spreads(fitted, times[what][:, : len(fitted)]) for what in CASES}
-    if not all(found[what]["constant"].milliseconds > 0 for what in CASES):
+    found = {what: spreads(fitted, times[what][:, : len(fitted)]) for what in cases}
+    if not all(found[what]["constant"].milliseconds > 0 for what in cases):
         raise DataError(
             "the timings do not add up, as the machine's speed changed too much: measure when it"
             " is quieter, or with more --repeats"
         )
     table = LatencyTable(
         device(),
-        config.model,
-        config.data.vocab_size,
-        config.data.batch_size,
-        config.data.seq_len,
+        *config.latency_shape,
         repeats,
-        **found,
+        **dict.fromkeys(CASES) | found,
     )
-    measured = {what: np.median(times[what], axis=0)[len(fitted) :].tolist() for what in CASES}
+    measured = {what: np.median(times[what], axis=0)[len(fitted) :].tolist() for what in cases}
     return table, [
         Check(blocks, what, table.milliseconds(blocks, what), ms)
-        for what in CASES
+        for what in cases
         for blocks, ms in zip(checked, measured[what])
     ]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from par.bench import peak_memory, training_speed
-from par.search import flops
 from par.train.run_config import RunConfig
 
 
@@ -21,23 +20,12 @@ def measure(
     """
     trial = training_speed.TimedTraining(config, steps)
     rate = trial.run()
-    data, total_steps = config.data, runs * config.total_steps
+    total_steps = runs * config.total_steps
     return {
         "architecture": config.architecture.blocks,
         "parameters": trial.learner.parameters,
         "total_steps": total_steps,
-        "gflop_per_step": round(
-            flops.training_flops(
-                config.architecture.blocks,
-                config.model,
-                data.batch_size,
-                data.seq_len,
-                counts,
-                config.search,
-            )
-            / 1e9,
-            3,
-        ),
+        "gflop_per_step": round(training_speed.step_flops(config, counts) / 1e9, 3),
         "steps_per_second": round(rate, 2),
         "estimated_seconds": round(total_steps / rate, 1),
         "peak_memory_megabytes": peak_memory.of_this_process(),

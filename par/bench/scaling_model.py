@@ -20,14 +20,15 @@ import dataclasses
 from collections.abc import Sequence
 
 from par.core.config import ModelConfig, SearchConfig
+from par.objectives import DEFAULT, OBJECTIVES
 from par.search import flops
 
 NUMBER_BYTES = 4
 MEGABYTE = 2**20
-# The fit of `benchmark growth`, megabytes to bytes: a CPU's. A parameter with its
+# The fit of `benchmark growth` in docs/speed.md, megabytes to bytes: a CPU's. A parameter with its
 # gradient and Adam's two moments would be 16 bytes.
 STATE_BYTES, WINDOW_BYTES, KEY_BYTES, PAIR_BYTES = (
-    MEGABYTE * megabytes for megabytes in (5.07e-05, 5.55e-06, 3.33e-05, 1.34e-05)
+    MEGABYTE * megabytes for megabytes in (3.39e-05, 1.03e-05, 5.09e-05, 1.41e-05)
 )
 
 
@@ -69,7 +70,9 @@ def estimate(
 ) -> Estimate:
     """The cost of one step of a global batch [B, T]. counts: [V] how often each id occurs, for
     the adaptive softmax."""
-    step_flops = flops.training_flops(blocks, model, batch_size, seq_len, counts, search)
+    step_flops = flops.training_flops(
+        blocks, model, batch_size, seq_len, counts, OBJECTIVES[DEFAULT].visibility, search
+    )
     state = parameters(blocks, model, len(counts))
     devices = machines.devices
     return Estimate(

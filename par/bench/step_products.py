@@ -25,9 +25,16 @@ def of_step(config: RunConfig, counts: Sequence[float]) -> list[Product]:
     if single:
         kinds = itertools.cycle(KINDS)
         blocks = "".join(next(kinds) if kind == "s" else kind for kind in blocks)
-    shape = (blocks, config.model, config.data.batch_size, config.data.seq_len, counts)
-    further = (search.paths - 1) * flops.forward_products(*shape) if single else []
-    return flops.training_products(*shape) + further
+    shape = (blocks, *config.read_shape, counts)
+    shape, predicted = (*shape, config.contract.visibility), config.predicted
+    once = flops.forward_products(*shape, predicted=predicted)
+    further = (search.paths - 1) * once if single else []
+    found = flops.training_products(*shape, predicted=predicted) + further
+    for blocks, model, predicted, is_trained in config.helpers:
+        own = (blocks, model, *config.read_shape[1:], counts, config.contract.visibility)
+        products = flops.training_products if is_trained else flops.forward_products
+        found += products(*own, predicted=predicted)
+    return found
 
 
 class TimedProducts:

@@ -27,10 +27,14 @@ def tokens(
     return rng.choice(vocab_size, p=weights / weights.sum(), size=shape).astype(np.int32)
 
 
-def windows(config: RunConfig, steps: int, seed: int = 0, counts: np.ndarray | None = None) -> Any:
-    """A tf.data.Dataset that repeats `steps` windows [B, T+1] of `tokens` endlessly."""
+def elements(
+    config: RunConfig, spec: Any, steps: int, seed: int = 0, counts: np.ndarray | None = None
+) -> Any:
+    """A tf.data.Dataset that repeats `steps` elements of `tokens` endlessly. spec: the
+    element_spec of the objective, int32."""
     import tensorflow as tf
 
-    shape = (steps, config.data.batch_size, config.data.seq_len + 1)
-    ids = tokens(config.data.vocab_size, shape, seed, counts)
-    return tf.data.Dataset.from_tensor_slices(ids).repeat().prefetch(tf.data.AUTOTUNE)
+    made = tf.nest.map_structure(
+        lambda each: tokens(config.data.vocab_size, (steps, *each.shape), seed, counts), spec
+    )
+    return tf.data.Dataset.from_tensor_slices(made).repeat().prefetch(tf.data.AUTOTUNE)

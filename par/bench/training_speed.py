@@ -4,7 +4,7 @@ matrix product to compare them with."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -38,6 +38,26 @@ def best_product(repeats: int = 8) -> float:
     return best
 
 
+def step_flops(config: RunConfig, counts: Sequence[float]) -> float:
+    """Model FLOPs of one training step on tokens with frequencies `counts` [V], those of trunks
+    and softmaxes: of a network that is not trained one pass."""
+    _, rows, seq_len = config.read_shape
+    seen = config.contract.visibility
+    found = flops.training_flops(
+        config.architecture.blocks,
+        *config.read_shape,
+        counts,
+        seen,
+        config.search,
+        config.predicted,
+    )
+    for blocks, model, predicted, is_trained in config.helpers:
+        shape = (model, rows, seq_len, counts, seen)
+        once = flops.forward_flops(blocks, *shape, predicted=predicted)
+        found += 3 * once if is_trained else once
+    return found
+
+
 class TimedTraining:
     """A learner on synthetic tokens, as frequent as `counts` [V] says (default: Zipf's), traced
     and warm, whose training can be timed again and again."""
@@ -53,7 +73,9 @@ class TimedTraining:
         self.config, self.steps = config, steps
         self.counts = flops.zipf_counts(config.data.vocab_size) if counts is None else counts
         self.learner = make_learner(config, replicas)
-        self._windows = iter(synthetic.windows(config, steps, counts=self.counts))
+        data = config.data
+        spec = self.learner.objective.element_spec(data.batch_size, data.seq_len)
+        self._windows = iter(synthetic.elements(config, spec, steps, counts=self.counts))
         self.run()  # traces, and warms up
 
     def run(self) -> float:
@@ -65,12 +87,4 @@ class TimedTraining:
     @property
     def flops(self) -> float:
         """Model FLOPs of one training step on these tokens."""
-        config, data = self.config, self.config.data
-        return flops.training_flops(
-            config.architecture.blocks,
-            config.model,
-            data.batch_size,
-            data.seq_len,
-            self.counts.tolist(),
-            config.search,
-        )
+        return step_flops(self.config, self.counts.tolist())

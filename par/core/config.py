@@ -16,6 +16,7 @@ from par.core.setting_group import fields as fields
 from par.core.setting_group import in_steps as in_steps
 
 MAX_VOCAB_SIZE = 4_000_000
+TEXTS = ("corpus", "input_text", "input_documents")  # where text comes from: one of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +25,8 @@ class DataConfig(Group):
 
     corpus: str = setting(
         "",
-        "a named corpus: python-docs (embedded); wikitext-2, wikitext-2-small, wikitext-103"
-        " (downloaded, or placed in data/)",
+        "a named corpus: python-docs (embedded); debian-changelogs (of this machine); wikitext-2,"
+        " wikitext-2-small, wikitext-103 (downloaded, or placed in data/)",
     )
     input_text: str = setting(
         "",
@@ -33,9 +34,27 @@ class DataConfig(Group):
         " test.txt is taken as it is",
         is_path=True,
     )
+    input_documents: str = setting(
+        "",
+        "own documents, with authors, groups and threads: FILE.jsonl[.gz] or FILE.mbox, a glob, or"
+        " a directory; one with train.jsonl, valid.jsonl and test.jsonl is taken as it is",
+        is_path=True,
+    )
+    fields: str = setting(
+        "",
+        "keys of a line of JSON that are not called id, text, author, group or parent:"
+        " text:body,group:subreddit,parent:parent_id; a.b is key b of the object a",
+    )
+    split_by: str = setting(
+        "group",
+        "what stays together in one of the three splits, which a hash of it chooses: group, author"
+        " or thread; a document that has none goes with its thread",
+        choices=("group", "author", "thread"),
+    )
     split_fractions: tuple[float, ...] = setting(
         (0.9, 0.05, 0.05),
-        "fractions of train, valid and test if the input has no splits",
+        "fractions of train, valid and test, of documents the chances of each group, author or"
+        " thread, if the input has no splits",
         minimum=0.0,
         maximum=1.0,
     )
@@ -81,11 +100,14 @@ class DataConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if bool(self.corpus) == bool(self.input_text):
+        texts = {name: getattr(self, name) for name in TEXTS}
+        if sum(map(bool, texts.values())) != 1:
+            given = ", ".join(f"--{name} {value!r}" for name, value in texts.items())
             raise UsageError(
-                f"give either --corpus or --input_text, but --corpus is {self.corpus!r} and"
-                f" --input_text {self.input_text!r}"
+                f"give either --corpus or --input_text or --input_documents, but they are {given}"
             )
+        if self.fields and not self.input_documents:
+            raise SettingError("fields is for --input_documents", "fields")
         if (
             len(self.split_fractions) != 3
             or abs(sum(self.split_fractions) - 1) > 1e-6
@@ -466,6 +488,19 @@ class SamplingConfig(Group):
         "seed of the sampling; text n does not depend on num_samples",
         minimum=0,
         maximum=2**31 - 1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FillConfig(Group):
+    """What is told of each [MASK] of a text (tools/fill.py)."""
+
+    k: int = setting(
+        5,
+        "how many pieces to give for each [MASK], the most probable first; of a smaller vocabulary"
+        " all",
+        minimum=1,
+        maximum=1 << 20,
     )
 
 

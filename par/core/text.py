@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,9 @@ def plural(count: int, noun: str) -> str:
 
 def number(value: float, digits: int) -> str:
     """`1,889.64`; from a million millions on, as the perplexity of a run that diverged, `6.8e+185`
-    instead of hundreds of digits."""
+    instead of hundreds of digits; `-` for what is not a number, as the mean of nothing."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.{digits}f}" if abs(value) < 1e12 else f"{value:.2g}"
 
 

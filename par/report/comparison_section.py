@@ -10,7 +10,8 @@ from typing import Any
 
 from par.core import files, schema
 from par.core.errors import DataError
-from par.core.text import plural
+from par.core.metrics import Figure
+from par.core.text import number, plural
 from par.evaluate.compare import results, supernet_ablation, tables
 from par.evaluate.compare.tables import Point
 from par.report import pareto_plot, parts
@@ -33,8 +34,8 @@ class Opponents:
     sentences: Sequence[str]
     points: Sequence[Point]
     label: str  # of what the networks cost
-
-    note = tables.NOTE
+    figure: Figure  # by which they are compared
+    note: str
 
     @property
     def picture(self) -> Picture | None:
@@ -42,14 +43,16 @@ class Opponents:
         if not self.points:
             return None
         places = "; ".join(
-            f"{point.name} {point.y[0]:,.1f} at {point.x[0]:,.4g}" for point in self.points
+            f"{point.name} {number(point.y[0], self.figure.few_digits)} at {point.x[0]:,.4g}"
+            for point in self.points
         )
         return parts.png(
-            f"Perplexity per word over {self.label}: {places}",
+            f"{self.figure.label.capitalize()} over {self.label}: {places}",
             "What each network scores over what it costs, and their front.",
             pareto_plot.scatter,
             self.points,
             self.label,
+            self.figure,
         )
 
 
@@ -125,7 +128,11 @@ def _opponents(value: dict[str, Any]) -> Opponents:
         f"{seeds} of {epochs}, {settings.split} split; opponents of the search {settings.search}."
     )
     points, label = tables.points(found)
-    if settings.cost not in COSTS or not found.networks or not all(map(_can_be, points)):
+    if (
+        settings.cost not in COSTS
+        or not found.networks
+        or not all(_can_be(point, found.figures[0]) for point in points)
+    ):
         raise ValueError(settings.cost)
     heads, *rows = tables.rows(found, settings.cost)
     return Opponents(
@@ -135,13 +142,15 @@ def _opponents(value: dict[str, Any]) -> Opponents:
         tables.sentences(found),
         points,
         label,
+        found.figures[0],
+        tables.note(found),
     )
 
 
-def _can_be(point: Point) -> bool:
-    """Whether a network can be drawn: its cost is 0 or more, its perplexity 1 or more, and both
+def _can_be(point: Point, figure: Figure) -> bool:
+    """Whether a network can be drawn: its cost is 0 or more, its figure such as can be, and both
     lie in their intervals."""
-    spreads = ((0.0, point.x), (1.0, point.y))
+    spreads = ((0.0, point.x), (figure.least, point.y))
     return all(
         least <= value <= MOST and (low is None or high is None or low <= value <= high)
         for least, (value, low, high) in spreads

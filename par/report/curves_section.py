@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from par.core.text import number
 from par.report import line_plots, parts
 from par.report.inputs import Artefacts
 from par.report.parts import Command, Missing, Picture, Table
@@ -37,7 +36,7 @@ def curves_section(artefacts: Artefacts, command: Command) -> CurvesSection:
     if "s" in run.blocks:
         pictures.append(_decision(artefacts))
     if _valid_rows(run):
-        heads, *rows = history.evaluations(run.rows)
+        heads, *rows = history.evaluations(run.rows, run.contract)
         evaluations = Table("Evaluations on the valid split", heads, rows)
     return CurvesSection(pictures=pictures, evaluations=evaluations)
 
@@ -62,25 +61,24 @@ def _curves(artefacts: Artefacts) -> Picture:
     for way, rows in itertools.groupby(valid, key=lambda row: row["evaluate_as"]):
         name = "valid" if way == "fixed" else f"valid as {way}"
         losses.append(f"{name} from {_course(list(rows), 'nll_per_token')}")
+    nll, tracked = (run.contract.figure(name) for name in ("nll_per_token", run.contract.tracked))
     alt = (
-        f"nll per token: {'; '.join(losses)}. Learning rate from"
-        f" {_course(train, 'learning_rate')}."
+        f"{nll.label}: {'; '.join(losses)}. Learning rate from {_course(train, 'learning_rate')}."
     )
     if "s" in run.blocks:
         alt += f" tau from {_course(train, 'tau')}."
-    caption = "Loss per token, with perplexity on the right; below it what the schedules did."
-    baseline = _baseline(artefacts)
-    if baseline:
-        alt += f" The {baseline[0]} has {baseline[1]['nll_per_token']:.4g} nats."
-    level = baseline and (baseline[0], baseline[1]["nll_per_token"])
-    return parts.png(alt, caption, line_plots.curves, run, level)
+    right = f", with {tracked.brief} on the right" if tracked.is_perplexity else ""
+    caption = f"Loss per token{right}; below it what the schedules did."
+    levels = {name: figures["nll_per_token"] for name, figures in _baselines(artefacts).items()}
+    alt += "".join(f" The {name} has {level:.4g} nats." for name, level in levels.items())
+    return parts.png(alt, caption, line_plots.curves, run, levels)
 
 
-def _baseline(artefacts: Artefacts) -> tuple[str, dict[str, float]] | None:
-    """The name of the n-gram model of the run's data and its figures on the valid split."""
-    if not artefacts.baseline:
-        return None
-    return artefacts.baseline.name, artefacts.baseline.figures(artefacts.manifest, "valid")
+def _baselines(artefacts: Artefacts) -> dict[str, dict[str, float]]:
+    """The figures on the valid split of the models that the network must beat, by name."""
+    return {
+        model.name: model.figures(artefacts.manifest, "valid") for model in artefacts.baselines
+    }
 
 
 def _course(rows: Sequence[dict[str, Any]], key: str) -> str:
@@ -112,62 +110,53 @@ def _decision(artefacts: Artefacts) -> Picture:
     return parts.png(alt, caption, line_plots.decision, run, costs)
 
 
-# heads of the table of scores, their keys in a row of the history, and their decimal places
-SCORES = (
-    ("nll per token", "nll_per_token", 4),
-    ("perplexity per token", "perplexity_per_token", 2),
-    ("perplexity per word", "perplexity_per_word", 2),
-    ("bits per character", "bits_per_character", 4),
-    ("bits per byte", "bits_per_byte", 4),
-)
-
-
 def scores_table(artefacts: Artefacts) -> Table | None:
     """The last evaluation on the valid split, the best one if it is another, and the scores of the
-    n-gram model of the data; None before the first evaluation."""
+    models that the network must beat; None before the first evaluation."""
     valid = _valid_rows(artefacts.run)
     if not valid:
         return None
     last = valid[-1]
+    contract = artefacts.run.contract
     best = min(
         (row for row in valid if row["evaluate_as"] != "argmax"),
-        key=lambda row: row["nll_per_token"],
+        key=lambda row: contract.headline.loss(row[contract.headline.name]),
         default=last,
     )
     named = [("last", row) for row in valid if row["step"] == last["step"]]
     if best["step"] < last["step"]:
         named.append(("best", best))
-    rows = [_scores_row(_named(name, row), f"{row['step']:,}", row) for name, row in named]
-    if baseline := _baseline(artefacts):
-        rows.append(_scores_row(baseline[0], "", baseline[1]))
-    return Table("Scores", ("valid split", "step", *(head for head, _, _ in SCORES)), rows)
+    rows = [(_named(name, row), f"{row['step']:,}", row) for name, row in named]
+    rows += [(name, "", figures) for name, figures in _baselines(artefacts).items()]
+    return Table(
+        "Scores",
+        ("valid split", "step", *(figure.label for figure in contract.shown)),
+        [
+            (name, step, *(figure.text(row[figure.name]) for figure in contract.shown))
+            for name, step, row in rows
+        ],
+    )
 
 
 def doubts(artefacts: Artefacts) -> list[str]:
-    """A sentence if the n-gram model of the data beats the network's best evaluation."""
-    perplexities = [
-        row["perplexity_per_word"] or math.inf
-        for row in _valid_rows(artefacts.run)
-        if row["evaluate_as"] != "argmax"
-    ]
-    baseline = _baseline(artefacts)
-    if not (perplexities and baseline):
+    """A sentence for each model without a network that beats the network's best evaluation."""
+    contract = artefacts.config.contract
+    figure = contract.comparison[0]
+    rows = [row for row in _valid_rows(artefacts.run) if row["evaluate_as"] != "argmax"]
+    values = [math.inf if row[figure.name] is None else row[figure.name] for row in rows]
+    if not values:
         return []
     what = "This search" if artefacts.config.architecture.is_search else "This network"
-    scores = [("valid", min(perplexities), baseline[1]["perplexity_per_word"])]
-    line = artefacts.baseline.warning(what, scores)
-    return [line] if line else []
+    best = min(values, key=figure.loss)
+    own = _baselines(artefacts)
+    found = [
+        model.warning(what, figure, [("valid", best, own[model.name][figure.name])])
+        for model in artefacts.baselines
+    ]
+    best_row = rows[values.index(best)]
+    return [line for line in found if line] + contract.warnings(what, "valid", best_row)
 
 
 def _named(name: str, row: dict[str, Any]) -> str:
     way = row["evaluate_as"]
     return name if way == "fixed" else f"{name}, {way}"
-
-
-def _scores_row(name: str, step: str, figures: dict[str, Any]) -> tuple[str, ...]:
-    values = ((figures[key], digits) for _, key, digits in SCORES)
-    return (
-        name,
-        step,
-        *("-" if value is None else number(value, digits) for value, digits in values),
-    )

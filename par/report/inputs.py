@@ -13,8 +13,8 @@ from par.core import schema
 from par.core.errors import DataError
 from par.data import manifest
 from par.data.manifest import Manifest
-from par.evaluate import yardstick
-from par.evaluate.yardstick import Yardstick
+from par.evaluate.yardsticks import store
+from par.evaluate.yardsticks.base import Yardstick
 from par.export import model_card
 from par.search import architecture, latency_table
 from par.search.architecture import Architecture
@@ -59,7 +59,7 @@ class Artefacts:
     finished: bool
     parameters: int | None
     manifest: Manifest | None  # None also if the data directory now holds other data
-    baseline: Yardstick | None  # of that data
+    baselines: list[Yardstick]  # of that data, and of what the run predicts
     chosen: Architecture | None  # derived from this search
     origin: Architecture | None  # of a fixed network, how it was derived
     latencies: Latencies | None
@@ -110,7 +110,7 @@ def load_artefacts(directory: Path) -> Artefacts:
         finished=finished,
         parameters=_parameters(first / "summary.json"),
         manifest=data_manifest,
-        baseline=yardstick.load(data_dir) if data_manifest else None,
+        baselines=(store.load_all(data_dir, config.contract.yardsticks) if data_manifest else []),
         chosen=chosen,
         origin=model_card.find_origin(first, config.architecture),
         latencies=_latencies((directory, first), config, chosen),
@@ -137,7 +137,10 @@ def _manifest(data_dir: Path, config: run_config.RunConfig) -> Manifest | None:
     if not (data_dir / "manifest.json").is_file():
         return None
     found = manifest.load(data_dir)
-    return found if run_config.DataIdentity.from_manifest(found) == config.data else None
+    if config.contract.reads_documents and found.documents is None:
+        return None
+    identity = run_config.DataIdentity.from_manifest(found, config.contract)
+    return found if identity == config.data else None
 
 
 def _latencies(

@@ -3,6 +3,7 @@ growth, memory lengths. Needs no TensorFlow."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,9 +37,12 @@ from par.search.pareto import Choice
 from par.train.history import Run
 
 
-def curves(path: Target, run: Run, baseline: tuple[str, float] | None = None) -> None:
-    """Writes train and valid nll with perplexity on the right, the learning rate, and for a search
-    tau; needs a train row. baseline: the name and nll of what the network must beat."""
+def curves(path: Target, run: Run, levels: Mapping[str, float] | None = None) -> None:
+    """Writes train and valid nll with the perplexity on the right if that is what the objective
+    shows in training, the learning rate, and for a search tau; needs a train row.
+
+    levels: the nll of what the network must beat, by name.
+    """
     train, valid = run.rows["train"], [row for row in run.rows["valid"] if row["split"] == "valid"]
     steps = [row["step"] for row in train]
     search = "s" in run.blocks
@@ -71,11 +75,13 @@ def curves(path: Target, run: Run, baseline: tuple[str, float] | None = None) ->
                     ms=5,
                     label=label,
                 )
-        if baseline:
-            loss.axhline(baseline[1], color="black", ls=":", lw=1.0, label=baseline[0])
-        loss.set_ylabel("nll per token (nats)")
+        for (name, level), stroke in zip((levels or {}).items(), itertools.cycle((":", "-."))):
+            loss.axhline(level, color="black", ls=stroke, lw=1.0, label=name)
+        nll = run.contract.figure("nll_per_token")
+        loss.set_ylabel(f"{nll.label} ({nll.unit})")
         loss.legend()
-        _perplexity_axis(loss)
+        if (tracked := run.contract.figure(run.contract.tracked)).is_perplexity:
+            _perplexity_axis(loss, tracked.label)
         for axes, key, label in zip(small, ("learning_rate", "tau"), ("learning rate", "tau")):
             axes.plot(steps, [row[key] for row in train], color="black", marker=dots(steps))
             axes.set(ylabel=label)
@@ -86,7 +92,7 @@ def curves(path: Target, run: Run, baseline: tuple[str, float] | None = None) ->
         save(figure, path)
 
 
-def _perplexity_axis(loss: Axes) -> None:
+def _perplexity_axis(loss: Axes, label: str) -> None:
     low, high = loss.get_ylim()
     ticks = [
         (math.log(digit) + power * math.log(10), digit * 10**power)
@@ -101,7 +107,7 @@ def _perplexity_axis(loss: Axes) -> None:
             if low <= nll <= high
         ]
     right = loss.twinx()
-    right.set(ylim=(low, high), ylabel="perplexity per token")
+    right.set(ylim=(low, high), ylabel=label)
     right.set_yticks([nll for nll, _ in shown], [f"{value:,}" for _, value in shown])
     right.spines["right"].set_visible(True)
 
@@ -276,10 +282,13 @@ def growth(
 
 
 def memory_lengths(
-    path: Path, lengths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]]
+    path: Path,
+    lengths: Sequence[int],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    label: str,
 ) -> None:
-    """Writes perplexity per word by memory length [C] (tokens), with a panel for each split and a
-    line for each network. panels: {split: {network: [C]}}.
+    """Writes a figure by memory length [C] (tokens), with a panel for each split and a line for
+    each network. panels: {split: {network: [C]}}. label: of the figure.
 
     The axis is linear from 0 to the shortest memory, and logarithmic above.
     """
@@ -301,7 +310,7 @@ def memory_lengths(
             )
             axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
             axes.minorticks_off()
-            axes.set(xlabel="memory length (tokens)", ylabel="perplexity per word")
+            axes.set(xlabel="memory length (tokens)", ylabel=label)
             axes.set_title(literal(split), loc="left")
         # explicit, as matplotlib omits lines whose label begins with an underscore
         lines, names = figure.axes[0].lines, next(iter(panels.values()))

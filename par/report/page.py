@@ -1,22 +1,18 @@
 """The report of a run as one HTML page: the search, the network, its latency, comparisons, and the
 commands that repeat it.
 
-The page is a single file that loads nothing. Its Content-Security-Policy allows its style and its
-script by their SHA-256, and no other script, picture or form. par.report.rendering escapes all
-text; if text still became markup, this policy would keep it from having an effect.
+The page is a single file that loads nothing (par.core.markup).
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from par import __version__
-from par.core import files
+from par.core import files, markup
 from par.core.text import plural
 from par.evaluate.compare.tables import clock
 from par.report import heat_map, rendering
@@ -32,11 +28,6 @@ from par.report.setup_section import (
     environment_section,
     repeat_section,
     samples_section,
-)
-
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}';"
-    " base-uri 'none'; form-action 'none'"
 )
 
 
@@ -68,7 +59,7 @@ def html(artefacts: Artefacts, command: Command, comparisons: Sequence[str] = ()
     what = "Search" if config.architecture.is_search else "Network"
     page = rendering.render(
         "page.html.j2",
-        policy=POLICY.format(style=_digest(style), script=_digest(script)),
+        policy=markup.policy(style, script),
         version=__version__,
         style=style,
         script=script,
@@ -127,13 +118,15 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
     if artefacts.manifest:
         size = f", {artefacts.manifest.splits['train'].tokens:,} tokens to train on"
     yield Fact("Data", f"{data.name}: {data.vocab_size:,} pieces{size}")
+    if not config.is_default:
+        yield Fact("Objective", config.objective)
     yield Fact("Recipe", config.recipe)
     seeds = ", ".join(map(str, group or [config.training.seed]))
     yield Fact("Seeds" if group else "Seed", seeds)
     epochs = plural(config.training.epochs, "epoch")
     yield Fact("Steps", f"{config.total_steps:,}: {epochs} of {data.steps_per_epoch:,}")
-    window = f"{data.batch_size} x {data.seq_len} tokens, memory {config.model.mem_len}"
-    yield Fact("Window", window)
+    model, rows, seq_len = config.read_shape
+    yield Fact("Window", f"{rows} x {seq_len} tokens, memory {model.mem_len}")
     parameters = artefacts.parameters
     yield Fact("Parameters", f"{parameters:,}" if parameters else "told when it has ended")
     histories = [run.rows["train"] for run in group.values() or [artefacts.run]]
@@ -143,23 +136,24 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
         clock(sum(seconds)) if seconds else "not begun",
     )
     if config.init:
-        begun = f"the weights of {config.init.run}, step {config.init.step:,}"
+        begun = f"{config.init.what}, step {config.init.step:,}"
         yield Fact("Begun with", begun)
 
 
 def style_sheet() -> str:
-    """page.css and a class for the colours of each level of probability in the map of pi."""
+    """The style of the page, with a class for the colours of each level of probability in the map
+    of pi and in passages."""
     levels = (heat_map.colours(level / heat_map.LEVELS) for level in range(heat_map.LEVELS + 1))
-    return _file("page.css") + "".join(
-        f".p{level} {{ background: {cell}; color: {text}; }}\n"
-        for level, (cell, text) in enumerate(levels)
+    return (
+        markup.base_style()
+        + _file("page.css")
+        + "".join(
+            f".p{level} {{ background: {cell}; color: {text}; }}\n"
+            for level, (cell, text) in enumerate(levels)
+        )
     )
 
 
 @functools.cache
 def _file(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from par.core import metrics
 from par.evaluate.compare.tables import Point
 from par.report import style
 
@@ -30,6 +31,9 @@ NETWORKS = {
     "derived": Mark(style.ORANGE, "*", 13),
     "named": Mark(style.BLUE, "s", 6),
     "random": Mark(style.GREY, "o", 5),
+    "chosen": Mark(style.ORANGE, "*", 13),
+    "undecided": Mark(style.BLUE, "s", 6),
+    "worse": Mark(style.GREY, "o", 5),
 }
 # where a name may stand around its point: distances in points, and degrees, the best first
 RADII, ANGLES = (9, 16, 26, 38, 52), (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
@@ -38,21 +42,23 @@ OFF_SCALE = 1.3
 Place = tuple[float, float]
 
 
-def scatter(path: style.Target, points: Sequence[Point], x_label: str) -> None:
+def scatter(
+    path: style.Target, points: Sequence[Point], x_label: str, compared: metrics.Figure
+) -> None:
     """Writes `scatter_figure`."""
     with style.style():
-        style.save(scatter_figure(points, x_label), path)
+        style.save(scatter_figure(points, x_label, compared), path)
 
 
-def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
-    """The networks of a comparison: perplexity per word over cost, each with its intervals and its
-    name, and their Pareto front.
+def scatter_figure(points: Sequence[Point], x_label: str, compared: metrics.Figure) -> Figure:
+    """The networks of a comparison: the figure by which they are compared over cost, each with its
+    intervals and its name, and their Pareto front.
 
-    A network whose perplexity exceeds OFF_SCALE times the best is drawn as an arrow on the upper
-    edge, the figure beside its name. Intervals are cut there, and as far below the best.
+    Where less is better, a network above OFF_SCALE times the best is drawn as an arrow on the
+    upper edge, the figure beside its name. Intervals are cut there, and as far below the best.
     """
     best = min(point.y[0] for point in points)
-    limit = OFF_SCALE * best
+    limit = OFF_SCALE * best if compared.better == "lower" else math.inf
     highest = max(value or 0 for point in points if point.y[0] <= limit for value in point.y)
     edge = min(limit, 1.03 * highest)
     places = [(point.x[0], point.y[0] if point.y[0] <= limit else edge) for point in points]
@@ -60,7 +66,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         figure = style.new_figure(5.0)
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(
-            xlabel=x_label, ylabel="perplexity per word: mean and 95 % interval"
+            xlabel=x_label, ylabel=f"{compared.label}: mean and 95 % interval"
         )
         labels = {kind: kind for kind in NETWORKS}  # each once
         for point, place in zip(points, places):
@@ -68,7 +74,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
             label = None if is_off else labels.pop(point.kind, None)
             _draw_point(axes, point, place, is_off, label)
         axes.plot(
-            *zip(*_front(points, places)),
+            *zip(*_front(points, places, compared)),
             drawstyle="steps-post",
             ls="--",
             lw=1.0,
@@ -78,7 +84,8 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
         )
         axes.margins(0.12, 0.08)
         low, high = axes.get_ylim()
-        axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
+        if limit < math.inf:
+            axes.set_ylim(max(low, best / OFF_SCALE), min(high, limit * 1.03))
         figure.legend(loc="outside upper center", ncols=4)
         canvas.draw()  # fixes all positions
         names = [
@@ -94,7 +101,7 @@ def scatter_figure(points: Sequence[Point], x_label: str) -> Figure:
 
 
 def _draw_point(axes: Axes, point: Point, place: Place, is_off: bool, label: str | None) -> None:
-    """Draws a network and its intervals. is_off: its perplexity exceeds the picture."""
+    """Draws a network and its intervals. is_off: its figure exceeds the picture."""
     mark = NETWORKS[point.kind]
     shared = {"color": mark.colour, "zorder": 4 if point.kind == "derived" else 3}
     axes.errorbar(
@@ -119,9 +126,11 @@ def _draw_point(axes: Axes, point: Point, place: Place, is_off: bool, label: str
     )
 
 
-def _front(points: Sequence[Point], places: Sequence[Place]) -> list[Place]:
+def _front(
+    points: Sequence[Point], places: Sequence[Place], compared: metrics.Figure
+) -> list[Place]:
     """The places of the networks that no other one beats in both."""
-    values = [(point.x[0], point.y[0]) for point in points]
+    values = [(point.x[0], compared.loss(point.y[0])) for point in points]
     return sorted(
         place
         for place, own in zip(places, values)

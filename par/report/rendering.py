@@ -1,9 +1,4 @@
-"""Renders the templates of this wing. All values are escaped, so that only the templates
-themselves contain markup.
-
-Characters that a browser can't show, and those that change the reading direction, become escape
-sequences first: `\\x1b`, `\\u202e`.
-"""
+"""Renders the templates of this wing; par.core.markup escapes all values."""
 
 from __future__ import annotations
 
@@ -12,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
-from par.core import schema, text
+from par.core import markup
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -27,23 +22,9 @@ def render(template: str, **values: Any) -> str:
 @functools.cache
 def environment() -> Environment:
     """The Jinja2 environment of the templates."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    made = markup.environment(TEMPLATES)
     made.filters |= {"words": words, "sentence": sentence}
-    made.policies["json.dumps_function"] = lambda value, **_: schema.canonical_json(value)
     return made
-
-
-def _visible(value: Any) -> Any:
-    """The value of an expression without invisible characters; autoescape escapes it next."""
-    return value if hasattr(value, "__html__") else text.escape(str(value), text.is_safe_in_html)
 
 
 def words(command: str) -> list[str]:

@@ -33,7 +33,7 @@ def seeds_section(artefacts: Artefacts, command: Command) -> SeedsSection:
     }
     results = None
     if evaluated:
-        heads, *rows = seeds.cells(list(evaluated.values()))
+        heads, *rows = seeds.cells(list(evaluated.values()), artefacts.run.contract)
         caption = "Each seed on the valid split; mean and standard deviation below"
         results = Table(caption, heads, rows)
     missing = _missing(artefacts, evaluated, command)

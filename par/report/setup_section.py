@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from par.core import config
-from par.core.config import DataConfig, Group
+from par.core.config import TEXTS, DataConfig, Group
 from par.data import named_corpora
 from par.data.manifest import Manifest
+from par.report import token_heatmap
 from par.report.inputs import SAMPLE_BYTES, Artefacts
 from par.report.parts import Command, Missing, Table
 from par.search.architecture import BUDGET
@@ -18,27 +20,70 @@ from par.search.architecture import BUDGET
 
 @dataclasses.dataclass(frozen=True)
 class SamplesSection:
-    """Texts that the network wrote during training."""
+    """Texts that the network wrote, filled or examined during training. parts: of the text, where
+    some are coloured."""
 
     text: str
     missing: Missing | None
+    title: str
+    note: str
+    parts: Sequence[token_heatmap.Passage] = ()
 
-    note = (
-        f"Texts that the network wrote while it was trained, the last {SAMPLE_BYTES:,} bytes at"
-        " most."
-    )
-    name, title, template = "samples", "What it writes", "samples.html.j2"
+    name, template = "samples", "samples.html.j2"
+
+
+class _Shown(NamedTuple):
+    """What networks of a kind show: its title, what it is, what is said where there is none yet,
+    and the tool and its flag that show one at once, if any."""
+
+    title: str
+    note: str
+    none_yet: str
+    tool: str = ""
+    given: Mapping[str, str] = {}
+
+
+LAST = f"the last {SAMPLE_BYTES:,} bytes at most"
+SHOWN = {  # by the field of par.objectives.contract.Contract
+    "generates": _Shown(
+        "What it writes",
+        f"Texts that the network wrote while it was trained, {LAST}.",
+        "No text was written yet; a trained network goes on with any",
+        "generate",
+        {"prompt": "The "},
+    ),
+    "fills": _Shown(
+        "What it fills in",
+        f"Held-out sentences that the network filled while it was trained, {LAST}: in brackets"
+        " the piece that was masked, then what the network expected, and how probably.",
+        "No text was filled yet; a trained network fills any",
+        "fill",
+        {"text": "The [MASK]"},
+    ),
+    "detects": _Shown(
+        "What it detects",
+        f"Held-out passages in which a generator replaced tokens, {LAST}: in brackets a token"
+        " that was replaced, what was put there, and how probable a replacement was to the"
+        " network; without a colon an original token that it held for one. The darker, the"
+        " more probable.",
+        "No passage was shown yet; the run shows some at its end",
+    ),
+}
 
 
 def samples_section(artefacts: Artefacts, command: Command) -> SamplesSection:
     """The sampled texts of a run."""
+    contract, text = artefacts.config.contract, artefacts.samples
+    shown = next((each for name, each in SHOWN.items() if getattr(contract, name)), None)
+    if shown is None:
+        missing = Missing(f"Networks of {contract.name} do not write texts")
+        return SamplesSection(text, missing, "Texts", "")
     missing = None
-    if not artefacts.samples:
-        missing = Missing(
-            "No text was written yet; a trained network goes on with any",
-            command("generate", run=artefacts.first, prompt="The "),
-        )
-    return SamplesSection(artefacts.samples, missing)
+    if not text:
+        makes = command(shown.tool, run=artefacts.first, **shown.given) if shown.tool else ""
+        missing = Missing(shown.none_yet, makes)
+    parts = token_heatmap.marked(text) if contract.detects else ()
+    return SamplesSection(text, missing, shown.title, shown.note, parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +104,8 @@ def configuration_section(artefacts: Artefacts, command: Command) -> Configurati
     if settings.architecture.is_search:
         groups["Search"] = settings.search
     groups["Training"] = settings.training
+    if settings.objective_settings:
+        groups[f"Objective {settings.objective}"] = settings.objective_settings
     if artefacts.manifest:
         groups["Data"] = DataConfig.from_json(artefacts.manifest.settings)
     else:
@@ -133,7 +180,7 @@ class RepeatSection:
     """The commands that repeat the run, in order."""
 
     commands: str
-    is_own_text: bool
+    own_text: str
     missing: Missing | None
 
     name, title, template = "repeat", "To repeat it", "repeat.html.j2"
@@ -163,8 +210,9 @@ def repeat_section(artefacts: Artefacts, command: Command) -> RepeatSection:
         missing = Missing(
             "flags.txt is not in this run: give the settings of the table above as flags."
         )
-    is_own_text = bool(manifest and manifest.settings["input_text"])
-    return RepeatSection("\n".join(lines).strip(), is_own_text, missing)
+    given = manifest.settings if manifest else {}
+    own_text = next((name for name in TEXTS if name != "corpus" and given.get(name)), "")
+    return RepeatSection("\n".join(lines).strip(), own_text, missing)
 
 
 def build_command(manifest: Manifest, command: Command, output: str) -> str:

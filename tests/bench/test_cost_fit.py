@@ -143,7 +143,7 @@ def test_the_formula_of_time_grows_as_the_flops_do():
             d_model=shape.d_model, num_heads=4, d_ffn=shape.d_ffn, mem_len=shape.mem_len
         )
         products = [
-            *flops.attention_products(model, shape.batch_size, shape.seq_len),
+            *flops.attention_products(model, shape.batch_size, shape.seq_len, visibility="causal"),
             *flops.dense_products(model, shape.batch_size, shape.seq_len),
         ]
         counted.append(shape.num_blocks * flops.total(products))

@@ -40,7 +40,7 @@ def test_the_graph_has_the_flops_of_a_training_step(sampling):
     config = run_config("sads", sampling)
     counts = [1.0] * config.data.vocab_size
     shape = (config.model, config.data.batch_size, config.data.seq_len, counts)
-    expected = flops.training_flops(config.architecture.blocks, *shape, config.search)
+    expected = flops.training_flops(config.architecture.blocks, *shape, "causal", config.search)
     timed = TimedProducts(config, 2)
     whole = [flops.Product(*map(math.ceil, product)) for product in timed.products]
     assert counted(timed) == flops.total(whole) and timed.run() > 0
@@ -52,7 +52,7 @@ def test_a_single_path_has_every_kind_as_often():
     config = run_config("ssasdsss", "single_path")
     counts = [1.0] * config.data.vocab_size
     shape = (config.model, config.data.batch_size, config.data.seq_len, counts)
-    expected = flops.training_flops(config.architecture.blocks, *shape, config.search)
+    expected = flops.training_flops(config.architecture.blocks, *shape, "causal", config.search)
     assert flops.total(of_step(config, counts)) == pytest.approx(expected, rel=1e-12)
 
 

@@ -153,7 +153,7 @@ def test_equal_numbers_are_equal_settings():
         (
             DataConfig,
             {},
-            "give either --corpus or --input_text, but --corpus is '' and --input_text ''",
+            "give either --corpus or --input_text or --input_documents, but they are --corpus ''",
         ),
         (
             DataConfig,

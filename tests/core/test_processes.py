@@ -42,6 +42,27 @@ def deaf(asked_to_stop, path):
     return 0
 
 
+def meet(asked_to_stop, directory, name, others):
+    """Notes its cores, and waits until the others have begun, too."""
+    cores = sorted(os.sched_getaffinity(0))
+    Path(directory, name).write_text(" ".join(map(str, cores)))
+    end = time.monotonic() + SECONDS
+    while not all(Path(directory, each).exists() for each in others):
+        if time.monotonic() > end:
+            return 1
+        time.sleep(0.02)
+    return 0
+
+
+def fail_or_wait(asked_to_stop, path, code):
+    """Fails when the other one is up, or waits to be asked to stop."""
+    if not code:
+        return until_asked(asked_to_stop, path, 0)
+    while not Path(path).exists():
+        time.sleep(0.02)
+    return code
+
+
 def add(*numbers):
     return sum(numbers), os.getpid()
 
@@ -149,6 +170,35 @@ def test_work_that_the_system_kills_is_out_of_memory_and_any_other_end_is_named(
     with pytest.raises(ParError, match="was ended by SIGTERM") as caught:
         processes.run(end_by, signal.SIGTERM)
     assert caught.value.exit_code == 1
+
+
+def test_several_work_side_by_side_on_cores_of_their_own_each_call_once_and_in_order(tmp_path):
+    both, done = ("a", "b"), []
+    calls = [(str(tmp_path), name, both) for name in both] + [(str(tmp_path), "c", ())]
+    assert processes.run_each(meet, calls, 2, done.append) == 0
+    assert sorted(done) == [0, 1, 2] and done[-1] == 2
+    cores = [(tmp_path / name).read_text().split() for name in both]
+    mine = sorted(os.sched_getaffinity(0))
+    if len(mine) == 1:
+        assert cores == [[str(mine[0])]] * 2
+    else:
+        assert [len(each) for each in cores] == [(len(mine) + 1) // 2, len(mine) // 2]
+        assert sorted(cores[0] + cores[1], key=int) == list(map(str, mine))
+
+
+def test_when_one_fails_the_others_are_asked_to_stop_and_no_further_one_is_begun(tmp_path):
+    calls = [(str(tmp_path / "up"), code) for code in (0, 4)] + [(str(tmp_path / "third"), 0)]
+    done = []
+    assert processes.run_each(fail_or_wait, calls, 2, done.append) == 4
+    assert (tmp_path / "up.asked").exists() and not (tmp_path / "third").exists()
+
+
+def test_a_signal_stops_all_that_are_at_work_and_no_further_one_is_begun(tmp_path):
+    when_up(tmp_path / "b", signal.SIGTERM)
+    calls = [(str(tmp_path / name), 0) for name in "abc"]
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"):
+        processes.run_each(until_asked, calls, 2)
+    assert [(tmp_path / f"{name}.asked").exists() for name in "abc"] == [True, True, False]
 
 
 PARENT = """

@@ -3,6 +3,7 @@ least squares has no negative coefficient."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from par.core.stats import (
     interval,
     nonnegative_least_squares,
+    permutation_p,
     quartiles,
     t_factor,
     t_probability,
@@ -124,3 +126,20 @@ def test_least_squares_is_the_best_of_all_nonnegative_coefficients():
         others = np.maximum(found + rng.normal(scale=0.1, size=(200, 3)), 0.0)
         assert found.min() >= 0
         assert error <= np.min(np.sum((others @ terms.T - values) ** 2, axis=1)) + 1e-9
+
+
+def test_the_p_of_a_permutation_is_the_share_of_all_ways_that_are_as_far_apart():
+    assert permutation_p([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]) == 2 / 252
+    assert permutation_p([1.0, 1.0], [1.0, 1.0, 1.0]) == 1.0
+    first, second = [0.1, 0.4, 0.35], [0.2, 0.9]
+    found = abs(np.mean(first) - np.mean(second))
+    values = np.array(first + second)
+    ways = [list(group) for group in itertools.combinations(range(5), 3)]
+    far = [
+        abs(values[group].mean() - np.delete(values, group).mean()) >= found - 1e-9
+        for group in ways
+    ]
+    assert permutation_p(first, second) == pytest.approx(np.mean(far))
+    assert permutation_p(second, first) == pytest.approx(np.mean(far))
+    with pytest.raises(ValueError, match="have 0 and 2 values"):
+        permutation_p([], [1.0, 2.0])

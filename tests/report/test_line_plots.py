@@ -143,8 +143,10 @@ def test_a_growth_plot_has_a_panel_for_each_measure_and_a_mark_for_each_shape(tm
 def test_a_plot_of_memory_lengths_has_a_panel_for_each_split_and_a_line_for_each_network(tmp_path):
     networks = {f"network {i}": [300.0 - i, 250.0 - 9 * i, 200.0 - 20 * i] for i in range(9)}
     one, two = tmp_path / "one.png", tmp_path / "two.png"
-    line_plots.memory_lengths(one, (0, 16, 256), {"valid": networks})
-    line_plots.memory_lengths(two, (0, 16, 256), {"valid": networks, "test": networks})
+    line_plots.memory_lengths(one, (0, 16, 256), {"valid": networks}, "perplexity per word")
+    line_plots.memory_lengths(
+        two, (0, 16, 256), {"valid": networks, "test": networks}, "perplexity per word"
+    )
     for path in (one, two):
         assert all(colour_share(path, colour) > 5e-4 for colour in SERIES)
     with Image.open(one) as narrow, Image.open(two) as wide:

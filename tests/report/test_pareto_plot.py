@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from par.core.metrics import PERPLEXITY_PER_WORD
 from par.evaluate.compare.tables import Point
 from par.report import pareto_plot
 from pictures import colour_share
@@ -31,7 +32,7 @@ def network_points(count: int, seed: int = 0, width: float = 0.3) -> list[Point]
 @pytest.mark.parametrize("seed", range(4))
 def test_the_names_of_networks_hide_neither_each_other_nor_the_points(seed):
     points = network_points(14, seed)
-    figure = pareto_plot.scatter_figure(points, "ms")
+    figure = pareto_plot.scatter_figure(points, "ms", PERPLEXITY_PER_WORD)
     axes = figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]
     marks = axes.transData.transform([(point.x[0], point.y[0]) for point in points])
@@ -52,7 +53,7 @@ def test_names_as_long_as_those_of_runs_stay_inside_the_axes_at_every_edge():
         Point("a-run-with-a-name-of-some-length", "named", (x, None, None), (y, None, None))
         for x, y in corners
     ]
-    axes = pareto_plot.scatter_figure(points, "ms").axes[0]
+    axes = pareto_plot.scatter_figure(points, "ms", PERPLEXITY_PER_WORD).axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == 4 and all(
         axes.bbox.padded(1).contains(*corner) for box in boxes for corner in box.corners()
@@ -61,7 +62,7 @@ def test_names_as_long_as_those_of_runs_stay_inside_the_axes_at_every_edge():
 
 def test_networks_are_drawn_at_their_figures_with_their_intervals_in_colours_told_apart(tmp_path):
     points = network_points(9)
-    axes = pareto_plot.scatter_figure(points, "milliseconds").axes[0]
+    axes = pareto_plot.scatter_figure(points, "milliseconds", PERPLEXITY_PER_WORD).axes[0]
     drawn = {
         tuple(np.ravel(line.get_xydata())) for line in axes.lines if len(line.get_xydata()) == 1
     }
@@ -78,7 +79,7 @@ def test_networks_are_drawn_at_their_figures_with_their_intervals_in_colours_tol
             tuple(np.round((left, y, right, y), 6)) in ends
             and tuple(np.round((x, low, x, high), 6)) in ends
         )
-    pareto_plot.scatter(tmp_path / "a.png", points, "ms")
+    pareto_plot.scatter(tmp_path / "a.png", points, "ms", PERPLEXITY_PER_WORD)
     assert all(
         colour_share(tmp_path / "a.png", colour) > 1e-4
         for colour, _, _ in pareto_plot.NETWORKS.values()
@@ -90,7 +91,7 @@ def test_a_network_far_worse_is_an_arrow_at_the_edge_with_its_figure_and_squeeze
         *network_points(6),
         Point("all dense", "named", (3.0, 2.9, 3.1), (1187.0, 1180.0, 1194.0)),
     ]
-    axes = pareto_plot.scatter_figure(points, "ms").axes[0]
+    axes = pareto_plot.scatter_figure(points, "ms", PERPLEXITY_PER_WORD).axes[0]
     assert (
         "all dense (1,187)" in [text.get_text() for text in axes.texts]
         and axes.get_ylim()[1] < 800
@@ -114,7 +115,7 @@ def test_the_front_has_the_networks_that_none_beats_in_both():
     ]
     (drawn,) = [
         line
-        for line in pareto_plot.scatter_figure(points, "ms").axes[0].lines
+        for line in pareto_plot.scatter_figure(points, "ms", PERPLEXITY_PER_WORD).axes[0].lines
         if line.get_label().startswith("front")
     ]
     assert list(drawn.get_xdata()) == [0.5, 1, 2, 4] and list(drawn.get_ydata())[1:] == [
@@ -129,6 +130,7 @@ def test_one_network_of_one_seed_and_endless_intervals_are_drawn_without_a_warni
         tmp_path / "one.png",
         [Point("derived", "derived", (5, None, None), (700.0, None, None))],
         "parameters",
+        PERPLEXITY_PER_WORD,
     )
     pareto_plot.scatter(
         tmp_path / "wide.png",
@@ -137,6 +139,7 @@ def test_one_network_of_one_seed_and_endless_intervals_are_drawn_without_a_warni
             Point("y", "random", (5, 5, 5), (1.0, 1e-9, 1e300)),
         ],
         "",
+        PERPLEXITY_PER_WORD,
     )
     assert (tmp_path / "one.png").stat().st_size > 1000 and (
         tmp_path / "wide.png"

@@ -73,9 +73,9 @@ def cells(picture: np.ndarray, *blocks: str, number: int = 0) -> np.ndarray:
     [
         ("s", 1, 10, 1),
         ("s", 2, 10, 2),
-        ("ssssss", 30, 10, 30),
+        ("ssssss", 9, 10, 9),
         ("asssd", 7, 3.3, 7),
-        ("s" * 32, 12, 10, 12),
+        ("s" * 32, 4, 10, 4),
         ("s", 70, 0.5, 25),
     ],
 )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from par.objectives import OBJECTIVES
 from par.report import curves_section, inputs, network_section, seeds_section, setup_section
 from par.report.parts import Table
 from par.search.latency_check import Case, LatencyCheck
@@ -14,6 +15,7 @@ from par.search.latency_table import Costs
 from par.search.pareto import Choice
 from par.train import history
 from recorded_run import make_run, train_row, valid_row, write_history
+from toy_objective import TOY
 
 
 def test_a_column_of_numbers_is_aligned_to_the_right_and_an_empty_or_mixed_one_is_not():
@@ -27,7 +29,7 @@ def test_a_column_of_numbers_is_aligned_to_the_right_and_an_empty_or_mixed_one_i
 
 @pytest.fixture
 def run(tmp_path) -> history.Run:
-    """A search whose valid nll is best in the middle, but for its argmax, which is no network."""
+    """A search whose valid nll is best in the middle, but for its argmax, which is missing."""
     directory = make_run(tmp_path / "run", "ss", count=3)
     pi = np.full((2, 3), 1 / 3).tolist()
     rows = []
@@ -42,7 +44,7 @@ def run(tmp_path) -> history.Run:
 
 
 def test_the_scores_are_the_last_ones_and_the_best_of_the_network_that_is_trained(run):
-    rows = curves_section.scores_table(SimpleNamespace(run=run, baseline=None)).rows
+    rows = curves_section.scores_table(SimpleNamespace(run=run, baselines=[])).rows
     assert [row[:3] for row in rows] == [
         ("last, soft", "21", "5.2000"),
         ("last, argmax", "21", "4.9000"),
@@ -130,3 +132,21 @@ def test_the_network_is_derived_again_by_the_rule_and_the_budget_it_was_derived_
     )
     assert derived == ("derive", {"run": "again", **flags})
     assert trained[0] == "train" and trained[1]["architecture"] == "again/architecture.json"
+
+
+@pytest.mark.parametrize(
+    ("objective", "title", "tool"),
+    [
+        ("causal_lm", "What it writes", "generate"),
+        ("masked_lm", "What it fills in", "fill"),
+        ("toy", "Texts", ""),
+    ],
+)
+def test_the_texts_of_a_run_are_those_of_its_objective(objective, title, tool):
+    contract = {**OBJECTIVES, "toy": TOY}[objective]
+    run = SimpleNamespace(config=SimpleNamespace(contract=contract), samples="", first="logs/run")
+    section = setup_section.samples_section(run, lambda name, **flags: name)
+    assert (section.title, section.missing.command) == (title, tool)
+    run.samples = "a text"
+    shown = setup_section.samples_section(run, lambda name, **flags: name)
+    assert bool(shown.missing) == (not tool) and shown.text == "a text"

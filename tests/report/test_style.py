@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 
+from par.core.metrics import PERPLEXITY_PER_WORD
 from par.evaluate.compare.tables import Point
 from par.report import attention_plot, heat_map, line_plots, pareto_plot, style
 from par.tools import plot_pi
@@ -42,14 +43,14 @@ def test_a_name_is_shown_literally_or_by_the_codes_of_what_the_font_lacks(
     save = style.save
     monkeypatch.setattr(line_plots, "save", lambda *call: (saved.append(call[0]), save(*call)))
     panels = {"test": {name: [2.0, 1.0], "other": [3.0, 1.0]}}
-    line_plots.memory_lengths(tmp_path / "lengths.png", [0, 8], panels)
+    line_plots.memory_lengths(tmp_path / "lengths.png", [0, 8], panels, "perplexity per word")
     points = [Point(name, "derived", (1.0, None, None), (2.0, None, None))]
     attention = attention_plot.attention_figure(np.full((1, 2, 2), 0.5), ["a", "b"], name)
     # drawn, as a font is asked for its signs only then
     style.save(attention, tmp_path / "attention.png")
     with style.style():
         maps = heat_map.HeatMap(["s" * 6, "s" * 6], [name, "other"])
-    pareto = pareto_plot.scatter_figure(points, "ms")
+    pareto = pareto_plot.scatter_figure(points, "ms", PERPLEXITY_PER_WORD)
     for figure in (saved[0], attention, maps._figure, pareto):
         assert shown in texts_of(figure)
 
