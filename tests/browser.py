@@ -48,6 +48,37 @@ WITHIN = (
     "devtools:",
 )
 
+# Every text's colour beside what is painted below it; [text, contrast] of what is less than 4.5.
+FAINT = """
+const channels = (colour) => {
+  const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+  return {rgb: [r, g, b], a};
+};
+const luminance = (rgb) => rgb.map((c) => c / 255)
+  .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+function ground(element) {
+  for (let e = element; e; e = e.parentElement) {
+    const {rgb, a} = channels(getComputedStyle(e).backgroundColor);
+    if (a === 1) return rgb;
+    if (a !== 0) throw new Error(`half transparent: ${e.outerHTML.slice(0, 80)}`);
+  }
+  return [255, 255, 255];
+}
+const faint = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+let seen = 0;
+while (walker.nextNode()) {
+  const element = walker.currentNode.parentElement;
+  if (!walker.currentNode.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+  seen += 1;
+  const text = channels(getComputedStyle(element).color).rgb;
+  const lights = [luminance(text), luminance(ground(element))].sort((x, y) => y - x);
+  const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
+  if (contrast < 4.5) faint.push([walker.currentNode.data.trim().slice(0, 40), contrast]);
+}
+return [seen, faint];
+"""
+
 
 def found(name: str) -> str | None:
     """The path of one of PROGRAMS."""

@@ -69,7 +69,7 @@ def foreign(model: bytes, drop: tuple[str, ...] = (), ordinary: tuple[str, ...] 
     changed = sentencepiece_proto.ModelProto.FromString(model)
     del changed.pieces[:]
     changed.pieces.extend(pieces)
-    changed.trainer_spec.ClearField("eos_piece")  # the default is </s>, which is no piece
+    changed.trainer_spec.ClearField("eos_piece")  # the default is </s>, which is not a piece
     changed.trainer_spec.eos_id = len(pieces) - 2
     return changed.SerializeToString()
 

@@ -3,7 +3,9 @@ them."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import signal
 import subprocess
@@ -87,35 +89,67 @@ def run_tool() -> Callable[..., Finished]:
     return run
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """Runs a command in this process: as `run_tool`, without the seconds that a start takes."""
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Finished]:
+    """Runs a command in this process: as `run_tool`, without the seconds that a start takes. For
+    all that is not about the process itself: limits, signals, what is imported."""
 
-    def run(name: str, *flags: object) -> Finished:
-        capsys.readouterr()
-        code = importlib.import_module(f"par.tools.{name}").main([str(flag) for flag in flags])
-        return Finished(code, *capsys.readouterr())
+    def run(name: str, *flags: object, cwd: Path | None = None) -> Finished:
+        out, err = (
+            io.TextIOWrapper(io.BytesIO(), "utf-8", errors, newline="")
+            for errors in ("strict", "backslashreplace")
+        )
+        with (
+            contextlib.chdir(cwd or Path.cwd()),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            tool = importlib.import_module(f"par.tools.{name}")
+            code = tool.main([str(flag) for flag in flags])
+        for stream in (out, err):
+            stream.seek(0)
+        finished = Finished(code, out.read(), err.read())
+        assert "Traceback" not in finished.err, finished.err
+        return finished
 
     return run
 
 
 # The files that take longest, longest first: begun late, one process would wait for the other.
 LONGEST = [
+    # with the slow tests, which take minutes each
+    "test_docs",
+    "test_packaging",
+    "test_workers",
     "test_faults",
-    "test_tools",
+    "test_soak",
+    "test_command",
+    "test_runner",
+    "test_notebook",
     "test_trainer",
+    "test_killed",
+    "test_replicas",
     "test_conformance",
-    "test_bilevel",
-    "test_build_data",
-    "test_weight_transfer",
-    "test_transformer",
-    "test_scripts",
+    "test_benchmark",
+    "test_tensorboard",
+    "test_seeds",
+    "test_fuzz",
+    # always
+    "test_probe",
     "test_trained_model",
+    "test_results",
+    "test_build_data",
     "test_saved_model",
-    "test_optimal_cuts",
-    "test_report",
-    "test_layering",
+    "test_tools",
     "test_pipeline",
+    "test_scripts",
+    "test_contract",
+    "test_pi_plots",
+    "test_report",
+    "test_graph_tokenizer",
+    "test_context_gain",
+    "test_weight_transfer",
+    "test_layering",
     "test_search",
 ]
 

@@ -43,14 +43,14 @@ class Field:
     below: dict[str, Field] = dataclasses.field(default_factory=dict)
 
 
-def check(name: str, value: Any, required: str = "always") -> None:
+def check(name: str, value: Any, required: str = "always", absent: Iterable[str] = ()) -> None:
     """Fails unless a value has the fields that the table under a heading tells, and no other, each
     of its type.
 
     required: which fields must be there: `always`, those that always are; `all`, those that only
-    sometimes are, too; `none`.
+    sometimes are, too, but for the `absent`, which must not; `none`.
     """
-    odd = list(_odd(_fields(name), value, "", required))
+    odd = list(_odd(_fields(name), value, "", required, frozenset(absent)))
     assert not odd, f"docs/artefacts.md, {name}: {'; '.join(odd)}"
 
 
@@ -152,29 +152,33 @@ def _is_missed(optional: bool, required: str) -> bool:
     return required == "all" or (required == "always" and not optional)
 
 
-def _odd(told: Field, value: Any, where: str, required: str) -> Iterator[str]:
+def _odd(
+    told: Field, value: Any, where: str, required: str, absent: frozenset[str] = frozenset()
+) -> Iterator[str]:
     """What is not as it is told."""
     if isinstance(value, dict) and told.below:
         named = {name: below for name, below in told.below.items() if name not in ("*", "[]")}
         for name in sorted(set(named) - set(value)):
-            if _is_missed(named[name].optional, required):
+            if name not in absent and _is_missed(named[name].optional, required):
                 yield f"{where}{name} is told, but not there"
         for name, item in value.items():
             below = named.get(name) or told.below.get("*")
-            if below is None:
+            if name in absent:
+                yield f"{where}{name} is there"
+            elif below is None:
                 yield f"{where}{name} is there, but not told"
             else:
-                yield from _odd(below, item, f"{where}{name}.", required)
+                yield from _odd(below, item, f"{where}{name}.", required, absent)
     elif isinstance(value, list) and "[]" in told.below:
         if not value and _is_missed(told.below["[]"].optional, required):
             yield f"{where} is empty, so nothing is held to the page"
         for item in value:
-            yield from _odd(told.below["[]"], item, f"{where}[].", required)
+            yield from _odd(told.below["[]"], item, f"{where}[].", required, absent)
     else:
         references = [re.match(r"\[([^\]]+)\]", kind) for kind in told.kinds]
         objects = [found[1] for found in references if found]
         if isinstance(value, dict) and objects:
-            yield from _odd(_fields(objects[0]), value, where, required)
+            yield from _odd(_fields(objects[0]), value, where, required, absent)
         elif not any(KINDS[kind](value) for kind in told.kinds if kind in KINDS):
             yield (
                 f"{where.rstrip('.')} is told as {' or '.join(told.kinds) or 'an object'}, but is"

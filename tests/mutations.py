@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -316,3 +318,26 @@ def number_lines(draw: st.DrawFn, content: bytes) -> bytes:
         st.sampled_from((*odd, b"%d" % (1 << 63), str(int(lines[number]) + 1).encode()))
     )
     return b"\n".join(lines) + b"\n"
+
+
+@st.composite
+def archive_member(draw: st.DrawFn, content: bytes) -> bytes:
+    """A zip with a member damaged, its check sum right again, or with another member's content."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = draw(st.sampled_from(sorted(members)))
+    made = members | {
+        name: members[draw(st.sampled_from(sorted(members)))]
+        if draw(st.integers(0, 4)) == 0
+        else draw(damaged(members[name]))
+    }
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for each, data in made.items():
+            archive.writestr(each, data)
+    return written.getvalue()
+
+
+def archive_file(content: bytes) -> st.SearchStrategy[bytes]:
+    """A zip, damaged itself or inside."""
+    return st.one_of(damaged(content), archive_member(content), archive_member(content))

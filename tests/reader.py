@@ -1,9 +1,10 @@
 """A reader who types what the pages say, in a copy of the project that has been made small.
 
-What is smaller: the recipes (SMALL; no sample texts), and the corpora, which are some pages of
-Python's own documentation under the corpora's names.
-What is filled in: the placeholders logs/SEARCH, logs/RUN and logs/OTHER, and the hash at the end
-of a run's default name. All else is typed as it is
+What is smaller: the recipes (SMALL; no sample texts), with them the networks of six blocks that
+the pages name, of which the first ones stay, and the corpora, which are some pages of Python's own
+documentation under the corpora's names.
+What is filled in: the placeholders logs/SEARCH, logs/RUN and logs/OTHER, table.npz, and the hash
+at the end of a run's default name. All else is typed as it is
 written. Commands of one tool run inside one process, so that TensorFlow starts once, all others in
 a shell. The Python of the pages has a process,
 too, as what a tool sets for TensorFlow stays set. `python tests/reader.py` is such a process.
@@ -27,7 +28,9 @@ from typing import Any
 import pages
 from pages import ROOT
 
+BLOCKS, SMALL_BLOCKS = 6, 3
 SMALL = {
+    "num_blocks": SMALL_BLOCKS,
     "vocab_size": 400,
     "batch_size": 8,
     "seq_len": 16,
@@ -65,6 +68,7 @@ class Reader:
                 + "--sample_length=0\n"
             )
         self._write_texts()
+        self._write_table()
         programs = folder / "bin"
         programs.mkdir()
         (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -72,6 +76,12 @@ class Reader:
         path = {"PYTHONPATH": str(self.root), "PATH": f"{programs}:{os.environ['PATH']}"}
         self._environment = {**os.environ, **path, "PYTHONWARNINGS": "default"}
         self._folder, self._processes = folder, {}
+
+    def _write_table(self) -> None:
+        from par.search import block_table_file  # not in the processes of the pages' Python
+        from tables import make_table
+
+        block_table_file.save(self.root / "table.npz", make_table(6, (0, 1, 2), 5))
 
     def _write_texts(self) -> None:
         from pydoc_data.topics import topics
@@ -92,6 +102,8 @@ class Reader:
         """A command as it is typed here."""
         for placeholder, name in PLACEHOLDERS.items():
             text = re.sub(rf"\b{placeholder}\b", name, text)
+        named = rf"(--architecture=[ad]{{{SMALL_BLOCKS}}})[ad]{{{BLOCKS - SMALL_BLOCKS}}}\b"
+        text = re.sub(named, r"\1", text)
         text = re.sub(r"--corpus=([\w-]+)", r"--input_text=text/\1", text)
         return re.sub(r"(logs/[\w-]+-seed\d+-)[0-9a-f]{8}", self._run, text)
 
@@ -170,7 +182,7 @@ def serve() -> None:
     """Does each job of standard input, a JSON line, and answers with a JSON line: what went wrong,
     or nothing."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what child processes print is no answer
+    os.dup2(2, 1)  # what child processes print is not an answer
     for line in sys.stdin:
         job, out, err = json.loads(line), io.StringIO(), io.StringIO()
         code: Any = 0

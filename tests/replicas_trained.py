@@ -1,20 +1,23 @@
 """Trains small networks on so many devices of this CPU; prints what came of each as one line:
 python tests/replicas_trained.py DATA DEVICES KIND...
 
-`small_data` of a batch of 4 and a window of 7, in DATA; networks of width 10: a row's numbers do
-not fill whole blocks of random numbers.
+`small_data` of a batch of 4 and a window of 7, in DATA, and documents in DATA/coded for the kind
+`authors`; networks of width 10: a row's numbers do not fill whole blocks of random numbers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import authored
 from par.data import manifest, records
 from par.search import derive
 from par.tools.cli.tensorflow import start_tensorflow
+from par.train.run_config import RunConfig
 from small import small_config
 
 SMALL = {"d_model": 10, "num_heads": 2, "dropout_rate": 0.2}
@@ -41,7 +44,12 @@ KINDS = {
         "optimizer": "adamw",
         "weight_decay": 0.1,
     },
+    "toy": {},
+    # a lower temperature would show the last digits of the cosines
+    "authors": {"sampling": "single_path", "negatives": "same_group", "temperature": 1.0},
+    "span_electra": {"sampling": "single_path"},
 }
+OBJECTIVES = ("toy", "span_electra")  # kinds that are objectives, with parts of their own
 
 
 def trained(data_dir: Path, learner: Any) -> dict[str, Any]:
@@ -49,14 +57,19 @@ def trained(data_dir: Path, learner: Any) -> dict[str, Any]:
     checkpoint."""
     import tensorflow as tf
 
-    found = manifest.load(data_dir)
-    windows = iter(records.dataset(data_dir, found, "train").repeat())
+    from par.train import elements
+
+    found, config = manifest.load(data_dir), learner.config
+    windows = iter(elements.of_epoch(learner, data_dir, found, 0).repeat())
     rows = learner.train(windows, tf.constant(12)).numpy().tolist()
     learner.keep_memories()
     learner.take_memories()
     rows += learner.train(windows, tf.constant(8)).numpy().tolist()
     learner.keep_memories()
-    scored = learner.evaluate(records.dataset(data_dir, found, "valid"))
+    valid = records.dataset(data_dir, found, "valid")
+    if config.contract.reads_documents:
+        valid = learner.objective.documents(data_dir, found, "valid").evaluation(4)
+    scored = learner.evaluate(valid)
     memory = learner.state["memory"].numpy()
     pi = learner.pi.tolist()
     return {
@@ -76,12 +89,28 @@ def main() -> None:
     )
     from par.train.distributed.replicas import Replicas
     from par.train.learner import Learner
+    from toy_objective import registered
 
-    made = {
-        kind: Learner(small_config(data_dir, "sad", **SMALL | KINDS[kind]), Replicas(strategy))
-        for kind in kinds
-    }
-    print(json.dumps({kind: trained(data_dir, learner) for kind, learner in made.items()}))
+    with registered():
+        made = {kind: Learner(config(data_dir, kind), Replicas(strategy)) for kind in kinds}
+        print(
+            json.dumps(
+                {kind: trained(data_of(data_dir, kind), made[kind]) for kind in kinds},
+            )
+        )
+
+
+def data_of(data_dir: Path, kind: str) -> Path:
+    """The data set that a kind reads."""
+    return data_dir / "coded" if kind == "authors" else data_dir
+
+
+def config(data_dir: Path, kind: str) -> RunConfig:
+    """The settings of a kind; some are objectives of their own."""
+    if kind == "authors":
+        return authored.config(data_of(data_dir, kind), "sad", **SMALL | KINDS[kind])
+    own = small_config(data_dir, "sad", **SMALL | KINDS[kind])
+    return dataclasses.replace(own, objective=kind) if kind in OBJECTIVES else own
 
 
 if __name__ == "__main__":

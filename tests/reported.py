@@ -15,6 +15,7 @@ from par.core import schema
 from par.core.config import LoggingConfig
 from par.evaluate.compare import findings, statistics
 from par.evaluate.compare.results import Comparison, Scores, Settings
+from par.objectives import OBJECTIVES
 from par.search import derive, latency_table
 from par.search.latency_table import Costs, LatencyTable, Spread
 from par.train import run_config
@@ -96,7 +97,7 @@ def complete(folder: Path, hostile: bool = False) -> Path:
         f"step 62, end of epoch 2:\nOnce there was a word, {odd}.\n\n", encoding="utf-8"
     )
     parts = {part: Spread(ms, ms, ms) for part, ms in zip((*"adi", "constant"), MS)}
-    shape = (config.model, config.data.vocab_size, config.data.batch_size, config.data.seq_len)
+    shape = config.latency_shape
     LatencyTable({"machine": odd}, *shape, 3, parts, parts, parts).save(run / "latency.json")
     chosen = derive.derive(pi, BLOCKS, search_run="search", seeds=(4,))
     check = latency_table.predicted(
@@ -116,11 +117,14 @@ def write_comparison(directory: Path, name: str = "plain") -> None:
         names: tuple[str, ...], blocks: str, nll: float, random: bool = False
     ) -> statistics.Network:
         found = {
-            seed: Scores(1234, 60.0, 1.7, nll + 0.1 * seed, run=f"runs/{blocks}")
+            seed: Scores(
+                1234, 60.0, nll + 0.1 * seed, {"bits_per_byte": 1.7}, run=f"runs/{blocks}"
+            )
             for seed in (5, 6)
         }
         times = {what: [10.0 + nll, 11.0 + nll, 12.0 + nll] for what in latency_table.CASES}
-        return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times)
+        contract = OBJECTIVES["causal_lm"]
+        return statistics.Network(names, blocks, random, 10.0 + nll, 0.0, found, times, contract)
 
     networks = [
         network(("derived",), "adid", 6.0),

@@ -31,6 +31,7 @@ done
 setup_venv test
 trap - INT TERM HUP # what follows runs in the foreground, so that Ctrl-C and pytest's --pdb work as ever
 cd -- "$root" || exit 1
+unset PYTHONDONTWRITEBYTECODE # each of the hundreds of processes that the tests start would compile par/ anew
 code=0
 "$python" -m ruff check . || code=$?
 "$python" -m ruff format --check . || code=$?

@@ -126,3 +126,14 @@ def trainer(
     made.announced = announced
     made.restore()
     return made
+
+
+def random_run(run_dir: Path, config: run_config.RunConfig, data_dir: Path) -> Path:
+    """A run that has a checkpoint of random weights, so large that every output depends on every
+    input, and was not trained."""
+    config.save(run_dir, data_dir)
+    made = trainer(run_dir, config, data_dir)
+    for number, weight in enumerate([*made.learner.weights, *made.learner.logits]):
+        weight.assign(np.random.default_rng(number).normal(0, 0.4, weight.shape))
+    made._save()
+    return run_dir

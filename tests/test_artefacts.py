@@ -15,6 +15,7 @@ import documented
 import flags_page
 from par.core.config import LoggingConfig, ModelConfig
 from par.data import manifest
+from par.evaluate.certify import plan as certify_plan
 from par.evaluate.compare import plan
 from par.search import architecture, baselines, latency_check, latency_table
 from par.train import run_config
@@ -27,6 +28,7 @@ SCHEMAS = {
     "architecture.json": architecture.SCHEMA,
     "latency.json": latency_table.SCHEMA,
     "plan.json": plan.SCHEMA,
+    "choice.json": certify_plan.SCHEMA,
 }
 
 
@@ -100,7 +102,7 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
     )
     config.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"))
-    origin = run_config.Origin("other", "last", 7, "0" * 64, "iadi")
+    origin = run_config.Origin("other", "last", 7, "0" * 64, "iadi", "trunk")
     begun = dataclasses.replace(config, architecture=architecture.Architecture("ad"), init=origin)
     begun.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"), required="all")
@@ -122,6 +124,7 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
         "run",
         "init_from",
         "init_checkpoint",
+        "init_layers",
     }
 
 
@@ -142,7 +145,17 @@ def test_an_architecture_with_and_without_latencies(tmp_path):
 def test_a_latency_table_and_a_plan(tmp_path):
     spreads = {part: latency_table.Spread(1.0, 0.5, 2.0) for part in latency_table.PARTS}
     table = latency_table.LatencyTable(
-        {"machine": "x86_64"}, ModelConfig(), 40, 4, 8, 3, spreads, spreads, spreads
+        {"machine": "x86_64"},
+        ModelConfig(),
+        40,
+        4,
+        8,
+        "causal",
+        "causal_lm",
+        3,
+        spreads,
+        spreads,
+        spreads,
     )
     documented.check("latency.json", table.to_json())
     cost = baselines.Cost.linear("latency", lambda blocks: table.milliseconds(blocks, "inference"))

@@ -20,10 +20,12 @@ from par.nn.blocks import Block, Dense, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.ops import Initial
 from par.nn.supernet import StochasticBlock
-from par.nn.transformer import Memories, Transformer
+from par.nn.transformer import MAIN, Memories, Table, Transformer
 from par.objectives import OBJECTIVES
 from par.search.architecture import Architecture
+from toy_objective import TOY
 
+CONTRACTS = {**OBJECTIVES, TOY.name: TOY}
 B, T, M, H, K, F, V = 3, 5, 7, 2, 11, 13, 29
 D = H * K
 STRINGS = ["a", "d", "asdi", "ss", ""]
@@ -79,9 +81,44 @@ def objective(
     seed: int = 1,
     tied: bool = False,
 ) -> Any:
-    built = OBJECTIVES[name](config(norm, cutoffs, tied), V, seed)
-    built.build(lambda: trunk(blocks, norm, seed=seed))
+    contract = CONTRACTS[name]
+    built = contract.network_class()(
+        config(norm, cutoffs, tied), V, seed, contract.default_settings()
+    )
+    built.build(lambda *of, **how: any_trunk(blocks, norm, seed, *of, **how))
     return built
+
+
+def any_trunk(
+    own: str,
+    norm: str,
+    seed: int,
+    part: str = MAIN,
+    blocks: str | None = None,
+    table: Table | None = None,
+    **changes: Any,
+) -> Transformer:
+    """As Learner makes it: the run's own blocks, or others."""
+    shape = dataclasses.replace(config(norm), **changes)
+    architecture = Architecture(own if blocks is None else blocks)
+    return Transformer(architecture, shape, SearchConfig(), V, seed, part=part, table=table)
+
+
+def element(built: Any, rows: int = B) -> Any:
+    """What the data may yield: tokens of every cluster, no padding; the first `rows` of it."""
+
+    def ids(spec: tf.TensorSpec) -> tf.Tensor:
+        assert spec.dtype == tf.int32 and spec.shape[0] == B
+        own = np.random.default_rng(spec.shape.num_elements()).permutation(
+            np.resize(np.arange(8, V), spec.shape.num_elements())
+        )
+        return tf.constant(own.reshape(spec.shape)[:rows], tf.int32)
+
+    return tf.nest.map_structure(ids, built.element_spec(B, T))
+
+
+def row_seeds(phase: Phase = TRAINING) -> tf.Tensor:
+    return phase.row_seeds("objective", tf.range(B, dtype=tf.int64))
 
 
 class Case(NamedTuple):
@@ -101,7 +138,9 @@ def memories_of(any_trunk: Transformer) -> Memories:
 def trunk_case(blocks: str, norm: str, sampling: str = "soft") -> Case:
     return Case(
         lambda seed: trunk(blocks, norm, sampling, seed),
-        lambda made, phase: [made(tokens(), memories_of(made), phase=phase)[0]],
+        lambda made, phase: [
+            made(tokens(), memories_of(made), visibility="causal", phase=phase)[0]
+        ],
         steps=1 if sampling == "soft" else 7,  # a step teaches the branches that it has chosen
     )
 
@@ -148,13 +187,15 @@ def objective_case(
     tied: bool = False,
 ) -> Case:
     def call(made: Any, phase: Phase) -> list[tf.Tensor]:
-        return [made.loss(made.prepare(tokens(T + 1), 7), memories_of(made.trunk), phase)[0]]
+        batch = made.prepare(element(made), row_seeds(phase))
+        return [made.loss(batch, memories_of(made.trunk), phase)[0]]
 
-    return Case(lambda seed: objective(name, blocks, norm, cutoffs, seed, tied), call)
+    steps = 1 if CONTRACTS[name].draws == 1 else 9  # what is drawn reaches all weights in the end
+    return Case(lambda seed: objective(name, blocks, norm, cutoffs, seed, tied), call, steps)
 
 
 CASES = {
-    "Norm": Case(lambda seed: Norm(D), lambda made, phase: [made(normal(B, T, D))]),
+    "Norm": Case(lambda seed: Norm(D, "norm"), lambda made, phase: [made(normal(B, T, D))]),
     "Dense": Case(
         lambda seed: Dense(D, F, Initial(seed, 0.3)), lambda made, phase: [made(normal(B, T, D))]
     ),
@@ -172,18 +213,18 @@ CASES = {
     "Transformer asdi straight_through": trunk_case("asdi", "pre", "straight_through"),
     **{
         f"{name} {blocks} {norm}": objective_case(name, blocks, norm)
-        for name in OBJECTIVES
+        for name in CONTRACTS
         for blocks in ("ad", "ss")
         for norm in NORMS
     },
     **{
         f"{name} tied {cutoffs}": objective_case(name, "ad", cutoffs=cutoffs, tied=True)
-        for name in OBJECTIVES
+        for name in CONTRACTS
         for cutoffs in [(), (11, 19)]
     },
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-each_objective = pytest.mark.parametrize("name", OBJECTIVES)
+each_objective = pytest.mark.parametrize("name", CONTRACTS)
 
 
 def layers_of(made: Any) -> dict[str, keras.layers.Layer]:
@@ -274,10 +315,11 @@ def test_two_of_them_share_no_state(case):
 
 @each_objective
 def test_prepare_gives_the_same_inside_tf_data_and_twice(name):
-    window = tokens(T + 1)
-    bare, again = (OBJECTIVES[name].prepare(window, 7) for _ in range(2))
+    built = objective(name, "a")
+    window, prepare = element(built), built.prepare
+    bare, again = (prepare(window, row_seeds()) for _ in range(2))
     inside = next(
-        iter(tf.data.Dataset.from_tensors(window).map(lambda w: OBJECTIVES[name].prepare(w, 7)))
+        iter(tf.data.Dataset.from_tensors(window).map(lambda w: prepare(w, row_seeds())))
     )
     assert set(bare) == set(inside)
     for key in bare:
@@ -290,15 +332,23 @@ def test_prepare_gives_the_same_inside_tf_data_and_twice(name):
 def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_searched(
     name, blocks
 ):
-    made_trunks = []
+    made_trunks, contract = [], CONTRACTS[name]
 
-    def make_trunk() -> Transformer:
-        made_trunks.append(trunk(blocks, "pre"))
+    def make_trunk(*of: Any, **how: Any) -> Transformer:
+        made_trunks.append(any_trunk(blocks, "pre", 1, *of, **how))
         return made_trunks[-1]
 
-    built = OBJECTIVES[name](config(), V, 1)
+    built = contract.network_class()(config(), V, 1, contract.default_settings())
     built.build(make_trunk)
-    assert built.visibility in ("causal", "bidirectional")
+    assert built.visibility == contract.visibility
+    spec = built.element_spec(B, T)
+    if contract.reads_documents:
+        assert isinstance(spec, dict) and callable(built.documents)
+        assert all(each.shape[0] == B and each.dtype == tf.int32 for each in spec.values())
+    else:
+        assert spec.shape == (B, T + 1)
+    assert hasattr(built, "encode") == contract.encodes
+    assert hasattr(built, "log_prob") == contract.generates
     assert (
         made_trunks
         and built.trunk in made_trunks
@@ -316,29 +366,44 @@ def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_sea
 def test_a_loss_is_two_sums_further_metrics_and_memories_of_the_same_shape(name, blocks):
     built = objective(name, blocks)
     empty = built.trunk.empty_memories(B)
-    nll, weight, metrics, after = built.loss(built.prepare(tokens(T + 1)), empty, EVALUATION)
-    assert (
-        nll.shape == weight.shape == ()
-        and nll.dtype == weight.dtype == tf.float32
-        and isinstance(metrics, dict)
-    )
+    batch = built.prepare(element(built), row_seeds())
+    nll, weight, parts, after = built.loss(batch, empty, EVALUATION)
+    assert tuple(parts) == CONTRACTS[name].training_parts
+    for each in (nll, weight, *(x for pair in parts.values() for x in pair)):
+        assert each.shape == () and each.dtype == tf.float32
+    scores, _ = built.token_scores(batch, empty, EVALUATION)
+    assert tuple(scores) == CONTRACTS[name].scored
+    for key, (value, of) in scores.items():
+        assert value.shape == of.shape == (B, 1 if CONTRACTS[name].reads_documents else T)
+        summed = {"nll": (nll, weight), **parts}
+        if key in summed:
+            total, whole = summed[key]
+            assert float(tf.reduce_sum(value * of)) == pytest.approx(float(total), rel=1e-5)
+            assert float(tf.reduce_sum(of)) == float(whole)
     assert float(nll) > 0 and 0 < float(weight) <= B * T
     assert (
         isinstance(after, Memories)
         and after.hidden.shape == empty.hidden.shape
         and after.valid.shape == empty.valid.shape
     )
-    assert after.valid.numpy().tolist() == [T] * B
+    assert after.valid.numpy().tolist() == [0 if CONTRACTS[name].reads_documents else T] * B
 
 
 @each_objective
 def test_the_sums_of_a_batch_are_those_of_its_rows_added_up(name):
     built = randomised(objective(name, "as"))
-    window, memories = tokens(T + 1), memories_of(built.trunk)
-    nll, weight, _, after = built.loss(built.prepare(window), memories, EVALUATION)
+    window, memories, seeds = element(built), memories_of(built.trunk), row_seeds()
+    # in an evaluation no row's score depends on the others; in training those of some do
+    training = not CONTRACTS[name].shared
+
+    def prepared(rows: slice) -> Any:
+        of_rows = tf.nest.map_structure(lambda each: each[rows], window)
+        return built.prepare(of_rows, seeds[rows], training)
+
+    nll, weight, parts, after = built.loss(prepared(slice(None)), memories, EVALUATION)
     rows = [
         built.loss(
-            built.prepare(window[b : b + 1]),
+            prepared(slice(b, b + 1)),
             Memories(memories.hidden[:, b : b + 1], memories.valid[b : b + 1]),
             EVALUATION,
         )
@@ -346,13 +411,21 @@ def test_the_sums_of_a_batch_are_those_of_its_rows_added_up(name):
     ]
     assert float(nll) == pytest.approx(sum(float(row[0]) for row in rows), rel=1e-5)
     assert float(weight) == sum(float(row[1]) for row in rows)
+    for part, sums in parts.items():
+        for place, total in enumerate(sums):
+            summed = sum(float(row[2][part][place]) for row in rows)
+            assert float(total) == pytest.approx(summed, rel=1e-6)
     np.testing.assert_allclose(
         after.hidden, tf.concat([row[3].hidden for row in rows], axis=1), rtol=1e-4, atol=1e-5
     )
 
 
 def test_causal_lm_predicts_each_token_of_the_window_from_those_before_and_scores_no_padding():
-    batch = OBJECTIVES["causal_lm"].prepare(tf.constant([[8, 9, 10, 11], [12, 3, PAD, PAD]]))
+    batch = (
+        OBJECTIVES["causal_lm"]
+        .network_class()
+        .prepare(tf.constant([[8, 9, 10, 11], [12, 3, PAD, PAD]]))
+    )
     assert {key: value.numpy().tolist() for key, value in batch.items()} == {
         "tokens": [[8, 9, 10], [12, 3, PAD]],
         "targets": [[9, 10, 11], [3, PAD, PAD]],
@@ -367,7 +440,7 @@ def test_causal_lm_sums_minus_the_log_probability_of_what_is_no_padding(cutoffs,
     window = tokens(T + 1).numpy()
     window[1, 3:], window[2, 5:] = PAD, PAD
     memories = memories_of(built.trunk)
-    hidden, _ = built.trunk(tf.constant(window[:, :-1]), memories)
+    hidden, _ = built.trunk(tf.constant(window[:, :-1]), memories, visibility="causal")
     log_prob = built.head.log_prob(tf.reshape(hidden, [-1, D])).numpy().reshape(B, T, V)
     scored = [(b, t) for b in range(B) for t in range(T) if window[b, t + 1] != PAD]
     nll, weight, metrics, _ = built.loss(built.prepare(tf.constant(window)), memories, EVALUATION)

@@ -313,7 +313,9 @@ def test_all_commands_of_the_pages_run_in_their_order_but_those_that_say_why_not
                 run.append(step)
     done = [step for step in run if isinstance(step, pages.Command)]
     assert len(done) + len(left) == len(ALL) and len(run) - len(done) >= 4  # blocks of Python
-    assert tools_of(done) == tools_of(ALL)
+    # replay needs a table of all networks, fill a masked run, probe and discriminate documents
+    # with labels; their own tests make small ones
+    assert tools_of(ALL) - tools_of(done) == {"replay", "fill", "probe", "discriminate"}
 
 
 def test_a_command_that_the_tests_leave_out_says_why():

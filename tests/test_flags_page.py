@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flags_page
 from par.core.config import LoggingConfig, ModelConfig, SearchConfig, TrainingConfig, fields
+from par.objectives import OBJECTIVES
 
 
 def test_the_page_is_what_the_flags_say():
@@ -15,7 +16,8 @@ def test_the_page_is_what_the_flags_say():
 
 def test_every_flag_of_a_command_has_one_row_there_and_a_setting_of_a_run_one_for_all_commands():
     rows = list(flags_page.rows_of(flags_page.page()))
-    groups = (ModelConfig, SearchConfig, TrainingConfig, LoggingConfig)
+    own = [contract.settings for contract in OBJECTIVES.values() if contract.settings]
+    groups = (ModelConfig, SearchConfig, TrainingConfig, LoggingConfig, *own)
     for name, values in flags_page.commands().items():
         told = [flag for heading, flag in rows if heading == name]
         shared = {
@@ -28,7 +30,7 @@ def test_every_flag_of_a_command_has_one_row_there_and_a_setting_of_a_run_one_fo
     of_a_run = [
         flag
         for heading, flag in rows
-        if heading.split()[0] in ("Network", "Search", "Training", "Logging")
+        if heading.split()[0] in ("Network", "Search", "Training", "Logging", "Objective")
     ]
     assert sorted(of_a_run) == sorted(field.name for group in groups for field, _ in fields(group))
 

@@ -13,6 +13,7 @@ What is consistent is said here by predicates of their own, not by the loaders' 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import math
@@ -32,18 +33,21 @@ from hypothesis import strategies as st
 
 import mutations
 from forged_records import example, seal
-from par.core import config, schema
+from par.core import config, files, schema
 from par.core.errors import DataError, UsageError
-from par.data import records
-from par.data.manifest import Manifest
+from par.data import documents, records
+from par.data.corpus import FOUND
+from par.data.manifest import DocumentFile, Documents, Manifest
 from par.data.tokenizer import Tokenizer
 from par.evaluate.compare import plan, statistics, supernet_ablation
 from par.evaluate.compare.results import Ablation, Scores
 from par.nn import cutoffs
+from par.objectives import OBJECTIVES
 from par.report import comparison_section
-from par.search import architecture, diagnostics, latency_table
+from par.search import architecture, block_table_file, diagnostics, latency_table
 from par.search.architecture import Architecture
 from par.search.baselines import Cost
+from par.search.block_table import BlockTable
 from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import LatencyTable, Spread
 from par.tools.cli.recipes import RECIPES, recipe_lines
@@ -54,6 +58,7 @@ from par.train import checkpoints, history, run_config
 from recorded_run import make_run
 from reported import write_comparison
 from synthetic import make_data, word_tokenizer
+from tables import make_table
 
 B, T, V = 3, 7, 53
 SECONDS = 10  # of this process' own time
@@ -219,7 +224,7 @@ def sound_run(made: history.Run) -> None:
         if row["nll_per_token"] < 700
     )
     assert all((row["evaluate_as"] == "fixed") == ("s" not in made.blocks) for row in valid)
-    history.table(made.rows)
+    history.table(made.rows, OBJECTIVES["causal_lm"])
 
 
 def sound_architecture(made: Architecture) -> None:
@@ -269,6 +274,30 @@ def sound_table(made: LatencyTable) -> None:
     json.dumps(made.to_json(), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
+def sound_block_table(made: BlockTable) -> None:
+    size, seeds, epochs = made.valid_nll.shape
+    assert size == 2 ** (made.num_blocks + 1) - 1 == len(set(made.networks))
+    assert made.seeds.shape == (seeds,) and sorted(set(made.seeds.tolist())) == list(made.seeds)
+    for name in ("train_nll", "valid_nll", "seconds"):
+        values = getattr(made, name)
+        assert values.shape == (size, seeds, epochs) and values.dtype == np.float32
+        # what is known are the first epochs
+        assert (np.isfinite(values).sum(axis=2) == made.epochs_trained).all()
+        assert not (values < 0).any() and not np.isinf(values).any()
+    assert made.test_nll.shape == (size, seeds)
+    assert (made.epochs_trained[made.is_whole] == epochs).all()
+    for name in ("parameters", "latency_ms", "measured_latency_ms"):
+        values = getattr(made, name)
+        assert values.shape == (size,) and (np.isnan(values) | (values > 0)).all()
+    assert min(*made.tokens, made.steps_per_epoch) > 0 and all(
+        0 < n < math.inf for n in made.words
+    )
+    json.dumps(made.about, allow_nan=False).encode("ascii")
+    for network, seed in zip(made.networks, itertools.repeat(made.seeds[0].item())):
+        with contextlib.suppress(UsageError):
+            assert made.query(network, "test_perplexity_per_word", seed=seed) >= 1
+
+
 def sound_counts(made: np.ndarray) -> None:
     assert (
         made.shape == (V,)
@@ -300,7 +329,7 @@ def sound_note(made: dict[str, Any]) -> None:
 
 
 def sound_scores(made: Scores) -> None:
-    figures = (made.parameters, made.seconds, made.bits_per_byte, made.nll_per_word)
+    figures = (made.parameters, made.seconds, made.compared, *made.others.values())
     assert all(0 <= figure < math.inf for figure in figures)
 
 
@@ -344,7 +373,7 @@ NOTE = {
 }
 NOTE |= {
     "files": {"history.jsonl": 100},
-    "run": {"model.d_model": 16},
+    "run": {"model.d_model": 16, "objective": "causal_lm"},
     "watch": diagnostics.Stability("ad", (1, 2), ("still",)).to_json(),
 }
 
@@ -356,6 +385,64 @@ def own_manifest(root: Path) -> Artefact:
         lambda: records.load(root / "data"),
         sound_manifest,
     )
+
+
+def some_documents(rows: int, sha256: str) -> Documents:
+    """What a manifest says of documents of 5 authors and 7 groups."""
+    table = DocumentFile(rows, 0, sha256)
+    return Documents(
+        "author", 5, 7, "0" * 64, dict.fromkeys(FOUND, 3), dict.fromkeys(records.SPLITS, table)
+    )
+
+
+def own_documents(root: Path) -> Artefact:
+    """A manifest with documents."""
+    path = root / "listed" / "manifest.json"
+    path.parent.mkdir(exist_ok=True)
+    whole = json.loads((root / "data" / "manifest.json").read_text())
+    whole["documents"] = dataclasses.asdict(some_documents(0, "1" * 64))
+    path.write_text(json.dumps(whole))
+
+    def sound(made: Manifest) -> None:
+        sound_manifest(made)
+        if made.documents:
+            assert set(made.documents.splits) == set(made.splits)
+            assert set(made.documents.counts) == set(FOUND) and len(made.documents.sha256) == 64
+            assert all(
+                0 <= file.rows <= made.splits[name].lines and len(file.sha256) == 64
+                for name, file in made.documents.splits.items()
+            )
+
+    return Artefact(path, mutations.json_file, lambda: records.load(path.parent), sound)
+
+
+def own_document_table(root: Path) -> Artefact:
+    """A table whose SHA-256 the manifest has, whatever it holds."""
+    path = root / "tabled" / documents.path_of("train")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = np.zeros([40, 6], np.int64)
+    table[:, :4] = [[12 * i, 11, i % 6 - 1, i % 8 - 1] for i in range(40)]
+    table[:, 4] = [i - 1 if i % 4 else -1 for i in range(40)]
+    table[:, 5] = [i % 4 for i in range(40)]
+    np.save(path, table)
+    made = records.load(root / "data")
+
+    def load() -> np.ndarray:
+        listed = some_documents(40, files.sha256(path))
+        return documents.load(
+            root / "tabled", "train", dataclasses.replace(made, documents=listed)
+        )
+
+    def sound(table: np.ndarray) -> None:
+        end = 0
+        for start, length, author, group, parent, depth in table.tolist():
+            assert start >= end and length > 0 and -1 <= author < 5 and -1 <= group < 7
+            assert -1 <= parent < 40 and (depth == 0) == (parent == -1)
+            assert parent == -1 or table[parent, 5] == depth - 1
+            end = start + length
+        assert end <= made.splits["train"].tokens - made.splits["train"].dropped
+
+    return Artefact(path, mutations.damaged, load, sound)
 
 
 def own_config(root: Path) -> Artefact:
@@ -419,13 +506,31 @@ def own_budget(root: Path) -> Artefact:
 def own_table(root: Path) -> Artefact:
     model = config.ModelConfig(d_model=16, num_heads=2, cutoffs=(10,))
     LatencyTable(
-        {"machine": "abacus", "cpus": 2}, model, V, B, T, 7, SPREADS, SPREADS, SPREADS
+        {"machine": "abacus", "cpus": 2},
+        model,
+        V,
+        B,
+        T,
+        "causal",
+        "causal_lm",
+        7,
+        SPREADS,
+        SPREADS,
+        SPREADS,
     ).save(root / "latency.json")
     return Artefact(
         root / "latency.json",
         mutations.json_file,
         lambda: latency_table.load(root / "latency.json"),
         sound_table,
+    )
+
+
+def own_block_table(root: Path) -> Artefact:
+    path = root / "table.npz"
+    block_table_file.save(path, make_table(2, (0, 3), 2))
+    return Artefact(
+        path, mutations.archive_file, lambda: block_table_file.load(path), sound_block_table
     )
 
 
@@ -466,7 +571,7 @@ def own_scores(root: Path) -> Artefact:
     return Artefact(
         statistics.scores_path(root),
         mutations.json_file,
-        lambda: statistics.read_scores(root, "test"),
+        lambda: statistics.read_scores(root, "test", OBJECTIVES["causal_lm"].comparison),
         sound_scores,
     )
 
@@ -622,12 +727,15 @@ ARTEFACTS = {
     made.__name__.removeprefix("own_"): made
     for made in (
         own_manifest,
+        own_documents,
+        own_document_table,
         own_config,
         own_history,
         own_summary,
         own_architecture,
         own_budget,
         own_table,
+        own_block_table,
         own_counts,
         own_frequencies,
         own_note,

@@ -38,7 +38,17 @@ def built(tmp_path_factory) -> Path:
     Architecture("ad").save(root / "run" / "architecture.json")
     spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
     latency_table.LatencyTable(
-        {"machine": "abacus"}, made.model, 40, 4, 8, 3, spread, spread, spread
+        {"machine": "abacus"},
+        made.model,
+        40,
+        4,
+        8,
+        "causal",
+        "causal_lm",
+        3,
+        spread,
+        spread,
+        spread,
     ).save(root / "latency.json")
     (root / "counts.txt").write_text("9\n5\n3\n")
     return root
@@ -92,6 +102,9 @@ COMMANDS = [
     ),
     ("evaluate", "--run={root}/run", "run/config.json", control),
     ("generate", "--run={root}/run", "--prompt=a", "run/config.json", lone_surrogate),
+    ("fill", "--run={root}/run", "--text=[MASK]", "run/config.json", control),
+    ("discriminate", "--run={root}/run", "run/config.json", control),
+    ("probe", "--run={root}/run", "--label=group", "run/config.json", control),
     ("export", "--run={root}/run", "--output={root}/out", "run/config.json", deep),
     ("plot_pi", "--run={root}/run", "run/history.jsonl", endless),
     ("report", "--run={root}/run", "run/architecture.json", control),
@@ -124,15 +137,14 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", COMMANDS, ids=lambda case: f"{case[0]} {case[-2]} {case[-1].__name__}"
 )
-def test_a_hostile_file_is_refused_by_the_command_that_reads_it(copy, run_tool, case):
+def test_a_hostile_file_is_refused_by_the_command_that_reads_it(copy, call, case):
     tool, *flags, name, damage = case
     damage(copy / name)
     before = contents(copy)
-    done = run_tool(tool, *(flag.format(root=copy) for flag in flags))
+    done = call(tool, *(flag.format(root=copy) for flag in flags))
     said = [line for line in done.err.splitlines() if not line.startswith(("warning: ", "note: "))]
     assert (
         (done.code, done.out, len(said)) == (3, "", 1)
@@ -149,6 +161,9 @@ TOOLS = {
     "plot_pi": ("--run={root}/run", "--output_dir={bad}"),
     "report": ("--run={root}/run", "--output={bad}.html"),
     "generate": ("--run={root}/run", "--prompt={bad}"),
+    "fill": ("--run={root}/run", "--text={bad}"),
+    "discriminate": ("--run={bad}/run",),
+    "probe": ("--run={bad}/run", "--label=group"),
     "export": ("--run={root}/run", "--output={bad}"),
     "compare": ("--run={bad}/run",),
     "measure_latency": ("--run={root}/run", "--output={bad}/latency.json"),
@@ -157,11 +172,8 @@ TOOLS = {
 }
 
 
-@pytest.mark.parametrize(
-    "tool", ["derive", "plot_pi", pytest.param("train", marks=pytest.mark.slow)]
-)
-def test_a_flag_that_is_not_utf8_is_refused_in_one_line(built, run_tool, tool):
-    done = run_tool(tool, *(flag.format(root=built, bad=built / LATIN) for flag in TOOLS[tool]))
+def not_utf8(run, built, tool):
+    done = run(tool, *(flag.format(root=built, bad=built / LATIN) for flag in TOOLS[tool]))
     assert (
         (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
         and "must be UTF-8, but is" in done.err
@@ -169,10 +181,14 @@ def test_a_flag_that_is_not_utf8_is_refused_in_one_line(built, run_tool, tool):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tool", sorted(set(TOOLS) - {"derive", "plot_pi", "train"}))
-def test_every_command_refuses_a_name_that_is_not_utf8(built, run_tool, tool):
-    test_a_flag_that_is_not_utf8_is_refused_in_one_line(built, run_tool, tool)
+@pytest.mark.parametrize("tool", ["derive", "plot_pi"])
+def test_an_argument_that_is_not_utf8_is_refused_in_one_line(built, run_tool, tool):
+    not_utf8(run_tool, built, tool)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_command_refuses_a_name_that_is_not_utf8(built, call, tool):
+    not_utf8(call, built, tool)
 
 
 def test_a_working_directory_that_is_not_utf8_is_refused_in_one_line(copy, run_tool):

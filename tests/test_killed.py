@@ -35,7 +35,7 @@ NOTE = {
     "seconds": 0.0,
     "best": None,
     "files": {},
-    "run": {},
+    "run": {"objective": "causal_lm"},
     "watch": diagnostics.Stability().to_json(),
 }
 

@@ -19,16 +19,22 @@ from project import ROOT
 WINGS = (
     "core",
     "data",
+    "data.synthetic",
     "data.beam",
+    "baselines",
     "search",
     "nn",
     "objectives",
     "train.distributed",
     "train",
     "evaluate",
+    "evaluate.yardsticks",
     "evaluate.compare",
+    "evaluate.certify",
     "bench",
+    "export.shipped",
     "export",
+    "export.page",
     "report",
 )
 GLUE = ("__init__", "notebook")  # of par itself: they may import anything
@@ -44,13 +50,33 @@ WITH_TENSORFLOW = [
     "bench.step_products",
     "bench.training_speed",
     "evaluate.compare.runner",
+    "evaluate.detection",
     "evaluate.evaluation",
+    "evaluate.filled_sentences",
+    "evaluate.filling",
     "evaluate.generation",
+    "evaluate.inherited",
+    "evaluate.masked_positions",
+    "evaluate.pseudo",
+    "evaluate.replaced_passages",
     "evaluate.sampling",
+    "evaluate.text_encoder",
     "evaluate.trained_model",
     "evaluate.training_hooks",
+    "export.array_functions",
+    "export.detecting",
+    "export.filling",
     "export.graph_tokenizer",
+    "export.litert",
+    "export.onnx_graphs",
+    "export.page.html",
+    "export.plain",
+    "export.reading",
+    "export.safetensors",
     "export.saved_model",
+    "export.self_check",
+    "export.shipping",
+    "export.writing",
     "nn.adaptive_softmax",
     "nn.attention",
     "nn.blocks",
@@ -60,8 +86,15 @@ WITH_TENSORFLOW = [
     "nn.positions",
     "nn.supernet",
     "nn.transformer",
-    "objectives",
+    "objectives.authors",
+    "objectives.boundaries",
     "objectives.causal_lm",
+    "objectives.contrast",
+    "objectives.document_reader",
+    "objectives.masked_lm",
+    "objectives.masking",
+    "objectives.replaced",
+    "objectives.span_electra",
     "search.bilevel",
     "search.gumbel",
     "search.latency_penalty",
@@ -69,6 +102,7 @@ WITH_TENSORFLOW = [
     "train.distributed.devices",
     "train.distributed.replicas",
     "train.distributed.workers",
+    "train.elements",
     "train.hooks",
     "train.learner",
     "train.loading",
@@ -149,6 +183,11 @@ def test_a_wing_has_at_most_about_twenty_modules_and_a_docstring_that_tells_it()
         )
 
 
+def test_what_exports_take_along_knows_nothing_of_the_project():
+    shipped = [path for name, path in NAMES.items() if name.startswith("export.shipped.")]
+    assert shipped and not any(inner(path) for path in shipped)
+
+
 def test_only_the_glue_lies_beside_the_wings():
     assert {path.stem for path in (ROOT / "par").glob("*.py")} == set(GLUE)
 
@@ -163,12 +202,11 @@ def test_the_library_defines_no_flags_and_knows_no_tool(path):
 
 
 def test_the_tools_share_only_what_is_in_cli():
+    dispatchers = {"benchmark": "benchmarks", "results": "experiments", "compare": "comparisons"}
     for path in TOOLS:
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
-        if path.stem == "benchmark":  # the dispatcher of the subjects in tools/benchmarks
-            shared = {name for name in shared if not name.startswith("par.tools.benchmarks.")}
-        if path.stem == "results":  # the command of the experiments in tools/experiments
-            shared = {name for name in shared if not name.startswith("par.tools.experiments.")}
+        if own := dispatchers.get(path.stem):  # what it dispatches to
+            shared = {name for name in shared if not name.startswith(f"par.tools.{own}.")}
         assert all(name.startswith("par.tools.cli.") for name in shared), path.name
 
 
@@ -179,11 +217,12 @@ def test_the_subjects_of_benchmark_share_only_settings_and_output():
         assert all(name.startswith(allowed) for name in shared), path.name
 
 
-def test_the_experiments_share_what_is_in_cli_and_are_imported_in_one_order():
+@pytest.mark.parametrize("folder", ("experiments", "comparisons"))
+def test_a_folder_of_tools_shares_what_is_in_cli_and_is_imported_in_one_order(folder):
     graph = {}
-    for path in (ROOT / "tools" / "experiments").glob("*.py"):
+    for path in (ROOT / "tools" / folder).glob("*.py"):
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
-        own = {name for name in shared if name.startswith("par.tools.experiments.")}
+        own = {name for name in shared if name.startswith(f"par.tools.{folder}.")}
         assert all(name.startswith("par.tools.cli.") for name in shared - own), path.name
         graph[path.stem] = {name.split(".")[3] for name in own}
     tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
@@ -199,7 +238,9 @@ def test_what_the_tools_share_knows_none_of_them_and_is_imported_in_one_order():
 
 
 def test_what_can_do_without_tensorflow_does():
-    light = [name for name in NAMES if name not in WITH_TENSORFLOW and wing(name) != "data.beam"]
+    # those two import what need not be installed
+    apart = ("data.beam", "export.shipped")
+    light = [name for name in NAMES if name not in WITH_TENSORFLOW and wing(name) not in apart]
     program = (
         "import importlib, sys, par\nfor name in sys.argv[1].split(','):\n   "
         " importlib.import_module(f'par.{name}')\n"

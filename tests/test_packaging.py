@@ -30,7 +30,13 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "tensorflow_text": "tensorflow-text",
     "apache_beam": "apache-beam",
+    "sklearn": "scikit-learn",
+    "ai_edge_litert": "ai-edge-litert",
 }  # where the import has another name
+
+
+# what is never imported need not be compiled, as most of TensorFlow is not
+PIP_INSTALL = ("-m", "pip", "install", "--quiet", "--no-compile")
 
 
 def requirements(text: str) -> list[str]:
@@ -49,6 +55,12 @@ def test_every_dependency_has_both_bounds() -> None:
     ] == []
 
 
+def test_the_names_of_extras_are_normalised_as_every_pip_finds_them() -> None:
+    assert [
+        name for name in SETUP["options.extras_require"] if not re.fullmatch("[a-z-]+", name)
+    ] == []
+
+
 def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() -> None:
     found = set()
     for path in [*ROOT.glob("par/**/*.py"), *ROOT.glob("tools/**/*.py")]:
@@ -56,12 +68,15 @@ def test_every_import_of_the_library_and_the_tools_is_a_declared_dependency() ->
             names = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found |= {name.split(".")[0] for name in names}
-    extras = SETUP["options.extras_require"]["beam"]  # imported only where it was asked for
-    declared = {
-        re.match(r"[a-z0-9-]+", line).group()
-        for line in requirements(SETUP["options"]["install_requires"] + extras)
-    }
-    foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - {"par"}}
+    extras = SETUP["options.extras_require"]
+    # those are imported only where they were asked for
+    asked = [extras[name] for name in ("beam", "syne-tune", "probe", "onnx", "litert")]
+    lists = [SETUP["options"]["install_requires"], *asked]
+    declared = {re.match(r"[a-z0-9-]+", line).group() for line in requirements("\n".join(lists))}
+    # what exports take along imports each other as it lies there: onnx_step.py as step
+    shipped = (ROOT / "par" / "export" / "shipped").glob("*.py")
+    own = {"par", *(path.stem.rpartition("_")[2] for path in shipped)}
+    foreign = {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - own}
     assert foreign - declared == set()
 
 
@@ -103,6 +118,7 @@ def test_every_package_is_listed() -> None:
         "par.tools",
         "par.tools.benchmarks",
         "par.tools.cli",
+        "par.tools.comparisons",
         "par.tools.experiments",
     }
 
@@ -201,7 +217,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "venv" / "bin" / "python"
     for command in (
         [sys.executable, "-m", "venv", str(folder / "venv")],
-        [str(python), "-m", "pip", "install", "--quiet", str(source)],
+        [str(python), *PIP_INSTALL, str(source)],
     ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -236,19 +252,33 @@ def test_an_installed_package_works_outside_the_clone(installed: Path, tmp_path:
     assert list(installed.parent.glob("lib/python*/site-packages/tools")) == []
     report = next(installed.parent.glob("lib/python*/site-packages/par/report"))
     assert {path.suffix for path in report.glob("page.*")} == {".py", ".css", ".js"}
-    assert {path.name for path in (report / "templates").iterdir()} == {
-        path.name for path in (ROOT / "par" / "report" / "templates").iterdir()
-    }
+    for below in ("report/templates", "export/templates", "export/page", "core"):
+        there, here = (
+            {path.name for path in (root / below).iterdir() if path.suffix not in (".py", "")}
+            for root in (report.parent, ROOT / "par")
+        )
+        assert there == here, below
 
 
 @pytest.mark.slow
-def test_with_the_extra_beam_a_build_on_apache_beam_passes_its_tests(installed: Path) -> None:
+@pytest.mark.parametrize(
+    ("packages", "tests"),
+    [
+        (["{source}[test,beam]"], "tests/data/beam/test_engine.py"),
+        (
+            ["{source}[test,syne-tune]", "syne-tune", "fastparquet", "huggingface_hub"],
+            "tests/export/test_syne_tune.py",
+        ),
+    ],
+    ids=["a build on Apache Beam", "a black box that Syne Tune reads"],
+)
+def test_an_extra_installs_what_its_tests_need(
+    installed: Path, packages: list[str], tests: str
+) -> None:
     source = installed.parent.parent / "a copy"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    for command in (
-        ["python", "-m", "pip", "install", "--quiet", f"{source}[test,beam]"],
-        ["pytest", "tests/data/beam/test_engine.py"],
-    ):
+    given = [each.format(source=source) for each in packages]
+    for command in (["python", *PIP_INSTALL, *given], ["pytest", tests]):
         done = subprocess.run(
             [installed / command[0], *command[1:]],
             cwd=source,

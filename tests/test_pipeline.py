@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from built import tiny_text
+from par.objectives import OBJECTIVES
 from par.search import architecture
 from par.train import history
 
@@ -23,6 +24,7 @@ NETWORK = (
     "--warmup_steps=10",
     "--max_lr=3e-3",
     "--record_every=5",
+    "--sample_length=0",
 )
 
 
@@ -41,12 +43,12 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, monkeypatch, 
     assert "next: python tools/train.py --data=data/own" in built
 
     search = (
-        run("train", "--data=data/own", "--num_blocks=2", *NETWORK)
+        run("train", "--data=data/own", "--num_blocks=2", *NETWORK, "--epochs=1")
         .strip()
         .splitlines()[-1]
         .split("run: ")[1]
     )
-    rows = history.read_rows(tmp_path / search / "history.jsonl")["train"]
+    rows = history.read_rows(tmp_path / search / "history.jsonl", OBJECTIVES["causal_lm"])["train"]
     run("plot_pi", f"--run={search}")
     with Image.open(tmp_path / search / "plots" / "pi.gif") as gif:
         assert gif.n_frames == len(rows) > 10
@@ -85,9 +87,9 @@ def test_the_chain_from_text_to_a_scored_derived_network(tmp_path, monkeypatch, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["word", "char"])
-def test_words_and_characters_go_through_the_whole_chain(tmp_path, run_tool, kind):
+def test_words_and_characters_go_through_the_whole_chain(tmp_path, call, kind):
     def run(name, *flags):
-        done = run_tool(name, *flags, cwd=tmp_path)
+        done = call(name, *flags, cwd=tmp_path)
         assert done.code == 0, done.err
         return done.out
 

@@ -58,6 +58,12 @@ if __name__ == "__main__":
         folder = pathlib.Path(flags.get("output_dir", "data/text"))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").touch()
+    if name == "train":
+        derived = flags.get("architecture", "").endswith(".json")
+        folder = pathlib.Path(flags.get("run") or "logs/" + ("derived" if derived else "search"))
+        folder.mkdir(parents=True, exist_ok=True)
+        objective = flags.get("objective", "causal_lm")
+        (folder / "config.json").write_text(json.dumps({"objective": objective}))
     if name == "pip":
         time.sleep(float(os.environ.get("PIP_SECONDS", 0)))
     print("printed by", name)
@@ -88,7 +94,7 @@ class Clone:
         shutil.copytree(ROOT / "tools" / "recipes", self.root / "tools" / "recipes")
         stub = folder / "stub.py"
         stub.write_text(STUB)
-        for name in ("build_data", "train", "plot_pi", "derive", "evaluate", "report"):
+        for name in ("build_data", "train", "plot_pi", "derive", "evaluate", "report", "export"):
             shutil.copy(stub, self.root / "tools" / f"{name}.py")
         self.bin.mkdir()
         self.python = self.interpreter(
@@ -306,6 +312,12 @@ def test_a_python_without_its_venv_package_is_named_with_the_remedy(
     assert "without venv: on Debian and Ubuntu run apt-get install python3." in err
 
 
+def test_a_python_without_sqlite_is_not_used(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "sqlite3.py").write_text("raise ImportError\n")
+    code, _, err = clone.run("base_model.sh", PYTHON=str(clone.python), PYTHONPATH=str(tmp_path))
+    assert (code, err.count("\n")) == (1, 1) and " without sqlite3); install one" in err
+
+
 def test_a_named_interpreter_is_the_only_one_tried(clone: Clone) -> None:
     code, _, err = clone.run("base_model.sh", PYTHON="no-such-python")
     assert (code, err.count("\n")) == (1, 1)
@@ -337,6 +349,13 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
         ],
         ["report", "--run=logs/search"],
         ["report", "--run=logs/derived"],
+        [
+            "export",
+            "--run=logs/derived",
+            "--format=page",
+            "--output=logs/derived-page",
+            "--overwrite",
+        ],
     ]
     assert (clone.root / "data" / "python-docs" / "manifest.json").exists()
     last = [
@@ -346,8 +365,9 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
         *["printed by report"] * 2,
         "search   logs/search",
         "derived  logs/derived",
+        "page     logs/derived-page/index.html continues a text in your browser",
     ]
-    assert [line for line in out.splitlines() if line][-7:] == last
+    assert [line for line in out.splitlines() if line][-8:] == last
     assert clone.run("base_model.sh", cwd=tmp_path)[0] == 0
     assert [call[0] for call in clone.calls()] == [
         "train",
@@ -357,7 +377,17 @@ def test_with_nothing_at_hand_every_step_runs_on_the_embedded_corpus(
         "evaluate",
         "report",
         "report",
+        "export",
     ]
+
+
+def test_a_page_that_writes_is_made_of_a_network_that_predicts_the_next_token(
+    clone: Clone,
+) -> None:
+    code, out, err = clone.run("base_model.sh", "--objective=masked_lm")
+    assert code == 0, err
+    assert "page " not in out
+    assert [call[0] for call in clone.calls()][-2:] == ["report", "report"]
 
 
 @pytest.mark.quick(3)
@@ -422,6 +452,7 @@ def test_paths_are_those_of_the_callers_directory(clone: Clone, tmp_path: Path) 
         ("plot_pi", 6),
         ("evaluate", 3),
         ("report", 3),
+        ("export", 6),
     ],
 )
 def test_a_failing_step_ends_the_script_with_its_code(clone: Clone, step: str, code: int) -> None:
@@ -541,6 +572,18 @@ def test_create_tfrecords_builds_where_base_model_looks(clone: Clone, tmp_path: 
             ],
         ),
         (["--input_text=x.txt"], ["--recipe=auto", f"--input_text={tmp_path}/x.txt"]),
+        (
+            ["--input_documents", "x.jsonl", "--split_by=author"],
+            ["--recipe=auto", f"--input_documents={tmp_path}/x.jsonl", "--split_by=author"],
+        ),
+        (
+            ["--corpus=debian-changelogs"],
+            [
+                "--recipe=auto",
+                "--output_dir=data/debian-changelogs",
+                "--corpus=debian-changelogs",
+            ],
+        ),
         (
             ["--input_text=a b", "--output_dir=c"],
             ["--recipe=auto", f"--output_dir={tmp_path}/c", f"--input_text={tmp_path}/a b"],

@@ -4,10 +4,18 @@
         opponents of equal latency by the table
     python tools/compare.py --run=logs/SEARCH --match=parameters --num_seeds=5
         opponents of equally many parameters
+    python tools/compare.py --run=logs/SEARCH --finalists_of=logs/SEARCH-compare --num_seeds=5
+        the best networks of that comparison, by further seeds
     python tools/compare.py --run=logs/SEARCH --dry_run
         what would be trained
     python tools/compare.py --run=logs/SEARCH --truth
         the SuperNet and what was derived from it, no opponents
+    python tools/compare.py --certify --run=logs/SEARCH --budget_ratio=0.65 --latency_table=FILE
+        the best of all networks within a budget, by training them
+    python tools/compare.py --certify --data=DIR --recipe=auto --num_blocks=6
+        ... without a search, of any latency
+    python tools/compare.py --all --data=DIR --recipe=auto --num_blocks=6
+        a table of all 127 networks of up to six blocks
 
 Opponents, as deep as the search: the interleaved Transformer-XL (adadad), the sandwich (Press et
 al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and random networks of
@@ -24,10 +32,28 @@ Every network is a run in OUTPUT_DIR with the search's settings, one for each se
 compared by perplexity per word, paired by seed. The same command continues, trains nothing twice,
 and writes compare.csv, compare.json and compare.png.
 
+With --finalists_of the networks are those of another comparison that is finished: the derived and
+the interleaved one, and the best others that cost at most its tolerance more than the derived one.
+Their seeds are others than those by which they were chosen, which would favour what was lucky.
+
 With --truth the rows are the SuperNet as its mixture and as its argmax, and the derived network
 with the SuperNet's weights as they are, fine-tuned from these, and trained from scratch: scores on
 valid and test, steps and time of each. It writes truth.json. The runs from scratch are shared with
 the comparison: what one of the two commands has trained, the other does not train again.
+
+With --certify all networks within the budget are listed. Up to --max_networks are raced: each is
+trained for a quarter of the steps with the first seed, then to the end, the most promising first;
+one that is clearly worse is dropped, the others get more seeds, paired. Of more networks some are
+drawn, then those are trained that what is known makes most promising (a search's log probability
+counts, too), and the best are confirmed by more seeds. It ends when one is certain, within
+--within of the best, or out of --num_trainings, and says what can be claimed: the best of N, with
+which probability, and how far it can be above the true best; or which can't be told apart. Valid
+decides; test is read once, at the end. It writes architecture.json, certify.csv, certify.json and
+certify.png.
+
+With --all every network of at most --num_blocks blocks is trained with --num_seeds seeds, and the
+best --num_leaders with --leader_seeds. The figures of all epochs go into one file (par.block_table
+reads it), which another command continues, also elsewhere; the runs keep no checkpoints.
 """
 
 from __future__ import annotations
@@ -36,46 +62,54 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 
 # isort: split
 
-import contextlib
-import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from absl import flags
 
-from par.core import files, schema
-from par.core.config import TrainingConfig, fields
-from par.core.errors import DataError, StoppedError, UsageError
-from par.core.progress import announce
-from par.core.text import plural
-from par.data import records
-from par.evaluate.compare import findings, statistics, supernet_ablation, tables
-from par.evaluate.compare.plan import Draw, Job, Plan
-from par.evaluate.compare.results import Comparison, Settings
-from par.evaluate.compare.supernet_ablation import AblationPlan
-from par.search import architecture, derive, flops, latency_table
-from par.search.architecture import Architecture
-from par.search.baselines import Cost
-from par.tools.cli.checks import refuse_idle, required_dir
+from par.core.config import ModelConfig, TrainingConfig, fields
+from par.core.errors import UsageError
+from par.evaluate.certify import procedure
+from par.evaluate.compare import statistics
+from par.search import latency_table
+from par.tools.cli.checks import refuse_idle
 from par.tools.cli.flags import Flags, choice, define_path, define_paths
-from par.tools.cli.tensorflow import start_tensorflow
-from par.train import history, run_config, run_directory, warm_start
+from par.tools.comparisons import all_networks, certify, opponents, truth
 
-WRITTEN = ("compare.csv", "compare.json", "compare.png")
-OF_OPPONENTS = (
-    "architectures",
-    "split",
-    "match",
-    "tolerance",
-    "latency_table",
-    "latency_of",
-    "num_random",
-    "random_seed",
-    "repeats",
-    "steps",
-)
+MODEL = [field.name for field, _ in fields(ModelConfig)]
+# flags that only some of the comparisons have, '' being that with opponents
+FLAGS_OF = {
+    "": (
+        *(
+            "architectures",
+            "finalists_of",
+            "num_finalists",
+            "split",
+            "match",
+            "tolerance",
+            "latency_table",
+            "latency_of",
+        ),
+        *("num_random", "random_seed", "repeats", "steps"),
+    ),
+    "truth": ("fine_tune_epochs", "fine_tune_lr"),
+    "certify": (
+        *("budget_ms", "budget_ratio", "max_networks", "num_trainings", "within"),
+        *("num_parallel", "num_blocks", "recipe", "latency_table", "latency_of", "random_seed"),
+        *MODEL,
+    ),
+    "all": (
+        *("num_leaders", "leader_seeds", "table", "num_parallel", "num_blocks", "recipe"),
+        "latency_table",
+        *MODEL,
+    ),
+}
+OF_THE_DRAW = ("num_random", "random_seed")
+WORK = {
+    "": opponents.work,
+    "truth": truth.work,
+    "certify": certify.work,
+    "all": all_networks.work,
+}
 RECIPE = [field.name for field, _ in fields(TrainingConfig) if field.name != "seed"]
 FLAGS = (
     Flags(__doc__)
@@ -87,20 +121,29 @@ FLAGS = (
             None,
             (
                 "the search: a run directory; its architecture.json says what was derived, else"
-                " argmax of the last pi"
+                " argmax of the last pi; not needed for --certify"
             ),
+        ),
+        (
+            define_path,
+            "derived",
+            None,
+            "the derived network, if it is not RUN/architecture.json: a file of tools/derive.py",
         ),
         (
             define_path,
             "data",
             None,
-            "data set, if it has moved since the training",
+            "data set, if it has moved since the training; without --run that of --certify",
         ),
         (
             define_path,
             "output_dir",
             None,
-            "directory of the comparison; default RUN-compare",
+            (
+                "directory of the comparison; default RUN-compare, with --finalists_of"
+                " RUN-finalists, with --certify RUN-certify"
+            ),
         ),
         (
             define_paths,
@@ -108,14 +151,34 @@ FLAGS = (
             [],
             "a further opponent: blocks such as aadd or 2(ad), or an architecture.json",
         ),
-        (flags.DEFINE_integer, "num_seeds", 3, "runs of each network; one has no interval"),
+        (
+            define_path,
+            "finalists_of",
+            None,
+            "directory of a finished comparison, whose best networks are compared by other seeds",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_finalists",
+            3,
+            "with --finalists_of: how many networks beside the derived and the interleaved one",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_seeds",
+            None,
+            (
+                "runs of each network, default 3; one has no interval. With --certify the most of"
+                " one network, default 8"
+            ),
+        ),
         (
             flags.DEFINE_integer,
             "seed",
             None,
             (
-                "first seed; the default is the one after the search's, so that no"
-                " network has the search's seed"
+                "first seed; the default is the one after the search's and after those by"
+                " which finalists were chosen"
             ),
         ),
         (
@@ -158,6 +221,84 @@ FLAGS = (
             "fine_tune_lr",
             None,
             "peak learning rate of fine-tuning; the default is that from scratch, max_lr",
+        ),
+    )
+    .own(
+        "Certified choice",
+        (
+            flags.DEFINE_bool,
+            "certify",
+            False,
+            (
+                "instead of opponents: the best of all networks within a budget, by training"
+                " them, and how certain that is"
+            ),
+        ),
+        (flags.DEFINE_float, "budget_ms", None, "most milliseconds that the network may take"),
+        (
+            flags.DEFINE_float,
+            "budget_ratio",
+            None,
+            "most latency as a share of the interleaved network's of the same depth",
+        ),
+        (
+            flags.DEFINE_integer,
+            "max_networks",
+            procedure.MAX_RACED,
+            "of at most so many networks all are trained; of more a surrogate chooses some",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_trainings",
+            32,
+            "most trainings of full length; one that ends early counts a quarter",
+        ),
+        (
+            flags.DEFINE_float,
+            "within",
+            0.005,
+            "share of perplexity above the best that is good enough to end",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_parallel",
+            0,
+            "trainings side by side, each on its share of the cores; 0: two where there are two",
+        ),
+        (flags.DEFINE_integer, "num_blocks", 6, "without --run: most blocks of a network"),
+        (
+            define_path,
+            "recipe",
+            "",
+            (
+                "without --run: settings by name (quick, base, seed), auto (quick for a text below"
+                " 4 MB, else base), or a .flags file; flags given here come first"
+            ),
+        ),
+    )
+    .own(
+        "All networks",
+        (
+            flags.DEFINE_bool,
+            "all",
+            False,
+            "instead of opponents: a table of all networks of at most --num_blocks blocks",
+        ),
+        (
+            flags.DEFINE_integer,
+            "num_leaders",
+            10,
+            "how many of the best get further seeds when all have --num_seeds",
+        ),
+        (flags.DEFINE_integer, "leader_seeds", 10, "runs of each of these"),
+        (
+            define_path,
+            "table",
+            None,
+            (
+                "file of the table, which is continued if it is there: what it has is not trained"
+                " again; default OUTPUT_DIR/table.npz"
+            ),
         ),
     )
     .own(
@@ -216,428 +357,39 @@ FLAGS = (
         only=RECIPE,
         inherited=True,
     )
+    .group(ModelConfig, "Network (with --certify or --all, without --run)", inherited=True)
 )
 
 
-class _Search(NamedTuple):
-    """The search to compare. config: its settings with the given recipe, and random weights."""
-
-    run_dir: Path
-    record: history.Run
-    config: run_config.RunConfig
-    data_dir: Path
-    derived: Architecture
-    seeds: range
-    directory: Path
-
-
-def _search(values: Flags) -> _Search:
-    """The plan without opponents. Raises: UsageError, DataError before anything is done."""
-    for name, least, most in (
-        ("num_seeds", 1, 1000),
-        ("num_random", 0, 1000),
-        ("repeats", 1, 10_000),
-        ("steps", 1, 10_000),
-        ("tolerance", 0, 1),
-    ):
-        if not least <= getattr(values, name) <= most:
-            raise UsageError(
-                f"--{name} must be from {least} to {most}, but is {getattr(values, name)}"
-            )
-    run_dir = required_dir(values.run, "run", "config.json")
-    search = history.read_run(run_dir)
-    search.require_search(
-        "there is nothing to compare; a search is a run of tools/train.py --architecture=6s or the"
-        " like"
-    )
-    config, remembered = run_config.load(run_dir)
-    data_dir = required_dir(values.data or str(remembered), "data", "manifest.json")
-    before, after = (
-        dataclasses.asdict(data)
-        for data in (config.data, run_config.DataIdentity.from_manifest(records.load(data_dir)))
-    )
-    if changed := [
-        f"{name}: {before[name]} -> {after[name]}"
-        for name in before
-        if before[name] != after[name]
-    ]:
-        raise DataError(
-            f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name"
-            " those with --data=DIR"
-        )
-    config = dataclasses.replace(
-        config,
-        training=dataclasses.replace(config.training, **values.given(TrainingConfig)),
-        init=None,
-    )
-    chosen = _derived(run_dir, search)
-    first = max(search.seed, *chosen.seeds, 0) + 1 if values.seed is None else values.seed
-    for seed in (first, first + values.num_seeds - 1):
-        config.with_seed(seed)  # refuses an invalid seed before anything is written
-    directory = Path(values.output_dir or files.beside(run_dir, "compare"))
-    return _Search(
-        run_dir,
-        search,
-        config,
-        data_dir,
-        chosen,
-        range(first, first + values.num_seeds),
-        directory,
-    )
-
-
-def _plan(values: Flags) -> Plan:
-    """The comparison that the flags ask for. Raises: UsageError, DataError before any work."""
-    search = _search(values)
-    own = [architecture.parse(text) for text in values.architectures]
-    if bad := next((each for each in own if each.is_search), None):
-        raise UsageError(
-            f"--architectures must be fixed networks, of a, d and i, but one is {bad.short[:60]!r}"
-        )
-    draw = Draw(
-        search_run=search.record.name,
-        derived=search.derived.network,
-        depth=len(search.derived),
-        match=values.match,
-        cost=_cost(values, search.config),
-        tolerance=values.tolerance,
-        random_seed=values.random_seed,
-    )
-    networks, free = draw.networks([each.blocks for each in own], values.num_random)
-    if free < values.num_random:
-        cost = "" if values.match == "none" else f" within a tolerance of {values.tolerance}"
-        announce(
-            f"note: {plural(free, 'network')}{cost} {'is' if free == 1 else 'are'} neither derived"
-            " nor named: all are compared"
-        )
-    return Plan(
-        config=search.config,
-        data_dir=search.data_dir,
-        directory=search.directory,
-        draw=draw,
-        networks=networks,
-        free=free,
-        seeds=search.seeds,
-    )
-
-
-def _truth(values: Flags) -> AblationPlan:
-    """The table that --truth asks for. Raises: UsageError, DataError before anything is done."""
-    search = _search(values)
-    record, training = search.record, search.config.training
-    warm_start.check_blocks(search.derived.blocks, record.blocks, record.name)
-    lr = training.max_lr if values.fine_tune_lr is None else values.fine_tune_lr
-    # checks the bounds as a run would
-    dataclasses.replace(training, epochs=values.fine_tune_epochs, max_lr=lr)
-    return AblationPlan(
-        search=search.run_dir,
-        search_blocks=record.blocks,
-        seconds=record.rows["train"][-1]["seconds"],
-        config=search.config,
-        data_dir=search.data_dir,
-        directory=search.directory,
-        blocks=search.derived.blocks,
-        init=warm_start.newest_origin(search.run_dir, "last"),
-        seeds=search.seeds,
-        epochs=values.fine_tune_epochs,
-        max_lr=lr,
-    )
-
-
-def _derived(run_dir: Path, search: history.Run) -> Architecture:
-    """What the search derived: its architecture.json, or else argmax of its last pi. Says on
-    stderr why that may not be what one wants."""
-    path = run_dir / "architecture.json"
-    chosen = (
-        architecture.load(path)
-        if path.is_file()
-        else derive.derive(search.pi()[-1], search.blocks, "argmax", search.name, (search.seed,))
-    )
-    if len(chosen) != len(search.blocks) or chosen.is_search:
-        raise DataError(
-            f"architecture {path} has the blocks {chosen.short[:60]}, but the search"
-            f" {search.blocks[:60]}: run tools/derive.py again"
-        )
-    for line in (
-        derive.doubts(chosen, search.blocks, search.rows["train"][-1]["step"], search.total_steps)
-        if chosen.pi
-        else ()
-    ):
-        print(f"warning: {line}", file=sys.stderr)
-    return chosen
-
-
-def _cost(values: Flags, config: run_config.RunConfig) -> Cost:
-    """By what costs are equal."""
-    if values.match == "parameters" or not values.latency_table:
-        if values.match == "latency":
-            announce(
-                "note: without --latency_table=FILE costs are parameters of the blocks;"
-                " tools/measure_latency.py makes a table"
-            )
-        return Cost.linear(
-            "parameters", lambda blocks: flops.block_parameters(blocks, config.model)
-        )
-    table = latency_table.load(values.latency_table)
-    table.check_fits(values.latency_of, config.latency_shape, values.latency_table)
-    return Cost.linear("latency", lambda blocks: table.milliseconds(blocks, values.latency_of))
-
-
-def _check_together(values: Flags) -> None:
-    """Raises: UsageError for a flag that another one leaves without effect."""
-    if values.truth:
-        refuse_idle(values, OF_OPPONENTS, beside="truth")
+def _mode(values: Flags) -> str:
+    """Which comparison is asked for. Raises: UsageError for flags that do not go together."""
+    asked = [name for name in WORK if name and getattr(values, name)]
+    if len(asked) > 1:
+        raise UsageError(f"--{asked[0]} and --{asked[1]} are two comparisons: leave one out")
+    mode = asked[0] if asked else ""
+    for other, names in FLAGS_OF.items():
+        idle = [name for name in names if name not in FLAGS_OF[mode]]
+        if mode:
+            refuse_idle(values, idle, beside=mode)
+        else:
+            refuse_idle(values, idle, without=other)
+    if values.finalists_of:
+        refuse_idle(values, OF_THE_DRAW, beside="finalists_of")
     else:
-        refuse_idle(values, ("fine_tune_epochs", "fine_tune_lr"), without="truth")
+        refuse_idle(values, ("num_finalists",), without="finalists_of")
     if values.dry_run:
         refuse_idle(values, ("report_only",), beside="dry_run")
-    if not values.latency_table:
+    if values.run:
+        refuse_idle(values, ("num_blocks", "recipe", *MODEL), beside="run")
+    if not values.latency_table and mode == "":
         refuse_idle(values, ("latency_of",), without="latency_table")
     elif values.match == "parameters":
         refuse_idle(values, ("latency_table",), beside="match=parameters")
+    return mode
 
 
 def _work(values: Flags) -> int:
-    _check_together(values)
-    if values.truth:
-        return _work_of_truth(values)
-    plan = _plan(values)
-    if values.dry_run:
-        return _dry_run(values, plan)
-    if values.report_only:
-        return _report(values, plan)
-    with _alone_in(plan.directory, WRITTEN):
-        plan.keep()
-        _train(plan.unfinished(values.split), len(plan.seeds) * len(plan.networks), plan.data_dir)
-        _measure(values, plan)
-        return _report(values, plan)
-
-
-@contextlib.contextmanager
-def _alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
-    """Holds the directory of a comparison, in which files called `written` can be; a signal
-    between two runs is said in its words."""
-    for name in written:
-        files.check_writable(directory / name)
-    try:
-        with run_directory.locked(directory, announce):
-            yield
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped in {directory}; what is trained is kept: the same command continues"
-        ) from None
-
-
-def _train(todo: Sequence[Job], total: int, data_dir: Path, source: Path | None = None) -> None:
-    """Trains and scores what is not yet. source: the run whose weights some begin with."""
-    if not todo:
-        return
-    start_tensorflow()
-    from par.evaluate.compare import runner
-
-    records.verify(data_dir, records.load(data_dir))
-    for number, job in enumerate(todo, total - len(todo) + 1):
-        announce(
-            f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed"
-            f" {job.seed}"
-        )
-        runner.train(job.run_dir, job.config, data_dir, announce, source)
-
-
-def _work_of_truth(values: Flags) -> int:
-    """Scores the SuperNet, trains what is derived from it, and prints the table."""
-    plan = _truth(values)
-    todo, total = plan.unfinished(), 2 * len(plan.seeds)
-    if values.dry_run:
-        figures = {
-            "unfinished": len(todo),
-            "runs": total,
-            "steps": sum(job.config.total_steps for job in todo),
-        }
-        about = {
-            "directory": str(plan.directory),
-            "search": plan.init.run,
-            "blocks": plan.blocks,
-            "seeds": list(plan.seeds),
-        }
-        said = (
-            "{unfinished} of {runs} runs of {blocks}, {steps:,} steps in all, are to be trained in"
-            " {directory}"
-        )
-        print(
-            schema.canonical_json(about | figures)
-            if values.json
-            else said.format(**about, **figures)
-        )
-        return 0
-    if values.report_only:
-        return _report_truth(values, plan)
-    with _alone_in(plan.directory, ("truth.json",)):
-        if not plan.untrained():
-            start_tensorflow()
-            from par.evaluate.compare import runner
-
-            records.verify(plan.data_dir, records.load(plan.data_dir))
-            plan.write_untrained(
-                runner.score_untrained(
-                    plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce
-                )
-            )
-        _train(todo, total, plan.data_dir, plan.search)
-        return _report_truth(values, plan)
-
-
-def _report_truth(values: Flags, plan: AblationPlan) -> int:
-    found, path = plan.report(), plan.directory / "truth.json"
-    schema.write_json(path, found.to_json())
-    if values.json:
-        print(schema.canonical_json({"directory": str(plan.directory)} | found.to_json()))
-        return 0
-    trained = (
-        f"{plural(plan.config.training.epochs, 'epoch')} from scratch, {plan.epochs} of"
-        f" fine-tuning at a peak of {plan.max_lr:g}"
-    )
-    seeds = f"{plural(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
-    print(
-        "\n".join(
-            [
-                f"{plan.init.run}: {trained}, {seeds}",
-                "",
-                *supernet_ablation.lines(found),
-                f"written: {path}",
-            ]
-        )
-    )
-    return 0
-
-
-def _measure(values: Flags, plan: Plan) -> None:
-    """Times all networks in turn, unless that is done."""
-    if plan.measured(values.repeats, values.steps):
-        return
-    start_tensorflow()
-    from par.bench import block_latency
-
-    configs = [job.config for job in plan.jobs() if job.seed == plan.seeds[0]]
-    plan.write_measured(
-        block_latency.measure_networks(configs, plan.data_dir, values.repeats, values.steps),
-        values.repeats,
-        values.steps,
-    )
-
-
-def _report(values: Flags, plan: Plan) -> int:
-    """Reads what is finished, writes the files, prints the report."""
-    draw = plan.draw
-    found = findings.summarize(
-        plan.so_far(values.split, values.repeats, values.steps),
-        draw.cost.what,
-        draw.tolerance,
-        equal=values.match != "none",
-        is_whole=plan.is_whole,
-    )
-    settings = Settings(
-        search=draw.search_run,
-        split=values.split,
-        seeds=tuple(plan.seeds),
-        epochs=plan.config.training.epochs,
-        match=values.match,
-        cost=draw.cost.what,
-        tolerance=draw.tolerance,
-        networks_that_fit=draw.number_fitting,
-        others_that_fit=plan.free,
-    )
-    comparison = Comparison(found, settings)
-    written = _write(plan.directory, comparison)
-    if values.json:
-        print(schema.canonical_json({"directory": str(plan.directory)} | comparison.to_json()))
-        return 0
-    written = [f"written: {path}" for path in written]
-    print("\n".join([*_head(values, plan), *tables.lines(found, draw.cost.what), *written]))
-    return 0
-
-
-def _write(directory: Path, comparison: Comparison) -> list[Path]:
-    """Writes CSV, JSON and, if anything is trained, the picture; returns the files."""
-    text, picture = (directory / name for name in ("compare.csv", "compare.png"))
-    files.write_text(text, tables.csv_text(comparison.findings))
-    schema.write_json(directory / "compare.json", comparison.to_json())
-    points, x_label = tables.points(comparison.findings)
-    if not points:
-        return [text, directory / "compare.json"]
-    from par.report import pareto_plot
-
-    pareto_plot.scatter(picture, points, x_label)
-    return [text, directory / "compare.json", picture]
-
-
-def _head(values: Flags, plan: Plan) -> list[str]:
-    """What is compared."""
-    seeds = f"{plural(len(plan.seeds), 'seed')} ({', '.join(map(str, plan.seeds))})"
-    cost_of = (
-        "any cost"
-        if values.match == "none"
-        else f"{plan.draw.cost.what} within {plan.draw.tolerance:.0%} of the derived network's"
-    )
-    drawn = sum(each.random for each in plan.networks)
-    fitting = f"{plural(plan.draw.number_fitting, 'network')} of at most"
-    fitting += f" {plural(plan.draw.depth, 'block')} and {cost_of}"
-    chosen = (
-        "all of them are compared"
-        if plan.is_whole
-        else f"{plural(drawn, 'random network')} of the {plan.free:,} that are neither derived nor"
-        " named"
-    )
-    return [
-        (
-            f"{plan.draw.search_run}: {plural(plan.config.training.epochs, 'epoch')}, {seeds},"
-            f" {values.split} split"
-        ),
-        f"{fitting}; {chosen}",
-        "",
-    ]
-
-
-def _dry_run(values: Flags, plan: Plan) -> int:
-    """What would be trained."""
-    networks = [
-        {
-            "names": list(each.names),
-            "blocks": each.blocks,
-            "cost": plan.draw.cost.total(each.blocks),
-        }
-        for each in plan.networks
-    ]
-    figures = {
-        "runs": len(plan.seeds) * len(networks),
-        "unfinished": len(plan.unfinished(values.split)),
-        "steps_per_run": plan.config.total_steps,
-    }
-    if values.json:
-        about = {
-            "directory": str(plan.directory),
-            "cost": plan.draw.cost.what,
-            "networks_that_fit": plan.draw.number_fitting,
-            "others_that_fit": plan.free,
-            "seeds": list(plan.seeds),
-        }
-        print(schema.canonical_json(about | figures | {"networks": networks}))
-        return 0
-    print("\n".join(_head(values, plan)))
-    for each, row in zip(plan.networks, networks):
-        cost = (
-            f"{row['cost']:,.2f} ms"
-            if plan.draw.cost.what == "latency"
-            else f"{row['cost']:,.0f} parameters"
-        )
-        print(f"{each.label:<40}  {each.blocks}  {cost}")
-    print(
-        "{unfinished} of {runs} runs of {steps_per_run:,} steps are to be trained in ".format(
-            **figures
-        )
-        + str(plan.directory)
-    )
-    return 0
+    return WORK[_mode(values)](values)
 
 
 def main(argv: list[str] | None = None) -> int:

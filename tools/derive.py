@@ -492,7 +492,14 @@ def _latencies(values: Flags, config: run_config.RunConfig) -> Latencies:
     shape = config.latency_shape
     table.check_fits(of, shape, values.latency_table)
     # decoding depends on fewer settings than inference
-    cases = (of, *(what for what in latency_table.REPORTED if not table.misfits(what, shape)))
+    cases = (
+        of,
+        *(
+            what
+            for what in latency_table.REPORTED
+            if what in table.cases and not table.misfits(what, shape)
+        ),
+    )
     return Latencies(of, {what: table.costs(what) for what in cases}, table)
 
 

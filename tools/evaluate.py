@@ -12,9 +12,14 @@ r"""Scores trained networks on any split: perplexity per token and per word, bit
     python tools/evaluate.py --run=logs/RUN --seq_len=64 --stride=16
         windows that overlap, instead of a memory
     python tools/evaluate.py --run=logs/RUN --baseline=none
+    python tools/evaluate.py --run=logs/CAUSAL --run=logs/MASKED --mask_draws=4
+        both on the tokens that are masked in so many draws
+    python tools/evaluate.py --run=logs/MASKED --pseudo --pseudo_tokens=2000
+        and the pseudo-perplexity, each token masked in turn
 
-The last rows are of an interpolated Kneser-Ney 5-gram of the same pieces, and a warning names each
-network that does not beat it.
+The last rows are of models of the same pieces without a network, and a warning names each network
+that does not beat them: an interpolated Kneser-Ney 5-gram; where tokens are masked, the unigram
+model, and its mixture with the bigrams of both neighbours.
 
 B, T and M may differ from training's: the records are joined to one stream and cut again. A sweep
 also reports how much context each network uses, by itself and relative to the others (Dai et al.
@@ -28,6 +33,7 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 # isort: split
 
 import dataclasses
+import functools
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,30 +46,30 @@ from absl import flags
 from par.core import metrics, schema
 from par.core.errors import UsageError
 from par.core.progress import Progress, announce
+from par.core.stats import Interval
 from par.core.text import number, table
 from par.data import records
-from par.evaluate import context_length, yardstick
+from par.evaluate import context_length
 from par.evaluate.context_length import ContextUse
+from par.evaluate.counted_texts import Reading
 from par.evaluate.eval_config import EvalConfig, num_tokens
-from par.evaluate.yardstick import Yardstick
-from par.search import architecture
-from par.tools.cli.baseline import BASELINE, baseline_of
-from par.tools.cli.checks import load_run, picture_path, refuse_idle
+from par.evaluate.yardsticks import store
+from par.evaluate.yardsticks.base import SPLITS, Yardstick
+from par.objectives import OBJECTIVES
+from par.objectives.contract import Contract
+from par.tools.cli import trained
+from par.tools.cli.baseline import OF_RUN, baselines_of, names_of
+from par.tools.cli.checks import inherited_blocks, load_run, picture_path, refuse_idle
 from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.tools.cli.tensorflow import start_tensorflow
-from par.train import history, run_config, run_directory, warm_start
+from par.train import history, run_config, run_directory
 
 FLAGS = (
     Flags(__doc__)
     .own(
         "What",
         (define_paths, "run", [], "run directory (the table has lines for each)"),
-        (
-            define_path,
-            "data",
-            None,
-            "data set, if it has moved since the training",
-        ),
+        trained.DATA,
         (choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
         (
             choice("soft", "argmax", repeatable=True),
@@ -80,19 +86,38 @@ FLAGS = (
                 " for them"
             ),
         ),
-        (
-            choice("last", "best"),
-            "checkpoint",
-            "last",
-            "the last, or the best by valid nll",
-        ),
+        trained.CHECKPOINT,
         (
             flags.DEFINE_bool,
             "show_history",
             False,
             "print the table of iterations of each run, too",
         ),
-        BASELINE,
+        OF_RUN,
+        (
+            functools.partial(flags.DEFINE_integer, lower_bound=1, upper_bound=1 << 16),
+            "mask_draws",
+            None,
+            (
+                "score the tokens that are masked in so many draws, by runs that predict the next"
+                " token, too; the default is the objective's, of runs that mask tokens"
+            ),
+        ),
+        (
+            flags.DEFINE_bool,
+            "pseudo",
+            False,
+            (
+                "print the pseudo-perplexity, too: each token masked in turn, by a run that"
+                " predicts masked tokens"
+            ),
+        ),
+        (
+            functools.partial(flags.DEFINE_integer, lower_bound=1, upper_bound=1 << 40),
+            "pseudo_tokens",
+            2_000,
+            "tokens from the beginning of a split that --pseudo reads",
+        ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
     .group(EvalConfig, "How the text is read")
@@ -112,7 +137,6 @@ FLAGS = (
         ),
     )
 )
-FIGURES = ("nll_per_token", *metrics.COMPARED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +147,17 @@ class Line:
     text: tuple  # what networks must have in common for their tokens to be the same
     readings: Sequence[EvalConfig]
     scores: list[dict[str, float]]  # for each reading
-    nll: list[np.ndarray]  # for each reading, [N - 1] nats
+    nll: list[np.ndarray]  # for each reading, nats of each token that was scored
     name: str
     data_dir: Path
+    pseudo: dict[str, float]  # its figures, {} without --pseudo
+    contract: Contract  # of the objective in whose figures it is scored
+    # for each reading, by how much a figure is above the one that it must beat
+    ahead: list[dict[str, Interval]] = dataclasses.field(default_factory=list)
 
 
 class Baseline(NamedTuple):
-    """The n-gram model of a data set on a split."""
+    """A model without a network, of a data set on a split."""
 
     data_dir: Path
     split: str
@@ -149,20 +177,25 @@ def _work(values: Flags) -> int:
     if values.plot:
         picture_path(values.plot, "plot")
     opened = [(run, *load_run(run, values.data)) for run in dict.fromkeys(values.run)]
+    of_runs = {run: config.contract for run, config, _, _ in opened}
+    _check_pseudo(values, of_runs)
+    contract, draws = _contract(values, of_runs)
+    names = names_of(values, contract)
     resolved = [
         [reading.resolved(config, manifest, values.split) for reading in readings]
         for _, config, _, manifest in opened
     ]
-    blocks = _blocks(values, {run: config.architecture.blocks for run, config, _, _ in opened})
+    of_runs = {run: config.architecture.blocks for run, config, _, _ in opened}
+    blocks = inherited_blocks(values.architecture, of_runs)
     start_tensorflow()
     lines = [
         line
         for run, of_run in zip(opened, resolved)
-        for line in _lines(values, of_run, *run, blocks)
+        for line in _lines(values, of_run, *run, blocks, contract, draws)
     ]
     lines = _told_apart(lines)
     data_sets = {data_dir: manifest for _, _, data_dir, manifest in opened}
-    baselines = list(_baselines(values, data_sets))
+    baselines = list(_baselines(values, names, data_sets, draws or contract.draws, bool(draws)))
     warnings = _warnings(lines, baselines)
     lengths = [reading.mem_len for reading in readings] if values.sweep_mem_len else []
     contexts = _contexts(lines, lengths) if lengths else []
@@ -186,8 +219,13 @@ def _parts(
     """What is printed, in lines."""
     if values.show_history:
         for run in dict.fromkeys(values.run):
-            yield [run, *history.table(history.read_rows(Path(run) / "history.jsonl"))]
+            contract = run_config.load(Path(run))[0].contract
+            rows = history.read_rows(Path(run) / "history.jsonl", contract)
+            yield [run, *history.table(rows, contract)]
     yield _table(lines, lengths, baselines)
+    yield list(_ahead_lines(lines))
+    if values.pseudo:
+        yield _pseudo_table(lines)
     if contexts:
         yield _context_table(lines, contexts)
 
@@ -214,20 +252,34 @@ def _readings(values: Flags) -> list[EvalConfig]:
     return [dataclasses.replace(reading, mem_len=length) for length in lengths]
 
 
-def _blocks(values: Flags, of_runs: dict[str, str]) -> str:
-    """The blocks to score in the place of the runs' own, "" for these. Raises: UsageError if one
-    is stochastic, or a run has no weights for it."""
-    if not values.architecture:
-        return ""
-    asked = architecture.parse(values.architecture)
-    if asked.is_search:
+def _contract(values: Flags, of_runs: dict[str, Contract]) -> tuple[Contract, int]:
+    """In the figures of which objective the runs are scored, and the draws of the masked tokens
+    that all of them are scored on, 0 where these are the run's own. Raises: UsageError if the runs
+    have no figure in common, or one can't be scored on masked tokens."""
+    (first, contract), *others = of_runs.items()
+    several = [(run, other) for run, other in others if other != contract]
+    masked = next(each for each in OBJECTIVES.values() if each.fills)
+    for run, other in of_runs.items():
+        if values.mask_draws and not (other.fills or other.generates):
+            raise UsageError(
+                f"--mask_draws scores masked tokens, which {other.name} ({run}) does not predict:"
+                " leave it out"
+            )
+    if values.mask_draws or (
+        several and all(each.fills or each.generates for each in of_runs.values())
+    ):
+        if values.stride is not None:
+            raise UsageError(
+                "--stride reads tokens in several windows, in which others are masked: leave it"
+                " out where masked tokens are scored by several objectives or draws"
+            )
+        return masked, values.mask_draws or masked.draws
+    for run, other in several:
         raise UsageError(
-            f"--architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}:"
-            " a SuperNet is scored without this flag"
+            f"--run={first} is of {contract.name}, --run={run} of {other.name}, which have no"
+            " figure in common: evaluate them one after the other"
         )
-    for run, blocks in of_runs.items():
-        warm_start.check_blocks(asked.blocks, blocks, run)
-    return asked.blocks
+    return contract, 0
 
 
 def _lines(
@@ -238,8 +290,11 @@ def _lines(
     data_dir: Path,
     manifest: records.Manifest,
     blocks: str,
+    contract: Contract,
+    draws: int,
 ) -> Iterator[Line]:
-    """The lines of a run's network, or of other `blocks` with its weights, by split and way."""
+    """The lines of a run's network, or of other `blocks` with its weights, by split and way.
+    contract, draws: of `_contract`."""
     from par.evaluate import evaluation
     from par.train import loading, weight_transfer
 
@@ -249,6 +304,7 @@ def _lines(
     if blocks:
         learner = weight_transfer.derive_network(learner, blocks)
     scored = learner.config.architecture
+    passes = draws if draws and config.contract.fills else config.contract.draws
     ways = [way for way in evaluation.ways(learner) if way in ("fixed", *values.evaluate_as)]
     for split, way in itertools.product(values.split, ways):
         about = {
@@ -258,6 +314,8 @@ def _lines(
             "evaluate_as": "inherited" if blocks else way,
             "step": step,
         }
+        if contract.fills:
+            about |= {"objective": config.objective, "mask_draws": draws or contract.draws}
         text = (
             split,
             manifest.corpus.sha256,
@@ -268,7 +326,8 @@ def _lines(
         name = scored.blocks + (
             f" {about['evaluate_as']}" if about["evaluate_as"] != "fixed" else ""
         )
-        line = Line(about, text, readings, [], [], name, data_dir)
+        pseudo = _pseudo(values, learner, data_dir, manifest, split, way) if values.pseudo else {}
+        line = Line(about, text, readings, [], [], name, data_dir, pseudo, contract)
         for reading in readings:
             fitted = reading.fitted(learner.config, manifest, split)
             if way == ways[0] and (reduced := reading.reductions(fitted)):
@@ -279,18 +338,58 @@ def _lines(
             with Progress(
                 f"{scored.short} {split}",
                 "window",
-                evaluation.num_windows(manifest, split, reading),
+                passes * evaluation.num_steps(learner, data_dir, manifest, split, reading),
             ) as progress:
-                nll, weight = evaluation.token_nll(
-                    learner, data_dir, manifest, split, way, reading, progress
+                how = learner, data_dir, manifest, split, way, reading
+                found = (
+                    evaluation.masked_scores(*how, draws, progress)
+                    if draws
+                    else evaluation.token_scores(*how, progress)
                 )
-            line.scores.append(evaluation.figures(manifest, split, nll, weight))
-            line.nll.append(nll)
+            line.scores.append(evaluation.figures(contract, manifest, split, found))
+            line.ahead.append(evaluation.ahead(contract, found, fitted.window_shape(manifest)[1]))
+            nll, weight = found["nll"]
+            line.nll.append(nll[weight > 0])
         yield line
 
 
+def _pseudo(
+    values: Flags,
+    learner: Any,
+    data_dir: Path,
+    manifest: records.Manifest,
+    split: str,
+    way: str,
+) -> dict[str, float]:
+    """The figures of the pseudo-log-likelihood of the beginning of a split."""
+    from par.evaluate import pseudo
+
+    tokens = min(values.pseudo_tokens, num_tokens(manifest, split))
+    with Progress(f"pseudo {split}", "token", tokens) as progress:
+        scores = pseudo.pseudo_scores(
+            learner, data_dir, manifest, split, way, values.read(EvalConfig), tokens, progress
+        )
+    return scores.figures(manifest, split)
+
+
+def _check_pseudo(values: Flags, of_runs: dict[str, Contract]) -> None:
+    """Raises: UsageError if --pseudo can't be computed."""
+    if not values.pseudo:
+        refuse_idle(values, ("pseudo_tokens",), without="pseudo")
+        return
+    refuse_idle(values, ("sweep_mem_len", "stride"), beside="pseudo")
+    for run, contract in of_runs.items():
+        contract.check_fills("--pseudo", run)
+
+
 def _told_apart(lines: Sequence[Line]) -> list[Line]:
-    """The lines, those of equal blocks in different runs with the run's name."""
+    """The lines, each with its objective where there are several, and those of equal blocks in
+    different runs with the run's name."""
+    if len({line.about.get("objective") for line in lines}) > 1:
+        lines = [
+            dataclasses.replace(line, name=f"{line.name} {line.about['objective']}")
+            for line in lines
+        ]
     shared = {
         line.name
         for line in lines
@@ -305,35 +404,51 @@ def _told_apart(lines: Sequence[Line]) -> list[Line]:
     return [dataclasses.replace(line, name=line.name + run) for line, run in zip(lines, own)]
 
 
-def _baselines(values: Flags, data_sets: Mapping[Path, records.Manifest]) -> Iterator[Baseline]:
-    """The n-gram models of the data sets on the splits that are scored."""
-    splits = [split for split in values.split if split in yardstick.SPLITS]
+def _baselines(
+    values: Flags,
+    names: tuple[str, ...],
+    data_sets: Mapping[Path, records.Manifest],
+    draws: int,
+    skips_first: bool,
+) -> Iterator[Baseline]:
+    """The models without a network on the splits that are scored; those of masked tokens on the
+    tokens that a network scores when it reads the text like this, but not with a stride.
+    skips_first: see Reading."""
+    splits = [split for split in values.split if split in SPLITS]
+    if values.stride is not None:
+        names = tuple(name for name in names if not store.MODELS[name].is_of_windows)
     for data_dir, manifest in data_sets.items() if splits else ():
-        if model := baseline_of(values, data_dir, manifest):
+        reading = Reading(values.seq_len or manifest.seq_len, draws, skips_first)
+        is_kept = not skips_first and reading.seq_len == manifest.seq_len
+        for model in baselines_of(values, names, data_dir, manifest, reading, is_kept):
             name = f"{model.name} ({manifest.name})" if len(data_sets) > 1 else model.name
             for split in splits:
                 yield Baseline(data_dir, split, name, model, model.figures(manifest, split))
 
 
 def _warnings(lines: Sequence[Line], baselines: Sequence[Baseline]) -> list[str]:
-    """A line for each trained network that the n-gram model of its data set beats."""
-    models = {(own.data_dir, own.split): own for own in baselines}
-    compared: dict[str, list[tuple[Line, Baseline]]] = {}
+    """A line for each trained network and what it does not beat: a model of its data set, or a
+    figure of its own evaluation."""
+    compared: dict[tuple[str, str], list[tuple[Line, Baseline]]] = {}
+    for line, own in itertools.product(lines, baselines):
+        is_same = (line.data_dir, line.about["split"]) == (own.data_dir, own.split)
+        if is_same and line.about["evaluate_as"] != "inherited":
+            compared.setdefault((line.name, own.name), []).append((line, own))
+    found = []
+    for (network, _), pairs in compared.items():
+        figure = pairs[0][0].contract.comparison[0]
+        scores = [
+            (
+                own.split,
+                min((each[figure.name] for each in line.scores), key=figure.loss),
+                own.figures[figure.name],
+            )
+            for line, own in pairs
+        ]
+        found.append(pairs[0][1].model.warning(network, figure, scores))
     for line in lines:
-        model = models.get((line.data_dir, line.about["split"]))
-        if model and line.about["evaluate_as"] != "inherited":
-            compared.setdefault(line.name, []).append((line, model))
-    key = "perplexity_per_word"
-    found = [
-        pairs[0][1].model.warning(
-            name,
-            [
-                (own.split, min(scores[key] for scores in line.scores), own.figures[key])
-                for line, own in pairs
-            ],
-        )
-        for name, pairs in compared.items()
-    ]
+        for scores in line.scores:
+            found += line.contract.warnings(line.name, line.about["split"], scores)
     return [warning for warning in found if warning]
 
 
@@ -360,21 +475,23 @@ def _json(
         line.about
         | reading.to_json()
         | scores
-        | metrics.finite({name: scores[name] for name in FIGURES})
+        | metrics.finite({name: scores[name] for name in line.contract.names})
+        | ({"ahead": {name: own._asdict() for name, own in ahead.items()}} if ahead else {})
         for line in lines
-        for reading, scores in zip(line.readings, line.scores)
+        for reading, scores, ahead in zip(line.readings, line.scores, line.ahead)
     ]
     found = {"results": results, "warnings": list(warnings)}
     found["baselines"] = [
         {
             "data": str(baseline.data_dir),
             "split": baseline.split,
-            "model": "kneser_ney",
-            "order": baseline.model.order,
         }
+        | baseline.model.about
         | metrics.finite(baseline.figures)
         for baseline in baselines
     ]
+    if any(line.pseudo for line in lines):
+        found["pseudo"] = [line.about | metrics.finite(line.pseudo) for line in lines]
     if contexts:
         found["contexts"] = [line.about | used.to_json() for line, used in zip(lines, contexts)]
     return found
@@ -383,7 +500,8 @@ def _json(
 def _table(
     lines: Sequence[Line], lengths: Sequence[int], baselines: Sequence[Baseline]
 ) -> list[str]:
-    heads = ["network", "split", *(name.replace("_", " ") for name in metrics.COMPARED)]
+    figures = lines[0].contract.tabled
+    heads = ["network", "split", *(figure.label for figure in figures)]
     rows = [
         (line.name, line.about["split"], f"{reading.mem_len:,}" if lengths else "", scores)
         for line in lines
@@ -392,15 +510,42 @@ def _table(
     rows += [(own.name, own.split, "", own.figures) for own in baselines]
     cells = [heads]
     for name, split, memory, scores in rows:
-        figures = (
-            number(scores[key], 4 if key.startswith("bits") else 2) for key in metrics.COMPARED
-        )
-        cells.append([name, split, *figures])
+        cells.append([name, split, *(figure.text(scores[figure.name]) for figure in figures)])
         if lengths:
             cells[-1].insert(2, memory)
     if lengths:
         heads.insert(2, "memory")
     return table(cells, left=2)
+
+
+def _ahead_lines(lines: Sequence[Line]) -> Iterator[str]:
+    """By how much each network is above what it must beat on the same tokens."""
+    for line in lines:
+        for name, own in (pair for ahead in line.ahead for pair in ahead.items()):
+            of = line.contract.figure(line.contract.must_beat[name])
+            shown = f"{own.mean:+.4f}"
+            if own.low is not None:
+                shown += f" ({own.low:+.4f} to {own.high:+.4f})"
+            figure = line.contract.figure(name)
+            yield f"{line.name}, {line.about['split']}: {figure.brief} {shown} to the {of.brief}"
+
+
+def _pseudo_table(lines: Sequence[Line]) -> list[str]:
+    heads = ["network", "split", "tokens", "nll per token", "pseudo-perplexity per token"]
+    rows = [[*heads, "per word"]]
+    for line in lines:
+        own = line.pseudo
+        perplexities = (own["perplexity_per_token"], own["perplexity_per_word"])
+        rows.append(
+            [
+                line.name,
+                line.about["split"],
+                f"{own['tokens']:,}",
+                number(own["nll_per_token"], 4),
+                *(number(value, 2) for value in perplexities),
+            ]
+        )
+    return [*table(rows, left=2), "each token masked in turn: no perplexity of the text"]
 
 
 def _context_table(lines: Sequence[Line], contexts: Sequence[ContextUse]) -> list[str]:
@@ -435,11 +580,12 @@ def _plot(path: Path, lines: Sequence[Line], lengths: Sequence[int]) -> str:
     """Writes the picture of a sweep; returns what it is."""
     from par.report import line_plots, style
 
+    figure = lines[0].contract.comparison[0]
     panels: dict[str, dict[str, list[float]]] = {}
     for line in lines:
         panel = panels.setdefault(line.about["split"], {})
-        panel[line.name] = [scores["perplexity_per_word"] for scores in line.scores]
-    line_plots.memory_lengths(path, lengths, panels)
+        panel[line.name] = [scores[figure.name] for scores in line.scores]
+    line_plots.memory_lengths(path, lengths, panels, figure.label)
     return style.described(path)
 
 

@@ -20,55 +20,28 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 
 import sys
 import time
-from pathlib import Path
 
 from absl import flags
 
 from par.core import schema
 from par.core.config import SamplingConfig
-from par.core.errors import DataError, UsageError
 from par.core.progress import announce
-from par.data.cleaning import clean_text
-from par.data.text_formats import plain_bytes
 from par.evaluate.eval_config import EvalConfig, check_memory
+from par.tools.cli import trained
 from par.tools.cli.checks import load_run
-from par.tools.cli.flags import Flags, choice, define_path
+from par.tools.cli.flags import Flags
 from par.tools.cli.tensorflow import start_tensorflow
+from par.tools.cli.text_input import read_text, text_flags
 
-MAX_PROMPT_BYTES = 1 << 20
 FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (define_path, "run", None, "run directory"),
-        (
-            define_path,
-            "data",
-            None,
-            ("data set, if it has moved since the training; only its tokenizer is used"),
-        ),
-        (flags.DEFINE_string, "prompt", None, "the text to continue"),
-        (
-            define_path,
-            "prompt_file",
-            None,
-            (
-                "the same from a file, decoded as --input_text of build_data is; - is standard"
-                " input. A line end at its end is removed"
-            ),
-        ),
-        (
-            choice("last", "best"),
-            "checkpoint",
-            "last",
-            "the last, or the best by valid nll",
-        ),
-        (
-            choice("soft", "argmax"),
-            "evaluate_as",
-            "soft",
-            "how a SuperNet is used; without effect on a fixed network",
-        ),
+        trained.RUN,
+        trained.TOKENIZER,
+        *text_flags("prompt", "the text to continue"),
+        trained.CHECKPOINT,
+        trained.EVALUATE_AS,
         (
             flags.DEFINE_integer,
             "mem_len",
@@ -85,9 +58,11 @@ FLAGS = (
 
 
 def _work(values: Flags) -> None:
-    config, prompt = values.read(SamplingConfig), _prompt(values)
+    config = values.read(SamplingConfig)
+    prompt = read_text(values, "prompt", "give its end")
     EvalConfig(mem_len=values.mem_len)  # checks the bounds before TensorFlow starts
     run, data_dir, _ = load_run(values.run, values.data)
+    run.contract.check_generates("generate", values.run)
     mem_len = run.trained_context
     if values.mem_len is not None:
         # a token has at least a byte, and more memory than tokens stays empty
@@ -135,39 +110,6 @@ def _work(values: Flags) -> None:
     announce(
         f"{config.length * config.num_samples:,} tokens in {seconds:.2f} s: {speed:.0f} tokens/s"
     )
-
-
-def _prompt(values: Flags) -> str:
-    """The prompt, decoded and cleaned as a corpus is.
-
-    Raises: UsageError if it is given twice or too long; DataError if a file is not text.
-    """
-    if values.prompt is not None and values.prompt_file is not None:
-        raise UsageError("give --prompt or --prompt_file, not both")
-    if values.prompt_file is None:
-        text = (values.prompt or "").encode("utf-8")
-    elif values.prompt_file == "-":
-        text = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
-    else:
-        with open(Path(values.prompt_file), "rb") as file:
-            text = file.read(MAX_PROMPT_BYTES + 1)
-    if len(text) <= MAX_PROMPT_BYTES and values.prompt_file is not None:
-        name = "of standard input" if values.prompt_file == "-" else values.prompt_file
-        text = plain_bytes(name, text, MAX_PROMPT_BYTES)
-    if len(text) > MAX_PROMPT_BYTES:
-        raise UsageError(
-            f"a prompt must have at most {MAX_PROMPT_BYTES:,} bytes, but this one has more: give"
-            " its end"
-        )
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"the prompt is not UTF-8: byte {error.start:,} is 0x{text[error.start]:02x}; convert"
-            " it, with iconv for example"
-        ) from None
-    cleaned = clean_text(text)
-    return cleaned.removesuffix("\n") if values.prompt_file else cleaned
 
 
 def main(argv: list[str] | None = None) -> int:

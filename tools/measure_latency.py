@@ -37,6 +37,7 @@ from par.core.config import ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import UsageError
 from par.core.progress import announce
 from par.data import records
+from par.objectives import OBJECTIVES
 from par.search import latency_table
 from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.search.latency_check import MAX_ERROR
@@ -98,6 +99,7 @@ FLAGS = (
         ),
         (flags.DEFINE_bool, "json", False, "print one JSON line"),
     )
+    .objectives()
     .group(ModelConfig, "Network (with --data)")
     .group(TrainingConfig, "Update (with --data)", only=UPDATE)
 )
@@ -156,7 +158,8 @@ def _work(values: Flags) -> None:
 
 def _of_run(values: Flags) -> tuple[run_config.RunConfig, np.ndarray | None]:
     """The configuration of --run, and the counts [V] of its data, None where that is gone."""
-    names = ["data", "recipe", "num_blocks", *ModelConfig().to_json(), *UPDATE]
+    names = ["data", "recipe", "num_blocks", *values.of_objectives]
+    names += [*ModelConfig().to_json(), *UPDATE]
     if given := [name for name in names if values[name].present]:
         raise UsageError(
             f"--run gives the settings, so leave out {', '.join(given)}; or give --data=DIR with"
@@ -189,7 +192,9 @@ def _of_data(values: Flags) -> tuple[run_config.RunConfig, np.ndarray]:
         model,
         SearchConfig(),
         values.read(TrainingConfig),
-        run_config.DataIdentity.from_manifest(manifest),
+        run_config.DataIdentity.from_manifest(manifest, OBJECTIVES[values.objective]),
+        objective=values.objective,
+        objective_settings=values.read_objective(),
     )
     return config, records.read_counts(data_dir, manifest)
 
@@ -197,12 +202,12 @@ def _of_data(values: Flags) -> tuple[run_config.RunConfig, np.ndarray]:
 def _lines(table: latency_table.LatencyTable) -> list[str]:
     """The table for people."""
     heads = "".join(
-        f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}"
-        for what in latency_table.CASES
+        f"{what.replace('_', ' ') + ' ms':>18}{'least':>10}{'most':>10}" for what in table.cases
     )
     model, windows = (
         table.model,
-        f"windows of {table.batch_size} x {table.seq_len} tokens, {table.vocab_size:,} ids",
+        f"{table.visibility} windows of {table.batch_size} x {table.seq_len} tokens,"
+        f" {table.vocab_size:,} ids",
     )
     lines = [
         f"width {model.d_model}, dense {model.d_ffn}, memory {model.mem_len}, {windows}",
@@ -210,7 +215,7 @@ def _lines(table: latency_table.LatencyTable) -> list[str]:
         f"{'part':<11}{heads}",
     ]
     for part in latency_table.PARTS:
-        spreads = [getattr(table, what)[part] for what in latency_table.CASES]
+        spreads = [getattr(table, what)[part] for what in table.cases]
         figures = "".join(
             f"{spread.milliseconds:>18.3f}{spread.low:>10.3f}{spread.high:>10.3f}"
             for spread in spreads

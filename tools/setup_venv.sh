@@ -101,8 +101,15 @@ elif sys.implementation.name != "cpython":
 else:
     import sysconfig
     try:
+        import sqlite3
+    except ImportError:
+        sqlite3 = None
+    try:
         import ensurepip, venv
-        print("free-threaded " + found if sysconfig.get_config_var("Py_GIL_DISABLED") else "ok " + found)
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            print("free-threaded " + found)
+        else:
+            print("ok " + found if sqlite3 else found + " without sqlite3")
     except ImportError:
         print(found + " without venv: on Debian and Ubuntu run apt-get install python%d.%d-venv" % sys.version_info[:2])
 END

@@ -21,8 +21,9 @@ device except for their last digits, and a run may continue with another number 
 (docs/scaling.md).
 
 With --init_from the weights begin as those of another run of the same sizes and tokenizer, block
-by block; optimizers, step and rates start afresh. A run that has saved a checkpoint no longer
-needs the other.
+by block; optimizers, step and rates start afresh. With --init_layers=trunk only embedding and
+blocks are copied, and the other run may have another objective or other cutoffs. A run that has
+saved a checkpoint no longer needs the other.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ from par.core import processes, schema
 from par.core.config import NONE, LoggingConfig, ModelConfig, SearchConfig, TrainingConfig
 from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
-from par.core.text import number, plural
+from par.core.text import plural
 from par.data import records
-from par.evaluate import yardstick
+from par.evaluate.yardsticks import store
+from par.objectives import OBJECTIVES
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice, define_path
@@ -96,6 +98,15 @@ FLAGS = (
             "init_checkpoint",
             "last",
             "which checkpoint of --init_from: the last, or the best by valid nll",
+        ),
+        (
+            choice(*run_config.INIT_LAYERS),
+            "init_layers",
+            run_config.INIT_LAYERS[0],
+            (
+                "which weights of --init_from: all, or those of the trunk, which may be of a run"
+                " of another objective"
+            ),
         ),
         (
             define_path,
@@ -156,6 +167,7 @@ FLAGS = (
             "show no progress: only warnings, errors and the result",
         ),
     )
+    .objectives()
     .group(ModelConfig, "Network")
     .group(SearchConfig, "Search")
     .group(TrainingConfig, "Training")
@@ -167,7 +179,6 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     """The configuration of the flags and the manifest, the data directory, the run directory."""
     data_dir = required_dir(values.data, "data", "manifest.json")
     manifest = records.load(data_dir)
-    yardstick.load(data_dir)  # a damaged one is refused now, not when the training has ended
     blocks = _blocks(values)
     model = values.read(ModelConfig, **({"cutoffs": ()} if _auto(values) else {}))
     model.check_vocabulary(manifest.vocab_size, f"; --cutoffs={NONE} for plain softmax")
@@ -179,7 +190,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     )
     search = values.read(SearchConfig, **table)
     init = (
-        warm_start.requested_origin(source, values.init_checkpoint)
+        warm_start.requested_origin(source, values.init_checkpoint, values.init_layers)
         if (source := _source(values))
         else None
     )
@@ -188,10 +199,15 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         model,
         search,
         values.read(TrainingConfig),
-        run_config.DataIdentity.from_manifest(manifest),
+        run_config.DataIdentity.from_manifest(manifest, OBJECTIVES[values.objective]),
+        objective=values.objective,
         recipe=name,
         init=init,
+        objective_settings=values.read_objective(),
     ).canonical
+    config.contract.check_data(config, data_dir, manifest)
+    # a damaged one is refused now, not when the training has ended
+    store.load_all(data_dir, config.contract.yardsticks)
     _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     run_dir = (
@@ -200,7 +216,9 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         else Path("logs") / config.default_name(values.num_seeds is not None, **settled)
     )
     made = _made(run_dir, run_dir if values.num_seeds is not None else None)
-    if source:
+    if not source:
+        config.contract.check_source(config, None, "")
+    else:
         if not made:
             required_dir(values.init_from, "init_from", "config.json")
         config = warm_start.with_origin(config, source, made)
@@ -242,8 +260,9 @@ def _source(values: Flags) -> Path | None:
             "--cutoffs=auto may find others than those that the weights of --init_from are for:"
             " give that run's own --cutoffs"
         )
-    if values.init_checkpoint != "last" and not values.init_from:
-        raise UsageError(f"--init_checkpoint={values.init_checkpoint} needs --init_from=RUN")
+    for name, default in (("init_checkpoint", "last"), ("init_layers", "all")):
+        if (value := getattr(values, name)) != default and not values.init_from:
+            raise UsageError(f"--{name}={value} needs --init_from=RUN")
     return Path(values.init_from) if values.init_from else None
 
 
@@ -339,7 +358,7 @@ def _work_of_seeds(values: Flags, config: run_config.RunConfig, group: Path, job
     except KeyboardInterrupt:
         raise StoppedError("interrupted between two seeds: the same command continues") from None
     return _report_seeds(
-        values, group, {path: "already done" if done[path] else "done" for path in planned}
+        values, config, group, {path: "already done" if done[path] else "done" for path in planned}
     )
 
 
@@ -499,7 +518,7 @@ def _is_done(config: run_config.RunConfig, run_dir: Path) -> bool:
 
 
 def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: str) -> int:
-    rows = history.read_rows(run_dir / "history.jsonl")
+    rows = history.read_rows(run_dir / "history.jsonl", config.contract)
     if not rows["train"] or not rows["valid"]:
         raise DataError(
             f"run {run_dir} is marked as finished but its history.jsonl is empty: put a whole"
@@ -519,7 +538,7 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
             schema.canonical_json({"run": str(run_dir), "state": state, "steps": steps, **facts})
         )
         return 0
-    print("\n".join(history.table(rows)))
+    print("\n".join(history.table(rows, config.contract)))
     _compare_with_baseline(values.data, config, rows["valid"])
     if costs:
         print(costs.line(likeliest, config.search.latency_of))
@@ -535,24 +554,22 @@ def _report(values: Flags, config: run_config.RunConfig, run_dir: Path, state: s
 def _compare_with_baseline(
     data_dir: str, config: run_config.RunConfig, valid: Sequence[dict[str, Any]]
 ) -> None:
-    """Prints the valid scores of the data's n-gram model, if they are there, and warns if they
-    beat the run's last ones."""
-    if not (baseline := yardstick.load(data_dir)):
-        return
-    figures = baseline.figures(records.load(data_dir), "valid")
-    per_word = figures["perplexity_per_word"]
-    print(
-        f"{baseline.name}: valid perplexity {number(figures['perplexity_per_token'], 2)},"
-        f" {number(per_word, 1)} per word"
-    )
+    """Prints the valid scores of the models that a network of this objective must beat, if they
+    are there, and warns of those that beat the run's last ones."""
+    figure = config.contract.comparison[0]
     last = next(row for row in reversed(valid) if row["evaluate_as"] != "argmax")
-    own = last["perplexity_per_word"]
-    scores = [("valid", math.inf if own is None else own, per_word)]
-    if warning := baseline.warning(config.architecture.short, scores):
-        announce(f"warning: {warning}")
+    own = math.inf if last[figure.name] is None else last[figure.name]
+    for baseline in store.load_all(data_dir, config.contract.yardsticks):
+        figures = baseline.figures(records.load(data_dir), "valid")
+        print(f"{baseline.name}: valid {baseline.summary(figures)}")
+        scores = [("valid", own, figures[figure.name])]
+        if warning := baseline.warning(config.architecture.short, figure, scores):
+            announce(f"warning: {warning}")
 
 
-def _report_seeds(values: Flags, group: Path, states: dict[Path, str]) -> int:
+def _report_seeds(
+    values: Flags, config: run_config.RunConfig, group: Path, states: dict[Path, str]
+) -> int:
     results = [seeds.result(history.read_run(path)) for path in states]
     state = "done" if "done" in states.values() else "already done"
     if values.json:
@@ -567,7 +584,7 @@ def _report_seeds(values: Flags, group: Path, states: dict[Path, str]) -> int:
             )
         )
         return 0
-    print("\n".join(seeds.table(results)))
+    print("\n".join(seeds.table(results, config.contract)))
     print(f"{state}: {plural(len(results), 'seed')}; run: {group}; spread: standard deviation")
     return 0
 

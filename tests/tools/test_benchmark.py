@@ -51,7 +51,7 @@ def test_benchmark_reports_speed_for_each_sampling_and_utilisation(run_tool):
 
 
 @pytest.mark.slow
-def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(run_tool):
+def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(call):
     small = (
         "benchmark",
         "softmax",
@@ -62,7 +62,7 @@ def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(r
         "--vocab_size=200",
         "--vocab_size=3000",
     )
-    done = run_tool(*small, "--json")
+    done = call(*small, "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("benchmark softmax --json", figures)
@@ -75,7 +75,7 @@ def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(r
         assert row["ratio"] == row["plain"]["milliseconds"] / row["adaptive"]["milliseconds"]
         for name in ("plain", "adaptive"):
             assert 0 < row[name]["fastest"] <= row[name]["milliseconds"] <= row[name]["slowest"]
-    done = run_tool(*small, "--cutoffs=9", "--cutoffs=99")
+    done = call(*small, "--cutoffs=9", "--cutoffs=99")
     lines = [line.split() for line in done.out.splitlines()]
     assert lines[0] == ["vocabulary", "cutoffs", "ms", "slowest", "fastest", "ratio"]
     assert [line[: -4 if line[1] == "none" else 3] for line in lines[1:5]] == [
@@ -87,9 +87,9 @@ def test_benchmark_compares_plain_and_adaptive_softmax_at_each_vocabulary_size(r
     assert lines[5][:4] == ["medians", "of", "3", "measurements"] and "32 tokens, D 16" in done.out
 
 
-def test_benchmark_explains_each_subject_by_itself_and_all_without_one(run_tool):
+def test_benchmark_explains_each_subject_by_itself_and_all_without_one(call):
     whole, train, softmax = (
-        run_tool("benchmark", *subject, "--help").out for subject in ((), ("train",), ("softmax",))
+        call("benchmark", *subject, "--help").out for subject in ((), ("train",), ("softmax",))
     )
     assert (
         "--fixed" in train
@@ -123,7 +123,7 @@ def test_benchmark_builds_data_beside_sentencepiece_alone(run_tool):
 
 
 @pytest.mark.slow
-def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
+def test_benchmark_saving_tells_what_a_checkpoint_costs(call, tmp_path):
     small = (
         "--recipe=quick",
         "--num_blocks=1",
@@ -134,7 +134,7 @@ def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
         "--steps=2",
         "--repeats=3",
     )
-    done = run_tool(
+    done = call(
         "benchmark", "saving", *small, f"--directory={tmp_path}", "--save_every=7", "--json"
     )
     assert done.code == 0, done.err
@@ -155,8 +155,8 @@ def test_benchmark_saving_tells_what_a_checkpoint_costs(run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_benchmark_generation_and_estimators_print_what_they_measured(run_tool):
-    done = run_tool(
+def test_benchmark_generation_and_estimators_print_what_they_measured(call):
+    done = call(
         "benchmark",
         "generation",
         "--architecture=a",
@@ -175,7 +175,7 @@ def test_benchmark_generation_and_estimators_print_what_they_measured(run_tool):
         4,
         pytest.approx(row["tokens_per_second"] / row["recomputed_tokens_per_second"]),
     )
-    done = run_tool("benchmark", "estimators", "--blocks=1", "--draws=2", "--json")
+    done = call("benchmark", "estimators", "--blocks=1", "--draws=2", "--json")
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     documented.check("benchmark estimators --json", printed)
@@ -198,7 +198,7 @@ TINY = (
 
 
 @pytest.mark.slow
-def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, tmp_path):
+def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(call, tmp_path):
     more = (
         "--num_blocks=2",
         "--batch_size=8",
@@ -207,9 +207,7 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
         "--d_ffn=32",
         "--gradient_checkpointing",
     )
-    done = run_tool(
-        "benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json"
-    )
+    done = call("benchmark", "growth", *TINY, *more, f"--plot={tmp_path / 'growth.png'}", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     documented.check("benchmark growth --json", figures)
@@ -245,7 +243,7 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
         min(shape["megabytes"] for shape in figures["shapes"]) > 100
         and (tmp_path / "growth.png").stat().st_size > 10_000
     )
-    done = run_tool("benchmark", "growth", *TINY, *more, "--nomemory")
+    done = call("benchmark", "growth", *TINY, *more, "--nomemory")
     lines = done.out.splitlines()
     assert lines[0].split() == [
         "L",
@@ -271,7 +269,7 @@ def test_benchmark_growth_measures_every_shape_and_fits_the_formulas(run_tool, t
 
 
 def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_of_devices(
-    run_tool,
+    call,
 ):
     flags = (
         "--num_devices=1",
@@ -280,9 +278,9 @@ def test_benchmark_scaling_needs_no_tensorflow_and_prints_a_row_for_each_number_
         "--d_model=64",
         "--overhead_ms=0",
     )
-    shown = run_tool("benchmark", "scaling", *flags)
+    shown = call("benchmark", "scaling", *flags)
     assert shown.code == 0 and shown.out.count("\n") == 5 and shown.err == ""
-    printed = json.loads(run_tool("benchmark", "scaling", *flags, "--json").out)
+    printed = json.loads(call("benchmark", "scaling", *flags, "--json").out)
     documented.check("benchmark scaling --json", printed)
     one, four = printed["scaling"]
     assert (one["efficiency"], one["machines"], one["devices"]) == (1.0, 1, 1)
@@ -317,7 +315,6 @@ def test_benchmark_sharing_measures_every_layout(run_tool):
     )
 
 
-@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -354,5 +351,5 @@ def test_benchmark_sharing_measures_every_layout(run_tool):
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )
-def test_benchmark_refuses_in_one_line(run_tool, arguments, said):
-    refused(run_tool("benchmark", *arguments), 1, said)
+def test_benchmark_refuses_in_one_line(call, arguments, said):
+    refused(call("benchmark", *arguments), 1, said)

@@ -374,7 +374,7 @@ def test_what_a_user_can_get_wrong_is_one_line_and_changes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
+def test_a_live_run_is_derived_with_a_warning(tmp_path, call):
     run = make_run(tmp_path / "live", "ss", [DECIDED] * 3)
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(
@@ -384,7 +384,7 @@ def test_a_live_run_is_derived_with_a_warning(tmp_path, run_tool):
     )
     with open(run / "history.jsonl", "a") as file:
         file.write('{"kind": "train", "step": 28, "pi": [[0.3')
-    done = run_tool("derive", f"--run={run}")
+    done = call("derive", f"--run={run}")
     assert done.code == 0 and done.out.startswith(
         "architecture: ad (from ss, argmax of pi at step 21 of 1,000)\n"
     )

@@ -56,6 +56,8 @@ def make_table(path, **changes):
             "vocab_size": 40,
             "batch_size": 4,
             "seq_len": 8,
+            "visibility": "causal",
+            "objective": "causal_lm",
             "repeats": 3,
         }
         | cases
@@ -380,7 +382,7 @@ def test_a_table_of_another_dropout_rate_fits_and_one_of_another_shape_does_not(
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("schema", 3, "it must have schema 2 and the keys"),
+        ("schema", 4, "it must have schema 3 and the keys"),
         ("decoding.a.milliseconds", -1.0, "decoding of a must be milliseconds"),
         ("calibration.decoding", 0, "calibration must be factors"),
     ],
@@ -498,14 +500,14 @@ def test_a_table_or_a_place_that_can_not_be_written_is_refused_before_anything_i
 
 
 @pytest.mark.slow  # starts TensorFlow and traces two networks
-def test_the_command_measures_a_real_network_in_pairs(tmp_path, run_tool):
+def test_the_command_measures_a_real_network_in_pairs(tmp_path, call):
     data = small_data(tmp_path / "data")
     config = small_config(data, "ssss", epochs=1)
     run = make_run(tmp_path / "run", "ssss", [PI])
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, steps_per_epoch=7))
     config.save(run, data)
     make_table(tmp_path / "table.json", model=config.model)
-    done = run_tool(
+    done = call(
         "derive",
         f"--run={run}",
         f"--latency_table={tmp_path / 'table.json'}",

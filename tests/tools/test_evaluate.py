@@ -3,6 +3,7 @@ windows, and what it refuses."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -15,11 +16,13 @@ from PIL import Image
 
 import documented
 from par.data import manifest
-from par.evaluate import eval_config, evaluation, yardstick
+from par.evaluate import eval_config, evaluation
 from par.evaluate.eval_config import EvalConfig
+from par.evaluate.yardsticks import store
+from par.objectives import OBJECTIVES
 from par.tools import evaluate as tool
 from par.train import loading, run_config
-from small import small_config, small_data, trainer
+from small import random_run, small_config, small_data, trainer
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,7 @@ def search(tmp_path_factory, data_dir):
         tmp_path_factory.mktemp("runs") / "search",
         small_config(data_dir, "sa", epochs=1),
     )
-    trainer(run_dir, config, data_dir).run()
-    config.save(run_dir, data_dir)
-    return run_dir
+    return random_run(run_dir, config, data_dir)
 
 
 @pytest.fixture
@@ -105,7 +106,8 @@ def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(
         tmp_path / "memory.png",
     )
     found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
-    documented.check("evaluate --json", found, required="all")
+    others = ("pseudo", "accuracy", "mask_draws", "objective", "draws", "ahead")  # of objectives
+    documented.check("evaluate --json", found, required="all", absent=others)
     assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [
         (way, m) for way in ("soft", "argmax") for m in (0, 3, 9)
     ]
@@ -184,6 +186,8 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
             [np.array(n) for n in nll],
             run,
             Path("data"),
+            {},
+            OBJECTIVES["causal_lm"],
         )
 
     lines = [
@@ -280,6 +284,32 @@ def test_what_does_not_fit_into_memory_is_refused_before_any_work(evaluate, monk
             "--show_history has no effect beside --json: leave one of both out",
         ),
         (("--clamp_len=-1",), 1, "clamp_len must be at least 0, but is -1"),
+        (
+            ("--pseudo",),
+            1,
+            "--pseudo needs a run that predicts masked pieces, but",
+        ),
+        (
+            ("--pseudo_tokens=9",),
+            1,
+            "--pseudo_tokens has no effect without --pseudo: add --pseudo, or leave it out",
+        ),
+        (
+            ("--mask_draws=2", "--stride=3"),
+            1,
+            "--stride reads tokens in several windows, in which others are masked",
+        ),
+        (("--mask_draws=0",), 1, "--mask_draws"),
+        (
+            ("--mask_draws=2", "--baseline=kneser_ney"),
+            1,
+            "--baseline=kneser_ney predicts something else than masked_lm: give one of unigram,",
+        ),
+        (
+            ("--baseline=bigrams",),
+            1,
+            "--baseline=bigrams predicts something else than causal_lm: give one of kneser_ney,",
+        ),
     ],
 )
 def test_nonsense_is_refused_in_one_line_before_any_work(evaluate, monkeypatch, given, code, said):
@@ -293,7 +323,7 @@ def test_the_n_gram_model_has_a_row_beside_the_networks_and_who_does_not_beat_it
 ):
     code, out, _ = evaluate("--evaluate_as=soft")
     (row,) = [line for line in out.splitlines() if line.startswith("Kneser-Ney 5-gram")]
-    own = yardstick.load(data_dir).figures(manifest.load(data_dir), "valid")
+    own = store.load(data_dir, "kneser_ney").figures(manifest.load(data_dir), "valid")
     assert code == 0 and f"{own['perplexity_per_word']:,.2f}" in row.split()
     found = json.loads(evaluate("--json")[1])
     ways = {row["evaluate_as"]: row["perplexity_per_word"] for row in found["results"]}
@@ -301,3 +331,42 @@ def test_the_n_gram_model_has_a_row_beside_the_networks_and_who_does_not_beat_it
     assert warned == {f"sa {way}" for way in ways if ways[way] >= own["perplexity_per_word"]}
     assert [(row["split"], row["order"]) for row in found["baselines"]] == [("valid", 5)]
     assert json.loads(evaluate("--baseline=none", "--json")[1])["baselines"] == []
+
+
+@pytest.mark.slow
+def test_a_causal_run_is_scored_on_masked_tokens_beside_a_masked_one(
+    evaluate, search, data_dir, tmp_path
+):
+    own = small_config(data_dir, "ad", epochs=1)
+    own = dataclasses.replace(own, objective="masked_lm")
+    run = tmp_path / "masked"
+    trainer(run, own, data_dir).run()
+    own.save(run, data_dir)
+    both = {"run_dirs": (search, run)}
+    code, out, err = evaluate("--evaluate_as=soft", **both)
+    heads, causal, masked, unigram, bigrams = out.split("\n\n")[0].splitlines()
+    assert code == 0 and heads.split()[2:5] == ["nll", "per", "masked"], err
+    assert causal.startswith("sa soft causal_lm ") and masked.startswith("ad masked_lm ")
+    assert unigram.startswith("unigram ") and bigrams.startswith("two-sided bigrams ")
+    printed = json.loads(evaluate("--evaluate_as=soft", "--mask_draws=2", "--json", **both)[1])
+    documented.check("evaluate --json", printed, required="none")
+    rows = printed["results"]
+    assert [row["objective"] for row in rows] == ["causal_lm", "masked_lm"]
+    assert {row["mask_draws"] for row in rows} == {2}
+    assert {row["tokens"] for row in [*rows, *printed["baselines"]]} == {rows[0]["tokens"]}
+    alone = json.loads(evaluate("--evaluate_as=soft", "--mask_draws=2", "--json")[1])
+    assert alone["results"] == rows[:1] and alone["baselines"] == printed["baselines"]
+    # its own figures are what they were
+    assert "perplexity_per_word" in json.loads(evaluate("--json")[1])["results"][0]
+    masked_alone = {"run_dirs": (run,)}
+    code, out, err = evaluate("--pseudo", "--pseudo_tokens=20", **masked_alone)
+    table = out.split("\n\n")[1].splitlines()
+    assert code == 0 and "pseudo-perplexity per token" in table[0] and " 20 " in table[1], err
+    printed = json.loads(evaluate("--pseudo", "--pseudo_tokens=20", "--json", **masked_alone)[1])
+    documented.check("evaluate --json", printed, required="none")
+    (pseudo,) = printed["pseudo"]
+    assert pseudo["tokens"] == 20 and pseudo["perplexity_per_token"] == pytest.approx(
+        np.exp(pseudo["nll_per_token"])
+    )
+    refused = evaluate("--pseudo", "--sweep_mem_len=0", "--sweep_mem_len=4", **masked_alone)
+    assert refused[0] == 1 and "has no effect beside --pseudo" in refused[2]

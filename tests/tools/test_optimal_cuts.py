@@ -48,9 +48,9 @@ def data_dir(tmp_path_factory):
 
 
 def test_the_areas_of_every_number_of_clusters_the_best_marked_and_drawn(
-    counts_file, run_tool, tmp_path
+    counts_file, call, tmp_path
 ):
-    done = run_tool(
+    done = call(
         "optimal_cuts", f"--counts={counts_file}", "--cost=area", "--max_clusters=5", cwd=tmp_path
     )
     assert (done.code, done.err) == (0, "")
@@ -105,10 +105,10 @@ def test_area_needs_no_tensorflow(counts_file, tmp_path):
 
 
 def test_one_number_of_clusters_stands_beside_plain_and_is_given_even_if_plain_is_better(
-    run_tool, tmp_path
+    call, tmp_path
 ):
     even = written(tmp_path / "even.txt", [1, 1, 1])
-    done = run_tool("optimal_cuts", f"--counts={even}", "--cost=area", "--clusters=3", "--plot=")
+    done = call("optimal_cuts", f"--counts={even}", "--cost=area", "--clusters=3", "--plot=")
     assert [line.lstrip("*").split()[0] for line in done.out.splitlines()[3:5]] == ["1", "3"]
     assert done.out.splitlines()[-2:] == [
         (
@@ -117,7 +117,7 @@ def test_one_number_of_clusters_stands_beside_plain_and_is_given_even_if_plain_i
         ),
         "--cutoffs=1 --cutoffs=2",
     ]
-    without = run_tool("optimal_cuts", f"--counts={even}", "--cost=area", "--plot=")
+    without = call("optimal_cuts", f"--counts={even}", "--cost=area", "--plot=")
     assert (
         without.out.splitlines()[-1].startswith("plain softmax is cheaper")
         and "--cutoffs=1" not in without.out
@@ -129,16 +129,14 @@ def test_one_number_of_clusters_stands_beside_plain_and_is_given_even_if_plain_i
     )
 
 
-def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(
-    run_tool, tmp_path, counts_file
-):
+def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(call, tmp_path, counts_file):
     shuffled = written(tmp_path / "foreign.txt", np.random.default_rng(0).permutation(COUNTS))
     flags = ("--cost=area", "--json", "--plot=")
-    ordered = json.loads(run_tool("optimal_cuts", f"--counts={counts_file}", *flags).out)
+    ordered = json.loads(call("optimal_cuts", f"--counts={counts_file}", *flags).out)
     documented.check("optimal_cuts --json", ordered)
-    done = run_tool("optimal_cuts", f"--counts={shuffled}", "--sort", *flags)
+    done = call("optimal_cuts", f"--counts={shuffled}", "--sort", *flags)
     assert done.err == "" and json.loads(done.out)["clusters"] == ordered["clusters"]
-    unsorted = run_tool("optimal_cuts", f"--counts={shuffled}", *flags)
+    unsorted = call("optimal_cuts", f"--counts={shuffled}", *flags)
     line = next(
         i
         for i, (a, b) in enumerate(
@@ -157,17 +155,17 @@ def test_foreign_counts_are_sorted_when_asked_and_warned_of_when_not(
     )
 
 
-def test_the_pictures_of_two_data_sets_of_one_text_are_two(run_tool, tmp_path):
+def test_the_pictures_of_two_data_sets_of_one_text_are_two(call, tmp_path):
     for name in ("one", "two"):
         data_dir = small_data(tmp_path / name)
         flags = (f"--data={data_dir}", "--cost=area", "--clusters=2", "--json")
-        done = run_tool("optimal_cuts", *flags, cwd=tmp_path)
+        done = call("optimal_cuts", *flags, cwd=tmp_path)
         assert done.code == 0 and json.loads(done.out)["plot"] == f"logs/{name}-cutoffs.png"
     assert len(list((tmp_path / "logs").iterdir())) == 2
 
 
 def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_aside(
-    run_tool, tmp_path
+    call, tmp_path
 ):
     counts = {"falling": np.arange(SYMBOLS, 0, -1), "rising": np.r_[np.arange(SYMBOLS, 1, -1), 5]}
     for name, times in counts.items():
@@ -176,7 +174,7 @@ def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_
             lambda n, rng, times=times: np.repeat(np.arange(FIRST, FIRST + SYMBOLS), times),
             batch_size=2,
         )
-        done = run_tool("optimal_cuts", f"--data={data_dir}", "--cost=area", "--plot=")
+        done = call("optimal_cuts", f"--data={data_dir}", "--cost=area", "--plot=")
         line = (
             f"warning: counts rise at line {FIRST + SYMBOLS} of {data_dir}/counts.txt: the cutoffs"
             " are for ids in this order; "
@@ -185,7 +183,6 @@ def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_
         assert (done.code, done.err) == (0, said if name == "rising" else "")
 
 
-@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("given", "printed"),
     [
@@ -200,19 +197,19 @@ def test_a_data_set_whose_ids_do_not_fall_in_count_is_warned_of_its_special_ids_
     ids=str,
 )
 def test_the_printed_flags_are_all_of_the_network_that_was_costed(
-    counts_file, run_tool, given, printed
+    counts_file, call, given, printed
 ):
     flags = (f"--counts={counts_file}", "--cost=area", "--plot=", *given)
-    done = run_tool("optimal_cuts", *flags)
+    done = call("optimal_cuts", *flags)
     assert done.out.splitlines()[-1] == f"--cutoffs=1 --cutoffs=4{printed}", done.err
     assert (
-        json.loads(run_tool("optimal_cuts", *flags, "--json").out)["flags"]
+        json.loads(call("optimal_cuts", *flags, "--json").out)["flags"]
         == f"--cutoffs=1 --cutoffs=4{printed}"
     )
 
 
-def test_the_flags_of_a_plain_softmax_take_a_recipe_s_cutoffs_away(counts_file, run_tool):
-    done = run_tool(
+def test_the_flags_of_a_plain_softmax_take_a_recipe_s_cutoffs_away(counts_file, call):
+    done = call(
         "optimal_cuts",
         f"--counts={counts_file}",
         "--cost=area",
@@ -225,28 +222,28 @@ def test_the_flags_of_a_plain_softmax_take_a_recipe_s_cutoffs_away(counts_file, 
 
 
 def test_a_width_that_leaves_no_tail_is_told_and_more_clusters_are_tried_when_asked(
-    counts_file, run_tool
+    counts_file, call
 ):
     flags = (f"--counts={counts_file}", "--cost=area", "--plot=", "--d_model=8")
-    done = run_tool("optimal_cuts", *flags)
+    done = call("optimal_cuts", *flags)
     said = (
         "no tail was tried: the widest would have width 2, and 8 is the least by default;"
         " --max_clusters=K tries narrower ones"
     )
     assert (done.code, done.err, done.out.splitlines()[-1]) == (0, "", said)
     assert (
-        run_tool("optimal_cuts", *flags, "--max_clusters=3").out.splitlines()[-1]
+        call("optimal_cuts", *flags, "--max_clusters=3").out.splitlines()[-1]
         == "--cutoffs=1 --cutoffs=4 --d_model=8"
     )
     for asked in ("--max_clusters=1", "--clusters=1"):
-        assert "no tail" not in run_tool("optimal_cuts", *flags, asked).out
+        assert "no tail" not in call("optimal_cuts", *flags, asked).out
 
 
 @pytest.mark.slow
-def test_predicted_and_measured_times_and_the_fits_of_this_machine(data_dir, run_tool, tmp_path):
+def test_predicted_and_measured_times_and_the_fits_of_this_machine(data_dir, call, tmp_path):
     before = sorted(data_dir.rglob("*"))
     picture = tmp_path / "cuts.png"
-    done = run_tool(
+    done = call(
         "optimal_cuts",
         f"--data={data_dir}",
         "--d_model=16",
@@ -290,26 +287,25 @@ def test_predicted_and_measured_times_and_the_fits_of_this_machine(data_dir, run
     assert picture.is_file() and sorted(data_dir.rglob("*")) == before
 
 
-def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
+def test_given_widths_say_how_many_clusters_there_are(counts_file, call):
     flags = (f"--counts={counts_file}", "--cost=area", "--plot=", "--proj_dims=8", "--proj_dims=2")
-    done = run_tool("optimal_cuts", *flags, "--json")
+    done = call("optimal_cuts", *flags, "--json")
     assert [row["clusters"] for row in json.loads(done.out)["clusters"]] == [1, 3]
-    assert run_tool("optimal_cuts", *flags, "--clusters=3").code == 0
+    assert call("optimal_cuts", *flags, "--clusters=3").code == 0
     refused(
-        run_tool("optimal_cuts", *flags, "--clusters=2"),
+        call("optimal_cuts", *flags, "--clusters=2"),
         1,
         "proj_dims gives 2 widths",
         "clusters must be 3",
         "is 2",
     )
     refused(
-        run_tool("optimal_cuts", *flags, *["--proj_dims=1"] * 8),
+        call("optimal_cuts", *flags, *["--proj_dims=1"] * 8),
         1,
         "proj_dims must give at most 9 widths for 10 ids, but gives 10",
     )
 
 
-@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -359,31 +355,31 @@ def test_given_widths_say_how_many_clusters_there_are(counts_file, run_tool):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_bad_flags_are_one_line(counts_file, run_tool, flags, code, words):
+def test_bad_flags_are_one_line(counts_file, call, flags, code, words):
     refused(
-        run_tool("optimal_cuts", *(flag.replace("COUNTS", str(counts_file)) for flag in flags)),
+        call("optimal_cuts", *(flag.replace("COUNTS", str(counts_file)) for flag in flags)),
         code,
         *words,
     )
 
 
-def test_a_data_set_whose_counts_were_changed_or_are_to_be_sorted_is_refused(run_tool, tmp_path):
+def test_a_data_set_whose_counts_were_changed_or_are_to_be_sorted_is_refused(call, tmp_path):
     data_dir = small_data(tmp_path / "copies", train=300, valid=100)
-    refused(run_tool("optimal_cuts", f"--data={data_dir}", "--sort"), 1, "--sort is for --counts")
+    refused(call("optimal_cuts", f"--data={data_dir}", "--sort"), 1, "--sort is for --counts")
     lines = (data_dir / "counts.txt").read_text().split()
     written(data_dir / "counts.txt", lines[::-1])
     refused(
-        run_tool("optimal_cuts", f"--data={data_dir}", "--cost=area"),
+        call("optimal_cuts", f"--data={data_dir}", "--cost=area"),
         3,
         "counts.txt is not the file that was built",
     )
 
 
-def test_a_picture_that_cannot_be_written_is_one_line(counts_file, run_tool, tmp_path):
+def test_a_picture_that_cannot_be_written_is_one_line(counts_file, call, tmp_path):
     (tmp_path / "dir.png").mkdir()
     for path in (f"{counts_file}/x.png", tmp_path / "dir.png", "/proc/x.png", "/proc/deep/x.png"):
         refused(
-            run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}"),
+            call("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}"),
             1,
             f"error: {path}: ",
         )
@@ -391,11 +387,11 @@ def test_a_picture_that_cannot_be_written_is_one_line(counts_file, run_tool, tmp
 
 
 def test_a_picture_is_drawn_where_no_directory_was_and_over_an_old_one(
-    counts_file, run_tool, tmp_path
+    counts_file, call, tmp_path
 ):
     path = tmp_path / "new" / "deep" / "x.png"
     for _ in range(2):
-        done = run_tool("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}")
+        done = call("optimal_cuts", f"--counts={counts_file}", "--cost=area", f"--plot={path}")
         assert done.code == 0 and done.out.splitlines()[-1].startswith(f"{path}: 864 x 432, "), (
             done.err
         )
@@ -407,15 +403,15 @@ def auto(data_dir, *more):
 
 
 @pytest.mark.slow
-def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run_tool, tmp_path):
-    named = run_tool(*auto(data_dir, "--print_run"), cwd=tmp_path)
+def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, call, tmp_path):
+    named = call(*auto(data_dir, "--print_run"), cwd=tmp_path)
     assert re.fullmatch(r"logs/synthetic-ad-custom-seed0-[0-9a-f]{8}\n", named.out), named.err
     assert not (tmp_path / "logs").exists()
-    plain = run_tool(
+    plain = call(
         "train", f"--data={data_dir}", "--architecture=ad", *NETWORK, "--print_run", cwd=tmp_path
     )
     assert plain.out != named.out
-    first = run_tool(*auto(data_dir), cwd=tmp_path)
+    first = call(*auto(data_dir), cwd=tmp_path)
     assert first.code == 0 and re.search(
         r"^cutoffs: (none, as plain softmax is faster|--cutoffs=\d+.*), \d+\.\d\d ms a step",
         first.err,
@@ -427,7 +423,7 @@ def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run
     assert [line for line in lines if line.startswith("--cutoffs=")] == [
         f"--cutoffs={cutoff}" for cutoff in found or ["none"]
     ]
-    again = run_tool(*auto(data_dir), cwd=tmp_path)
+    again = call(*auto(data_dir), cwd=tmp_path)
     assert (again.code, again.err) == (0, "") and again.out == first.out.replace(
         "done: 93", "already done: 93"
     )
@@ -435,12 +431,12 @@ def test_train_with_auto_keeps_the_cutoffs_of_its_run_and_its_name(data_dir, run
 
 @pytest.mark.slow
 def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_the_fastest(
-    data_dir, run_tool, tmp_path
+    data_dir, call, tmp_path
 ):
     """The run is made with cutoffs that no timing of 40 ids on any machine would find, and stops
     when it was configured."""
     run = f"--run={tmp_path / 'run'}"
-    made = run_tool(
+    made = call(
         "train",
         f"--data={data_dir}",
         "--architecture=ad",
@@ -452,14 +448,14 @@ def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_th
     assert made.code == 0, made.err
     (tmp_path / "run" / "summary.json").unlink()
     shutil.rmtree(tmp_path / "run" / "checkpoints")
-    done = run_tool(*auto(data_dir, run))
+    done = call(*auto(data_dir, run))
     assert (
         done.code == 0
         and "cutoffs:" not in done.err
         and done.out.splitlines()[-1].startswith("done: 93 steps")
     ), done.err
     assert schema.read_json(tmp_path / "run" / "config.json", "")["model"]["cutoffs"] == [38, 39]
-    refused(run_tool(*auto(data_dir, run, "--d_ffn=25")), 1, "model.d_ffn: 24 -> 25")
+    refused(call(*auto(data_dir, run, "--d_ffn=25")), 1, "model.d_ffn: 24 -> 25")
 
 
 @pytest.mark.parametrize(
@@ -472,5 +468,5 @@ def test_a_stopped_run_of_auto_continues_with_its_cutoffs_although_others_are_th
     ],
     ids=str,
 )
-def test_auto_beside_what_it_decides_is_refused(data_dir, run_tool, flags, words):
-    refused(run_tool(*auto(data_dir, *flags)), 1, *words)
+def test_auto_beside_what_it_decides_is_refused(data_dir, call, flags, words):
+    refused(call(*auto(data_dir, *flags)), 1, *words)

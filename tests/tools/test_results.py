@@ -27,6 +27,7 @@ from par.tools.experiments.cells import mean_and_each
 from par.tools.experiments.experiment import (
     Corpus,
     Experiment,
+    Picture,
     Placement,
     Step,
     StepPicture,
@@ -35,6 +36,7 @@ from par.tools.experiments.experiment import (
 )
 from project import ROOT, TESTS, Finished, refused
 from small_experiment import SMALL, make_clone
+from step_outputs import made_up
 
 
 @pytest.fixture
@@ -194,7 +196,11 @@ def test_a_run_that_a_signal_ends_between_two_steps_keeps_the_first(clone, comma
                 time.sleep(0.05)
             with writer(text, process):
                 process.send_signal(number)
-                process.wait(60)
+                # one that comes after Python's look for signals and before a read that blocks is
+                # seen when the read returns
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+            process.wait(60)
         finally:
             process.kill()
         _, err = process.communicate(timeout=60)
@@ -352,7 +358,7 @@ def test_what_cannot_be_run_is_refused_in_one_line_before_anything_is_written(cl
     refused(command(*flags), 1, "changes that no commit has, such as setup.cfg", "--allow_dirty")
     assert not (clone / "logs").exists() and not (clone / "docs" / "results").exists()
     (clone / ".git").rename(clone / "git")
-    refused(command(*flags), 1, "no git clone")
+    refused(command(*flags), 1, "this is not a git clone")
 
 
 def test_figures_of_code_without_a_commit_say_so(clone, command):
@@ -614,39 +620,8 @@ def test_a_cell_of_several_seeds_is_their_mean_and_each():
     assert mean_and_each([1200.0, None]) == "overflows (1,200.0, overflows)"
 
 
-def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
-    """What a step with --json prints, as far as experiments take figures from it."""
-    scores = {"perplexity_per_word": 100.0, "bits_per_byte": 2.0}
-    if step.tool == "build_data":
-        models = ("unigram_perplexity_per_word", "kneser_ney_perplexity_per_word")
-        return {model: {"valid": 10.0, "test": 20.0} for model in models} | {"vocab_size": 4000}
-    if step.tool == "train":
-        valid = dict.fromkeys(ways_of(step), scores)
-        return {"steps": 9, "seconds": 90.0, "valid": valid, "latency": {"share": 0.6}}
-    if step.tool == "derive":
-        return {"architecture": "aid", "network": "ad", "pi": [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]]}
-    if step.tool == "evaluate":
-        splits = [each.removeprefix("--split=") for each in step.arguments if "--split" in each]
-        return {
-            "results": [
-                {"run": f"{name}-0123", "architecture": "ad", "evaluate_as": way, "split": split}
-                | scores
-                for name in step.needs
-                for way in ways_of(experiment.step(name))
-                for split in splits
-            ]
-        }
-    return {}
-
-
-def ways_of(training: Step) -> tuple[str, ...]:
-    """How the network of a training is scored."""
-    is_fixed = any(each.startswith("--architecture=") for each in training.arguments)
-    return ("fixed",) if is_fixed else ("soft", "argmax")
-
-
 @pytest.mark.parametrize("name", registry.EXPERIMENTS)
-def test_the_tables_of_every_experiment_are_made_of_what_its_commands_print(name):
+def test_what_every_experiment_shows_is_made_of_what_its_commands_print(name, tmp_path):
     experiment = registry.EXPERIMENTS[name]
     printing = [step for step in experiment.steps if step.prints_json]
     rows = experiment.rows({step.name: made_up(experiment, step) for step in printing})
@@ -657,6 +632,10 @@ def test_the_tables_of_every_experiment_are_made_of_what_its_commands_print(name
     for table in tables:
         head, *lines = table.cells(rows)
         assert lines and {len(line) for line in lines} == {len(head)}, lines
+    for picture in experiment.parts:
+        if isinstance(picture, Picture):
+            picture.draw(rows, tmp_path / "drawn.png")
+            assert (tmp_path / "drawn.png").stat().st_size > 1000
     shown = [
         experiment.step(each).typed(experiment.directories) for each in experiment.transcribed
     ]

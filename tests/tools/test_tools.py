@@ -34,7 +34,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory, data_dir, run_tool):
-    """A finished search, made by the command, and what the command printed."""
+    """A finished search, made by the command in a process of its own, and what it printed."""
     run_dir = tmp_path_factory.mktemp("runs") / "search"
     done = run_tool(
         "train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK
@@ -72,11 +72,9 @@ def test_train_prints_the_table_and_writes_what_a_run_consists_of(search):
     )
 
 
-def test_the_same_command_again_says_that_it_is_done(search, data_dir, run_tool):
+def test_the_same_command_again_says_that_it_is_done(search, data_dir, call):
     run_dir, first = search
-    again = run_tool(
-        "train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK
-    )
+    again = call("train", f"--data={data_dir}", f"--run={run_dir}", "--architecture=sd", *NETWORK)
     assert again.code == 0 and again.err == ""
     assert again.out == first.out.replace("done: 186", "already done: 186")
 
@@ -94,13 +92,13 @@ def test_the_files_of_a_run_hold_what_docs_artefacts_tells(search):
 
 
 @pytest.mark.slow
-def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data_dir, run_tool):
+def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data_dir, call):
     flags = ("--architecture=sd", *NETWORK, "--epochs=9", "--stop_when_stable=1", "--arch_lr=0.03")
     command = (f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
     first, again, printed = (
-        run_tool("train", *command),
-        run_tool("train", *command),
-        run_tool("train", *command, "--json"),
+        call("train", *command),
+        call("train", *command),
+        call("train", *command, "--json"),
     )
     steps = json.loads(printed.out)["steps"]
     documented.check("train --json", json.loads(printed.out))
@@ -111,15 +109,15 @@ def test_a_search_that_settled_early_is_done_for_the_same_command(tmp_path, data
     assert again.out == first.out.replace("done:", "already done:")
 
 
-def test_the_flagfile_of_a_run_repeats_it(search, run_tool, tmp_path):
+def test_the_flagfile_of_a_run_repeats_it(search, call, tmp_path):
     run_dir, _ = search
-    named = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--print_run")
+    named = call("train", f"--flagfile={run_dir}/flags.txt", "--print_run")
     assert (named.code, named.out.strip()) == (0, str(run_dir))
-    changed = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--max_lr=1e-3", "--epochs=3")
+    changed = call("train", f"--flagfile={run_dir}/flags.txt", "--max_lr=1e-3", "--epochs=3")
     refused(changed, 1, "training.epochs: 2 -> 3", "training.max_lr: 0.005 -> 0.001", "--run=DIR")
 
 
-def test_what_is_logged_and_saved_how_often_may_change(search, run_tool):
+def test_what_is_logged_and_saved_how_often_may_change(search, call):
     run_dir, first = search
     more = (
         "--log_every=3",
@@ -128,57 +126,51 @@ def test_what_is_logged_and_saved_how_often_may_change(search, run_tool):
         "--save_every_seconds=1",
         "--keep=9",
     )
-    again = run_tool("train", f"--flagfile={run_dir}/flags.txt", *more)
+    again = call("train", f"--flagfile={run_dir}/flags.txt", *more)
     assert (again.code, again.out) == (
         0,
         first.out.replace("done: 186", "already done: 186"),
     ), again.err
 
 
-def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, run_tool):
+def test_the_flagfile_of_a_plain_softmax_keeps_a_recipe_s_cutoffs_out(search, call):
     run_dir, first = search
     assert [
         line for line in (run_dir / "flags.txt").read_text().splitlines() if "cutoffs" in line
     ] == ["--cutoffs=none"]
-    again = run_tool("train", f"--flagfile={run_dir}/flags.txt", "--recipe=quick")
+    again = call("train", f"--flagfile={run_dir}/flags.txt", "--recipe=quick")
     assert (again.code, again.out) == (
         0,
         first.out.replace("done: 186", "already done: 186"),
     ), again.err
 
 
-@pytest.mark.slow
-def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, run_tool):
+def test_a_recipe_s_cutoffs_can_be_taken_away(data_dir, call):
     recipe = ("train", f"--data={data_dir}", "--recipe=quick", "--print_run")
     said = (
         "cutoffs must lie below the vocabulary size 40, but are [500, 2000]; --cutoffs=none for"
         " plain softmax"
     )
-    refused(run_tool(*recipe), 1, said)
-    plain = run_tool(*recipe, "--cutoffs=none")
+    refused(call(*recipe), 1, said)
+    plain = call(*recipe, "--cutoffs=none")
     assert plain.code == 0 and plain.out.startswith("logs/synthetic-6s-quick-seed0-"), plain.err
     own = ("train", f"--data={data_dir}", *NETWORK, "--print_run")
-    assert (
-        run_tool(*own, "--cutoffs=none").out
-        == run_tool(*own).out
-        != run_tool(*own, "--cutoffs=9").out
-    )
+    assert call(*own, "--cutoffs=none").out == call(*own).out != call(*own, "--cutoffs=9").out
     refused(
-        run_tool(*own, "--cutoffs=none", "--cutoffs=9"),
+        call(*own, "--cutoffs=none", "--cutoffs=9"),
         1,
         "cutoffs must be numbers, or auto or none alone, but are none, 9",
     )
     refused(
-        run_tool(*own, "--cutoffs=none", "--proj_dims=8"),
+        call(*own, "--cutoffs=none", "--proj_dims=8"),
         1,
         "proj_dims must give one width per tail cluster: 0 cutoffs, 1 widths",
     )
 
 
-@pytest.mark.slow
-def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_tool):
+def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, call):
     def name(*more):
-        done = run_tool("train", f"--data={data_dir}", *NETWORK, *more, "--print_run")
+        done = call("train", f"--data={data_dir}", *NETWORK, *more, "--print_run")
         assert done.code == 0, done.err
         return done.out.strip()
 
@@ -202,9 +194,9 @@ def test_the_default_run_name_hangs_on_every_setting_that_counts(data_dir, run_t
 
 
 @pytest.mark.slow
-def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(search, run_tool):
+def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(search, call):
     run_dir, _ = search
-    once, twice = (run_tool("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
+    once, twice = (call("evaluate", f"--run={run_dir}", "--json") for _ in range(2))
     assert once.code == 0 and once.out == twice.out
     results = json.loads(once.out)["results"]
     documented.check("evaluate --json", json.loads(once.out))
@@ -218,7 +210,7 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
         assert row["tokens"] == 499 and row["perplexity_per_token"] == pytest.approx(
             np.exp(row["nll_per_token"])
         )
-    shown = run_tool(
+    shown = call(
         "evaluate",
         f"--run={run_dir}",
         f"--run={run_dir}",
@@ -236,23 +228,23 @@ def test_evaluate_shows_networks_side_by_side_and_gives_the_same_figures_twice(s
 
 
 @pytest.mark.slow
-def test_the_best_checkpoint_can_be_asked_for(search, run_tool):
+def test_the_best_checkpoint_can_be_asked_for(search, call):
     run_dir, _ = search
     best = json.loads((run_dir / "summary.json").read_text())["best"]
-    done = run_tool("evaluate", f"--run={run_dir}", "--checkpoint=best", "--split=valid", "--json")
+    done = call("evaluate", f"--run={run_dir}", "--checkpoint=best", "--split=valid", "--json")
     row = json.loads(done.out)["results"][0]
     assert (row["step"], row["nll_per_token"]) == (best["step"], best["nll_per_token"])
 
 
 @pytest.mark.slow
-def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, tmp_path):
+def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, call, tmp_path):
     import shutil
 
     for source in (data_dir, search[0]):
         shutil.copytree(source.parent, tmp_path / source.parent.name)
     moved = tmp_path / search[0].parent.name / "search"
     printed = [
-        run_tool("evaluate", f"--run={run}", "--json").out.replace(str(root), "")
+        call("evaluate", f"--run={run}", "--json").out.replace(str(root), "")
         for run, root in ((moved, tmp_path), (search[0], search[0].parent.parent))
     ]
     assert printed[0] == printed[1] and "kneser_ney" in printed[0]
@@ -260,7 +252,7 @@ def test_a_moved_run_and_moved_data_are_found_again(search, data_dir, run_tool, 
 
 # three trainings as commands; tests/train/test_trainer.py has the claim in one process
 @pytest.mark.slow
-def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_tool, tmp_path):
+def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, call, tmp_path):
     flags = (
         f"--data={data_dir}",
         f"--run={tmp_path / 'run'}",
@@ -280,7 +272,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
         if history.is_file() and history.stat().st_size:
             break
         time.sleep(0.1)
-    in_use = run_tool("train", *flags)
+    in_use = call("train", *flags)
     process.send_signal(signal.SIGHUP)  # the connection was dropped
     _, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
@@ -292,7 +284,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
     )
     assert stopped and "Traceback" not in err
     refused(in_use, 1, "is in use by host", f"process {process.pid}")
-    refused(run_tool("train", *flags, "--d_ffn=25"), 1, "model.d_ffn: 24 -> 25")
+    refused(call("train", *flags, "--d_ffn=25"), 1, "model.d_ffn: 24 -> 25")
     process = subprocess.Popen(
         [sys.executable, ROOT / "tools" / "train.py", *flags],
         stdout=subprocess.PIPE,
@@ -307,8 +299,8 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(data_dir, run_t
 
 
 @pytest.mark.slow
-def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
-    done = run_tool(
+def test_dry_run_counts_and_writes_nothing(data_dir, call, tmp_path):
+    done = call(
         "train",
         f"--data={data_dir}",
         f"--run={tmp_path / 'run'}",
@@ -330,7 +322,6 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -357,14 +348,13 @@ def test_dry_run_counts_and_writes_nothing(data_dir, run_tool, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_train_refuses_in_one_line(data_dir, run_tool, tmp_path, flags, code, words):
-    done = run_tool("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
+def test_train_refuses_in_one_line(data_dir, call, tmp_path, flags, code, words):
+    done = call("train", f"--data={data_dir}", f"--run={tmp_path / 'run'}", *flags)
     refused(done, code, *words)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool, tmp_path):
+def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, call, tmp_path):
     import shutil
 
     shutil.copytree(data_dir, tmp_path / "data")
@@ -373,7 +363,7 @@ def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool,
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     refused(
-        run_tool("train", f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}"),
+        call("train", f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}"),
         3,
         str(path),
         "SHA-256",
@@ -381,18 +371,18 @@ def test_train_refuses_damaged_records_before_it_makes_a_run(data_dir, run_tool,
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluate_refuses_in_one_line(search, run_tool, tmp_path):
+def test_evaluate_refuses_in_one_line(search, call, tmp_path):
     run_dir, _ = search
-    refused(run_tool("evaluate"), 1, "--run")
-    refused(run_tool("evaluate", f"--run={tmp_path}"), 3, str(tmp_path), "config.json")
-    refused(run_tool("evaluate", f"--run={run_dir}", "--batch_size=0"), 1, "batch_size", "0")
-    refused(run_tool("evaluate", f"--run={run_dir}", "--split=dev"), 1, "split", "dev")
+    refused(call("evaluate"), 1, "--run")
+    refused(call("evaluate", f"--run={tmp_path}"), 3, str(tmp_path), "config.json")
+    refused(call("evaluate", f"--run={run_dir}", "--batch_size=0"), 1, "batch_size", "0")
+    refused(call("evaluate", f"--run={run_dir}", "--split=dev"), 1, "split", "dev")
     other = small_data(tmp_path / "other")
     text = (other / "manifest.json").read_text()
     sha = json.loads(text)["tokenizer_sha256"]
     (other / "manifest.json").write_text(text.replace(sha, "0" * 64))
     refused(
-        run_tool("evaluate", f"--run={run_dir}", f"--data={other}"),
+        call("evaluate", f"--run={run_dir}", f"--data={other}"),
         3,
         "another tokenizer",
         sha[:12],
@@ -400,13 +390,13 @@ def test_evaluate_refuses_in_one_line(search, run_tool, tmp_path):
     )
 
 
-def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, run_tool, tmp_path):
+def test_a_run_without_a_checkpoint_is_refused_by_evaluate(search, call, tmp_path):
     import shutil
 
     run_dir = tmp_path / "run"
     shutil.copytree(search[0], run_dir)
     shutil.rmtree(run_dir / "checkpoints")
-    done = run_tool(
+    done = call(
         "evaluate",
         f"--run={run_dir}",
         f"--data={json.loads((search[0] / 'config.json').read_text())['data']['path']}",

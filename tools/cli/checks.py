@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +71,25 @@ def load_run(run: str | None, data: str | None = None) -> tuple[Any, Path, Any]:
         raise DataError(f"run {run} has no checkpoint yet: train it first")
     data_dir = required_dir(data or str(remembered), "data", "manifest.json")
     return config, data_dir, run_config.load_manifest(run, config, data_dir)
+
+
+def inherited_blocks(text: str, of_runs: Mapping[str, str]) -> str:
+    """The blocks of --architecture that take the weights of runs, "" if it is not given. of_runs:
+    the blocks of each run by its name.
+
+    Raises: UsageError if one is stochastic, or a run has no weights for it.
+    """
+    from par.search import architecture
+    from par.train import warm_start
+
+    if not text:
+        return ""
+    asked = architecture.parse(text)
+    if asked.is_search:
+        raise UsageError(
+            f"--architecture must be a fixed network, of a, d and i, but is {asked.short[:60]!r}:"
+            " a SuperNet is used without this flag"
+        )
+    for run, blocks in of_runs.items():
+        warm_start.check_blocks(asked.blocks, blocks, run)
+    return asked.blocks

@@ -12,6 +12,7 @@ from absl import flags
 
 from par.core import config
 from par.core.errors import UsageError
+from par.objectives import DEFAULT, OBJECTIVES
 from par.tools.cli.paths import expand_user
 
 REPEATED = ";\n    repeat this option"  # what absl adds to the help of a repeatable flag
@@ -56,6 +57,36 @@ class Flags(flags.FlagValues):
         self.sections.append(Section(title, [field.name for field, _ in chosen], cls))
         return self
 
+    def objectives(self) -> Flags:
+        """Adds --objective, and a flag for every setting that an objective brings."""
+        what = "what the network learns to predict"
+        self.own("Objective", (choice(*OBJECTIVES), "objective", DEFAULT, what))
+        for contract in OBJECTIVES.values():
+            if contract.settings:
+                self.group(contract.settings, f"Objective {contract.name}")
+        return self
+
+    @property
+    def of_objectives(self) -> list[str]:
+        """The names of the flags that `objectives` adds."""
+        groups = [each.settings for each in OBJECTIVES.values() if each.settings]
+        return ["objective", *(field.name for own in groups for field, _ in config.fields(own))]
+
+    def read_objective(self) -> config.Group | None:
+        """The settings of --objective as the flags say them; None if it has none. Raises:
+        UsageError for a setting of another objective, or a value that fails a check."""
+        own = OBJECTIVES[self.objective].settings
+        for contract in OBJECTIVES.values():
+            names = [field.name for field, _ in config.fields(contract.settings or config.Group)]
+            given = [name for name in names if self[name].present]
+            if contract.settings is not own and given:
+                raise UsageError(
+                    f"--{given[0]} is a setting of --objective={contract.name}, but the objective"
+                    f" is {self.objective}: leave the flag out, or give"
+                    f" --objective={contract.name}"
+                )
+        return self.read(own) if own else None
+
     def read(self, cls: type[GroupType], **given: Any) -> GroupType:
         """The group as the flags say it; what is given goes before its flag. Raises: UsageError
         for a value that fails a check."""
@@ -80,6 +111,24 @@ class Flags(flags.FlagValues):
             for field, _ in config.fields(cls)
             if field.name in self and (value := getattr(self, field.name)) is not None
         }
+
+    def completed(self, cls: type[GroupType]) -> GroupType:
+        """The group with the inherited settings that were typed, else its own defaults. Raises:
+        UsageError for a value that fails a check."""
+        given = self.given(cls)
+        words = {name: self.word(cls, name) for name in given}
+        for name, word in words.items():
+            if word not in (None, config.NONE):
+                raise UsageError(
+                    f"--{name}={word} is not found by this command: give numbers, or {config.NONE}"
+                )
+        values = {name: () if words[name] else value for name, value in given.items()}
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+            }
+        )
 
     def word(self, cls: type[config.Group], name: str) -> str | None:
         """The word that a setting's flag was given in place of numbers. Raises: UsageError for a

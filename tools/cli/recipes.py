@@ -10,7 +10,7 @@ from absl import flags
 from par.core import config
 from par.core.errors import UsageError
 from par.core.progress import announce
-from par.data import manifest, own_text
+from par.data import importers, manifest, own_text
 from par.tools.cli.paths import expand_user
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -19,7 +19,7 @@ QUICK, BASE = "quick", "base"
 SMALL_CORPORA = ("python-docs", "wikitext-2-small")  # tools/setup_venv.sh names them, too
 SMALL_BYTES = 4 << 20  # of train; about a million pieces
 # a flag of a set on the command line replaces the recipe's other flag of that set
-ALTERNATIVES = ({"architecture", "num_blocks"}, {"corpus", "input_text"})
+ALTERNATIVES = ({"architecture", "num_blocks"}, set(config.TEXTS))
 # a recipe sets them for its own model_type; a model_type on the command line drops them
 TOKENIZER = {"vocab_size", "lowercase"}
 
@@ -55,7 +55,9 @@ def recipe_by_size(arguments: list[str]) -> str:
 
     Raises: UsageError if it names none; DataError if there is no such data.
     """
-    data, text, corpus = (_value_of(name, arguments) for name in ("data", "input_text", "corpus"))
+    data, text, corpus, documents = (
+        _value_of(name, arguments) for name in ("data", "input_text", "corpus", "input_documents")
+    )
     if data:
         size = manifest.load(Path(expand_user(data))).splits["train"].bytes
     elif text and "://" in text:
@@ -63,12 +65,14 @@ def recipe_by_size(arguments: list[str]) -> str:
         return BASE
     elif text:
         size = own_text.train_bytes(text, config.DataConfig.default("split_fractions"))
+    elif documents:
+        size = importers.train_bytes(documents, config.DataConfig.default("split_fractions")[0])
     elif corpus:
         return QUICK if corpus in SMALL_CORPORA else BASE
     else:
         raise UsageError(
-            f"--recipe={AUTO} chooses by the size of the text: give --data, --input_text or"
-            " --corpus, or name a recipe"
+            f"--recipe={AUTO} chooses by the size of the text: give --data, --input_text,"
+            " --input_documents or --corpus, or name a recipe"
         )
     recipe = QUICK if size < SMALL_BYTES else BASE
     side = "below" if recipe == QUICK else "at least"

@@ -15,7 +15,10 @@ from par.tools.cli.paths import expand_user
 from project import TOOLS
 
 # flags whose help speaks of no path
-TEXTS = {"mirror", "runner_options", "prompt", "symbols", "corpus", "normalization"}
+TEXTS = {
+    *("mirror", "runner_options", "prompt", "text", "symbols", "corpus", "normalization"),
+    "fields",
+}
 NAMES = {("results", "run")}  # of another tool a path
 
 
@@ -77,4 +80,4 @@ def test_settings_that_are_paths_say_so():
         for field, _ in setting_group.fields(group)
         if field.metadata["is_path"]
     }
-    assert paths == {"input_text", "tokenizer_model"}
+    assert paths == {"input_text", "input_documents", "tokenizer_model"}

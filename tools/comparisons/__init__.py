@@ -1,0 +1,1 @@
+"""What tools/compare.py compares, one kind a module."""
