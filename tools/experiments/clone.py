@@ -25,7 +25,7 @@ class Commit(NamedTuple):
 def commit(root: Path, allow_dirty: bool = False) -> Commit:
     """The state of the code in a clone.
 
-    Raises: UsageError if it is no git clone, if its code is not the one that runs, or if it has
+    Raises: UsageError if it is not a git clone, if its code is not the one that runs, or if it has
     changes and they are not allowed.
     """
     used = Path(par.__file__).resolve().parent
@@ -38,7 +38,8 @@ def commit(root: Path, allow_dirty: bool = False) -> Commit:
     top = _git(root, "rev-parse", "--show-toplevel").rstrip("\n")
     if not sha or not top or Path(top).resolve() != root.resolve():
         raise UsageError(
-            "figures need a commit, but this is no git clone: run python tools/results.py in one"
+            "figures need a commit, but this is not a git clone: run python tools/results.py in"
+            " one"
         )
     changed = _git(root, "status", "--porcelain", "--", *CODE).splitlines()
     if changed and not allow_dirty:

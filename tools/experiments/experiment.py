@@ -218,3 +218,13 @@ PEPS = Corpus(
     "it is the paragraphs of 735 Python Enhancement Proposals, divided by proposal: make three"
     " texts of your own from github.com/python/peps",
 )
+PEPS_DOCUMENTS = Corpus(
+    "peps",
+    (
+        Placement(
+            "data/raw/peps", tuple(f"{split}.jsonl.gz" for split in ("train", "valid", "test"))
+        ),
+    ),
+    "it is those paragraphs as documents: author, group (the proposal), parent (the one before)",
+)
+DEBIAN_CHANGELOGS = Corpus("debian-changelogs")  # of the machine

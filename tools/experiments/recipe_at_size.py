@@ -54,7 +54,7 @@ ONE_EPOCH = {
     "pre-own-faster": _settings(norm="pre", tie=False, max_lr="4e-3"),
 }
 WHOLE = {name: ONE_EPOCH[name] for name in ("before", "full", "pre-own")}
-# what is timed in turn: the interleaved network by the recipe of before, and by base.flags as it
+# what is timed in turn: the interleaved network by the earlier recipe, and by base.flags as it
 # is; the search by the latter
 TIMED = {
     "before": ("--architecture=adadad", *WHOLE["before"]),
@@ -169,7 +169,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "recipe_time",
-        "one epoch of 2 million pieces in seconds: the recipe of before, base.flags, its search",
+        "one epoch of 2 million pieces in seconds: the earlier recipe, base.flags, its search",
         minutes=20,
         corpus=PEPS,
         steps=(_data(), *_timings()),

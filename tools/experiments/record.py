@@ -89,7 +89,7 @@ class Results:
 
 
 def check_row(row: Row) -> None:
-    """Raises: UsageError for a value that is no text, number, boolean or null."""
+    """Raises: UsageError for a value other than a text, number, boolean or null."""
     for name, value in row.items():
         if not isinstance(value, str | int | float | bool | None):
             raise UsageError(

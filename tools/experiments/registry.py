@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from par.tools.experiments import (
     benchmarks,
+    block_order,
     collapse,
+    contexts,
     cutoffs,
+    depth,
     guide,
     latency_budget,
     latency_target,
     ngrams,
+    objective_blocks,
     quick_recipe,
     recipe_at_size,
+    replaced_tokens,
     search_at_size,
     search_whole_recipe,
     seed_recipe,
+    transfer,
+    unseen_authors,
 )
 from par.tools.experiments.experiment import Experiment
 
@@ -28,6 +35,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         recipe_at_size,
         search_at_size,
         search_whole_recipe,
+        depth,
+        transfer,
+        block_order,
+        objective_blocks,
+        replaced_tokens,
+        contexts,
+        unseen_authors,
         seed_recipe,
         collapse,
         latency_target,

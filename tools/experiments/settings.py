@@ -37,7 +37,7 @@ def flags_of(tool: str, arguments: Sequence[str] = ()) -> Flags:
 
 
 def own_arguments(tool: str, arguments: Sequence[str]) -> list[str]:
-    """The arguments without the subject of benchmark, which is no flag."""
+    """The arguments without the subject of benchmark, which is not a flag."""
     subjects = getattr(importlib.import_module(f"par.tools.{tool}"), "SUBJECTS", ())
     return list(arguments[1:] if set(arguments[:1]) & set(subjects) else arguments)
 
