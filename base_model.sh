@@ -7,7 +7,8 @@ usage() {
   cat <<'END'
 usage: ./base_model.sh [--recipe=NAME] [--data=DIR] [flags of tools/train.py]
 
-Sets up .venv, builds a corpus, searches, draws pi, derives an architecture, trains it, prints both side by side, and writes a page of each.
+Sets up .venv, builds a corpus, searches, draws pi, derives an architecture, trains it, prints both side by side, writes a page of each,
+and one in which the derived network continues texts.
 Run again, it continues where it stopped, or says that it is done.
 
   --recipe=NAME   a file of tools/recipes (quick, base, seed) or a .flags file of your own;
@@ -85,7 +86,7 @@ run_of() { "$python" tools/train.py "$@" --print_run; }
 if [ -n "$corpus" ]; then
   data=$(data_dir "$corpus" "$recipe")
   if [ ! -f "$data/manifest.json" ]; then
-    say "== 1/7 build $data"
+    say "== 1/8 build $data"
     tool build_data --corpus="$corpus" --recipe="$recipe" --output_dir="$data"
   fi
 fi
@@ -97,26 +98,32 @@ if [ -n "$dry_run" ]; then
 fi
 
 search=$(run_of "${search_flags[@]}") || exit $?
-say "== 2/7 search: $search"
+say "== 2/8 search: $search"
 tool train "${search_flags[@]}"
 
-say "== 3/7 draw pi"
+say "== 3/8 draw pi"
 tool plot_pi --run="$search" >"$scratch/plots"
 
-say "== 4/7 derive"
+say "== 4/8 derive"
 tool derive --run="$search" >"$scratch/architecture"
 cat -- "$scratch/architecture"
 
 derived_flags=("${flags[@]}" --architecture="$search/architecture.json" ${run_dir:+--run="$run_dir-derived"})
 derived=$(run_of "${derived_flags[@]}") || exit $?
-say "== 5/7 train the derived network: $derived"
+say "== 5/8 train the derived network: $derived"
 tool train "${derived_flags[@]}"
 
-say "== 6/7 evaluate"
+say "== 6/8 evaluate"
 tool evaluate --run="$search" --run="$derived" --split=valid --split=test --show_history >"$scratch/scores"
 
-say "== 7/7 report"
+say "== 7/8 report"
 for each in "$search" "$derived"; do tool report --run="$each" >>"$scratch/plots"; done
+
+# one network that predicts the next token: not one of several seeds, or of another objective
+if grep -qs '"objective": "causal_lm"' "$derived/config.json"; then
+  say "== 8/8 a page that writes: $derived-page"
+  tool export --run="$derived" --format=page --output="$derived-page" --overwrite >"$scratch/page"
+fi
 
 echo
 sed '/^next:/d' "$scratch/architecture" # by now the next command has been run
@@ -126,4 +133,5 @@ echo
 cat -- "$scratch/plots"
 echo "search   $search"
 echo "derived  $derived"
+if [ -f "$scratch/page" ]; then echo "page     $derived-page/index.html continues a text in your browser"; fi
 say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s; the same command again continues an interrupted run"
