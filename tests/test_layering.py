@@ -202,7 +202,12 @@ def test_the_library_defines_no_flags_and_knows_no_tool(path):
 
 
 def test_the_tools_share_only_what_is_in_cli():
-    dispatchers = {"benchmark": "benchmarks", "results": "experiments", "compare": "comparisons"}
+    dispatchers = {
+        "benchmark": "benchmarks",
+        "results": "experiments",
+        "compare": "comparisons",
+        "derive": "derivations",
+    }
     for path in TOOLS:
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
         if own := dispatchers.get(path.stem):  # what it dispatches to
@@ -217,7 +222,7 @@ def test_the_subjects_of_benchmark_share_only_settings_and_output():
         assert all(name.startswith(allowed) for name in shared), path.name
 
 
-@pytest.mark.parametrize("folder", ("experiments", "comparisons"))
+@pytest.mark.parametrize("folder", ("experiments", "comparisons", "derivations"))
 def test_a_folder_of_tools_shares_what_is_in_cli_and_is_imported_in_one_order(folder):
     graph = {}
     for path in (ROOT / "tools" / folder).glob("*.py"):

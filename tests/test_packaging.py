@@ -119,6 +119,7 @@ def test_every_package_is_listed() -> None:
         "par.tools.benchmarks",
         "par.tools.cli",
         "par.tools.comparisons",
+        "par.tools.derivations",
         "par.tools.experiments",
     }
 

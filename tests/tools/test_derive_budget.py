@@ -21,6 +21,7 @@ from par.core.stats import Quartiles
 from par.search import architecture, latency_table
 from par.search.latency_table import LatencyTable, Spread
 from par.tools import derive as tool
+from par.tools.derivations import latencies
 from par.train import run_config
 from recorded_run import make_run
 from small import small_config, small_data
@@ -418,7 +419,7 @@ def clock(monkeypatch):
         return {what: np.tile(ms, (repeats, 1)) for what, ms in whole.items()}
 
     monkeypatch.setattr(block_latency, "rounds", rounds)
-    monkeypatch.setattr(tool, "start_tensorflow", lambda: None)
+    monkeypatch.setattr(latencies, "start_tensorflow", lambda: None)
     return asked
 
 

@@ -1,0 +1,1 @@
+"""What tools/derive.py reads, chooses by and shows."""
