@@ -428,25 +428,26 @@ class Learner:
                     phase, *shapes, self.replicas.one(memories.hidden).shape
                 )
             numbers = tf.constant(np.arange(rows) * windows_a_row + step, tf.int64)
+            seeds = phase.row_seeds("objective", numbers)
             window = tf.nest.map_structure(tf.convert_to_tensor, window)
-            scores, memories = graph(window, numbers, memories)
+            scores, memories = graph(window, seeds, memories)
             if not self.config.contract.carries_memory:
                 memories = empty
             yield {name: (x.numpy(), weight.numpy()) for name, (x, weight) in scores.items()}
             progress(1)
 
     def _evaluation_graph(self, phase: Phase, *shapes: tuple[int | None, ...]) -> Any:
+        phase = dataclasses.replace(phase, draw=0)  # what is drawn depends on the seeds alone
         key = (phase, *map(tuple, shapes))
         if key not in self._evaluation_graphs:
 
             @tf.function(autograph=False)
-            def step(window: Any, numbers: tf.Tensor, memories: Memories) -> Any:
-                def score(window: Any, numbers: tf.Tensor, memories: Memories) -> Any:
-                    seeds = phase.row_seeds("objective", numbers)
+            def step(window: Any, seeds: tf.Tensor, memories: Memories) -> Any:
+                def score(window: Any, seeds: tf.Tensor, memories: Memories) -> Any:
                     batch = self._own_rows(self.objective.prepare(window, seeds, training=False))
                     return self.objective.token_scores(batch, memories, phase)
 
-                scores, memories = self.replicas.run(score, window, numbers, memories)
+                scores, memories = self.replicas.run(score, window, seeds, memories)
                 return {
                     name: tuple(map(self.replicas.all_rows, pair)) for name, pair in scores.items()
                 }, memories

@@ -77,3 +77,13 @@ def test_a_masked_network_has_its_own_scores_but_of_the_first_token(learners, da
     for name, pair in own.items():
         for mine, theirs in zip(found[name], pair):
             np.testing.assert_array_equal(mine.reshape(4, -1), theirs.reshape(4, -1)[:, 1:])
+
+
+def test_one_graph_scores_every_draw(data_dir):
+    config = small_config(data_dir, "ad", init_std=0.5)
+    learner = Learner(dataclasses.replace(config, objective="masked_lm"))
+    found = scored(learner, data_dir, 3)
+    [graph] = learner._evaluation_graphs.values()
+    assert graph.experimental_get_tracing_count() == 1
+    drawn = found["nll"][1].reshape(3, -1)
+    assert len(np.unique(drawn, axis=0)) == 3
