@@ -95,6 +95,7 @@ WITH_TENSORFLOW = [
     "objectives.masking",
     "objectives.replaced",
     "objectives.span_electra",
+    "objectives.stream_windows",
     "search.bilevel",
     "search.gumbel",
     "search.latency_penalty",

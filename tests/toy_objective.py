@@ -28,6 +28,7 @@ from par.nn.ops import Initial
 from par.nn.transformer import Memories
 from par.objectives import OBJECTIVES
 from par.objectives.contract import Contract
+from par.objectives.stream_windows import ReadsWindows
 
 TOOLS = "par.tools"
 HIDDEN = EOS + 1  # [MASK]
@@ -50,7 +51,7 @@ class ToySettings(Group):
     toy_reader: str = setting("d", "blocks of the second trunk")
 
 
-class Toy:
+class Toy(ReadsWindows):
     """Two trunks, whose hidden states are added, and a softmax."""
 
     visibility = "bidirectional"
@@ -68,13 +69,6 @@ class Toy:
     @property
     def layers(self) -> dict[str, keras.layers.Layer]:
         return {"trunk": self.trunk, "reader": self.reader, "head": self.head}
-
-    def read_data(self, data_dir: Any) -> None:
-        pass
-
-    @staticmethod
-    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
-        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
 
     def prepare(
         self, window: tf.Tensor, seed: tf.Tensor, training: bool = True

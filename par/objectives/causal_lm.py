@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -14,9 +13,10 @@ from par.nn.adaptive_softmax import AdaptiveSoftmax
 from par.nn.forward_mode import Phase
 from par.nn.ops import TYPES, Initial
 from par.nn.transformer import Memories, Transformer
+from par.objectives.stream_windows import ReadsWindows
 
 
-class CausalLanguageModel:
+class CausalLanguageModel(ReadsWindows):
     """A trunk and an adaptive softmax over its hidden states."""
 
     visibility = "causal"
@@ -39,14 +39,6 @@ class CausalLanguageModel:
     def layers(self) -> dict[str, keras.layers.Layer]:
         """The layers by their names in checkpoints."""
         return {"trunk": self.trunk, "head": self.head}
-
-    def read_data(self, data_dir: Path) -> None:
-        """Needs nothing but the windows."""
-
-    @staticmethod
-    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
-        """[B, T+1] int32."""
-        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
 
     @staticmethod
     def prepare(

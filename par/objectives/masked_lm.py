@@ -18,9 +18,10 @@ from par.nn.ops import TYPES, Initial
 from par.nn.transformer import Memories, Transformer
 from par.objectives import masking
 from par.objectives.settings import EVALUATION_RATE, MaskedLMSettings
+from par.objectives.stream_windows import ReadsWindows
 
 
-class MaskedLanguageModel:
+class MaskedLanguageModel(ReadsWindows):
     """A trunk that sees both sides, and an adaptive softmax over the hidden states of the selected
     tokens alone."""
 
@@ -54,11 +55,6 @@ class MaskedLanguageModel:
     def layers(self) -> dict[str, keras.layers.Layer]:
         """The layers by their names in checkpoints."""
         return {"trunk": self.trunk, "head": self.head}
-
-    @staticmethod
-    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
-        """[B, T+1] int32."""
-        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
 
     def prepare(
         self, window: tf.Tensor, seed: tf.Tensor, training: bool = True

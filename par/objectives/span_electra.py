@@ -18,7 +18,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -33,6 +32,7 @@ from par.nn.ops import TYPES, Initial
 from par.nn.transformer import Memories, Table, Transformer
 from par.objectives import masking
 from par.objectives.boundaries import SpanBoundaryHead, boundaries
+from par.objectives.electra_figures import SPAN_ELECTRA
 from par.objectives.electra_settings import SPAN_MAX, SPAN_P, SPAN_RATE, SpanElectraSettings
 from par.objectives.masking import FIRST
 from par.objectives.replaced import (
@@ -42,6 +42,7 @@ from par.objectives.replaced import (
     drawn,
     most_probable,
 )
+from par.objectives.stream_windows import ReadsWindows
 
 GENERATOR = "generator"
 Scores = dict[str, tuple[tf.Tensor, tf.Tensor]]
@@ -58,7 +59,7 @@ class Filled(NamedTuple):
     confidence: tf.Tensor  # probability of what is put there
 
 
-class SpanElectra:
+class SpanElectra(ReadsWindows):
     """A discriminator, which is the run's trunk, with its heads; and a generator with its own."""
 
     visibility = "bidirectional"
@@ -121,14 +122,6 @@ class SpanElectra:
             return self.layers
         names = ("trunk", "ato", "sbpo", "sbpo_logit")
         return {name: self.layers[name] for name in names if name in self.layers}
-
-    def read_data(self, data_dir: Path) -> None:
-        """Needs nothing but the windows."""
-
-    @staticmethod
-    def element_spec(batch_size: int, seq_len: int) -> tf.TensorSpec:
-        """[B, T+1] int32."""
-        return tf.TensorSpec([batch_size, seq_len + 1], tf.int32)
 
     def prepare(
         self, window: tf.Tensor, seed: tf.Tensor, training: bool = True
@@ -301,7 +294,7 @@ class SpanElectra:
         *scores, memories = self._scores(batch, memories, phase)
         total = tf.add_n([tf.reduce_sum(each) for each in self._total(*scores)])
         named = scores[0] | scores[1]
-        parts = {name: _sums(*named[name]) for name in TRAINING_PARTS}
+        parts = {name: _sums(*named[name]) for name in SPAN_ELECTRA.training_parts}
         return total, tf.reduce_sum(named["replaced"][1]), parts, memories
 
     def token_scores(
@@ -318,20 +311,7 @@ class SpanElectra:
         own, other = self._total(of_tokens, of_masked)
         found = {name: (at(values), at(weights)) for name, (values, weights) in of_masked.items()}
         found |= of_tokens | {"nll": (own + at(other), of_tokens["replaced"][1])}
-        return {name: found[name] for name in ("nll", *PARTS, *RANKED)}, memories
-
-
-PARTS = (
-    "replaced",
-    "accuracy",
-    "detection_nll",
-    "span_nll",
-    "generator_nll",
-    "boundary_nll",
-    "boundary_accuracy",
-)
-TRAINING_PARTS = ("replaced", "detection_nll", "generator_nll")
-RANKED = ("logit", "unlikely", "seen")
+        return {name: found[name] for name in SPAN_ELECTRA.scored}, memories
 
 
 def _at(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:

@@ -20,9 +20,10 @@ from par.evaluate import evaluation
 from par.evaluate.eval_config import EvalConfig
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import MAIN, Transformer
+from par.objectives.electra_figures import SPAN_ELECTRA
 from par.objectives.electra_settings import SpanElectraSettings
 from par.objectives.replaced import drawn, most_probable
-from par.objectives.span_electra import PARTS, RANKED, TRAINING_PARTS, SpanElectra
+from par.objectives.span_electra import SpanElectra
 from par.search import flops
 from par.search.architecture import Architecture
 from par.train.learner import Learner
@@ -89,7 +90,7 @@ def test_losses_begin_at_ln_2_and_ln_v():
         assert mean(scores, name) == pytest.approx(math.log(2), rel=0.02)
     for name in ("generator_nll", "boundary_nll"):
         assert mean(scores, name) == pytest.approx(math.log(V), rel=0.05)
-    assert tuple(scores) == ("nll", *PARTS, *RANKED)
+    assert tuple(scores) == SPAN_ELECTRA.scored
 
 
 def test_the_loss_is_the_sum_of_means_with_the_weight_of_the_discriminator():
@@ -108,7 +109,7 @@ def test_the_loss_is_the_sum_of_means_with_the_weight_of_the_discriminator():
     expected += of_masked["generator_nll"] + of_masked["boundary_nll"]
     assert float(total) / float(weight) == pytest.approx(expected, rel=1e-5)
     assert mean(scores, "nll") == pytest.approx(expected, rel=1e-5)
-    assert tuple(parts) == TRAINING_PARTS
+    assert tuple(parts) == SPAN_ELECTRA.training_parts
 
 
 @pytest.mark.parametrize("sample", ["draw", "argmax"])
