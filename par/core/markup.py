@@ -1,9 +1,9 @@
-"""HTML pages that load nothing: one file with its style and its scripts inside.
+"""Templates, and HTML pages that load nothing: one file with its style and its scripts inside.
 
-Templates escape all values, so that only they themselves contain markup. Characters that a browser
-can't show, and those that change the reading direction, become escape sequences first: `\\x1b`,
-`\\u202e`. A Content-Security-Policy allows the style and the script of the page by their SHA-256
-and nothing else; if text still became markup, it would have no effect.
+Templates of HTML escape all values, so that only they themselves contain markup. Characters that a
+browser can't show, and those that change the reading direction, become escape sequences first:
+`\\x1b`, `\\u202e`. A Content-Security-Policy allows the style and the script of the page by their
+SHA-256 and nothing else; if text still became markup, it would have no effect.
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ POLICY = (
 )
 
 
-def environment(templates: Path) -> Environment:
-    """The Jinja2 environment of a directory of templates."""
-    made = Environment(
+def environment(templates: Path, **settings: Any) -> Environment:
+    """The Jinja2 environment of a directory of templates; `settings`: further ones of Jinja2's."""
+    return Environment(
         loader=FileSystemLoader(templates),
-        autoescape=True,
         undefined=StrictUndefined,
-        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        **settings,
     )
+
+
+def html_environment(templates: Path) -> Environment:
+    """The environment of templates of HTML."""
+    made = environment(templates, autoescape=True, finalize=_visible)
     made.policies["json.dumps_function"] = lambda value, **_: schema.canonical_json(value)
     return made
 

@@ -25,15 +25,14 @@ import numpy as np
 import tensorflow as tf
 
 from par.evaluate.trained_model import Model
+from par.export.formats import ARRAY_FUNCTIONS
 from par.nn.ops import TYPES
 from par.nn.transformer import Memories
-
-FUNCTIONS = ("step", "score", "fill", "replaced", "embed")
 
 
 def names_of(exports: Iterable[str]) -> tuple[str, ...]:
     """Those of an objective's exports that take arrays."""
-    return tuple(name for name in exports if name in FUNCTIONS)
+    return tuple(name for name in exports if name in ARRAY_FUNCTIONS)
 
 
 class ArrayFunctions:

@@ -21,6 +21,8 @@ from par.core.errors import UsageError
 
 CARD = "README.md"
 UNKNOWN_LICENCE = "own text: its licence is yours to state"
+# the functions of arrays that formats without TensorFlow have (par.export.array_functions)
+ARRAY_FUNCTIONS = ("step", "score", "fill", "replaced", "embed")
 CHECKED_TOKENS = 1_000  # of the check that an export passes (par.export.self_check)
 
 
@@ -60,6 +62,8 @@ class Format:
             )
 
 
+# the settings, the tokenizer, and the module that makes ids of a text
+TEXT_FILES = ("config.json", "tokenizer.model", "text.py")
 FORMATS = {
     each.name: each
     for each in (
@@ -78,7 +82,7 @@ FORMATS = {
             needs="only `numpy` and `sentencepiece`",
             module="par.export.safetensors",
             mark="model.safetensors",
-            files=("model.safetensors", "config.json", "tokenizer.model", "forward.py", "text.py"),
+            files=("model.safetensors", "forward.py", *TEXT_FILES),
         ),
         Format(
             name="onnx",
@@ -87,10 +91,8 @@ FORMATS = {
             module="par.export.onnx_graphs",
             mark="weights.bin",
             files=(
-                *("weights.bin", "step.onnx", "score.onnx", "fill.onnx"),
-                *("replaced.onnx", "embed.onnx"),
-                *("config.json", "tokenizer.model", "text.py"),
-                *("step.py", "generate.py", "score.py"),
+                *("weights.bin", *(f"{name}.onnx" for name in ARRAY_FUNCTIONS)),
+                *("step.py", "generate.py", "score.py", *TEXT_FILES),
             ),
             packages=("tf2onnx", "onnx", "onnxruntime"),
             quantizes=("int8",),
@@ -101,10 +103,7 @@ FORMATS = {
             needs="only `ai-edge-litert` and `sentencepiece`",
             module="par.export.litert",
             mark="model.tflite",
-            files=(
-                *("model.tflite", "config.json", "tokenizer.model"),
-                *("text.py", "step.py", "generate.py"),
-            ),
+            files=("model.tflite", "step.py", "generate.py", *TEXT_FILES),
             packages=("ai_edge_litert",),
             quantizes=("float16",),
         ),

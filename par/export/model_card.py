@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
+from par.core import markup
 from par.core.text import escape
 from par.data import named_corpora
 from par.data.manifest import Manifest
@@ -112,15 +113,7 @@ def _precision(config: RunConfig, format: Format) -> str:
 def _environment() -> Environment:
     """The environment of the template. Autoescape is for HTML: what users name is escaped by the
     filters below."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        auto_reload=False,
-    )
+    made = markup.environment(TEMPLATES, autoescape=False, keep_trailing_newline=True)
     made.filters |= {"markdown": markdown, "code": code_span, "python": python_literal}
     return made
 

@@ -22,7 +22,7 @@ def render(template: str, **values: Any) -> str:
 @functools.cache
 def environment() -> Environment:
     """The Jinja2 environment of the templates."""
-    made = markup.environment(TEMPLATES)
+    made = markup.html_environment(TEMPLATES)
     made.filters |= {"words": words, "sentence": sentence}
     return made
 

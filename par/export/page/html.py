@@ -69,7 +69,7 @@ def html(source: Source) -> str:
     blocks = model.config.architecture.blocks
     name = model.config.architecture.short
     data = {"settings": settings, "context": context, "entries": entries, "tokenizer": tokenizer}
-    rendered = markup.environment(parts.HERE).get_template("page.html.j2")
+    rendered = markup.html_environment(parts.HERE).get_template("page.html.j2")
     return rendered.render(
         policy=markup.policy(style, script, "worker-src blob:"),
         version=__version__,
