@@ -1,8 +1,9 @@
-"""Runs what an export took along, as its user does: the scripts beside the network, and the Python
-of its card."""
+"""Runs to export; and what an export took along, run as its user does: the scripts beside the
+network, and the Python of its card."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
@@ -12,7 +13,56 @@ from pathlib import Path
 
 import pytest
 
+from built import tiny_data
+from par.data import manifest
+from par.evaluate.trained_model import Model
+from par.export.shipping import Source
+from par.objectives import OBJECTIVES
+from small import random_run, small_config
+
 MODULES = ("forward", "text", "step")
+# by name: blocks and settings
+NETWORKS = {
+    "causal": ("ada", {"cutoffs": (60,)}),
+    "post": ("aid", {"norm": "post", "tie_embeddings": True, "cutoffs": (60, 150)}),
+    "tied": ("da", {"tie_embeddings": True}),
+    "dense": ("d", {}),
+    "bf16": ("a", {"precision": "bf16"}),
+    "search": ("sas", {"prune_below": 0.2}),
+    "post_search": ("ss", {"norm": "post", "prune_below": 0.2}),
+    "masked": ("ada", {"cutoffs": (60,)}),
+    "replaced": ("ad", {}),
+    "authors": ("ad", {}),
+}
+OBJECTIVE = {"masked": "masked_lm", "replaced": "span_electra", "authors": "authors"}
+
+
+class Runs:
+    """The runs of NETWORKS as attributes, each of random weights and made when it is first asked
+    for; `data`, what they have in common; and `text`, its valid split."""
+
+    def __init__(self, root: Path):
+        self._root, self.data = root, tiny_data(root)
+        self.text = (root / "valid.txt").read_text()
+
+    def __getattr__(self, name: str) -> Path:
+        if name not in NETWORKS:
+            raise AttributeError(name)
+        blocks, settings = NETWORKS[name]
+        config = small_config(self.data, blocks, **settings)
+        if name in OBJECTIVE:
+            own = OBJECTIVES[OBJECTIVE[name]].default_settings()
+            config = dataclasses.replace(config, objective=OBJECTIVE[name], objective_settings=own)
+        made = random_run(self._root / name, config, self.data)
+        setattr(self, name, made)
+        return made
+
+
+def source(model: Model, data: Path, quantize: str = "") -> Source:
+    """What a format is made of: the model, tokens to check it with, and what a card says."""
+    ids = model.encode("the cat sees the dog .\n" * 150)
+    scores = {"valid": "perplexity per word 3.21"}
+    return Source(model, {"valid": ids, "test": ids}, manifest.load(data), scores, quantize)
 
 
 def require(*modules: str, extra: str) -> None:

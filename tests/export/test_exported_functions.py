@@ -3,7 +3,6 @@ are filled, any network's texts are embedded."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import re
@@ -16,11 +15,8 @@ import tensorflow as tf
 import bare
 import documented
 import par
-from built import tiny_data
 from par.export.saved_model import FUNCTIONS, Exported
 from par.objectives import OBJECTIVES
-from par.objectives.settings import MaskedLMSettings
-from small import random_run, small_config
 from toy_objective import TOY
 
 TEXTS = (
@@ -34,29 +30,14 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> SimpleNamespace:
-    """Runs of random weights, masked and causal, on a tiny text; not to be changed."""
-    root = tmp_path_factory.mktemp("functions")
-    data = tiny_data(root)
-    masked = {"objective": "masked_lm", "objective_settings": MaskedLMSettings()}
-    runs = {
-        name: random_run(
-            root / name, dataclasses.replace(small_config(data, "ada", **more), **of), data
-        )
-        for name, more, of in (("masked", {"cutoffs": (60,)}, masked), ("causal", {}, {}))
-    }
-    return SimpleNamespace(root=root, data=data, **runs)
-
-
-@pytest.fixture(scope="module")
 def model(made):
     return par.load(made.masked)
 
 
 @pytest.fixture(scope="module")
-def exported(made):
+def exported(made, tmp_path_factory):
     """The masked network, exported by the command, and loaded."""
-    directory = made.root / "exported"
+    directory = tmp_path_factory.mktemp("functions")
     tool = importlib.import_module("par.tools.export")
     assert tool.main([f"--run={made.masked}", f"--output={directory}"]) == 0
     return SimpleNamespace(

@@ -3,66 +3,34 @@ needs ai-edge-litert and sentencepiece alone."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import documented
 import par
-from built import tiny_data
 from par.data.tokenizer import EOS
 from par.export import litert, shipping
 from par.export.formats import FORMATS
-from par.objectives import OBJECTIVES
-from shipped_run import card_python, require, script
-from small import random_run, small_config
+from shipped_run import card_python, require, script, source
 
-RUNS = {
-    "causal": ("ada", {"cutoffs": (60,)}),
-    "post": ("aid", {"norm": "post", "tie_embeddings": True, "cutoffs": (60, 150)}),
-    "dense": ("d", {}),
-    "bf16": ("a", {"precision": "bf16"}),
-    "search": ("sas", {"prune_below": 0.2}),
-}
+RUNS = ("causal", "post", "dense", "bf16", "search")
+OTHERS = ("masked", "replaced", "authors")
 
 
-OTHERS = {"masked": "masked_lm", "replaced": "span_electra", "authors": "authors"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> SimpleNamespace:
-    """Runs of random weights on a tiny text; not to be changed."""
+@pytest.fixture(autouse=True)
+def package():
     require("ai_edge_litert", extra="litert")
-    root = tmp_path_factory.mktemp("litert")
-    data = tiny_data(root)
-    runs = {
-        name: random_run(root / name, small_config(data, blocks, **settings), data)
-        for name, (blocks, settings) in RUNS.items()
-    }
-    for name, objective in OTHERS.items():
-        own = OBJECTIVES[objective].default_settings()
-        config = dataclasses.replace(
-            small_config(data, "ad"), objective=objective, objective_settings=own
-        )
-        runs[name] = random_run(root / name, config, data)
-    return SimpleNamespace(root=root, **runs)
-
-
-def source(model, quantize=""):
-    ids = model.encode("the cat sees the dog .\n" * 150)
-    return shipping.Source(model, {"valid": ids, "test": ids}, None, {}, quantize)
 
 
 @pytest.fixture(scope="module")
-def exported(made):
+def exported(made, tmp_path_factory):
     """The causal network, exported without its card."""
-    directory = made.root / "exported"
-    directory.mkdir()
-    litert.write(source(par.load(made.causal)), directory)
+    require("ai_edge_litert", extra="litert")
+    directory = tmp_path_factory.mktemp("litert")
+    litert.write(source(par.load(made.causal), made.data), directory)
     return directory
 
 
@@ -70,7 +38,10 @@ def exported(made):
 @pytest.mark.parametrize("name", [*OTHERS, *RUNS])
 def test_every_network_passes_the_check(made, name, tmp_path):
     [shipped] = shipping.ship(
-        source(par.load(getattr(made, name))), [FORMATS["litert"]], tmp_path, lambda shipped: ""
+        source(par.load(getattr(made, name)), made.data),
+        [FORMATS["litert"]],
+        tmp_path,
+        lambda shipped: "",
     )
     functions = {"masked": "fill", "replaced": "replaced", "authors": "embed"}
     assert set(shipped.differences) == {functions.get(name, "step")}
@@ -113,7 +84,7 @@ def test_the_command_writes_the_files_and_cards_whose_python_runs(
 
 
 def test_float16_halves_the_file_and_is_told_in_nats(made, exported, tmp_path):
-    written = litert.write(source(par.load(made.causal), "float16"), tmp_path)
+    written = litert.write(source(par.load(made.causal), made.data, "float16"), tmp_path)
     [note] = written.notes
     assert note.startswith("Weights in float16: by `step`, the mean nll of these tokens is ")
     sizes = [(each / "model.tflite").stat().st_size for each in (tmp_path, exported)]

@@ -3,33 +3,23 @@ scripts beside them need onnxruntime and sentencepiece alone."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import documented
 import par
-from built import tiny_data
 from par.data.tokenizer import EOS
 from par.export import onnx_graphs, shipping
 from par.export.array_functions import Library
 from par.export.formats import FORMATS
 from par.export.self_check import Sample
-from par.objectives import OBJECTIVES
-from shipped_run import card_python, require, script
-from small import random_run, small_config
+from shipped_run import card_python, require, script, source
 
-RUNS = {
-    "causal": ("ada", {"cutoffs": (60,)}),
-    "post": ("aid", {"norm": "post", "tie_embeddings": True, "cutoffs": (60, 150)}),
-    "dense": ("d", {}),
-    "bf16": ("a", {"precision": "bf16"}),
-    "search": ("sas", {"prune_below": 0.2}),
-}
+RUNS = ("causal", "post", "dense", "bf16", "search")
+OTHERS = ("masked", "replaced", "authors")
 
 
 @pytest.fixture(autouse=True)
@@ -37,41 +27,13 @@ def packages():
     require("tf2onnx", "onnx", "onnxruntime", extra="onnx")
 
 
-OTHERS = {"masked": "masked_lm", "replaced": "span_electra", "authors": "authors"}
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> SimpleNamespace:
-    """Runs of random weights on a tiny text; not to be changed."""
-    root = tmp_path_factory.mktemp("onnx")
-    data = tiny_data(root)
-    runs = {
-        name: random_run(root / name, small_config(data, blocks, **settings), data)
-        for name, (blocks, settings) in RUNS.items()
-    }
-    for name, objective in OTHERS.items():
-        own = OBJECTIVES[objective].default_settings()
-        config = dataclasses.replace(
-            small_config(data, "ad"), objective=objective, objective_settings=own
-        )
-        runs[name] = random_run(root / name, config, data)
-    text = (root / "valid.txt").read_text()
-    return SimpleNamespace(root=root, text=text, **runs)
-
-
-@pytest.fixture(scope="module")
-def exported(made):
+def exported(made, tmp_path_factory):
     """The causal network, exported without its card."""
     require("tf2onnx", "onnx", "onnxruntime", extra="onnx")
-    directory = made.root / "exported"
-    directory.mkdir()
-    onnx_graphs.write(source(par.load(made.causal)), directory)
+    directory = tmp_path_factory.mktemp("onnx")
+    onnx_graphs.write(source(par.load(made.causal), made.data), directory)
     return directory
-
-
-def source(model, quantize=""):
-    ids = model.encode("the cat sees the dog .\n" * 150)
-    return shipping.Source(model, {"valid": ids, "test": ids}, None, {}, quantize)
 
 
 def test_the_graphs_have_plain_operators_of_opset_17_and_share_their_weights(exported):
@@ -114,7 +76,7 @@ def test_a_call_takes_any_number_of_rows(made, exported):
 def test_every_network_passes_the_check(made, name, tmp_path):
     model = par.load(getattr(made, name))
     [shipped] = shipping.ship(
-        source(model), [FORMATS["onnx"]], tmp_path, lambda shipped: "the card"
+        source(model, made.data), [FORMATS["onnx"]], tmp_path, lambda shipped: "the card"
     )
     assert max(shipped.differences.values()) < 1e-5
     others = {"generate", "encodings", "user_encoding"}

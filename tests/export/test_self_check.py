@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 import par
-from built import tiny_data
 from par.core.errors import ParError
 from par.data.tokenizer import EOS, MASK
 from par.evaluate.trained_model import Model
@@ -16,20 +13,11 @@ from par.export import self_check
 from par.export.array_functions import Library
 from par.export.formats import Format, Written
 from par.export.self_check import Sample
-from par.objectives.settings import MaskedLMSettings
-from small import random_run, small_config
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    root = tmp_path_factory.mktemp("checked")
-    data = tiny_data(root)
-    return random_run(root / "run", small_config(data, "ad", cutoffs=(60,)), data)
 
 
 @pytest.fixture(scope="module")
 def model(made) -> Model:
-    return par.load(made)
+    return par.load(made.causal)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +63,8 @@ def test_steps_and_windows_give_the_log_probabilities_of_the_library(model, samp
     assert sample.values("embed_texts", library).shape == (8, 16)
 
 
-def test_masked_pieces_are_predicted_at_every_place_of_a_window(tmp_path):
-    data = tiny_data(tmp_path)
-    config = dataclasses.replace(
-        small_config(data, "a"), objective="masked_lm", objective_settings=MaskedLMSettings()
-    )
-    model = par.load(random_run(tmp_path / "run", config, data))
+def test_masked_pieces_are_predicted_at_every_place_of_a_window(made):
+    model = par.load(made.masked)
     sample, library = Sample(model, model.encode("the cat . " * 99)), Library(model)
     assert library.names == ("fill", "embed")
     found = sample.values("fill", library)
@@ -169,7 +153,10 @@ def test_a_refused_export_leaves_nothing(made, library, tmp_path, call, monkeypa
 
     monkeypatch.setattr(Format, "load", lambda self: Module)
     done = call(
-        "export", f"--run={made}", f"--output={tmp_path / 'new' / 'out'}", "--format=safetensors"
+        "export",
+        f"--run={made.causal}",
+        f"--output={tmp_path / 'new' / 'out'}",
+        "--format=safetensors",
     )
     assert done.code == 1 and "the export as safetensors is refused" in done.err
     assert len(done.err.splitlines()) == 1 and list(tmp_path.iterdir()) == []

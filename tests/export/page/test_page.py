@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,54 +13,24 @@ import pytest
 import documented
 import node
 import par
-from built import tiny_data
-from par.data import manifest
 from par.export import shipping
 from par.export.formats import FORMATS
 from par.export.page import html, parts
 from par.export.plain import arrays, plain
-from par.objectives.settings import MaskedLMSettings
-from small import random_run, small_config
+from shipped_run import source
 
-RUNS = {
-    "causal": ("ada", {"cutoffs": (60,)}),
-    "post": ("aid", {"norm": "post", "tie_embeddings": True, "cutoffs": (60, 150)}),
-    "tied": ("da", {"tie_embeddings": True}),
-    "dense": ("d", {}),
-    "search": ("sas", {}),
-    "post_search": ("ss", {"norm": "post"}),
-}
+RUNS = ("causal", "post", "tied", "dense", "search", "post_search")
 GREEDY = {"length": 40, "temperature": 0, "topK": 0, "topP": 1, "seed": 0}
 PROMPTS = ("the cat", "", "the cat\nthe  ", "\u05e9\u05dc \U0001f600")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> SimpleNamespace:
-    """Runs of random weights on a tiny text; not to be changed."""
-    root = tmp_path_factory.mktemp("page")
-    data = tiny_data(root)
-    runs = {
-        name: random_run(root / name, small_config(data, blocks, **settings), data)
-        for name, (blocks, settings) in RUNS.items()
-    }
-    masked = dataclasses.replace(
-        small_config(data, "ad"), objective="masked_lm", objective_settings=MaskedLMSettings()
-    )
-    return SimpleNamespace(
-        root=root, data=data, masked=random_run(root / "masked", masked, data), **runs
-    )
-
-
-def source(made, name):
-    model = par.load(getattr(made, name))
-    ids = model.encode("the cat sees the dog .\n" * 150)
-    scores = {"valid": "perplexity per word 3.21"}
-    return shipping.Source(model, {"valid": ids, "test": ids}, manifest.load(made.data), scores)
+def own_source(made, name):
+    return source(par.load(getattr(made, name)), made.data)
 
 
 @pytest.fixture(scope="module")
 def page(made) -> str:
-    return html.html(source(made, "causal"))
+    return html.html(own_source(made, "causal"))
 
 
 def content(page: str, name: str) -> str:
@@ -107,7 +76,7 @@ def test_the_weights_are_read_back_as_they_were_rounded(made, page):
 @pytest.mark.quick(3)
 @pytest.mark.parametrize("name", RUNS)
 def test_the_greedy_text_is_that_of_the_library_with_the_same_weights(made, name):
-    own = source(made, name)
+    own = own_source(made, name)
     model = html.with_rounded_weights(own.plain)
     found = written(html.html(own), *({"prompt": p, "settings": GREEDY} for p in PROMPTS))
     for prompt, tokens in zip(PROMPTS, found, strict=True):
@@ -156,7 +125,7 @@ def test_draws_depend_on_the_seed_and_on_temperature_top_k_and_top_p(page):
 
 
 def test_the_page_says_what_it_is_made_of_and_escapes_it(made):
-    own = source(made, "causal")
+    own = own_source(made, "causal")
     corpus = dataclasses.replace(own.manifest.corpus, name="<b>&\u202e</script>")
     page = html.html(
         dataclasses.replace(own, manifest=dataclasses.replace(own.manifest, corpus=corpus))
@@ -164,12 +133,12 @@ def test_the_page_says_what_it_is_made_of_and_escapes_it(made):
     assert "&lt;b&gt;&amp;\\u202e&lt;/script&gt;" in page and page.count("</script>") == 5
     assert "perplexity per word 3.21" in page and "own text: its licence" in page
     assert page.count('<li class="kind-a">') == 2 and page.count('<li class="kind-d">') == 1
-    dense = html.html(source(made, "dense"))
+    dense = html.html(own_source(made, "dense"))
     assert "Where it looks" in page and "Where it looks" not in dense
 
 
 def test_a_page_that_holds_what_float16_can_t_is_refused(made, tmp_path):
-    own = source(made, "dense")
+    own = own_source(made, "dense")
     own.plain.trunk.embedding.assign(own.plain.trunk.embedding.numpy() * 1e7)
     with np.errstate(all="ignore"), pytest.raises(Exception, match="are not finite"):
         shipping.ship(own, [FORMATS["page"]], tmp_path, lambda shipped: "")

@@ -10,9 +10,8 @@ import pytest
 import par
 from browser import FAINT, browser, console, requests, resize
 from built import tiny_data
-from par.data import manifest
-from par.export import shipping
 from par.export.page import html
+from shipped_run import source
 from small import random_run, small_config
 
 pytestmark = pytest.mark.slow
@@ -24,11 +23,9 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     data = tiny_data(root)
     model = par.load(random_run(root / "run", small_config(data, "aida", cutoffs=(60,)), data))
-    streams = {"valid": model.encode("the cat sees the dog .")}
-    source = shipping.Source(model, streams, manifest.load(data), {"valid": "perplexity 1"})
-    page = root / "index.html"
-    page.write_text(html.html(source), encoding="utf-8")
-    return page, html.with_rounded_weights(source.plain)
+    own, page = source(model, data), root / "index.html"
+    page.write_text(html.html(own), encoding="utf-8")
+    return page, html.with_rounded_weights(own.plain)
 
 
 @pytest.fixture(scope="module")
