@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,15 @@ def tracked_files() -> list[Path]:
         for name in listing.stdout.decode().split("\0")
         if name and (path := ROOT / name).is_file()
     ]
+
+
+def without(package: str, tool: str, *flags: str) -> Finished:
+    """What a command ends with where a package can't be imported."""
+    program = f"import sys; sys.modules[{package!r}] = None; from par.tools import {tool}"
+    program += f"; sys.exit({tool}.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return Finished(done.returncode, done.stdout, done.stderr)
 
 
 def refused(done: Finished, code: int, *words: str) -> None:

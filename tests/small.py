@@ -15,16 +15,9 @@ from par.train import run_config
 from synthetic import make_data
 
 # the settings of small_config as flags of train
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-    "--epochs=2",
-)
+SHAPE = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5")
+RATES = ("--max_lr=5e-3", "--warmup_steps=20")
+NETWORK = (*SHAPE, *RATES, "--arch_lr=0.03", "--epochs=2")
 SYMBOLS, FIRST = 32, 8  # ids 8 to 39
 
 

@@ -30,16 +30,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from project import ROOT
+from small import RATES, SHAPE, small_config, small_data, trainer
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-)
+NETWORK = (*SHAPE, *RATES, "--arch_lr=0.03")
 LOGGING = ("--log_every=13", "--record_every=7", "--save_every=20")
 SECONDS = 600  # in which a step of the plan must have come
 
@@ -229,7 +222,6 @@ def memory(
     import gc
 
     from par.data import manifest
-    from small import small_config, trainer
 
     config = small_config(
         data, architecture, epochs=-(-steps // manifest.load(data).splits["train"].steps)
@@ -268,8 +260,6 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20_000)
     values = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        from small import small_data
-
         if not values.memory:
             data = small_data(Path(scratch) / "data", valid=3_000)
             wrong = kill_again_and_again(

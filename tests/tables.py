@@ -1,13 +1,38 @@
-"""Tables of all networks with figures that no training made."""
+"""Tables of all networks, and of latencies, with figures that nobody measured."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from par.search import networks
+from par.core.config import ModelConfig
+from par.search import latency_table, networks
 from par.search.block_table import BlockTable
+from par.search.latency_table import LatencyTable, Spread
+
+
+def make_latencies(
+    model: ModelConfig, milliseconds: Mapping[str, float] | float = 1.0, /, **fields: Any
+) -> LatencyTable:
+    """A table of latencies of such a model at the shape of small.small_data. milliseconds: those
+    of every part, or by part; `fields` replace fields."""
+    if not isinstance(milliseconds, Mapping):
+        milliseconds = dict.fromkeys(latency_table.PARTS, milliseconds)
+    spreads = {part: Spread(ms, ms / 2, 2 * ms) for part, ms in milliseconds.items()}
+    made = {
+        "model": model,
+        "device": {"machine": "abacus"},
+        "vocab_size": 40,
+        "batch_size": 4,
+        "seq_len": 8,
+        "visibility": "causal",
+        "objective": "causal_lm",
+        "repeats": 3,
+        **dict.fromkeys(("training_step", "inference", "decoding"), spreads),
+    }
+    return LatencyTable(**made | fields)
 
 
 def make_table(

@@ -38,6 +38,22 @@ def environment(ports: list[int], index: int) -> dict[str, str]:
     }
 
 
+def make_cluster(directory: Path, name: str, script: str, srun: str, scontrol: str) -> None:
+    """Puts into a directory what a batch script of the docs finds: the tools, a Python in .venv,
+    and Slurm's commands, in bin. srun may name {python}."""
+    programs = {
+        name: script,
+        "bin/srun": srun.format(python=sys.executable),
+        "bin/scontrol": scontrol,
+        ".venv/bin/python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+    }
+    for place, text in programs.items():
+        (directory / place).parent.mkdir(parents=True, exist_ok=True)
+        (directory / place).write_text(text)
+        (directory / place).chmod(0o755)
+    (directory / "tools").symlink_to(ROOT / "tools")
+
+
 class Team:
     """Workers that were started with the same flags, apart from those of `own`, by worker."""
 

@@ -21,6 +21,7 @@ from par.search import architecture, baselines, latency_check, latency_table
 from par.train import run_config
 from project import TESTS
 from small import small_config, small_data
+from tables import make_latencies
 
 SCHEMAS = {
     "manifest.json": manifest.SCHEMA,
@@ -143,20 +144,7 @@ def test_an_architecture_with_and_without_latencies(tmp_path):
 
 
 def test_a_latency_table_and_a_plan(tmp_path):
-    spreads = {part: latency_table.Spread(1.0, 0.5, 2.0) for part in latency_table.PARTS}
-    table = latency_table.LatencyTable(
-        {"machine": "x86_64"},
-        ModelConfig(),
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        spreads,
-        spreads,
-        spreads,
-    )
+    table = make_latencies(ModelConfig())
     documented.check("latency.json", table.to_json())
     cost = baselines.Cost.linear("latency", lambda blocks: table.milliseconds(blocks, "inference"))
     documented.check("plan.json", plan.Draw("search", "ad", 2, "latency", cost, 0.05, 0).to_json())

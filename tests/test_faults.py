@@ -29,7 +29,6 @@ from par.core import files
 from par.core.errors import ResourceError, StoppedError
 from par.data import manifest, sentencepiece_proto
 from par.data.tokenizer import Tokenizer
-from par.search import latency_table
 from par.search.architecture import Architecture
 from par.train import checkpoints, run_config
 from par.train.learner import Learner
@@ -37,6 +36,7 @@ from project import ROOT, Finished
 from recorded_run import make_run
 from small import NETWORK, small_config, trainer
 from synthetic import make_data
+from tables import make_latencies
 
 SAVING = {"log_every": 13, "record_every": 2, "save_every": 20}
 HALF_WRITTEN = re.compile(r"partial|_temp|tempstate|\.tmp")
@@ -776,20 +776,7 @@ def test_a_foreign_or_damaged_artefact_is_refused_in_little_memory(
 ):
     data, new = finished.parent / "data", finished.parent / "new"
     Architecture("ad").save(finished / "architecture.json")
-    spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
-    latency_table.LatencyTable(
-        {},
-        run_config.load(finished)[0].model,
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        1,
-        spread,
-        spread,
-        spread,
-    ).save(finished / "latency.json")
+    make_latencies(run_config.load(finished)[0].model).save(finished / "latency.json")
     training = (f"--data={data}", f"--run={new}")
     places = (
         (finished / "config.json", "derive", (f"--run={finished}",)),

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from faults import change_json
-from par.search import latency_table
 from par.search.architecture import Architecture
 from par.tools import derive as derive_tool
 from par.train import run_config
 from recorded_run import drifting_pi, train_row, write_history
 from small import small_config, small_data
+from tables import make_latencies
 
 LATIN = os.fsdecode(b"caf\xe9")  # a name that is no UTF-8
 
@@ -36,20 +36,7 @@ def built(tmp_path_factory) -> Path:
         [train_row(made.total_steps, drifting_pi("ss", 2)[1].tolist())],
     )
     Architecture("ad").save(root / "run" / "architecture.json")
-    spread = dict.fromkeys(latency_table.PARTS, latency_table.Spread(1.0, 1.0, 1.0))
-    latency_table.LatencyTable(
-        {"machine": "abacus"},
-        made.model,
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        spread,
-        spread,
-        spread,
-    ).save(root / "latency.json")
+    make_latencies(made.model).save(root / "latency.json")
     (root / "counts.txt").write_text("9\n5\n3\n")
     return root
 

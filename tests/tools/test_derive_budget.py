@@ -19,12 +19,13 @@ from par.bench import block_latency
 from par.core.config import ModelConfig, SearchConfig
 from par.core.stats import Quartiles
 from par.search import architecture, latency_table
-from par.search.latency_table import LatencyTable, Spread
+from par.search.latency_table import Spread
 from par.tools import derive as tool
 from par.tools.derivations import latencies
 from par.train import run_config
 from recorded_run import make_run
 from small import small_config, small_data
+from tables import make_latencies
 
 # argmax adad; no two strings are equally likely
 PI = [[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.7, 0.19, 0.11], [0.1, 0.65, 0.25]]
@@ -50,20 +51,7 @@ def make_table(path, **changes):
         what: {part: Spread(*(factor * ms for ms in spread)) for part, spread in parts.items()}
         for what, factor in factors.items()
     }
-    LatencyTable(
-        **{
-            "device": {},
-            "model": ModelConfig(),
-            "vocab_size": 40,
-            "batch_size": 4,
-            "seq_len": 8,
-            "visibility": "causal",
-            "objective": "causal_lm",
-            "repeats": 3,
-        }
-        | cases
-        | changes
-    ).save(path)
+    make_latencies(ModelConfig(), device={}, **cases | changes).save(path)
     return path
 
 

@@ -17,10 +17,9 @@ from par.search.latency_table import LatencyTable, Spread
 from par.train import history, run_config
 from project import refused
 from recorded_run import make_run
-from small import small_config, small_data
+from small import RATES, SHAPE, small_config, small_data
 
-NETWORK = ("--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5")
-TRAINING = ("--max_lr=5e-3", "--warmup_steps=20", "--epochs=1")
+NETWORK, TRAINING = SHAPE, (*RATES, "--epochs=1")
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,10 @@ from naive import cutoffs as naive
 from par.core import schema
 from par.nn import cutoffs
 from project import ROOT, refused
-from small import FIRST, SYMBOLS, small_data
+from small import FIRST, RATES, SHAPE, SYMBOLS, small_data
 
 COUNTS = [52, 20, 20, 9, 5, 3, 2, 1, 1, 0]
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--epochs=1",
-)
+NETWORK = (*SHAPE, *RATES, "--epochs=1")
 
 
 def written(path, counts):

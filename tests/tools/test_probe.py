@@ -6,8 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +21,7 @@ from par.data.tokenizer import Tokenizer
 from par.evaluate import probe
 from par.objectives.settings import MaskedLMSettings
 from par.tools import build_data, train
-from project import refused
+from project import refused, without
 from small import NETWORK, random_run, small_config, small_data
 
 GROUPS, AUTHORS, EACH = 6, 5, 30
@@ -238,20 +236,13 @@ def test_damaged_records_are_refused(made, call, tmp_path):
     )
 
 
-def test_without_scikit_learn_the_command_says_how_to_install_it(made, tmp_path):
-    (tmp_path / "hide.py").write_text("import sys\nsys.modules['sklearn'] = None\n")
-    program = (
-        "import sys, hide; from par.tools import probe;"
-        " sys.exit(probe.main(['--run=x', '--label=group']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
-    )
+def test_without_scikit_learn_the_command_says_how_to_install_it():
+    done = without("sklearn", "probe", "--run=x", "--label=group")
     said = (
         "error: probe needs scikit-learn, which is not installed: pip install"
         ' "par-transformer-xl[probe]", or in a clone pip install ".[probe]"\n'
     )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert done == (1, "", said)
 
 
 @pytest.mark.slow

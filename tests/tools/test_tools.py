@@ -14,17 +14,9 @@ import pytest
 
 import documented
 from project import ROOT, refused
-from small import small_data
+from small import RATES, SHAPE, small_data
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--epochs=2",
-)
+NETWORK = (*SHAPE, *RATES, "--epochs=2")
 
 
 @pytest.fixture(scope="module")

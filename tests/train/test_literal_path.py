@@ -12,7 +12,7 @@ import built
 from par.core.errors import DataError, ResourceError, StoppedError
 from par.search import diagnostics
 from par.train import checkpoints, literal_path, warm_start
-from small import small_config, trainer
+from small import SHAPE, small_config, trainer
 
 NAMES = ["a [2024]", "[!x]", "run[12]", "a]b", "a[b", "a*b", "a?", "{a,b}", "back\\slash", "end\\"]
 NOTE = {
@@ -107,7 +107,7 @@ def test_a_temporary_directory_that_is_a_pattern_itself_is_not_used(tmp_path, mo
         pass
 
 
-NETWORK = ("--architecture=sd", "--d_model=16", "--num_heads=2", "--d_ffn=24", "--mem_len=5")
+NETWORK = ("--architecture=sd", *SHAPE)
 SETTINGS = ("--max_lr=0.005", "--warmup_steps=20", "--arch_lr=0.03", "--epochs=1")
 
 

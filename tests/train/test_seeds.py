@@ -23,17 +23,9 @@ from par.tools import train as tool
 from par.train import history, seeds
 from project import ROOT
 from recorded_run import make_run, valid_row, write_history
-from small import small_config, small_data
+from small import SHAPE, small_config, small_data
 
-NETWORK = (
-    "--architecture=sd",
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--warmup_steps=20",
-    "--epochs=1",
-)
+NETWORK = ("--architecture=sd", *SHAPE, "--warmup_steps=20", "--epochs=1")
 
 
 @pytest.fixture(scope="module")

@@ -21,16 +21,9 @@ import pytest
 from par.core.metrics import LOSS_PER_TEXT, PERPLEXITY_PER_WORD
 from par.train import status_line
 from project import ROOT
-from small import small_data
+from small import RATES, SHAPE, small_data
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-)
+NETWORK = (*SHAPE, *RATES)
 PI = np.array([[0.6, 0.3, 0.1], [0.4, 0.3, 0.3], [0.0, 1.0, 0.0]])
 FIELDS = {
     "name": "6s",

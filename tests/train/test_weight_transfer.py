@@ -20,7 +20,7 @@ from par.evaluate import evaluation
 from par.objectives.settings import MaskedLMSettings
 from par.train import loading, run_config, warm_start, weight_transfer
 from par.train.learner import Learner
-from small import small_config, small_data, trainer
+from small import RATES, SHAPE, small_config, small_data, trainer
 
 CUTOFFS = {"cutoffs": (20, 30), "proj_factor": 2.0}
 ASKED = run_config.Origin("search", "last", 1, "0" * 64)
@@ -368,16 +368,7 @@ def test_what_a_warm_start_copied_is_kept_and_belongs_to_the_run(tmp_path, data_
 
 # ---- the commands ----
 
-FLAGS = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-    "--epochs=1",
-)
+FLAGS = (*SHAPE, *RATES, "--arch_lr=0.03", "--epochs=1")
 
 
 @pytest.fixture

@@ -22,12 +22,13 @@ from par.evaluate.certify import plan as plans
 from par.evaluate.certify import summary
 from par.evaluate.certify.plan import Budget, Plan
 from par.evaluate.certify.problem import Problem, Training
-from par.search import architecture, latency_table, networks
+from par.search import architecture, networks
 from par.search.latency_table import Costs
 from par.train import run_config
 from project import ROOT
 from recorded_run import train_row, write_history
 from small import NETWORK, small_config, small_data
+from tables import make_latencies
 
 PI = [[0.5, 0.4, 0.1], [0.3, 0.3, 0.4]]
 FIGURES = {
@@ -59,22 +60,9 @@ def search(tmp_path, data_dir):
 def table(search, tmp_path):
     """1 ms, 2 a block of attention and 1 of dense; 4 the interleaved network."""
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
-    spreads = {name: latency_table.Spread(ms, ms, ms) for name, ms in part.items()}
     model = run_config.load(search)[0].model
     path = tmp_path / "latency.json"
-    latency_table.LatencyTable(
-        {},
-        model,
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        training_step=spreads,
-        inference=spreads,
-        decoding=spreads,
-    ).save(path)
+    make_latencies(model, part).save(path)
     return path
 
 
@@ -221,22 +209,7 @@ def test_bad_input_is_one_line_and_writes_nothing(search, table, data_dir, call,
     refused(call(*of_data, "--cutoffs=auto"), 1, "--cutoffs=auto is not found by this command")
     refused(call(*of_data, "--num_blocks=17"), 1, "of at most 16 blocks, but there are 17")
     assert not (search.parent / "search-certify").exists() and not (tmp_path / "out").exists()
-    wide = ModelConfig()
-    spread = dict.fromkeys("adi", latency_table.Spread(1.0, 1.0, 1.0))
-    spread["constant"] = spread["a"]
-    latency_table.LatencyTable(
-        {},
-        wide,
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        training_step=spread,
-        inference=spread,
-        decoding=spread,
-    ).save(tmp_path / "wide.json")
+    make_latencies(ModelConfig()).save(tmp_path / "wide.json")
     refused(
         call(*of_run, f"--latency_table={tmp_path / 'wide.json'}", "--budget_ms=3"),
         3,

@@ -28,6 +28,7 @@ from par.train import run_config
 from project import ROOT
 from recorded_run import train_row, write_history
 from small import small_config, small_data
+from tables import make_latencies
 
 PI = [[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]  # derives da
 SECONDS = 900  # for five trainings, traced anew each, on a busy machine
@@ -302,21 +303,8 @@ def test_dry_run_tells_the_plan_and_writes_nothing(search, call):
 
 def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, call, tmp_path):
     part = {"constant": 1.0, "a": 2.0, "d": 1.0, "i": 0.0}
-    spreads = {name: latency_table.Spread(ms, ms, ms) for name, ms in part.items()}
     model = run_config.load(search)[0].model
-    latency_table.LatencyTable(
-        {},
-        model,
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        training_step=spreads,
-        inference=spreads,
-        decoding=spreads,
-    ).save(tmp_path / "latency.json")
+    make_latencies(model, part).save(tmp_path / "latency.json")
     flags = (
         "compare",
         f"--run={search}",
@@ -340,19 +328,7 @@ def test_random_networks_are_of_equal_latency_by_the_table(search, data_dir, cal
         "5 networks of at most 2 blocks and latency within 25% of the derived network's; all of"
         " them are compared" in text
     )
-    latency_table.LatencyTable(
-        {},
-        config.ModelConfig(),
-        40,
-        4,
-        8,
-        "causal",
-        "causal_lm",
-        3,
-        training_step=spreads,
-        inference=spreads,
-        decoding=spreads,
-    ).save(tmp_path / "latency.json")
+    make_latencies(config.ModelConfig(), part).save(tmp_path / "latency.json")
     refused(call(*flags), 3, "latency.json is for another shape", "d_model 128 there, 16 here")
 
 

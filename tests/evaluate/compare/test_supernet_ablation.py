@@ -19,18 +19,10 @@ from par.evaluate.compare.results import Ablation
 from par.evaluate.compare.supernet_ablation import FINE_TUNED, SCRATCH, UNTRAINED, AblationPlan
 from par.train import run_config, warm_start
 from recorded_run import train_row, write_history
-from small import small_config, small_data
+from small import RATES, SHAPE, small_config, small_data
 
 PI = [[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]  # derives da
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--arch_lr=0.03",
-)
+NETWORK = (*SHAPE, *RATES, "--arch_lr=0.03")
 
 
 @pytest.fixture(scope="module")

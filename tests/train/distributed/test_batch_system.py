@@ -7,23 +7,15 @@ import os
 import re
 import signal
 import subprocess
-import sys
 
 import pytest
 
 import final_state
 from project import ROOT
-from small import small_data
+from small import RATES, SHAPE, small_data
+from team import make_cluster
 
-NETWORK = (
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-    "--epochs=3",
-)
+NETWORK = (*SHAPE, *RATES, "--epochs=3")
 # Starts a step of the job, and when that has trained a little, does what a time limit (TERM) or a
 # node that fails (KILL, the script too) does to it.
 SRUN = """#!{python}
@@ -55,17 +47,7 @@ def test_the_batch_script_requeues_a_job_that_was_stopped_until_it_is_done_bit_f
         r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs" / "reliability.md").read_text(), re.S
     )[1]
     assert {"#SBATCH --signal=TERM@300", "#SBATCH --requeue"} <= set(script.splitlines())
-    programs = {
-        "train.sbatch": script,
-        "bin/srun": SRUN.format(python=sys.executable),
-        "bin/scontrol": SCONTROL,
-    }
-    programs[".venv/bin/python"] = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    for name, text in programs.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    make_cluster(tmp_path, "train.sbatch", script, SRUN, SCONTROL)
     (tmp_path / "fates").write_text("TERM KILL TERM NONE")
     env = {
         **os.environ,

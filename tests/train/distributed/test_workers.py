@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,19 +18,10 @@ from par.objectives import OBJECTIVES
 from par.search import derive
 from par.train import history, run_directory
 from project import ROOT
-from small import small_data
-from team import team, until
+from small import RATES, SHAPE, small_data
+from team import make_cluster, team, until
 
-FLAGS = (
-    "--architecture=sad",
-    "--d_model=16",
-    "--num_heads=2",
-    "--d_ffn=24",
-    "--mem_len=5",
-    "--cutoffs=none",
-    "--max_lr=5e-3",
-    "--warmup_steps=20",
-)
+FLAGS = ("--architecture=sad", *SHAPE, "--cutoffs=none", *RATES)
 LONG = (*FLAGS, "--epochs=40", "--save_every=10")
 
 
@@ -176,17 +166,7 @@ def test_the_batch_script_starts_a_worker_on_every_node(tmp_path, data_dir):
     script = re.search(
         r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
     )[1]
-    programs = {
-        "workers.sbatch": script,
-        "bin/srun": SRUN.format(python=sys.executable),
-        "bin/scontrol": SCONTROL,
-    }
-    programs[".venv/bin/python"] = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-    for name, text in programs.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    make_cluster(tmp_path, "workers.sbatch", script, SRUN, SCONTROL)
     slurm = {
         "SLURM_SUBMIT_DIR": str(tmp_path),
         "SLURM_JOB_ID": str(os.getpid()),
