@@ -23,6 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # sums are split by thread: the same count on every machine gives the same figures
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+# two processes share the cores, and OpenBLAS' threads wait for each other by spinning
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's keras.json says
 os.environ["MPLBACKEND"] = "agg"
 # Where the network is behind a proxy: the tests' own servers, TensorBoard and chromedriver are
