@@ -64,7 +64,9 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
     TensorFlow is imported here, not with this package.
 
     Args:
-      run: directory of a run of tools/train.py.
+      run: directory of a run of tools/train.py; or a network on a shelf (tools/shelf.py), such as
+        `shelf:en_docs@v1` or `shelf:https://example.org/shelf/en_docs@v1`, which is fetched into
+        the cache once.
       checkpoint: `last`, or `best` by the nll on the validation split.
       data: directory of the data set, if it is not where it was when the run was made.
       evaluate_as: for a SuperNet `soft`, the mixture, or `argmax`, the likeliest kind of each
@@ -76,7 +78,7 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
       par.core.errors.UsageError: for another checkpoint or evaluate_as, or for a directory with
         the runs of several seeds.
       par.core.errors.DataError: if the run, its checkpoint or its data is missing or damaged, or
-        they do not match.
+        they do not match; or the shelf does not have what is named.
 
     Example:
       model = par.load("logs/RUN", checkpoint="best")
@@ -86,8 +88,9 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
 
     import_keras()
     from par.evaluate.trained_model import Model
+    from par.shelf import cache
 
-    return Model.load(run, checkpoint, data, evaluate_as)
+    return Model.load(cache.run_path(run), checkpoint, data, evaluate_as)
 
 
 def block_table(name):

@@ -74,7 +74,8 @@ class Reader:
         (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (programs / "python").chmod(0o755)
         path = {"PYTHONPATH": str(self.root), "PATH": f"{programs}:{os.environ['PATH']}"}
-        self._environment = {**os.environ, **path, "PYTHONWARNINGS": "default"}
+        own = {"PYTHONWARNINGS": "default", "PAR_CACHE_DIR": str(folder / "cache")}
+        self._environment = {**os.environ, **path, **own}
         self._folder, self._processes = folder, {}
 
     def _write_table(self) -> None:

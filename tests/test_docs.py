@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 import pages
-from par.tools import benchmark
+from par.core.errors import ParError
+from par.tools import benchmark, shelf
 from par.tools.cli.flags import Flags
-from par.tools.cli.main import run_command
+from par.tools.cli.main import parse
 from par.tools.experiments.settings import flags_of, own_arguments
 from project import ROOT, TOOLS
 from reader import Reader
@@ -52,15 +53,19 @@ PYTHON = ("python", "python3", ".venv/bin/python")
 
 
 def parsed(tool: str, arguments: Sequence[str]) -> int:
-    """The exit code of a tool that is given these arguments and then does nothing; what it refuses
-    is on stderr."""
+    """The exit code of a tool that reads these arguments and does nothing; what it refuses is on
+    stderr."""
     for argument in arguments:
         if argument.startswith("--flagfile="):
             path = Path(argument.partition("=")[2])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    named = own_arguments(tool, arguments)
-    return run_command(flags_of(tool, arguments), lambda _: 0, named)
+    try:
+        parse(flags_of(tool, arguments), own_arguments(tool, arguments))
+    except ParError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def tools_of(commands: Sequence[pages.Command]) -> set[str]:
@@ -204,7 +209,7 @@ def names(flags: Flags) -> set[str]:
 def test_a_flag_that_a_page_speaks_of_is_one_of_its_tool_or_of_any(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     every = [flags_of(tool) for tool in TOOLS] + [
-        subject.FLAGS for subject in benchmark.SUBJECTS.values()
+        subject.FLAGS for subject in (benchmark.SUBJECTS | shelf.SUBJECTS).values()
     ]
     known = OF_OTHERS.union(*map(names, every))
     checked = 0

@@ -35,6 +35,7 @@ WINGS = (
     "export.shipped",
     "export",
     "export.page",
+    "shelf",
     "report",
 )
 GLUE = ("__init__", "notebook")  # of par itself: they may import anything

@@ -26,13 +26,13 @@ machine's speed affects all of them; the medians are printed.
 
 from __future__ import annotations
 
-from par.tools.cli.main import run_command  # first: Ctrl-C during the other imports is one line
+# first: Ctrl-C during the other imports is one line
+from par.tools.cli.main import overview, run_subcommand
 
 # isort: split
 
 import sys
 
-from par.core.errors import UsageError
 from par.tools.benchmarks import (
     data,
     estimators,
@@ -44,7 +44,6 @@ from par.tools.benchmarks import (
     softmax,
     train,
 )
-from par.tools.cli.flags import Flags
 
 SUBJECTS = {
     "train": train,
@@ -57,27 +56,12 @@ SUBJECTS = {
     "scaling": scaling,
     "saving": saving,
 }
-OVERVIEW = Flags(
-    "\n".join(
-        [__doc__, *(line for subject in SUBJECTS.values() for line in subject.FLAGS.options())]
-    )
-)
+OVERVIEW = overview(__doc__, SUBJECTS)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command: its first argument names the subject that is measured."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    named = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
-    if named in SUBJECTS:
-        return run_command(SUBJECTS[named].FLAGS, SUBJECTS[named].work, arguments)
-
-    def refuse(_: Flags) -> int:
-        raise UsageError(
-            f"the first argument must name what is measured, one of {', '.join(SUBJECTS)}, but is"
-            f" {named!r}; see --help"
-        )
-
-    return run_command(OVERVIEW, refuse, [] if named else arguments)
+    return run_subcommand(SUBJECTS, OVERVIEW, "what is measured", argv)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ from par.objectives.contract import Contract
 from par.tools.cli import trained
 from par.tools.cli.baseline import OF_RUN, baselines_of, names_of
 from par.tools.cli.checks import inherited_blocks, load_run, picture_path, refuse_idle
-from par.tools.cli.flags import Flags, choice, define_path, define_paths
+from par.tools.cli.flags import Flags, choice, define_path
+from par.tools.cli.shelved import define_runs
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory
 
@@ -68,7 +69,12 @@ FLAGS = (
     Flags(__doc__)
     .own(
         "What",
-        (define_paths, "run", [], "run directory (the table has lines for each)"),
+        (
+            define_runs,
+            "run",
+            [],
+            "run directory, or shelf:NAME@TAG (the table has lines for each)",
+        ),
         trained.DATA,
         (choice(*records.SPLITS, repeatable=True), "split", ["valid", "test"], "split"),
         (

@@ -42,7 +42,8 @@ from par.search import block_table_file, networks
 from par.search.architecture import interleaved
 from par.search.block_table import BlockTable
 from par.tools.cli.checks import load_run, required_dir
-from par.tools.cli.flags import Flags, define_path, define_paths
+from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.shelved import define_runs
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history
 
@@ -56,10 +57,11 @@ FLAGS = Flags(__doc__).own(
         "a table of all networks: a shipped one by its name, or a file of compare --all",
     ),
     (
-        define_paths,
+        define_runs,
         "run",
         [],
-        "a search on the same data, whose log probabilities rank the networks",
+        "a search on the same data, whose log probabilities rank the networks; its directory, or"
+        " shelf:NAME@TAG",
     ),
     (
         flags.DEFINE_float,

@@ -54,6 +54,7 @@ from par.objectives import OBJECTIVES
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice, define_path
+from par.tools.cli.shelved import define_run
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster
@@ -85,12 +86,12 @@ FLAGS = (
             ),
         ),
         (
-            define_path,
+            define_run,
             "init_from",
             None,
             (
                 "run whose weights are copied at the start, such as the search that"
-                " gave the architecture"
+                " gave the architecture, or shelf:NAME@TAG"
             ),
         ),
         (

@@ -24,10 +24,10 @@ POLICY = (
 )
 
 
-def environment(templates: Path, **settings: Any) -> Environment:
-    """The Jinja2 environment of a directory of templates; `settings`: further ones of Jinja2's."""
+def environment(*folders: Path, **settings: Any) -> Environment:
+    """The Jinja2 environment of directories of templates; `settings`: further ones of Jinja2's."""
     return Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

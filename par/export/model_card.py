@@ -64,7 +64,6 @@ def render(
     """The text of the card of one format. name: that of the format's directory. origin: see
     `find_origin`."""
     architecture = config.architecture
-    counts = {kind: architecture.blocks.count(kind) for kind in NAMES}
     use, latency = "", []
     if architecture.is_search:
         way = "mixture" if measured.evaluated_as == "soft" else "likeliest kinds"
@@ -73,14 +72,14 @@ def render(
         other = Architecture(interleaved(len(origin))).short
         latency = origin.latency.lines(origin.canonical.short, other)
     return (
-        _environment()
+        environment(TEMPLATES)
         .get_template("model_card.md.j2")
         .render(
             name=name,
             config=config,
             model=config.model,
             architecture=architecture,
-            kinds=", ".join(f"{count} {NAMES[kind]}" for kind, count in counts.items() if count),
+            kinds=counted_kinds(architecture),
             use=use,
             manifest=manifest,
             origin=origin,
@@ -93,7 +92,7 @@ def render(
             latency=latency,
             eos=EOS,
             memory_shape=list(shipped.written.memory_shape),
-            licence=named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE),
+            licence=licence_of(manifest),
             contract=config.contract,
             figures=config.contract.tabled,
             scores=measured.scores,
@@ -109,11 +108,22 @@ def _precision(config: RunConfig, format: Format) -> str:
     return here if here == trained else f"{here} ({trained} in training)"
 
 
+def counted_kinds(architecture: Architecture) -> str:
+    """How many blocks of each kind there are, in words."""
+    counts = {kind: architecture.blocks.count(kind) for kind in NAMES}
+    return ", ".join(f"{count} {NAMES[kind]}" for kind, count in counts.items() if count)
+
+
+def licence_of(manifest: Manifest) -> str:
+    """The licence of the corpus that a data set was made of."""
+    return named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE)
+
+
 @functools.cache
-def _environment() -> Environment:
-    """The environment of the template. Autoescape is for HTML: what users name is escaped by the
-    filters below."""
-    made = markup.environment(TEMPLATES, autoescape=False, keep_trailing_newline=True)
+def environment(*folders: Path) -> Environment:
+    """The environment of the templates in these directories. Autoescape is for HTML: what users
+    name is escaped by the filters below."""
+    made = markup.environment(*folders, autoescape=False, keep_trailing_newline=True)
     made.filters |= {"markdown": markdown, "code": code_span, "python": python_literal}
     return made
 

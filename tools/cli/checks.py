@@ -9,6 +9,7 @@ from typing import Any
 from par.core import files
 from par.core.errors import DataError, UsageError
 from par.core.text import plural
+from par.shelf.reference import is_reference
 from par.tools.cli.flags import Flags
 
 
@@ -39,6 +40,11 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
     are given for one, DataError if the directory lacks `artefact`."""
     if not path:
         raise UsageError(f"--{flag}=DIR is required; see --help")
+    if is_reference(path):
+        raise UsageError(
+            f"--{flag}={path}: this command writes beside what it reads, and what was fetched"
+            " must not change: `shelf.py fetch` it, and give a copy of the directory"
+        )
     if not (Path(path) / artefact).is_file():
         from par.train import seeds
 

@@ -35,6 +35,7 @@ class Flags(flags.FlagValues):
         super().__init__()
         self.__dict__["doc"] = doc or ""  # PYTHONOPTIMIZE=2 leaves docstrings out
         self.__dict__["sections"] = []
+        self.__dict__["words_of"] = None  # the flag that takes what is not a flag
 
     def group(
         self,
@@ -149,6 +150,13 @@ class Flags(flags.FlagValues):
         self.sections.append(Section(title, [name for _, name, _, _ in definitions]))
         return self
 
+    def words(self, name: str) -> Flags:
+        """Lets arguments that are not flags be values of this one: `save RUN` for
+        `save --run=RUN`."""
+        self.__dict__["words_of"] = name
+        self.set_gnu_getopt()
+        return self
+
     def usage(self) -> str:
         """The text of --help."""
         return "\n".join([self.doc.strip(), "", *self.options()]).strip()
@@ -211,17 +219,17 @@ def choice(*values: str, repeatable: bool = False) -> Callable:
 
 def define_path(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
     """A definition for `Flags.own` of a flag that takes a path."""
-    flags.DEFINE(_Path(), name, default, text, flag_values, flags.ArgumentSerializer())
+    flags.DEFINE(PathParser(), name, default, text, flag_values, flags.ArgumentSerializer())
 
 
 def define_paths(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
     """A definition for `Flags.own` of a repeatable flag that takes a path."""
     flags.DEFINE_multi(
-        _Path(), flags.ArgumentSerializer(), name, default, text, flag_values=flag_values
+        PathParser(), flags.ArgumentSerializer(), name, default, text, flag_values=flag_values
     )
 
 
-class _Path(flags.ArgumentParser):
+class PathParser(flags.ArgumentParser):
     """Parses a path, in which a leading `~` is a home directory."""
 
     def parse(self, argument: Any) -> str:

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from absl import flags
 
@@ -28,12 +29,20 @@ from par.core.signals import active_signals
 from par.tools.cli.flags import Flags
 from par.tools.cli.interrupts import INTERRUPTED, interrupted
 from par.tools.cli.recipes import expand_recipe, flag_name
+from par.tools.cli.shelved import fetch_runs
 
 # settings of the data set or of the run are named as flags only by the tools that have these flags
 OUT_OF_MEMORY = SettingError(
     "out of memory: lower batch_size, seq_len, mem_len or d_model",
     *("batch_size", "seq_len", "mem_len", "d_model"),
 )
+
+
+class Subcommand(Protocol):
+    """A module, or anything else, with the flags and the work of a subcommand."""
+
+    FLAGS: Flags
+    work: Callable[[Flags], Any]
 
 
 def run_command(
@@ -53,6 +62,31 @@ def run_command(
         return _exit_code(values, work, arguments)
 
 
+def overview(doc: str | None, subcommands: Mapping[str, Subcommand]) -> Flags:
+    """What --help prints of the whole command: its docstring, and the flags of each."""
+    options = (line for each in subcommands.values() for line in each.FLAGS.options())
+    return Flags("\n".join([doc or "", *options]))
+
+
+def run_subcommand(
+    subcommands: Mapping[str, Subcommand], whole: Flags, what: str, argv: list[str] | None
+) -> int:
+    """Runs the subcommand that the first argument names; returns the exit code. whole: its
+    `overview`; what: what that argument says, in words."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    named = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    if named in subcommands:
+        return run_command(subcommands[named].FLAGS, subcommands[named].work, arguments)
+
+    def refuse(_: Flags) -> int:
+        raise UsageError(
+            f"the first argument must name {what}, one of {', '.join(subcommands)}, but is"
+            f" {named!r}; see --help"
+        )
+
+    return run_command(whole, refuse, [] if named else arguments)
+
+
 def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: list[str]) -> int:
     try:
         if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(arguments):
@@ -61,6 +95,7 @@ def _exit_code(values: Flags, work: Callable[[Flags], int | None], arguments: li
         else:
             parse(values, arguments)
             _check_text(values)
+            fetch_runs(values)
             code = work(values) or 0
         sys.stdout.flush()
         return code
@@ -130,6 +165,11 @@ def parse(values: Flags, arguments: list[str]) -> None:
     try:
         arguments = values.read_flags_from_files(arguments, force_gnu=False)
         rest = values(["tool", *expand_recipe(_one_value_a_flag(arguments, values), values)])[1:]
+        if (name := values.words_of) and (
+            isinstance(values[name], flags.MultiFlag)
+            or (len(rest) == 1 and not values[name].present)
+        ):
+            rest = values(["tool", *(f"--{name}={word}" for word in rest)])[1:]
     except ParError:
         raise
     except (flags.Error, ValueError) as error:

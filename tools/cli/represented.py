@@ -15,11 +15,12 @@ from par.core.stats import Interval
 from par.data import records
 from par.data.manifest import Manifest
 from par.tools.cli.checks import load_run, required_dir
-from par.tools.cli.flags import choice, define_path, define_paths
+from par.tools.cli.flags import choice, define_path
+from par.tools.cli.shelved import define_runs
 from par.train import run_config
 from par.train.run_config import DataIdentity
 
-RUNS = (define_paths, "run", [], "run directory (repeat it to compare runs)")
+RUNS = (define_runs, "run", [], "run directory, or shelf:NAME@TAG (repeat it to compare runs)")
 DATA = (
     define_path,
     "data",

@@ -1,0 +1,37 @@
+"""The card of a network on a shelf: what it is, where it comes from, its licence, its scores in
+training, and the lines that load it. Its text is templates/card.md.j2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from par.data.manifest import Manifest
+from par.export import model_card
+from par.shelf.entry import About
+from par.train import history
+from par.train.run_config import RunConfig
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(about: About, config: RunConfig, manifest: Manifest, run_dir: Path) -> str:
+    """The text of the card. Raises: DataError if the run's history is damaged."""
+    heads, *rows = history.evaluations(history.read_run(run_dir).rows, config.contract)
+    return (
+        model_card.environment(TEMPLATES, model_card.TEMPLATES)
+        .get_template("card.md.j2")
+        .render(
+            about=about,
+            config=config,
+            model=config.model,
+            architecture=config.architecture,
+            kinds=model_card.counted_kinds(config.architecture),
+            use="",
+            precision=config.model.precision,
+            contract=config.contract,
+            manifest=manifest,
+            licence=model_card.licence_of(manifest),
+            heads=heads,
+            rows=rows,
+        )
+    )
