@@ -20,7 +20,7 @@ from par.export.shipping import Source
 from par.objectives import OBJECTIVES
 from small import random_run, small_config
 
-MODULES = ("forward", "text", "step")
+MODULES = ("forward", "text", "step", "part", "encode")
 # by name: blocks and settings
 NETWORKS = {
     "causal": ("ada", {"cutoffs": (60,)}),

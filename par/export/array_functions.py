@@ -9,6 +9,8 @@ fill       tokens [B, T], real [B, T], hidden, valid
            ->  log_prob [B, T, V] of the piece at each place, next_hidden, next_valid
 replaced   tokens [B, T], real [B, T], hidden, valid
            ->  probability [B, T] that a token was replaced, next_hidden, next_valid
+encodings  tokens [B, doc_len] of texts, or of parts of them
+           ->  encodings [B, D] of length 1, 0 where there is only padding
 embed      tokens [B, T], real [B, T], hidden, valid
            ->  states [B, T, D] after each token, next_hidden, next_valid
 
@@ -29,6 +31,8 @@ from par.export.formats import ARRAY_FUNCTIONS
 from par.nn.ops import TYPES
 from par.nn.transformer import Memories
 
+MEMORYLESS = ("encodings",)  # these read each text by itself
+
 
 def names_of(exports: Iterable[str]) -> tuple[str, ...]:
     """Those of an objective's exports that take arrays."""
@@ -48,13 +52,17 @@ class ArrayFunctions:
         read, _, self._seq_len = model.config.read_shape
         self._type = TYPES[model.config.model.precision]
         self.names = names_of(model.config.contract.exports)
-        self.mem_lens = {name: read.mem_len for name in self.names}
+        self.mem_lens = {name: read.mem_len for name in self.names if name not in MEMORYLESS}
+        if "encodings" in self.names:
+            self._doc_len = model.config.objective_settings.doc_len
         if "step" in self.names:
             self._decoder = model.decoder()
             self.mem_lens["step"] = self._decoder.mem_len
 
     def signature(self, name: str, rows: int | None = None) -> list[tf.TensorSpec]:
         """The inputs of a function, in order. rows: B; None: any."""
+        if name in MEMORYLESS:
+            return [tf.TensorSpec([rows, self._doc_len], tf.int32, "tokens")]
         shape = self._trunk.empty_memories(1, self.mem_lens[name]).hidden.shape
         window = [rows, self._seq_len]
         own = {
@@ -75,6 +83,8 @@ class ArrayFunctions:
         """A function as a graph. rows: B; None: any."""
 
         def run(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            if name in MEMORYLESS:
+                return getattr(self, f"_{name}")(*inputs)
             *own, hidden, valid = inputs
             made, after = getattr(self, f"_{name}")(*own, Memories(hidden, valid))
             return made | {"next_hidden": after.hidden, "next_valid": after.valid}
@@ -103,6 +113,10 @@ class ArrayFunctions:
     def _replaced(self, tokens: tf.Tensor, real: tf.Tensor, memories: Memories) -> tuple:
         logits, after = self._objective.replaced_logits(tokens, real, memories, self._phase)
         return {"probability": tf.sigmoid(logits)}, after
+
+    def _encodings(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        window = self._objective.window(tokens)
+        return {"encodings": self._objective.encode(window, self._phase)}
 
     def _embed(self, tokens: tf.Tensor, real: tf.Tensor, memories: Memories) -> tuple:
         states, after = self._trunk(

@@ -22,7 +22,7 @@ from par.core.errors import UsageError
 CARD = "README.md"
 UNKNOWN_LICENCE = "own text: its licence is yours to state"
 # the functions of arrays that formats without TensorFlow have (par.export.array_functions)
-ARRAY_FUNCTIONS = ("step", "score", "fill", "replaced", "embed")
+ARRAY_FUNCTIONS = ("step", "score", "fill", "replaced", "encodings", "embed")
 CHECKED_TOKENS = 1_000  # of the check that an export passes (par.export.self_check)
 
 
@@ -92,7 +92,7 @@ FORMATS = {
             mark="weights.bin",
             files=(
                 *("weights.bin", *(f"{name}.onnx" for name in ARRAY_FUNCTIONS)),
-                *("step.py", "generate.py", "score.py", *TEXT_FILES),
+                *("step.py", "generate.py", "score.py", "part.py", "encode.py", *TEXT_FILES),
             ),
             packages=("tf2onnx", "onnx", "onnxruntime"),
             quantizes=("int8",),
@@ -103,7 +103,7 @@ FORMATS = {
             needs="only `ai-edge-litert` and `sentencepiece`",
             module="par.export.litert",
             mark="model.tflite",
-            files=("model.tflite", "step.py", "generate.py", *TEXT_FILES),
+            files=("model.tflite", "step.py", "generate.py", "part.py", "encode.py", *TEXT_FILES),
             packages=("ai_edge_litert",),
             quantizes=("float16",),
         ),

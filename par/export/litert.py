@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from par.core import files, schema
+from par.core import files
 from par.evaluate.trained_model import Model
+from par.export import taken_along
 from par.export.array_functions import ArrayFunctions
 from par.export.formats import Written
 from par.export.plain import arrays
-from par.export.safetensors import take_along
 from par.export.self_check import Sample, loss_notes
 from par.export.shipping import Source
 
 FILE = "model.tflite"
-FUNCTIONS = ("step", "fill", "replaced", "embed")
+FUNCTIONS = ("step", "fill", "replaced", "encodings", "embed")
 ROW_AXES = {"hidden": 1, "next_hidden": 1}  # of the others it is the first
 
 
@@ -37,7 +37,7 @@ class Runner:
         self._runner = self._interpreter.get_signature_runner()
 
     def __call__(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        rows = len(inputs["valid"])
+        rows = len(inputs["tokens"])
         split = {
             key: np.split(np.asarray(value), rows, axis=ROW_AXES.get(key, 0))
             for key, value in inputs.items()
@@ -45,7 +45,8 @@ class Runner:
         taken = [key for key in split if key in self._runner.get_input_details()]
         made = [self._runner(**{key: split[key][row] for key in taken}) for row in range(rows)]
         # memories without a number stay as they are
-        return {"next_hidden": inputs["hidden"]} | {
+        kept = {"next_hidden": inputs["hidden"]} if "hidden" in inputs else {}
+        return kept | {
             key: np.concatenate([each[key] for each in made], axis=ROW_AXES.get(key, 0))
             for key in made[0]
         }
@@ -62,16 +63,13 @@ def write(source: Source, directory: Path) -> Written:
         content = converted(model, functions, name, tf.float16)
     files.write_bytes(directory / FILE, content)
     config, _ = arrays(model)
-    schema.write_json(directory / "config.json", config)
-    files.write_bytes(directory / "tokenizer.model", model.tokenizer.model)
-    scripts = {"generate.py": "generate.py", "step.py": "litert_step.py"}
-    take_along(directory, "text.py", **(scripts if name == "step" else {}))
+    taken_along.write_text_files(directory, config, model.tokenizer)
+    used = taken_along.write_programs(directory, [name], "litert")
     read_back = Runner(name, (directory / FILE).read_bytes())
     if exact:
         sample = Sample(model, source.streams["valid"])
         notes = loss_notes("litert", source.quantize, sample, read_back, exact)
-    names = (f"{FILE} ({name})", *(["generate.py"] if name == "step" else []))
-    return Written(exact or read_back, names, notes)
+    return Written(exact or read_back, (f"{FILE} ({name})", *used), notes)
 
 
 def converted(

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from par.core import files, schema
-from par.export import self_check
+from par.core import files
+from par.export import self_check, taken_along
 from par.export.array_functions import ArrayFunctions
 from par.export.formats import Written
 from par.export.plain import arrays
-from par.export.safetensors import take_along
-from par.export.self_check import OUTPUTS, Sample
+from par.export.self_check import Sample
 from par.export.shipping import Source
 
 OPSET = 17
@@ -46,7 +45,7 @@ class Sessions:
         }
 
     def __call__(self, name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        outputs = [OUTPUTS[name], "next_hidden", "next_valid"]
+        outputs = [each.name for each in self._sessions[name].get_outputs()]
         return dict(zip(outputs, self._sessions[name].run(outputs, dict(inputs))))
 
 
@@ -64,11 +63,8 @@ def write(source: Source, directory: Path) -> Written:
         graphs = {name: quantized(graph) for name, graph in graphs.items()}
     paths = save(graphs, directory)
     config, _ = arrays(source.plain)
-    schema.write_json(directory / "config.json", config)
-    files.write_bytes(directory / "tokenizer.model", source.model.tokenizer.model)
-    used = ("generate.py", "score.py") if "step" in graphs else ()
-    others = {name: f"onnx_{name}" for name in ("step.py", "score.py")} if used else {}
-    take_along(directory, "text.py", *used[:1], **others)
+    taken_along.write_text_files(directory, config, source.model.tokenizer)
+    used = taken_along.write_programs(directory, graphs, "onnx")
     read_back = Sessions({name: str(path) for name, path in paths.items()})
     if source.quantize:
         sample = Sample(source.plain, source.streams["valid"])

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from par.core import files, schema
+from par.core import files
+from par.export import taken_along
 from par.export.array_functions import names_of
 from par.export.formats import Written
 from par.export.plain import arrays
 from par.export.shipped import forward
 from par.export.shipping import Source
 
-SHIPPED = Path(forward.__file__).parent
-OTHER_HEADS = ("replaced",)  # functions with layers that forward.py does not have
+OTHER_HEADS = ("replaced", "encodings")  # functions of which forward.py does not have all
 ALIGNMENT = 8  # bytes, of the first weight
 
 
@@ -56,20 +56,12 @@ def write(source: Source, directory: Path) -> Written:
     model = source.plain
     config, weights = arrays(model)
     files.write_bytes(directory / "model.safetensors", serialized(weights))
-    schema.write_json(directory / "config.json", config)
-    files.write_bytes(directory / "tokenizer.model", model.tokenizer.model)
-    take_along(directory, "forward.py", "text.py")
+    taken_along.write_text_files(directory, config, model.tokenizer)
+    shutil.copyfile(forward.__file__, directory / "forward.py")
     names = tuple(
         name for name in names_of(model.config.contract.exports) if name not in OTHER_HEADS
     )
     return Written(Reference(forward.Network.read(directory), names), names)
-
-
-def take_along(directory: Path, *names: str, **others: str) -> None:
-    """Copies files of par/export/shipped into an export. others: by the name that a file gets
-    there, the one that it has here."""
-    for name, own in ({each: each for each in names} | others).items():
-        shutil.copyfile(SHIPPED / own, directory / name)
 
 
 def serialized(weights: Mapping[str, np.ndarray]) -> bytes:

@@ -25,6 +25,7 @@ OUTPUTS = {
     "score": "log_prob",
     "fill": "log_prob",
     "replaced": "probability",
+    "encodings": "encodings",
     "embed": "states",
 }
 MASKED_EVERY = 7  # of the tokens, where masked pieces are predicted
@@ -51,13 +52,15 @@ class Sample:
         before = np.full([ROWS, 1], EOS, np.int32)
         self.tokens = np.concatenate([before, self.targets[:, :-1]], axis=1)
         read, _, self._seq_len = model.config.read_shape
+        self._doc_len = getattr(model.config.objective_settings, "doc_len", None)
         self._mem_len, self._trunk = read.mem_len, model.trunk
         self._step_mem_len = model.config.trained_context
         self._texts = [model.tokenizer.decode(row) for row in self.targets]
 
     def values(self, name: str, backend: Backend) -> np.ndarray:
         """Of a function: log-probabilities [8, 125] of the tokens; of `embed` the states
-        [8, 125, D], of `embed_texts` their means [8, D]."""
+        [8, 125, D], of `embed_texts` their means [8, D]; of `encodings` those [8, parts, D] of the
+        rows' parts."""
         if name == "embed_texts":
             return backend(name, {"texts": self._texts})["states"]
         return np.concatenate(list(getattr(self, f"_{name}")(backend)), axis=1)[:, :LENGTH]
@@ -75,9 +78,10 @@ class Sample:
             memories = {each: made[f"next_{each}"] for each in memories}
             yield np.take_along_axis(made["log_prob"], target[:, None], axis=1)
 
-    def _windows(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        count = -(-LENGTH // self._seq_len)
-        padded = np.full([ROWS, count * self._seq_len], PAD, np.int32)
+    def _windows(self, rows: np.ndarray, size: int | None = None) -> Iterator[np.ndarray]:
+        size = size or self._seq_len
+        count = -(-LENGTH // size)
+        padded = np.full([ROWS, count * size], PAD, np.int32)
         padded[:, :LENGTH] = rows
         return iter(np.split(padded, count, axis=1))
 
@@ -100,6 +104,10 @@ class Sample:
 
     def _embed(self, backend: Backend) -> Iterator[np.ndarray]:
         return self._read("embed", self.targets, backend)
+
+    def _encodings(self, backend: Backend) -> Iterator[np.ndarray]:
+        for tokens in self._windows(self.targets, self._doc_len):
+            yield backend("encodings", {"tokens": tokens})["encodings"][:, None]
 
     def _fill(self, backend: Backend) -> Iterator[np.ndarray]:
         is_masked = np.arange(LENGTH) % MASKED_EVERY == MASKED_EVERY // 2

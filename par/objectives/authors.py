@@ -175,10 +175,10 @@ class AuthorNetwork:
     def encode(self, tokens: tf.Tensor, phase: Phase) -> tf.Tensor:
         """The encodings [B, D] of texts [B, T] as `prepare` gives them, of length 1; 0 for empty
         slots."""
-        real = tokens != PAD
+        real, rows = tokens != PAD, tokens.shape[0]
         hidden, _ = self.trunk(
             tokens,
-            self.trunk.empty_memories(tokens.shape[0], 0),
+            self.trunk.empty_memories(tf.shape(tokens)[0] if rows is None else rows, 0),
             visibility=self.visibility,
             phase=phase,
             real=real,

@@ -43,7 +43,7 @@ def test_every_network_passes_the_check(made, name, tmp_path):
         tmp_path,
         lambda shipped: "",
     )
-    functions = {"masked": "fill", "replaced": "replaced", "authors": "embed"}
+    functions = {"masked": "fill", "replaced": "replaced", "authors": "encodings"}
     assert set(shipped.differences) == {functions.get(name, "step")}
     assert max(shipped.differences.values()) < 1e-5
 

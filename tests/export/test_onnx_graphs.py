@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import authored
 import documented
 import par
 from par.data.tokenizer import EOS
@@ -17,6 +18,7 @@ from par.export.array_functions import Library
 from par.export.formats import FORMATS
 from par.export.self_check import Sample
 from shipped_run import card_python, require, script, source
+from small import random_run
 
 RUNS = ("causal", "post", "dense", "bf16", "search")
 OTHERS = ("masked", "replaced", "authors")
@@ -79,7 +81,7 @@ def test_every_network_passes_the_check(made, name, tmp_path):
         source(model, made.data), [FORMATS["onnx"]], tmp_path, lambda shipped: "the card"
     )
     assert max(shipped.differences.values()) < 1e-5
-    others = {"generate", "encodings", "user_encoding"}
+    others = {"generate", "user_encoding"}
     assert set(shipped.differences) == set(model.config.contract.exports) - others
     assert (tmp_path / "README.md").read_text() == "the card"
 
@@ -160,6 +162,44 @@ def test_the_command_writes_the_files_and_a_card_whose_python_runs(
     assert ": fill, embed and README.md" in masked.out
     assert card_python(tmp_path / "m", monkeypatch)["log_prob"].shape == (1, 8, 283)
     assert len(capsys.readouterr().out) > 100
+
+
+def test_encode_py_gives_the_encodings_of_the_library(made, tmp_path):
+    """Of texts of no part, of less than one, and of several."""
+    model = par.load(made.authors)
+    onnx_graphs.write(source(model, made.data), tmp_path)
+    texts = ["", "x", "the \U0001f600 cat\n\n", "\u05e9\u05dc\u05d5\u05dd .", made.text]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    files = [str(tmp_path / f"{number}.txt") for number in range(len(texts))]
+    found = json.loads(script(tmp_path, "encode.py", *files))
+    expected = model.encodings(texts)
+    np.testing.assert_allclose(found["encodings"], expected, atol=2e-6)
+    np.testing.assert_allclose(found["cosines"], expected @ expected.T, atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["mean", "cls"])
+def test_a_run_of_authors_is_exported_with_cards_whose_python_runs(
+    pool, call, tmp_path, monkeypatch, capsys
+):
+    require("ai_edge_litert", extra="litert")
+    data = authored.build(
+        tmp_path, "data", authored.coded(), "--vocab_size=280", "--model_type=char"
+    )
+    run, out = tmp_path / "run", tmp_path / "out"
+    random_run(run, authored.config(data, pool=pool), data)
+    done = call("export", f"--run={run}", f"--output={out}", "--format", "onnx", "litert")
+    assert "onnx: encodings, embed, encode.py and README.md" in done.out
+    assert "litert: model.tflite (encodings), encode.py and README.md" in done.out
+    model = par.load(run)
+    expected = model.user_encoding(["A text of an author.", "Another one."])
+    capsys.readouterr()
+    for name, title in (("onnx", "Export as ONNX"), ("litert", "Export as LiteRT")):
+        documented.check_files(title, out / name)
+        user = card_python(out / name, monkeypatch)["user"]
+        np.testing.assert_allclose(user, expected, atol=2e-6)
+        assert -1 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
 
 
 @pytest.mark.slow
