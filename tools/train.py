@@ -49,6 +49,7 @@ from par.core.errors import DataError, StoppedError, UsageError
 from par.core.progress import announce
 from par.core.text import plural
 from par.data import records
+from par.data.characters.letters import character_tokenizer
 from par.evaluate.yardsticks import store
 from par.objectives import OBJECTIVES
 from par.search import architecture, derive, latency_table
@@ -206,6 +207,8 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         init=init,
         objective_settings=values.read_objective(),
     ).canonical
+    if model.downsample > 1:
+        character_tokenizer(data_dir, f"--downsample={model.downsample}")
     config.contract.check_data(config, data_dir, manifest)
     # a damaged one is refused now, not when the training has ended
     store.load_all(data_dir, config.contract.yardsticks)

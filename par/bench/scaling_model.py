@@ -100,6 +100,7 @@ def parameters(blocks: str, model: ModelConfig, vocab_size: int) -> int:
     return (
         vocab_size * d
         + flops.block_parameters(blocks, model)
+        + flops.resampling_parameters(model)
         + (2 * d if model.norm == "pre" else 0)
         + head
         + tails
@@ -110,11 +111,12 @@ def activation_bytes(
     blocks: str, model: ModelConfig, rows: float, seq_len: int, vocab_size: int
 ) -> float:
     """Bytes that one device keeps for the backward pass of `rows` of the batch."""
-    t, s, d = seq_len, model.mem_len + seq_len, model.d_model
+    t, d = model.positions(seq_len), model.d_model
+    s = model.positions(model.mem_len) + t
     attention, dense = (
         WINDOW_BYTES * t * d + KEY_BYTES * s * d + PAIR_BYTES * model.num_heads * t * s,
         WINDOW_BYTES * t * model.d_ffn,
     )
     of_kind = {"a": attention, "d": dense, "i": 0.0, "s": attention + dense}
-    head = 2 * NUMBER_BYTES * t * (model.cutoffs[0] if model.cutoffs else vocab_size)
+    head = 2 * NUMBER_BYTES * seq_len * (model.cutoffs[0] if model.cutoffs else vocab_size)
     return rows * (sum(of_kind[kind] for kind in blocks) + head)

@@ -170,6 +170,15 @@ class ModelConfig(Group):
         minimum=1,
         maximum=1 << 16,
     )
+    downsample: int = setting(
+        1,
+        "of characters (build_data --model_type=char): blocks read so many as one position, and"
+        " each gets a state of its own behind them; 1: every one by itself; for objectives that"
+        " see both sides",
+        minimum=1,
+        maximum=64,
+        is_later=True,
+    )
     tie_embeddings: bool = setting(
         False,
         "the softmax shares the embedding's weights, in the tail clusters through a projection",
@@ -210,6 +219,10 @@ class ModelConfig(Group):
             max(1, int(self.d_model // self.proj_factor ** (i + 1)))
             for i in range(len(self.cutoffs))
         )
+
+    def positions(self, tokens: int) -> int:
+        """How many positions of a block so many tokens are."""
+        return -(-tokens // self.downsample)
 
     def check_vocabulary(self, vocab_size: int, remedy: str = "") -> None:
         """Checks a vocabulary size, and that every cutoff lies inside the vocabulary. Raises:

@@ -25,6 +25,7 @@ def setting(
     words: tuple[str, ...] = (),
     is_path: bool = False,
     is_duration: bool = False,
+    is_later: bool = False,
 ) -> Any:
     """A dataclass field with its reason (the flag's help) and its bounds (both inclusive).
 
@@ -32,11 +33,12 @@ def setting(
     words: what its flag takes instead of numbers. NONE stands for no numbers, where a recipe has
     some; any other word is replaced by numbers before the group is made, which holds no words.
     is_path: a leading `~` of its flag is a home directory. is_duration: a float that is a whole
-    number of steps, or below 1 a share of a run's steps (`in_steps`).
+    number of steps, or below 1 a share of a run's steps (`in_steps`). is_later: files of before it
+    was there lack it, which stands for the default; it must leave everything as it was.
     """
     rules = {"choices": choices, "minimum": minimum, "maximum": maximum, "words": words}
     rules["is_duration"] = is_duration
-    about = {"reason": reason, "is_path": is_path}
+    about = {"reason": reason, "is_path": is_path, "is_later": is_later}
     return dataclasses.field(default=default, metadata=about | rules)
 
 
@@ -96,6 +98,16 @@ class Group:
             for field, _ in fields(type(self))
         }
 
+    def to_identity(self) -> dict[str, Any]:
+        """`to_json` without settings that came later and have their defaults: what tells the
+        settings of any version from others."""
+        of_before = {
+            field.name
+            for field, _ in fields(type(self))
+            if field.metadata["is_later"] and getattr(self, field.name) == field.default
+        }
+        return {name: value for name, value in self.to_json().items() if name not in of_before}
+
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Inverse of `to_json`. Raises: UsageError for unknown or missing keys and for values that
@@ -103,8 +115,10 @@ class Group:
         if not isinstance(value, dict):
             raise UsageError(f"{cls.__name__} must be a JSON object, but is {value!r}")
         known = {field.name for field, _ in fields(cls)}
-        if set(value) != known:
-            unknown, missing = sorted(set(value) - known), sorted(known - set(value))
+        later = {field.name for field, _ in fields(cls) if field.metadata["is_later"]}
+        if not known - later <= set(value) <= known:
+            unknown = sorted(set(value) - known)
+            missing = sorted(known - later - set(value))
             raise UsageError(
                 f"{cls.__name__} must have exactly the keys {', '.join(sorted(known))}; unknown:"
                 f" {unknown}, missing: {missing}"

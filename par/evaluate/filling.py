@@ -86,7 +86,10 @@ class Filler:
     def _needed(self, asking: np.ndarray, seq_len: int, mem_len: int) -> set[int]:
         """The windows that have a MASK, by number, and those before them whose tokens reach it:
         each block with attention passes on M tokens before a window."""
-        attending = self._objective.trunk.empty_memories(1, 0).hidden.shape[0]
+        trunk = self._objective.trunk
+        attending = trunk.empty_memories(1, 0).hidden.shape[0]
+        # in positions of the blocks, of which a window has a whole number
+        seq_len, mem_len = map(trunk.config.positions, (seq_len, mem_len))
         reach = -(-attending * (mem_len + seq_len - 1) // seq_len) if mem_len else 0
         return {number - back for number in set(asking.tolist()) for back in range(reach + 1)}
 

@@ -303,7 +303,8 @@ class Model:
         Returns: AttentionMap with the probabilities [H, T, S] and the pieces of the S keys.
 
         Raises:
-          UsageError: for a block without attention, or a length out of bounds.
+          UsageError: for a block without attention, a length out of bounds, or a network whose
+            blocks read several characters as one position.
           DataError: if the text is empty.
           ResourceError: as `score`.
 
@@ -311,6 +312,11 @@ class Model:
           heads = model.attention("A line of text.", block=1)
           heads.probability[0, -1]  # head 0, last token, over heads.keys
         """
+        if (factor := self.config.model.downsample) > 1:
+            raise UsageError(
+                f"attention is shown between tokens, but the blocks of this network read {factor}"
+                " characters as one position (--downsample)"
+            )
         attending = [
             number for number, kind in enumerate(self.architecture.blocks, 1) if kind in "as"
         ]

@@ -61,6 +61,8 @@ def arrays(model: Model) -> tuple[dict, dict[str, np.ndarray]]:
             weights |= _named(f"blocks.{number}", own)
     final = {"final_norm": model.trunk.final_norm} if model.trunk.final_norm else {}
     weights |= _named("", final)
+    if (resampling := model.trunk.resampling) is not None:
+        weights |= _named("", {"resampling": resampling})
     if {"step", "score", "fill"} & set(names_of(model.config.contract.exports)):
         weights |= _of_softmax(model.learner.objective.head)
     found = {name: np.asarray(weight.numpy(), np.float32) for name, weight in weights.items()}
@@ -84,7 +86,7 @@ def _of_softmax(head: AdaptiveSoftmax) -> dict[str, Any]:
 
 def _settings(model: Model, blocks: list[dict[str, Any]]) -> dict[str, Any]:
     config = model.config
-    shape = ("d_model", "num_heads", "d_ffn", "norm", "mem_len", "tie_embeddings")
+    shape = ("d_model", "num_heads", "d_ffn", "norm", "mem_len", "tie_embeddings", "downsample")
     read, _, seq_len = config.read_shape
     return {
         "format": FORMAT,

@@ -23,6 +23,7 @@ from par.nn.blocks import Block, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase, dropout
 from par.nn.gradient_checkpointing import recomputed
 from par.nn.ops import Initial, linear
+from par.nn.resampling import PLACE, Resampling
 from par.search.architecture import KINDS, Architecture, pi_table
 
 MAIN = "trunk"  # the trunk whose blocks are the run's architecture
@@ -109,7 +110,11 @@ class Transformer(keras.layers.Layer):
             self.blocks.append(block)
             # tf.train.Checkpoint finds a layer by its attribute, not in a list
             setattr(self, f"block_{index}", block)
-        self.final_norm = Norm(config.d_model, "final_norm") if config.norm == "pre" else None
+        self.resampling = None
+        if config.downsample > 1:
+            self.resampling = Resampling(config, initial.within(PLACE))
+        has_norm = config.norm == "pre" or self.resampling is not None
+        self.final_norm = Norm(config.d_model, "final_norm") if has_norm else None
         self.alpha = None
         if architecture.is_search:
             shape = (architecture.blocks.count("s"), len(KINDS))
@@ -169,7 +174,7 @@ class Transformer(keras.layers.Layer):
         """Memories without tokens for B = batch_size rows. mem_len: M, by default that of
         training."""
         attending = sum(block.attends for block in self.blocks)
-        mem_len = self.config.mem_len if mem_len is None else mem_len
+        mem_len = self.config.positions(self.config.mem_len if mem_len is None else mem_len)
         return Memories(
             tf.zeros([attending, batch_size, mem_len, self.config.d_model]),
             tf.zeros([batch_size], tf.int32),
@@ -219,13 +224,15 @@ class Transformer(keras.layers.Layer):
     ) -> tuple[tf.Tensor, Memories, list, Window]:
         """The results of a call; the input [B, T, D] of each block and its memory [B, M, D] (None
         if it has none); and the window that the blocks share."""
-        seq_len, mem_len = tokens.shape[1], memories.hidden.shape[2]
-        window = self._window(seq_len, mem_len, visibility, phase, memories.valid, real)
         phase = phase.within(self.random_part)
+        x = self._embedded(tokens) * self.config.d_model**0.5
+        x = characters = dropout(x, self.config.dropout_rate, phase, "embedding")
+        if self.resampling is not None:
+            characters, x, real = self.resampling.join(x, real)
+        seq_len, mem_len = x.shape[1], memories.hidden.shape[2]
+        window = self._window(seq_len, mem_len, visibility, phase, memories.valid, real)
         mixtures = iter(self._mixtures(phase))
         pasts, kept, inputs = iter(tf.unstack(memories.hidden)), [], []
-        x = self._embedded(tokens) * self.config.d_model**0.5
-        x = dropout(x, self.config.dropout_rate, phase, "embedding")
         for kind, block in zip(self.architecture.blocks, self.blocks):
             past = next(pasts) if block.attends else None
             if block.attends:
@@ -243,6 +250,8 @@ class Transformer(keras.layers.Layer):
                 mixture=next(mixtures) if kind == "s" else None,
                 phase=phase,
             )
+        if self.resampling is not None:
+            x = self.resampling.split(x, characters, phase)
         hidden = tf.stack(kept) if kept else memories.hidden
         after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
         return (x if self.final_norm is None else self.final_norm(x)), after, inputs, window
@@ -271,7 +280,10 @@ class Transformer(keras.layers.Layer):
         valid: tf.Tensor,
         real: tf.Tensor | None,
     ) -> Window:
-        distances = positions.distances(seq_len, mem_len, visibility, phase.clamp_len)
+        clamp_len = phase.clamp_len
+        if clamp_len is not None:
+            clamp_len = self.config.positions(clamp_len)
+        distances = positions.distances(seq_len, mem_len, visibility, clamp_len)
         codes = positions.sinusoids(distances, self.config.d_model)
         return Window(
             codes,

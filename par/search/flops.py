@@ -8,6 +8,7 @@ computes all its branches, unless single paths are drawn.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from par.core.config import ModelConfig, SearchConfig
 from par.search.architecture import KINDS
 
 _SOFT = SearchConfig()
+NEAR = 3  # characters beside each other that a state sees as such (par.nn.resampling)
 
 
 class Product(NamedTuple):
@@ -86,6 +88,21 @@ def softmax_products(
     return found
 
 
+def resampling_products(model: ModelConfig, batch_size: int, seq_len: int) -> list[Product]:
+    """The products that join characters into positions and give each a state again
+    (par.nn.resampling); none where each is a position by itself."""
+    if model.downsample == 1:
+        return []
+    d, joined = model.d_model, model.downsample * model.d_model
+    groups, characters = batch_size * model.positions(seq_len), batch_size * seq_len
+    return [
+        Product(1, groups, joined, d),
+        Product(1, groups, d, joined),
+        Product(1, characters, NEAR * d, d),
+        Product(1, characters, d, d),
+    ]
+
+
 def total(products: Iterable[Product]) -> float:
     """FLOPs of several products."""
     return sum(product.flops for product in products)
@@ -104,13 +121,15 @@ def forward_products(
     """The products of a network of any block string for one window. computed: the share of the
     kinds of a stochastic block that is computed. predicted: for how many tokens of a row the
     softmax is computed; None: for all T."""
-    attention = attention_products(model, batch_size, seq_len, visibility)
-    dense = dense_products(model, batch_size, seq_len)
+    read = dataclasses.replace(model, mem_len=model.positions(model.mem_len), downsample=1)
+    attention = attention_products(read, batch_size, model.positions(seq_len), visibility)
+    dense = dense_products(read, batch_size, model.positions(seq_len))
     stochastic = [each._replace(count=computed * each.count) for each in attention + dense]
     of_kind = {"a": attention, "d": dense, "i": [], "s": stochastic}
     blocks_own = [product for kind in blocks for product in of_kind[kind]]
     targets = seq_len if predicted is None else predicted
-    return blocks_own + softmax_products(model, batch_size, targets, counts)
+    resampling = resampling_products(model, batch_size, seq_len)
+    return blocks_own + resampling + softmax_products(model, batch_size, targets, counts)
 
 
 def forward_flops(
@@ -182,6 +201,16 @@ def block_parameters(blocks: str, model: ModelConfig) -> int:
         "s": attention + dense - (norm if model.norm == "pre" else 0),
     }
     return sum(of_kind[kind] for kind in blocks)
+
+
+def resampling_parameters(model: ModelConfig) -> int:
+    """The number of weights that join characters into positions and give each a state again, with
+    the norms that are there for that."""
+    if model.downsample == 1:
+        return 0
+    d = model.d_model
+    norms = 2 * d if model.norm == "pre" else 4 * d  # post-norm has no final one otherwise
+    return (2 * model.downsample + NEAR + 1) * d * d + 3 * d + norms
 
 
 def zipf_counts(vocab_size: int) -> np.ndarray:

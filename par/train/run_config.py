@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,15 @@ class RunConfig:
                 f" {type(self.objective_settings).__name__}"
             )
         self.contract.check(self)
+        if self.model.downsample > 1 and self.contract.visibility == "causal":
+            raise SettingError(
+                f"downsample must be 1 with objective {self.objective}, but is"
+                f" {self.model.downsample}: a position that holds several characters would see"
+                " those that are to be predicted; leave it out, or choose an objective that sees"
+                " both sides, such as masked_lm",
+                "downsample",
+                "objective",
+            )
         if self.architecture.is_search:
             self._check_durations()
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
@@ -259,18 +269,23 @@ class RunConfig:
         return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
 
     def identity(self) -> dict[str, Any]:
-        """The settings that must not change when a run is continued, as `group.name: value`."""
+        """The settings that must not change when a run is continued, as `group.name: value`; of
+        those that a version added none that leaves everything as it was."""
+        return self._flat(lambda group: group.to_identity())
+
+    def _flat(self, values_of: Callable[[Group], dict[str, Any]]) -> dict[str, Any]:
+        """The settings as `group.name: value`, of each group those of `values_of`."""
         groups = {
-            "model": self.model.to_json(),
-            "training": self.training.to_json(),
+            "model": values_of(self.model),
+            "training": values_of(self.training),
             "data": dataclasses.asdict(self.data),
         }
         if self.architecture.is_search:
-            groups["search"] = self.search.to_json()
+            groups["search"] = values_of(self.search)
         if self.init:
             groups["init"] = self.init.to_json()
         if self.objective_settings:
-            groups["objective"] = self.objective_settings.to_json()
+            groups["objective"] = values_of(self.objective_settings)
         flat = {
             f"{group}.{name}": value
             for group, values in groups.items()
@@ -477,7 +492,7 @@ def _checked_origin(init: Origin, blocks: str) -> Origin:
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """The settings that must be equal but differ, each as `name: old -> new`."""
-    before, after = old.identity(), new.identity()
+    before, after = (config._flat(lambda group: group.to_json()) for config in (old, new))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before | after)

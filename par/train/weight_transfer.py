@@ -41,6 +41,8 @@ def weights_by_place(
             if (weight := getattr(layer, part)) is not None:
                 found[name, part] = [weight]
         found[name, "final norm"] = [] if layer.final_norm is None else layer.final_norm.variables
+        if layer.resampling is not None:
+            found[name, "resampling"] = layer.resampling.variables
         for index, block in enumerate(layer.blocks):
             found |= {
                 (name, index, kind): [v for part in block.parts(kind) for v in part.variables]

@@ -52,6 +52,7 @@ class Network:
         """The memories [A, B, M, D] before any token; M: that of training, or another."""
         config = self.config
         mem_len = config["mem_len"] if mem_len is None else mem_len
+        mem_len = -(-mem_len // config["downsample"])
         attending = sum("a" in block["kinds"] for block in config["blocks"])
         shape = (attending, rows, mem_len, config["d_model"])
         return Memories(np.zeros(shape, np.float32), np.zeros([rows], np.int32))
@@ -69,15 +70,19 @@ class Network:
         sees exactly M back, as when it is written by itself, not all of the memory.
         """
         config, tokens = self.config, np.asarray(tokens)
-        length, mem_len = tokens.shape[1], memories.hidden.shape[2]
+        real = np.ones(tokens.shape, bool) if real is None else np.asarray(real)
+        x = self.weights["embedding"][tokens] * np.float32(config["d_model"] ** 0.5)
+        if config["downsample"] > 1:
+            characters = x * real[..., None]
+            x, real = self._join(characters, real)
+        length, mem_len = x.shape[1], memories.hidden.shape[2]
         # [T, S] how far back each key lies
         distance = mem_len + np.arange(length)[:, None] - np.arange(mem_len + length)
         seen = distance >= (0 if config["visibility"] == "causal" else -length)
         seen &= distance <= mem_len if band else True
         filled = np.arange(mem_len) >= mem_len - memories.valid[:, None]
-        filled = np.concatenate([filled, np.ones_like(tokens, bool) if real is None else real], 1)
+        filled = np.concatenate([filled, real], axis=1)
         mask = np.where(seen & filled[:, None, None], 0, MASKED).astype(np.float32)
-        x = self.weights["embedding"][tokens] * np.float32(config["d_model"] ** 0.5)
         kept, pasts = [], iter(memories.hidden)
         for number, block in enumerate(config["blocks"]):
             past = next(pasts) if "a" in block["kinds"] else None
@@ -85,7 +90,9 @@ class Network:
                 kept.append(np.concatenate([past, x], axis=1)[:, length:])
             x = self._block(f"blocks.{number}.", block, x, past, distance, mask)
         hidden = np.stack(kept) if kept else memories.hidden
-        states = self._norm(x, "final_norm.") if config["norm"] == "pre" else x
+        if config["downsample"] > 1:
+            x = self._split(x, characters)
+        states = self._norm(x, "final_norm.") if "final_norm.gain" in self.weights else x
         return states, Memories(hidden, np.minimum(memories.valid + length, mem_len))
 
     def _block(self, name, block, x, past, distance, mask):
@@ -102,6 +109,26 @@ class Network:
                 made = self._dense(f"{name}dense.", given)
             out = out + np.float32(weight) * (made if pre else self._norm(x + made, norm))
         return out
+
+    def _join(self, x, real):
+        """Of characters [B, T, D], r as one position [B, G, D] (Clark et al. 2022), and which of
+        these hold some [B, G]."""
+        rows, length, width = x.shape
+        lacking = -length % (factor := self.config["downsample"])
+        joined = np.pad(x, [(0, 0), (0, lacking), (0, 0)]).reshape(rows, -1, factor * width)
+        real = np.pad(real, [(0, 0), (0, lacking)]).reshape(rows, -1, factor).any(axis=2)
+        w = self.weights
+        return joined @ w["resampling.down"] + w["resampling.down_bias"], real
+
+    def _split(self, groups, x):
+        """The states [B, T, D] of characters x from those of positions [B, G, D]."""
+        w, (rows, length, width) = self.weights, x.shape
+        spread = self._norm(groups, "resampling.") @ w["resampling.up"]
+        spread = spread.reshape(rows, -1, width)[:, :length]
+        padded = np.pad(x, [(0, 0), (1, 1), (0, 0)])
+        near = np.concatenate([padded[:, k : k + length] for k in range(3)], axis=-1)
+        inner = np.maximum(spread + near @ w["resampling.near"] + w["resampling.near_bias"], 0)
+        return x + inner @ w["resampling.out"] + w["resampling.out_bias"]
 
     def _norm(self, x, name):
         """Layer normalisation (Ba et al. 2016)."""

@@ -1,0 +1,1 @@
+"""Data sets of characters: their letters, and how these are typed wrongly."""
