@@ -13,7 +13,9 @@ network with fresh weights and in TF-IDF of character 3- to 5-grams, and beside 
 most frequent label.
 
 The documents are those of the splits that the network was not trained on, of one data set: that of
-the first run, or --data. Each run reads them with its own tokenizer. Needs scikit-learn:
+the first run, or --data. Each run reads them with its own tokenizer. With --typos=.1 one letter in
+ten is typed wrongly in what is predicted from (case, swap, drop, double), and the table says what
+each network loses by that. Needs scikit-learn:
 pip install "par-transformer-xl[probe]".
 """
 
@@ -38,6 +40,7 @@ from par.core.setting_group import Group, setting
 from par.core.stats import Interval
 from par.core.text import plural, table
 from par.data import records
+from par.data.characters import typos
 from par.evaluate import labelled_documents, probe
 from par.evaluate.labelled_documents import LABELS, Labelled
 from par.tools.cli import represented, trained
@@ -66,6 +69,13 @@ class ProbeConfig(Group):
     )
     document_len: int = setting(
         256, "tokens that are read of a document, from its beginning", minimum=1, maximum=1 << 16
+    )
+    typos: float = setting(
+        0.0,
+        "also read the documents with typing errors in this share of their letters: the classifier"
+        " is fitted to them as they are, and predicts from them as they are typed",
+        minimum=0.0,
+        maximum=1.0,
     )
     folds: int = setting(
         5, "parts that are predicted in turn, each from all others", minimum=2, maximum=100
@@ -110,12 +120,13 @@ FLAGS = (
 
 
 class Scored(NamedTuple):
-    """A run, and of each document whether its label was found, [n]: in its network, and in the
-    same with fresh weights."""
+    """A run, and of each document whether its label was found, [n]: in its network, in the same
+    with fresh weights, and in its network without typing errors."""
 
     run: Opened
     trained: np.ndarray
     untrained: np.ndarray
+    clean: np.ndarray
 
 
 def _work(values: Flags) -> None:
@@ -146,17 +157,33 @@ def _work(values: Flags) -> None:
         represented.vectors(run, texts, values.checkpoint, values.evaluate_as, Model.embed)
         for run in runs
     ]
+    typed, typed_states = texts, states
+    if config.typos:
+        typed = [
+            typos.of_text(text, config.typos, np.random.default_rng([config.seed, number]))
+            for number, text in enumerate(texts)
+        ]
+        typed_states = [
+            represented.vectors(run, typed, values.checkpoint, values.evaluate_as, Model.embed)
+            for run in runs
+        ]
     folds = probe.stratified_folds(read.labels, config.folds, config.seed)
     about = (read.labels, folds, config.seed)
-    with Progress("fitting", "fold", config.folds * (1 + 2 * len(runs))) as done:
+    fits = 1 + (3 if config.typos else 2) * len(runs)
+    with Progress("fitting", "fold", config.folds * fits) as done:
+
+        def hits(states: np.ndarray, read_as: np.ndarray) -> np.ndarray:
+            return probe.by_states(states, *about, done, read_as) == read.labels
+
         found = {
             "majority": probe.by_majority(read.labels, folds) == read.labels,
-            "tfidf": probe.by_characters(texts, *about, done) == read.labels,
+            "tfidf": probe.by_characters(texts, *about, done, typed) == read.labels,
         }
-        scored = [
-            Scored(run, *(probe.by_states(each, *about, done) == read.labels for each in both))
-            for run, both in zip(runs, states, strict=True)
-        ]
+        scored = []
+        for run, both, read_as in zip(runs, states, typed_states, strict=True):
+            trained, untrained = map(hits, both, read_as)
+            clean = hits(both[0], both[0]) if config.typos else trained
+            scored.append(Scored(run, trained, untrained, clean))
     value = _facts(values, config, data_dir, splits, read, found, scored)
     print(schema.canonical_json(value) if values.json else "\n".join(_lines(value)))
 
@@ -175,6 +202,9 @@ def _facts(
     def interval(values: np.ndarray, less: np.ndarray | None = None) -> dict[str, float | None]:
         of = values.astype(float) - (0 if less is None else less)
         return probe.accuracy(of, read.clusters, config.seed).to_json()
+
+    def lost(run: Scored) -> np.ndarray:
+        return run.trained.astype(float) - run.clean
 
     first = scored[0].trained
     chosen = read.chosen
@@ -203,6 +233,11 @@ def _facts(
                 "less_untrained": interval(each.trained, each.untrained),
                 "less_tfidf": interval(each.trained, found["tfidf"]),
                 "less_first": interval(each.trained, first) if number else None,
+                "clean": interval(each.clean),
+                "less_clean": interval(lost(each)),
+                "less_clean_less_first": (
+                    interval(lost(each), lost(scored[0])) if number else None
+                ),
             }
             for number, each in enumerate(scored)
         ],
@@ -233,9 +268,15 @@ def _lines(value: dict[str, Any]) -> list[str]:
     for run in value["runs"]:
         rows += [represented.row(_name(run), run["accuracy"])]
         rows += [represented.row("  the same with fresh weights", run["untrained"])]
+        if value["typos"]:
+            rows += [represented.row("  it without typing errors", run["clean"])]
         against = {"less_untrained": "its fresh weights", "less_tfidf": "TF-IDF"}
         if run["less_first"]:
             against["less_first"] = value["runs"][0]["run"]
+        if value["typos"]:
+            against["less_clean"] = "itself without typing errors"
+            if run["less_first"]:
+                against["less_clean_less_first"] = f"the same of {value['runs'][0]['run']}"
         differences += [
             (
                 *represented.row(f"{run['run']} less {other}", run[key], "+"),
@@ -244,6 +285,10 @@ def _lines(value: dict[str, Any]) -> list[str]:
             for key, other in against.items()
         ]
     others = f"intervals for other {value['cluster']}s, of which there are {value['clusters']:,}"
+    if value["typos"]:
+        lines.append(
+            f"of their letters {value['typos']:.0%} are typed wrongly where the label is predicted"
+        )
     return [
         *lines,
         f"left out: {'; '.join(left)}",

@@ -64,12 +64,16 @@ def by_states(
     folds: np.ndarray,
     seed: int,
     done: Callable[[int], None] = lambda folds: None,
+    read_as: np.ndarray | None = None,
 ) -> np.ndarray:
     """[n] labels as predicted from vectors [n, D]. labels: [n] from 0 on, each of at least FEWEST
-    documents. done: is called with 1 after each fold."""
+    documents. done: is called with 1 after each fold. read_as: [n, D] what is predicted from, of
+    the same documents; None: the vectors, too."""
     from sklearn.preprocessing import StandardScaler
 
-    return _predicted(StandardScaler, states.astype(np.float64), labels, folds, seed, done)
+    fitted = states.astype(np.float64)
+    read = fitted if read_as is None else read_as.astype(np.float64)
+    return _predicted(StandardScaler, fitted, read, labels, folds, seed, done)
 
 
 def by_characters(
@@ -78,10 +82,12 @@ def by_characters(
     folds: np.ndarray,
     seed: int,
     done: Callable[[int], None] = lambda folds: None,
+    read_as: list[str] | None = None,
 ) -> np.ndarray:
     """[n] labels as predicted from the characters of n texts: TF-IDF of 3- to 5-grams, with the
-    logarithm of their counts. labels, done: as for `by_states`."""
-    return _predicted(NgramSpace, np.array(texts, object), labels, folds, seed, done)
+    logarithm of their counts. labels, done, read_as: as for `by_states`."""
+    fitted, read = (np.array(each, object) for each in (texts, read_as or texts))
+    return _predicted(NgramSpace, fitted, read, labels, folds, seed, done)
 
 
 class NgramSpace:
@@ -136,6 +142,7 @@ def accuracy(correct: np.ndarray, clusters: np.ndarray, seed: int) -> Interval:
 def _predicted(
     make_features: Callable[[], Any],
     inputs: np.ndarray,
+    read: np.ndarray,
     labels: np.ndarray,
     folds: np.ndarray,
     seed: int,
@@ -149,7 +156,7 @@ def _predicted(
         for fold in range(folds.max() + 1):
             held, features = folds == fold, make_features()
             fitted = _fitted(features.fit_transform(inputs[~held]), labels[~held], seed)
-            found[held] = fitted.predict(features.transform(inputs[held]))
+            found[held] = fitted.predict(features.transform(read[held]))
             done(1)
     return found
 

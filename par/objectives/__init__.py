@@ -46,6 +46,7 @@ from par.objectives.settings import (
     AuthorsSettings,
     MaskedLMSettings,
     check_authors,
+    check_characters,
     check_masked_lm,
 )
 
@@ -94,6 +95,7 @@ OBJECTIVES = {
             predicted=MaskedLMSettings.predicted,
             settings=MaskedLMSettings,
             check=check_masked_lm,
+            check_data=check_characters,
         ),
         Contract(
             name="authors",

@@ -19,6 +19,7 @@ from par.nn.transformer import Memories, Transformer
 from par.objectives import masking
 from par.objectives.settings import EVALUATION_RATE, MaskedLMSettings
 from par.objectives.stream_windows import ReadsWindows
+from par.objectives.typos import Typos
 
 
 class MaskedLanguageModel(ReadsWindows):
@@ -33,16 +34,19 @@ class MaskedLanguageModel(ReadsWindows):
         self._config, self._vocab_size, self._seed = config, vocab_size, seed
         self._settings = settings
         self._word_starts = tf.ones([vocab_size], tf.bool)  # until it reads its data
+        self._typos = Typos(settings.typos, vocab_size)
 
     def read_data(self, data_dir: Path) -> None:
-        """Reads which pieces begin a word, if words are to be selected. Without it each piece is a
-        word.
+        """Reads which pieces begin a word, if words are to be selected, and which are letters, if
+        there are to be typing errors. Without it each piece is a word, and none a letter.
 
-        Raises: DataError if the tokenizer can't be read; UsageError if it does not tell words.
+        Raises: DataError if the tokenizer can't be read; UsageError if it does not tell words, or
+        is not of characters where there are to be errors.
         """
         if self._settings.mask_scheme == "word":
             tokenizer = Tokenizer.load(data_dir / "tokenizer.model")
             self._word_starts = tf.constant(tokenizer.word_starts())
+        self._typos.read_data(data_dir)
 
     def build(self, make_trunk: Callable[..., Transformer]) -> None:
         """Makes the layers: one trunk, one head."""
@@ -63,9 +67,13 @@ class MaskedLanguageModel(ReadsWindows):
         padding; and of the K most tokens that a window can have selected: places [B, K], targets
         [B, K], weights [B, K] float32, 0 where a window has fewer. seed: [B, 2].
 
-        In training by the settings, else as masking.scored tells.
+        In training by the settings, else as masking.scored tells. Of characters that are typed
+        wrongly those that were meant are the targets.
         """
         tokens, settings = window[:, :-1], self._settings
+        clean = tokens
+        if training:
+            tokens, clean = self._typos(tokens, seed)
         size = tokens.shape[1]
         eligible = masking.ordinary(tokens)
         choice, kinds, ids, of_lengths, of_places = masking.uniforms(seed, size)
@@ -77,6 +85,8 @@ class MaskedLanguageModel(ReadsWindows):
             selected = masking.spans_of(
                 of_lengths, of_places, eligible, rate, settings.span_p, settings.span_max
             )
+        elif settings.mask_scheme == "run":
+            selected = masking.runs_of(of_places, eligible, rate, settings.run_length)
         elif settings.mask_scheme == "word":
             begins = tf.gather(self._word_starts, tokens)
             selected = masking.words_of(choice, eligible, begins, rate)
@@ -87,7 +97,7 @@ class MaskedLanguageModel(ReadsWindows):
             "tokens": masking.corrupted(tokens, selected, kinds, ids, split, self._vocab_size),
             "real": tokens != PAD,
             "places": places,
-            "targets": tf.gather(tokens, places, batch_dims=1),
+            "targets": tf.gather(clean, places, batch_dims=1),
             "weights": weights,
         }
 

@@ -80,10 +80,22 @@ def spans_of(
     span takes what is left. Special pieces count as no token: a span may go on behind one.
     of_lengths: [B, T], of_places: [B, T + 1] uniform numbers.
     """
+    return _apart(span_lengths(of_lengths, p, most), of_places, eligible, rate)
+
+
+def runs_of(of_places: tf.Tensor, eligible: tf.Tensor, rate: float, length: int) -> tf.Tensor:
+    """[B, T] bool: as `spans_of` with spans of `length` tokens, all but the last one."""
+    lengths = tf.fill(tf.shape(eligible), length)
+    return _apart(lengths, of_places, eligible, rate)
+
+
+def _apart(
+    lengths: tf.Tensor, of_places: tf.Tensor, eligible: tf.Tensor, rate: float
+) -> tf.Tensor:
+    """`spans_of` with spans of these lengths [B, T], taken in turn."""
     count, size = number_of(eligible, rate), tf.shape(eligible)[1]
     ordinary_tokens = tf.reduce_sum(tf.cast(eligible, tf.int32), axis=1)
     places = ordinary_tokens - count + 1  # [B]
-    lengths = span_lengths(of_lengths, p, most)
     before = tf.cumsum(lengths, axis=1, exclusive=True)
     number = tf.reduce_sum(tf.cast(before < count[:, None], tf.int32), axis=1)
     number = tf.minimum(number, places)  # m

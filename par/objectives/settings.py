@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 from par.core.errors import SettingError
 from par.core.setting_group import Group, setting
+from par.data.characters.letters import character_tokenizer
+from par.data.manifest import Manifest
 from par.data.tokenizer import SPECIAL_PIECES
 
 EVALUATION_RATE = 0.15  # of the tokens that are scored, whatever the rate of training
@@ -26,14 +29,25 @@ class MaskedLMSettings(Group):
     )
     mask_scheme: str = setting(
         "token",
-        "what is selected together: single tokens, whole words, or spans that do not touch each"
-        " other",
-        choices=("token", "word", "span"),
+        "what is selected together: single tokens, whole words, spans that do not touch each"
+        " other, or spans of one length, runs",
+        choices=("token", "word", "span", "run"),
     )
     span_p: float = setting(
         0.2, "with spans: probability that a span ends after a token", minimum=1e-3, maximum=1.0
     )
     span_max: int = setting(10, "with spans: the most tokens of one", minimum=1, maximum=1 << 20)
+    run_length: int = setting(
+        5, "with runs: the tokens of one", minimum=1, maximum=1 << 20, is_later=True
+    )
+    typos: float = setting(
+        0.0,
+        "of characters (build_data --model_type=char): share of the letters that training reads"
+        " with a typing error: another case, swapped, left out or doubled",
+        minimum=0.0,
+        maximum=1.0,
+        is_later=True,
+    )
     mask_split: tuple[float, ...] = setting(
         (0.8, 0.1, 0.1),
         "shares of the selected tokens that are replaced by [MASK], by any piece, and by"
@@ -83,6 +97,12 @@ def check_masked_lm(config: Any) -> None:
             f"masked_lm needs more than the {len(SPECIAL_PIECES)} special pieces, but the data has"
             f" {data.vocab_size}"
         )
+
+
+def check_characters(config: Any, data_dir: Path, manifest: Manifest) -> None:
+    """Raises: UsageError for typing errors in data that are not of characters."""
+    if config.objective_settings.typos:
+        character_tokenizer(data_dir, f"--typos={config.objective_settings.typos}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,12 @@ import par
 from built import sentences
 from made_documents import write_lines
 from par.data import documents, manifest
+from par.data.characters import typos
 from par.data.tokenizer import Tokenizer
 from par.evaluate import probe
 from par.objectives.settings import MaskedLMSettings
 from par.tools import build_data, train
+from par.tools import probe as probe_command
 from project import refused, without
 from small import NETWORK, random_run, small_config, small_data
 
@@ -254,3 +256,40 @@ def test_training_makes_the_hidden_states_tell_more(tmp_path, call):
     done = call("probe", f"--run={tmp_path / 'run'}", "--label=group", "--json")
     value = json.loads(done.out)
     assert value["runs"][0]["less_untrained"]["low"] > 0, done.out
+
+
+def test_typing_errors_are_read_where_a_label_is_predicted_and_nowhere_else(made, call):
+    flags = (f"--run={made.causal}", f"--run={made.masked}", "--label=group", *FEW, "--seed=3")
+    done = call("probe", *flags, "--typos=0.5", "--json")
+    assert done.code == 0, done.err
+    value = json.loads(done.out)
+    documented.check("probe --json", value)
+    first = value["runs"][0]
+    tokenizer, texts, labels = Tokenizer.load(made.data / "tokenizer.model"), [], []
+    for split in ("valid", "test"):
+        reader = documents.token_reader(made.data, split)
+        labels += reader.table[:, documents.GROUP].tolist()
+        texts += [tokenizer.decode(reader.document(row)) for row in range(len(reader.table))]
+    typed = [
+        typos.of_text(text, 0.5, np.random.default_rng([3, number]))
+        for number, text in enumerate(texts)
+    ]
+    labels, model = np.array(labels), par.load(made.causal)
+    about = (labels, probe.stratified_folds(labels, 3, 3), 3)
+    states = model.embed(texts)
+    found = probe.by_states(states, *about, read_as=model.embed(typed)) == labels
+    assert first["accuracy"]["mean"] == pytest.approx(found.mean())
+    clean = probe.by_states(states, *about) == labels
+    assert first["clean"]["mean"] == pytest.approx(clean.mean())
+    counted = probe.by_characters(texts, *about, read_as=typed) == labels
+    assert value["baselines"]["tfidf"]["mean"] == pytest.approx(counted.mean())
+    lost = first["accuracy"]["mean"] - first["clean"]["mean"]
+    assert first["less_clean"]["mean"] == pytest.approx(lost) and lost < -0.1
+    second = value["runs"][1]
+    assert second["less_clean_less_first"]["mean"] == pytest.approx(
+        second["less_clean"]["mean"] - lost
+    )
+    shown = "\n".join(probe_command._lines(value))
+    assert "of their letters 50% are typed wrongly" in shown
+    assert shown.count("it without typing errors") == 2
+    assert f"the same of {made.causal}" in shown
