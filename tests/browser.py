@@ -36,6 +36,7 @@ FLAGS = (
         "--force-device-scale-factor=1",
     ),
 )
+MARGIN = 12  # CSS pixels around a part of a page
 # A browser tells of itself in requests of these, too; they leave no machine.
 WITHIN = (
     "file:",
@@ -170,11 +171,24 @@ def requests(driver: Any) -> list[str]:
     return [url for url in asked if not url.startswith(WITHIN)]
 
 
-def screenshot(driver: Any, path: Path, whole: bool = False) -> None:
-    """Writes what is seen as PNG, or the whole page."""
-    shot = driver.execute_cdp_cmd(
-        "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole}
-    )
+def screenshot(
+    driver: Any, path: Path, whole: bool = False, part: tuple[str, str] | None = None
+) -> None:
+    """Writes what is seen as PNG, or the whole page, or of that, in all its width, the part from
+    one element to another, by their selectors."""
+    how: dict[str, Any] = {"format": "png", "captureBeyondViewport": whole or bool(part)}
+    if part:
+        places = "return [...arguments].map((e) => document.querySelector(e))"
+        first, last = driver.execute_script(places, *part)
+        top = first.rect["y"] - MARGIN
+        how["clip"] = {
+            "x": 0,
+            "y": top,
+            "width": driver.execute_script("return document.documentElement.clientWidth"),
+            "height": last.rect["y"] + last.rect["height"] + MARGIN - top,
+            "scale": 1,
+        }
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", how)
     path.write_bytes(base64.b64decode(shot["data"]))
 
 

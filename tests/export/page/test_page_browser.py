@@ -13,6 +13,7 @@ from built import tiny_data
 from par.export.page import html
 from shipped_run import source
 from small import random_run, small_config
+from writing_page import COUNT, fill, open_page, until, write
 
 pytestmark = pytest.mark.slow
 
@@ -37,42 +38,6 @@ def reader(tmp_path_factory):
 @pytest.fixture
 def opened(made, reader):
     return open_page(reader, made[0])
-
-
-def open_page(driver, page):
-    console(driver), requests(driver)
-    driver.get(page.as_uri())
-    until(driver, "return !document.getElementById('write').disabled")
-    return driver
-
-
-COUNT = "return document.querySelectorAll('#text span').length"
-
-
-def until(driver, script, seconds=60):
-    end = time.monotonic() + seconds
-    while not (value := driver.execute_script(script)):
-        assert time.monotonic() < end, (script, console(driver))
-        time.sleep(0.05)
-    return value
-
-
-def fill(driver, **values):
-    for name, value in values.items():
-        driver.execute_script(
-            "document.getElementById(arguments[0]).value = arguments[1]",
-            name.replace("_", "-"),
-            str(value),
-        )
-
-
-def write(driver, prompt, **settings):
-    fill(driver, prompt=prompt, **{"length": 30, "temperature": 0, "top_p": 1} | settings)
-    driver.find_element("id", "write").click()
-    until(
-        driver, "return / in .* s, .* a second/.test(document.getElementById('state').textContent)"
-    )
-    return driver.execute_script("return document.getElementById('text').textContent")
 
 
 def test_it_writes_the_greedy_text_of_the_library_and_asks_for_nothing(made, opened):
