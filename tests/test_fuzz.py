@@ -50,6 +50,9 @@ from par.search.baselines import Cost
 from par.search.block_table import BlockTable
 from par.search.latency_check import Case, LatencyCheck
 from par.search.latency_table import LatencyTable, Spread
+from par.shelf import entry as entries
+from par.shelf import packing
+from par.shelf.entry import About, Entry, File, Index, Listed
 from par.tools.cli.recipes import RECIPES, recipe_lines
 from par.tools.experiments import pages, record, steps
 from par.tools.experiments import settings as settings_of
@@ -723,6 +726,80 @@ def own_tokenizer(root: Path) -> Artefact:
     return Artefact(path, mutations.damaged, lambda: Tokenizer.load(path), sound)
 
 
+ABOUT = About(
+    *("en_docs", "v1", "MIT", "a network", "0.1.0", "causal_lm", "ad", "words", "0" * 64),
+    parameters=100,
+    step=7,
+    checkpoints=("last", "best"),
+    splits=("valid",),
+)
+
+
+def own_entry(root: Path) -> Artefact:
+    path = root / "v1.json"
+    files = [
+        File("README.md", 9, "1" * 64),
+        File("config.json", 20, "2" * 64),
+        File("data/manifest.json", 30, "3" * 64),
+    ]
+    made = Entry(1, ABOUT, File("v1.tar", 5_000, "4" * 64), tuple(files))
+    path.write_text(json.dumps(schema.encode(made)))
+
+    def sound(made: Entry) -> None:
+        assert (made.about.name, made.about.tag, made.archive.name) == ("en_docs", "v1", "v1.tar")
+        names = [file.name for file in made.files]
+        assert names and len(set(names)) == len(names) and "shelf.json" not in names
+        for name in names:
+            assert name.isascii() and name.isprintable() and len(name) <= 100
+            assert not name.startswith("/") and not {"", ".", ".."} & set(name.split("/"))
+        assert all(len(file.sha256) == 64 and 0 <= file.size < 1 << 33 for file in made.files)
+
+    def load() -> Entry:
+        return entries.decode_entry(path.read_bytes(), str(path), "en_docs@v1")
+
+    return Artefact(path, mutations.json_file, load, sound)
+
+
+def own_index(root: Path) -> Artefact:
+    path = root / "_index.json"
+    listed = [
+        Listed(dataclasses.replace(ABOUT, tag=tag), File(f"{tag}.tar", 5_000, "5" * 64))
+        for tag in ("v1", "v2")
+    ]
+    path.write_text(json.dumps(schema.encode(Index(1, tuple(listed)))))
+
+    def sound(made: Index) -> None:
+        names = [listed.name for listed in made.entries]
+        assert len(set(names)) == len(names)
+        assert all("/" not in name and name[0] not in "._@" for name in names)
+
+    return Artefact(
+        path,
+        mutations.json_file,
+        lambda: entries.decode_index(path.read_bytes(), str(path)),
+        sound,
+    )
+
+
+def own_archive(root: Path) -> Artefact:
+    """An archive whose files are known: what is taken of it is what was packed."""
+    path, out = root / "v1.tar", root / "unpacked"
+    contents = {"README.md": b"# a\n", "data/empty": b"", "data/x": bytes(range(256)) * 9}
+    with open(path, "wb") as stream:
+        files = packing.pack(list(contents.items()), stream)
+
+    def load() -> dict[str, bytes]:
+        shutil.rmtree(out, ignore_errors=True)
+        packing.unpack(path, files, out)
+        return {name: (out / name).read_bytes() for name in contents}
+
+    def sound(made: dict[str, bytes]) -> None:
+        assert made == contents
+        assert sum(each.is_file() for each in out.rglob("*")) == len(contents)
+
+    return Artefact(path, mutations.damaged, load, sound)
+
+
 ARTEFACTS = {
     made.__name__.removeprefix("own_"): made
     for made in (
@@ -748,6 +825,9 @@ ARTEFACTS = {
         own_report,
         own_recipe,
         own_tokenizer,
+        own_entry,
+        own_index,
+        own_archive,
     )
 }
 

@@ -43,6 +43,7 @@ from par.search.architecture import KINDS, MAX_BLOCKS, NAMES, Architecture
 from par.search.latency_check import MAX_ERROR
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.shelved import define_run, inside_run
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import run_config
 
@@ -55,10 +56,11 @@ FLAGS = (
     .own(
         "What",
         (
-            define_path,
+            define_run,
             "run",
             None,
-            "a run, whose settings are the shape: a directory that tools/train.py made",
+            "a run, whose settings are the shape: a directory that tools/train.py made, or"
+            " shelf:NAME@TAG",
         ),
         (
             define_path,
@@ -117,7 +119,7 @@ def _work(values: Flags) -> None:
     path = Path(
         values.output
         or (
-            Path(values.run) / "latency.json"
+            inside_run(values.run, "latency.json")
             if values.run
             else f"logs/{config.data.name}-latency.json"
         )

@@ -16,12 +16,12 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 # isort: split
 
 import sys
-from pathlib import Path
 
 from par.core.errors import UsageError
 from par.search import architecture
 from par.tools.cli.checks import picture_path, required_dir
 from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.shelved import define_run, inside_run
 from par.train import run_config
 
 FORMATS = (".png", ".svg")
@@ -34,10 +34,11 @@ FLAGS = Flags(__doc__).own(
         "blocks such as aaddad, 6s or 3(ad), or the path of an architecture.json",
     ),
     (
-        define_path,
+        define_run,
         "run",
         None,
-        "a run directory, whose blocks are drawn: of a search, what it chooses from",
+        "a run directory, or shelf:NAME@TAG, whose blocks are drawn: of a search, what it chooses"
+        " from",
     ),
     (
         define_path,
@@ -54,7 +55,7 @@ def _work(values: Flags) -> None:
     if values.architecture and not values.output:
         raise UsageError("--architecture needs --output=FILE, a .png or .svg")
     output = picture_path(
-        values.output or str(Path(values.run) / "plots" / "network.png"), "output", FORMATS
+        values.output or str(inside_run(values.run, "plots", "network.png")), "output", FORMATS
     )
     if values.run:
         drawn = run_config.load(required_dir(values.run, "run", "config.json"))[0].architecture

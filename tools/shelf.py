@@ -66,7 +66,7 @@ NAMES = (
     flags.DEFINE_multi_string,
     "network",
     [],
-    "NAME@TAG; also without the flag, as the first words",
+    "NAME@TAG; also without the flag",
 )
 
 
@@ -113,7 +113,7 @@ def _save(values: Flags) -> None:
         announce("the licence is not stated: save it under another tag with --licence=...")
     else:
         print(f"licence: {escape(entry.about.licence)}")
-    print(f"load it: par.load({f'shelf:{made}'!r}), or --run=shelf:{made}")
+    print(f'load it: par.load("{made.text}"), or --run={made.text}')
 
 
 def _try_out(directory: Path, checkpoints: Sequence[str]) -> int:
@@ -245,7 +245,7 @@ SUBJECTS = {
         Flags(__doc__)
         .own(
             "save",
-            (define_run, "run", None, "run directory; also without the flag, as a word"),
+            (define_run, "run", None, "run directory; also without the flag"),
             (flags.DEFINE_string, "name", None, "name of the network"),
             (flags.DEFINE_string, "tag", None, "tag of this version of it, such as v1"),
             SHELF,
@@ -265,7 +265,7 @@ SUBJECTS = {
             (flags.DEFINE_string, "description", "", "a sentence for the model card"),
             JSON,
         )
-        .words("run"),
+        .takes_arguments_as("run"),
         _save,
     ),
     "list": Subcommand(Flags(__doc__).own("list", SHELF, CACHE, JSON), _list),
@@ -284,11 +284,12 @@ SUBJECTS = {
             ),
             JSON,
         )
-        .words("network"),
+        .takes_arguments_as("network"),
         _fetch,
     ),
     "verify": Subcommand(
-        Flags(__doc__).own("verify", NAMES, SHELF, CACHE, JSON).words("network"), _verify
+        Flags(__doc__).own("verify", NAMES, SHELF, CACHE, JSON).takes_arguments_as("network"),
+        _verify,
     ),
 }
 OVERVIEW = overview(__doc__, SUBJECTS)

@@ -12,7 +12,7 @@ import numpy as np
 from par.baselines import two_sided
 from par.core.progress import Progress
 from par.data import records
-from par.data.manifest import Manifest
+from par.data.manifest import Manifest, check_size
 from par.data.tokenizer import SPECIAL_PIECES
 
 
@@ -33,8 +33,16 @@ class Texts:
         self.vocab_size, self._dir = manifest.vocab_size, data_dir
         self._streams: dict[str, np.ndarray] = {}
 
+    def has(self, split: str) -> bool:
+        """Whether the record files of a split are there: a network from a shelf may come with
+        those of some splits."""
+        return all((Path(self._dir) / f.name).is_file() for f in self.manifest.splits[split].files)
+
     def stream(self, split: str) -> np.ndarray:
-        """[N] ids; of train those that windows hold."""
+        """[N] ids; of train those that windows hold. Raises: DataError if a record file is not
+        there."""
+        for file in self.manifest.splits[split].files:
+            check_size(Path(self._dir) / file.name, file.size)
         if split not in self._streams:
             self._streams[split] = records.read_stream(self._dir, self.manifest, split)
         return self._streams[split]

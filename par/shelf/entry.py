@@ -19,6 +19,7 @@ MAX_TEXT = 2_000  # characters of a licence or a description
 MAX_FILE_NAME = 100  # characters, as such a header has
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 OWN = "shelf.json"  # the entry's name in the cache
+CARD = "README.md"  # the model card's in the archive
 Kind = TypeVar("Kind")
 
 

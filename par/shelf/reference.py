@@ -34,6 +34,12 @@ class Reference:
     def __str__(self) -> str:
         return f"{self.name}@{self.tag}"
 
+    @property
+    def text(self) -> str:
+        """As it is typed here: without the shelf where that is the default one."""
+        where = "" if self.shelf == default_shelf() else f"{self.shelf}/"
+        return f"{PREFIX}{where}{self}"
+
 
 def check_part(what: str, text: str) -> None:
     """Checks a name or a tag. Raises: UsageError."""

@@ -20,7 +20,7 @@ from par.data.manifest import Manifest
 from par.shelf import card, packing
 from par.shelf import entry as entries
 from par.shelf.cache import DATA
-from par.shelf.entry import About, Entry, File, Index
+from par.shelf.entry import CARD, About, Entry, File, Index
 from par.shelf.packing import Source
 from par.shelf.reference import Reference
 from par.shelf.shelves import INDEX, Shelf
@@ -32,7 +32,6 @@ from par.train.run_config import CHECKPOINTS
 OF_RUN = ("architecture.json", "history.jsonl", "summary.json")
 OF_DATA = ("manifest.json", "tokenizer.model", "tokenizer.vocab", "counts.txt")
 SCORES_OF_DATA = ("kneser_ney.json", "unigram.json", "bigrams.json")
-CARD = "README.md"
 NOT_STATED = "not stated"
 
 

@@ -94,6 +94,10 @@ class Shelf:
             raise DataError(f"there is no shelf at {self}: {error}") from None
         return entries.decode_index(content, url)
 
+    def read_card(self, found: Entry) -> bytes:
+        """The model card beside an entry. Raises: DataError if it can't be read."""
+        return urls.read(f"{self.base}/{found.about.name}/{found.about.tag}.md", entries.MAX_BYTES)
+
     def known(self, found: Entry) -> Known:
         """The archive of an entry, as it is called where it was downloaded to."""
         archive = found.archive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from par.core import files
 from par.core.errors import DataError
 from par.shelf import cache, packing
-from par.shelf.entry import Entry, Index
+from par.shelf.entry import CARD, Entry, Index
 from par.shelf.reference import Reference
 from par.shelf.shelves import Shelf
 
@@ -33,30 +34,39 @@ def verify(reference: Reference, index: Index, cache_dir: Path) -> Verified:
     Raises: ResourceError if the disk has no room for an archive that must be downloaded first.
     """
     shelf, place = Shelf(reference.shelf), cache.place_of(reference, cache_dir)
-    kept = cache.kept_entry(place)
+    is_cached = place.exists()
     try:
         entry = shelf.read_entry(reference)
     except DataError as error:
-        return Verified(reference, None, place.exists(), [str(error)])
-    faults = []
+        return Verified(reference, None, is_cached, [str(error)])
+    faults = [*_on_shelf(shelf, entry, index, cache_dir), *_in_cache(place, entry)]
+    return Verified(reference, entry, is_cached, faults)
+
+
+def _on_shelf(shelf: Shelf, entry: Entry, index: Index, cache_dir: Path) -> Iterator[str]:
+    """What is wrong with the index, the card and the archive of an entry."""
     if entry.listed not in index.entries:
-        faults.append("the index of the shelf says something else than the entry")
+        yield "the index of the shelf says something else than the entry"
     try:
+        card = hashlib.sha256(shelf.read_card(entry)).hexdigest()
+        if card != next((file.sha256 for file in entry.files if file.name == CARD), None):
+            yield f"{entry.about.tag}.md is not the card in the archive"
         with _archive(shelf, entry, cache_dir) as archive:
             packing.unpack(archive, entry.files, None)
     except DataError as error:
-        faults.append(str(error))
-    if place.exists():
-        if kept is None:
-            faults.append(f"the copy {place} has no valid entry: fetch it again")
-        elif changed := kept.differences(entry):
-            faults.append(
-                f"the entry is not that of the copy {place} ({'; '.join(changed)}): a tag must not"
-                " change"
-            )
-        elif damaged := cache.damage(place, kept):
-            faults.append(f"the copy {place} is damaged ({damaged}): fetch it again")
-    return Verified(reference, entry, place.exists(), faults)
+        yield str(error)
+
+
+def _in_cache(place: Path, entry: Entry) -> Iterator[str]:
+    """What is wrong with the copy in the cache, if there is one."""
+    kept = cache.kept_entry(place)
+    if kept and (changed := kept.differences(entry)):
+        yield (
+            f"the entry is not that of the copy {place} ({'; '.join(changed)}): a tag must not"
+            " change"
+        )
+    elif place.exists() and (damaged := cache.damage(place, entry)):
+        yield f"the copy {place} is damaged ({damaged}): the next use fetches it again"
 
 
 @contextlib.contextmanager

@@ -375,6 +375,9 @@ def test_verify_reads_the_shelf_and_the_copy_and_changes_nothing(shelf, server, 
         assert "archive" in faults[0]
         flip(shelf / "en_docs" / "v1.tar")
         assert contents(shelf) == before and left(home) == []
+    (shelf / "en_docs" / "v1.md").write_bytes(b"# another\n")
+    [fault, _] = verification.verify(reference, index, home).faults
+    assert fault == "v1.md is not the card in the archive"
     forge(shelf, lambda value: value["about"].update(licence="another"))
     faults = verification.verify(reference, index, home).faults
     assert any("the index of the shelf says something else" in fault for fault in faults)

@@ -27,6 +27,7 @@ from par.shelf.shelves import Shelf
 def test_a_reference_has_a_name_a_tag_and_maybe_the_address_of_a_shelf(monkeypatch, text, shelf):
     monkeypatch.delenv("PAR_SHELF", raising=False)
     assert reference.parse(text) == Reference("en_docs", "v1", shelf)
+    assert reference.parse(reference.parse(text).text) == reference.parse(text)
     assert reference.is_reference(text) == text.startswith("shelf:")
 
 

@@ -160,6 +160,27 @@ def test_several_runs_may_be_of_shelves_and_of_directories(run, shelf, call):
     assert rows[0]["run"] == str(run) and rows[1]["run"].endswith("/en_docs@v1")
 
 
+def test_what_needs_records_that_were_not_saved_is_told_or_left_out(run, shelf, call):
+    reference = f"shelf:{shelf}/en_docs@v1"
+    done = call("evaluate", f"--run={reference}", "--split=valid")
+    assert done.code == 0 and "n-gram model is scored" in done.err
+    assert "as the data set has no records of train" in done.err
+    for flags in (("--split=train",), ("--split=valid", "--baseline=kneser_ney")):
+        done = call("evaluate", f"--run={reference}", *flags)
+        assert done.code == 3 and "train/part-00000-of-00001.tfrecord is missing" in done.err
+
+
+def test_a_command_that_writes_beside_a_run_needs_another_place_for_a_fetched_one(
+    shelf, home, call, tmp_path
+):
+    reference, picture = f"shelf:{shelf}/en_docs@v1", tmp_path / "network.png"
+    for flag in (f"--run={reference}", f"--run={next(iter(home.glob('*/*')), reference)}"):
+        done = call("plot_network", flag)
+        assert done.code == 1 and "was fetched from a shelf and must not change" in done.err
+    assert call("plot_network", f"--run={reference}", f"--output={picture}").code == 0
+    assert picture.stat().st_size > 1_000
+
+
 @pytest.mark.parametrize(
     "arguments, told",
     [
@@ -177,7 +198,10 @@ def test_several_runs_may_be_of_shelves_and_of_directories(run, shelf, call):
         (["shelf", "list", "--shelf=http://"], "--shelf must be a directory, file:///PATH"),
         (["shelf", "list", "more"], "unexpected argument 'more'"),
         (["evaluate", "--run=shelf:en_docs"], "a reference must be shelf:NAME@TAG"),
-        (["derive", "--run=shelf:en_docs@v1"], "this command writes beside what it reads"),
+        (
+            ["derive", "--run=shelf:en_docs@v1"],
+            "--run does not take networks from a shelf",
+        ),
     ],
 )
 def test_what_can_not_be_meant_is_one_line(call, tmp_path, arguments, told):

@@ -42,8 +42,8 @@ def required_dir(path: str | None, flag: str, artefact: str) -> Path:
         raise UsageError(f"--{flag}=DIR is required; see --help")
     if is_reference(path):
         raise UsageError(
-            f"--{flag}={path}: this command writes beside what it reads, and what was fetched"
-            " must not change: `shelf.py fetch` it, and give a copy of the directory"
+            f"--{flag} does not take networks from a shelf, such as {path}: `shelf.py fetch` it,"
+            " and give a copy of the directory"
         )
     if not (Path(path) / artefact).is_file():
         from par.train import seeds

@@ -35,7 +35,7 @@ class Flags(flags.FlagValues):
         super().__init__()
         self.__dict__["doc"] = doc or ""  # PYTHONOPTIMIZE=2 leaves docstrings out
         self.__dict__["sections"] = []
-        self.__dict__["words_of"] = None  # the flag that takes what is not a flag
+        self.__dict__["positional"] = None  # the flag that takes what is not a flag
 
     def group(
         self,
@@ -150,10 +150,10 @@ class Flags(flags.FlagValues):
         self.sections.append(Section(title, [name for _, name, _, _ in definitions]))
         return self
 
-    def words(self, name: str) -> Flags:
+    def takes_arguments_as(self, name: str) -> Flags:
         """Lets arguments that are not flags be values of this one: `save RUN` for
         `save --run=RUN`."""
-        self.__dict__["words_of"] = name
+        self.__dict__["positional"] = name
         self.set_gnu_getopt()
         return self
 

@@ -165,7 +165,7 @@ def parse(values: Flags, arguments: list[str]) -> None:
     try:
         arguments = values.read_flags_from_files(arguments, force_gnu=False)
         rest = values(["tool", *expand_recipe(_one_value_a_flag(arguments, values), values)])[1:]
-        if (name := values.words_of) and (
+        if (name := values.positional) and (
             isinstance(values[name], flags.MultiFlag)
             or (len(rest) == 1 and not values[name].present)
         ):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from par.core.errors import UsageError
 from par.shelf import reference
+from par.shelf.entry import OWN as FETCHED
 from par.tools.cli.flags import Flags, PathParser
 from par.tools.cli.tensorflow import silenced_stderr
 
@@ -36,6 +38,17 @@ def define_runs(name: str, default: Any, text: str, flag_values: flags.FlagValue
     flags.DEFINE_multi(
         RunParser(), flags.ArgumentSerializer(), name, default, text, flag_values=flag_values
     )
+
+
+def inside_run(run: str, *parts: str) -> Path:
+    """The file below a run to which a command writes without --output. Raises: UsageError if the
+    run was fetched from a shelf."""
+    if (Path(run) / FETCHED).is_file():
+        raise UsageError(
+            f"{run} was fetched from a shelf and must not change: say where the result goes, with"
+            " --output=FILE"
+        )
+    return Path(run).joinpath(*parts)
 
 
 def fetch_runs(values: Flags) -> None:

@@ -91,6 +91,12 @@ def _make(
             f" --baseline={model.key} does it, {model.cost}"
         )
         return None
+    if not is_asked and not texts.has("train"):
+        announce(
+            f"note: no {model.what} is scored, as the data set has no records of train, which it"
+            " is made of"
+        )
+        return None
     return model.make(texts, _manifest_sha256(data_dir))
 
 
