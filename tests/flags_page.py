@@ -121,11 +121,11 @@ def table(values: Flags, section: Section) -> str:
             [
                 f"`--{'[no]' if values[name].boolean else ''}{name}`",
                 _values(values, section, name),
-                values.default(name),
+                values.default(name, section.group),
                 *set_by,
             ]
         )
-        rows[-1].append(_plain(values.reason(name)))
+        rows[-1].append(_plain(values.reason(name, section.group)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

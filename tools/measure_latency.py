@@ -197,7 +197,7 @@ def _of_data(values: Flags) -> tuple[run_config.RunConfig, np.ndarray]:
         run_config.DataIdentity.from_manifest(manifest, OBJECTIVES[values.objective]),
         objective=values.objective,
         objective_settings=values.read_objective(),
-    )
+    ).settled(data_dir, manifest)
     return config, records.read_counts(data_dir, manifest)
 
 

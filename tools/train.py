@@ -206,7 +206,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         recipe=name,
         init=init,
         objective_settings=values.read_objective(),
-    ).canonical
+    ).canonical.settled(data_dir, manifest)
     if model.downsample > 1:
         character_tokenizer(data_dir, f"--downsample={model.downsample}")
     config.contract.check_data(config, data_dir, manifest)

@@ -76,6 +76,11 @@ class Group:
         return next(field.default for field, _ in fields(cls) if field.name == name)
 
     @classmethod
+    def reason(cls, name: str) -> str:
+        """What a setting does."""
+        return cls._rule(name, "reason")
+
+    @classmethod
     def maximum(cls, name: str) -> float:
         """The largest value that a setting may have."""
         return cls._rule(name, "maximum")
@@ -88,6 +93,10 @@ class Group:
     @classmethod
     def _rule(cls, name: str, rule: str) -> Any:
         return next(field.metadata[rule] for field, _ in fields(cls) if field.name == name)
+
+    def as_typed(self) -> Self:
+        """The settings of flags: with what files hold in the place of their names."""
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; tuples become lists."""

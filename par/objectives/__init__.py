@@ -49,6 +49,7 @@ from par.objectives.settings import (
     check_characters,
     check_masked_lm,
 )
+from par.objectives.tower_settings import CLASSIFY
 
 DEFAULT = "causal_lm"
 OBJECTIVES = {
@@ -125,5 +126,6 @@ OBJECTIVES = {
             check_data=author_pools.check_data,
         ),
         SPAN_ELECTRA,
+        CLASSIFY,
     )
 }

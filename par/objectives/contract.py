@@ -50,7 +50,8 @@ class Contract:
     """An objective as commands, histories and reports see it.
 
     network: `module:class` of its network, which needs TensorFlow. settings: its own group, None
-    if it has none. check: refuses settings of a run that do not go together.
+    if it has none. check: refuses settings of a run that do not go together. settle: from a run
+    that is about to be made, its settings with what its data decide.
 
     generates: whether the network gives the probability of the next token, so that it can write
     text. fills: whether it gives the probabilities of masked pieces, so that it can fill them in,
@@ -127,6 +128,9 @@ class Contract:
     helpers: Callable[[Any, ModelConfig, int], tuple[Helper, ...]] = lambda *of: ()
     settings: type[Group] | None = None
     check: Callable[[Any], None] = lambda config: None
+    settle: Callable[[Any, Path, Manifest], Any] = lambda config, data_dir, manifest: (
+        config.objective_settings
+    )
     check_data: Callable[[Any, Path, Manifest], None] = lambda config, data_dir, manifest: None
 
     def __post_init__(self) -> None:

@@ -264,6 +264,11 @@ class RunConfig:
         """These settings with other cutoffs."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
 
+    def settled(self, data_dir: Path, manifest: Manifest) -> RunConfig:
+        """These settings with what the data decide of the objective's. Raises: as its `settle`."""
+        settings = self.contract.settle(self, data_dir, manifest)
+        return dataclasses.replace(self, objective_settings=settings)
+
     def with_seed(self, seed: int) -> RunConfig:
         """These settings with another seed. Raises: UsageError if it is out of its bounds."""
         return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))

@@ -54,9 +54,17 @@ class Flags(flags.FlagValues):
             (field, kind) for field, kind in config.fields(cls) if not only or field.name in only
         ]
         for field, kind in chosen:
-            _define(self, field, kind, None if inherited else field.default)
+            if not self._is_shared(field, kind):
+                _define(self, field, kind, None if inherited else field.default)
         self.sections.append(Section(title, [field.name for field, _ in chosen], cls))
         return self
+
+    def _is_shared(self, field: dataclasses.Field, kind: type) -> bool:
+        """Whether a setting of several groups has its flag already: one of the same values, whose
+        default and reason are those of each group."""
+        groups = [config.fields(each.group) for each in self.sections if each.group]
+        name, values = _named((field, kind))
+        return any(dict(map(_named, own)).get(name) == values for own in groups)
 
     def objectives(self) -> Flags:
         """Adds --objective, and a flag for every setting that an objective brings."""
@@ -71,31 +79,30 @@ class Flags(flags.FlagValues):
     def of_objectives(self) -> list[str]:
         """The names of the flags that `objectives` adds."""
         groups = [each.settings for each in OBJECTIVES.values() if each.settings]
-        return ["objective", *(field.name for own in groups for field, _ in config.fields(own))]
+        return ["objective", *dict.fromkeys(name for own in groups for name in _names(own))]
 
     def read_objective(self) -> config.Group | None:
         """The settings of --objective as the flags say them; None if it has none. Raises:
         UsageError for a setting of another objective, or a value that fails a check."""
         own = OBJECTIVES[self.objective].settings
-        for contract in OBJECTIVES.values():
-            names = [field.name for field, _ in config.fields(contract.settings or config.Group)]
-            given = [name for name in names if self[name].present]
-            if contract.settings is not own and given:
-                raise UsageError(
-                    f"--{given[0]} is a setting of --objective={contract.name}, but the objective"
-                    f" is {self.objective}: leave the flag out, or give"
-                    f" --objective={contract.name}"
-                )
-        return self.read(own) if own else None
+        known = _names(own)
+        for name in self.of_objectives[1:]:
+            if name in known or not self[name].present:
+                continue
+            known_to = (each for each in OBJECTIVES.values() if name in _names(each.settings))
+            owners = " or ".join(each.name for each in known_to)
+            raise UsageError(
+                f"--{name} is a setting of --objective={owners}, but the objective is"
+                f" {self.objective}: leave the flag out, or give --objective={owners}"
+            )
+        return self.read(own).as_typed() if own else None
 
     def read(self, cls: type[GroupType], **given: Any) -> GroupType:
         """The group as the flags say it; what is given goes before its flag. Raises: UsageError
         for a value that fails a check."""
         fields = [field for field, _ in config.fields(cls) if field.name in self]
         values = {
-            field.name: (
-                () if self.word(cls, field.name) == config.NONE else getattr(self, field.name)
-            )
+            field.name: (() if self.word(cls, field.name) == config.NONE else self._value(field))
             for field in fields
         } | given
         return cls(
@@ -104,6 +111,10 @@ class Flags(flags.FlagValues):
                 for name, value in values.items()
             }
         )
+
+    def _value(self, field: dataclasses.Field) -> Any:
+        """What a flag says of a group's setting; without the flag, the group's own default."""
+        return field.default if self[field.name].using_default_value else self[field.name].value
 
     def given(self, cls: type[config.Group]) -> dict[str, Any]:
         """The inherited settings of a group that were typed, by name."""
@@ -164,15 +175,15 @@ class Flags(flags.FlagValues):
     def options(self) -> list[str]:
         """The lines of --help that tell the flags."""
         lines = []
-        for title, names, _ in self.sections:
+        for title, names, group in self.sections:
             lines.append(f"{title}:")
             for name in names:
                 flag, choices = self[name], self.choices(name)
                 repeatable = " (repeatable)" if isinstance(flag, flags.MultiFlag) else ""
-                shown = repeatable + (
-                    f" (default {self.default(name)})" if self.default(name) else ""
-                )
-                text = self.reason(name) + (": " + "|".join(choices) if choices else "") + shown
+                default = self.default(name, group)
+                shown = repeatable + (f" (default {default})" if default else "")
+                values = f": {'|'.join(choices)}" if choices else ""
+                text = f"{self.reason(name, group)}{values}{shown}"
                 label = f"  --{'[no]' if flag.boolean else ''}{name}"
                 lines += textwrap.wrap(
                     text, 118, initial_indent=f"{label:<25} ", subsequent_indent=" " * 26
@@ -183,21 +194,38 @@ class Flags(flags.FlagValues):
         """The values that a flag may have, [] where it is not a choice."""
         return list(getattr(self[name].parser, "enum_values", None) or ())
 
-    def default(self, name: str) -> str:
+    def default(self, name: str, group: type[config.Group] | None = None) -> str:
         """A flag's default as one would type it, several values with commas between; "" where
-        there is none."""
+        there is none. group: the one whose setting it is; several may share a flag."""
         default = self[name].default
+        if group and default is not None:
+            own = group.default(name)
+            default = list(own) if isinstance(own, tuple) else own
         return (
             ""
             if default is None
             else ", ".join(map(typed, default if isinstance(default, list) else [default]))
         )
 
-    def reason(self, name: str) -> str:
+    def reason(self, name: str, group: type[config.Group] | None = None) -> str:
         """What a flag does, as it was defined: without the choices and the advice to repeat it,
-        which absl puts around it."""
+        which absl puts around it. group: as for `default`."""
+        if group:
+            return group.reason(name)
         text = self[name].help.split(REPEATED)[0]
         return text.split(">: ", 1)[1] if self.choices(name) else text
+
+
+def _names(cls: type[config.Group] | None) -> list[str]:
+    """The names of a group's settings; of None none."""
+    return [field.name for field, _ in config.fields(cls)] if cls else []
+
+
+def _named(setting: tuple[dataclasses.Field, type]) -> tuple[str, tuple]:
+    """The name of a setting, and which values it may have."""
+    field, kind = setting
+    rules = {name: rule for name, rule in field.metadata.items() if name != "reason"}
+    return field.name, (kind, rules)
 
 
 def typed(value: Any) -> str:

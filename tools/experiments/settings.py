@@ -120,12 +120,20 @@ def _subject(step: Step) -> str:
 def _defaults(step: Step) -> dict[str, Any]:
     """The default of every setting of the step's tool; what is logged changes no figure."""
     flags = flags_of(step.tool, step.arguments)
-    return {
-        name: flags[name].default
-        for section in flags.sections
-        if section.group not in (None, LoggingConfig)
-        for name in section.names
-    }
+    found: dict[str, Any] = {}
+    for section in flags.sections:
+        if section.group in (None, LoggingConfig):
+            continue
+        for name in section.names:
+            default = flags[name].default
+            if name in found and default is not None:  # groups that share a flag
+                own = section.group.default(name)
+                default = list(own) if isinstance(own, tuple) else own
+                if default == found[name]:
+                    continue
+                name = f"{section.title}: {name}"
+            found[name] = default
+    return found
 
 
 def check_commands(experiment: Experiment) -> Iterator[str]:

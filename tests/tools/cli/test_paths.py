@@ -18,6 +18,7 @@ from project import TOOLS
 TEXTS = {
     *("mirror", "runner_options", "prompt", "text", "symbols", "corpus", "normalization"),
     "fields",
+    "labels_sha256",
 }
 NAMES = {("results", "run")}  # of another tool a path
 

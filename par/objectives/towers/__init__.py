@@ -1,0 +1,1 @@
+"""Networks whose task is one of a tower: the label of a document."""
