@@ -93,6 +93,38 @@ def load(run, checkpoint="last", data=None, evaluate_as="soft"):
     return Model.load(cache.run_path(run), checkpoint, data, evaluate_as)
 
 
+def compose(models, unfreeze=()):
+    """Trained networks side by side as one Keras layer: par.nn.composition.Composition.
+
+    The layer has copies of their weights. In training of your own it is frozen, but for the parts
+    named by `unfreeze`, and has no dropout.
+
+    Args:
+      models: of `load`, or paths of runs, in the order of the hidden states.
+      unfreeze: names of parts that are trained, too: each is called as its run.
+
+    Returns: the layer; called with tokens [B, T] int32, padded with 0, it returns hidden states
+      [B, T, D_1 + D_2 + ...], each window read by itself.
+
+    Raises:
+      par.core.errors.UsageError: if they have not the same tokenizer, or not the same base, or if
+        two have one name, or no part has a name of `unfreeze`.
+      par.core.errors.DataError: as `load`.
+
+    Example:
+      base = par.compose([par.load("logs/A"), par.load("logs/B")])
+      tokens = keras.Input((64,), dtype="int32")
+      states = keras.layers.GlobalAveragePooling1D()(base(tokens))
+      classifier = keras.Model(tokens, keras.layers.Dense(3, "softmax")(states))
+    """
+    from par.core.environment import import_keras
+
+    import_keras()
+    from par.composing.layer import composed_layer
+
+    return composed_layer(models, unfreeze)
+
+
 def block_table(name):
     """The table of all networks of up to L blocks, trained: par.search.block_table.BlockTable.
 

@@ -98,6 +98,7 @@ def trainer(
     config: run_config.RunConfig,
     data_dir: Path,
     source: Path | None = None,
+    base_run: Path | None = None,
     **logging: int,
 ) -> Any:
     """A restored Trainer that keeps its announcements in `announced`; it writes texts only if
@@ -115,6 +116,7 @@ def trainer(
         hooks=training_hooks(PiPicture()),
         announce=announced.append,
         source=source,
+        base_run=base_run,
     )
     made.announced = announced
     made.restore()

@@ -21,7 +21,8 @@ def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
     if step.tool == "probe":
         runs = [each for each in step.arguments if each.startswith("--run=")]
         accuracy = {"mean": 0.5, "low": 0.4, "high": 0.6}
-        return {"runs": [{"run": run, "accuracy": accuracy} for run in runs]}
+        found = [{"run": run, "accuracy": accuracy} for run in runs]
+        return {"runs": found, "baselines": {"tfidf": accuracy}}
     if step.tool == "discriminate":
         return discriminated(step)
     if step.tool == "context_gain":

@@ -17,6 +17,8 @@ from par.core.config import LoggingConfig, ModelConfig
 from par.data import manifest
 from par.evaluate.certify import plan as certify_plan
 from par.evaluate.compare import plan
+from par.nn.base import Base
+from par.nn.parts import Part, Stack
 from par.search import architecture, baselines, latency_check, latency_table
 from par.train import run_config
 from project import TESTS
@@ -104,10 +106,15 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
     config.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"))
     origin = run_config.Origin("other", "last", 7, "0" * 64, "iadi", "trunk")
-    begun = dataclasses.replace(config, architecture=architecture.Architecture("ad"), init=origin)
+    part = Part("below", "ad", config.model, "causal", "below", "last", 7, "0" * 64)
+    base = Base("below", "last", 7, "0" * 64, unfreeze=("below",), stack=Stack(((part,),)))
+    begun = dataclasses.replace(
+        config, architecture=architecture.Architecture("ad"), init=origin, base=base
+    )
     begun.save(tmp_path, tmp_path / "data")
     documented.check("config.json", read(tmp_path / "config.json"), required="all")
-    begun.write_flags(tmp_path, tmp_path / "data", LoggingConfig(), tmp_path / "other")
+    sources = (tmp_path / "other", tmp_path / "below")
+    begun.write_flags(tmp_path, tmp_path / "data", LoggingConfig(), *sources)
     written = {
         line.removeprefix("--").split("=")[0]
         for line in (tmp_path / "flags.txt").read_text().splitlines()
@@ -123,6 +130,10 @@ def test_the_settings_of_a_run_and_its_flagfile(tmp_path):
         "data",
         "architecture",
         "run",
+        "base",
+        "base_checkpoint",
+        "freeze_base",
+        "unfreeze",
         "init_from",
         "init_checkpoint",
         "init_layers",

@@ -183,6 +183,8 @@ def _work(values: Flags) -> int:
     if values.plot:
         picture_path(values.plot, "plot")
     opened = [(run, *load_run(run, values.data)) for run in dict.fromkeys(values.run)]
+    for run, config, *_ in opened:
+        config.contract.check_predicts("evaluate", run)
     of_runs = {run: config.contract for run, config, _, _ in opened}
     _check_pseudo(values, of_runs)
     contract, draws = _contract(values, of_runs)

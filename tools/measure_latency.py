@@ -124,6 +124,8 @@ def _work(values: Flags) -> None:
             else f"logs/{config.data.name}-latency.json"
         )
     )
+    if values.run:
+        config.contract.check_predicts("measure_latency", values.run)
     files.check_writable(path)
     start_tensorflow()
     from par.bench import block_latency, softmax_speed

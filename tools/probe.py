@@ -227,7 +227,7 @@ def _facts(
             {
                 "run": each.run.name,
                 "objective": each.run.config.objective,
-                "blocks": each.run.config.architecture.blocks,
+                "blocks": each.run.config.network,
                 "accuracy": interval(each.trained),
                 "untrained": interval(each.untrained),
                 "less_untrained": interval(each.trained, each.untrained),

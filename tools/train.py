@@ -24,6 +24,10 @@ With --init_from the weights begin as those of another run of the same sizes and
 by block; optimizers, step and rates start afresh. With --init_layers=trunk only embedding and
 blocks are copied, and the other run may have another objective or other cutoffs. A run that has
 saved a checkpoint no longer needs the other.
+
+With --base the network is a tower: it reads the hidden states of another run, or of a model that
+tools/compose.py made, instead of embeddings. The base stays as it is, unless --nofreeze_base
+trains all of it, or --unfreeze a part; the run carries a copy of it (docs/composition.md).
 """
 
 from __future__ import annotations
@@ -51,13 +55,14 @@ from par.core.text import plural
 from par.data import records
 from par.data.characters.letters import character_tokenizer
 from par.evaluate.yardsticks import store
+from par.nn.base import Base
 from par.objectives import OBJECTIVES
 from par.search import architecture, derive, latency_table
 from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice, define_path
 from par.tools.cli.shelved import define_run
 from par.tools.cli.tensorflow import start_tensorflow
-from par.train import history, run_config, run_directory, seeds, warm_start
+from par.train import base_run, history, run_config, run_directory, seeds, warm_start
 from par.train.distributed import cluster
 
 FLAGS = (
@@ -109,6 +114,33 @@ FLAGS = (
                 "which weights of --init_from: all, or those of the trunk, which may be of a run"
                 " of another objective"
             ),
+        ),
+        (
+            define_path,
+            "base",
+            None,
+            (
+                "run, or composed model, whose hidden states the network reads instead of"
+                " embeddings"
+            ),
+        ),
+        (
+            choice("last", "best"),
+            "base_checkpoint",
+            "last",
+            "which checkpoint of --base: the last, or the best by valid nll",
+        ),
+        (
+            flags.DEFINE_bool,
+            "freeze_base",
+            True,
+            "leave the weights of --base as they are; else all of them are trained, too",
+        ),
+        (
+            flags.DEFINE_multi_string,
+            "unfreeze",
+            [],
+            "a part of a frozen --base that is trained, by its name",
         ),
         (
             define_path,
@@ -206,6 +238,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         recipe=name,
         init=init,
         objective_settings=values.read_objective(),
+        base=_base(values),
     ).canonical.settled(data_dir, manifest)
     if model.downsample > 1:
         character_tokenizer(data_dir, f"--downsample={model.downsample}")
@@ -226,6 +259,8 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         if not made:
             required_dir(values.init_from, "init_from", "config.json")
         config = warm_start.with_origin(config, source, made)
+    if config.base:
+        config = base_run.with_base(config, Path(values.base), made)
     if made:
         config = run_config.in_spelling_of(run_config.load(made)[0], config)
     return config, data_dir, run_dir
@@ -268,6 +303,31 @@ def _source(values: Flags) -> Path | None:
         if (value := getattr(values, name)) != default and not values.init_from:
             raise UsageError(f"--{name}={value} needs --init_from=RUN")
     return Path(values.init_from) if values.init_from else None
+
+
+def _base(values: Flags) -> Base | None:
+    """The base that the flags name. Raises: UsageError for an empty name, flags of a base without
+    one, or a base beside a warm start."""
+    if values.base is None:
+        for name in ("base_checkpoint", "freeze_base", "unfreeze"):
+            if values[name].present:
+                raise UsageError(
+                    f"--{name} has no effect without --base=RUN: add it, or leave it out"
+                )
+        return None
+    if not values.base:
+        raise UsageError(
+            "--base is empty: name the run whose hidden states the network reads, or leave the"
+            " flag out"
+        )
+    if values.init_from:
+        raise UsageError(
+            "--base and --init_from both say where weights are from: --base=RUN puts a new network"
+            " on a run, --init_from=RUN begins the network with its weights; give one of them"
+        )
+    return base_run.requested_base(
+        Path(values.base), values.base_checkpoint, values.freeze_base, values.unfreeze
+    )
 
 
 def _made(run_dir: Path, group: Path | None) -> Path | None:
@@ -314,6 +374,7 @@ def _work(values: Flags) -> int:
         _auto(values),
         run_dir if values.num_seeds is not None else None,
         _source(values),
+        Path(values.base) if values.base else None,
         devices,
         values.quiet,
     )
@@ -394,6 +455,7 @@ class _Job:
     auto: bool  # the cutoffs are to be found
     group: Path | None  # of several seeds
     source: Path | None  # the run that the weights are from
+    base_run: Path | None  # that of the base
     devices: _Devices
     quiet: bool  # no more than warnings are said
 
@@ -442,6 +504,7 @@ class _Job:
                     announce=announce,
                     should_stop=should_stop,
                     source=self.source,
+                    base_run=self.base_run,
                     team=team,
                     quiet=self.quiet,
                 )

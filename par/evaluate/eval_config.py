@@ -193,12 +193,15 @@ def needed_bytes(config: RunConfig, batch_size: int, seq_len: int, mem_len: int)
     Parts are an attention block (inputs, keys, values, and logits by content and by distance), the
     hidden layer of a dense block, and the logits of the softmax's head.
     """
-    model, tokens = config.model, batch_size * seq_len
+    model, tokens, before = config.model, batch_size * seq_len, mem_len
     # what the blocks read
     seq_len, mem_len = model.positions(seq_len), model.positions(mem_len)
     keys = mem_len + seq_len
     attending = sum(kind in "as" for kind in config.architecture.blocks)
     memories = 2 * attending * batch_size * mem_len * model.d_model
+    for part in config.base.stack.parts if config.base else ():
+        attends, length = sum(kind in "as" for kind in part.blocks), part.model.positions(before)
+        memories += 2 * attends * batch_size * length * part.model.d_model
     attention = batch_size * keys * (3 * model.d_model + 2 * model.num_heads * seq_len)
     dense = batch_size * seq_len * model.d_ffn
     head = tokens * (model.cutoffs[0] if model.cutoffs else config.data.vocab_size)

@@ -86,11 +86,12 @@ class Filler:
     def _needed(self, asking: np.ndarray, seq_len: int, mem_len: int) -> set[int]:
         """The windows that have a MASK, by number, and those before them whose tokens reach it:
         each block with attention passes on M tokens before a window."""
-        trunk = self._objective.trunk
-        attending = trunk.empty_memories(1, 0).hidden.shape[0]
+        layout = self._objective.trunk.memory_layout
+        if not mem_len:
+            return set(asking.tolist())
         # in positions of the blocks, of which a window has a whole number
-        seq_len, mem_len = map(trunk.config.positions, (seq_len, mem_len))
-        reach = -(-attending * (mem_len + seq_len - 1) // seq_len) if mem_len else 0
+        sizes = [[-(-size // of) for size in (seq_len, mem_len)] for of in layout.factors]
+        reach = max(-(-len(layout.slots) * (m + t - 1) // t) for t, m in sizes)
         return {number - back for number in set(asking.tolist()) for back in range(reach + 1)}
 
     def _graph(self, seq_len: int, mem_len: int, memories: Memories) -> Any:

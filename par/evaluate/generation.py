@@ -78,7 +78,7 @@ class Decoder:
         changes nothing.
         """
         # each block with attention passes on M tokens more
-        reach = self.empty_memories().hidden.shape[0] * self.mem_len
+        reach = len(self._objective.trunk.memory_layout.slots) * self.mem_len
         context = tokens[-1 - reach : -1]
         with Progress(
             "reading the prompt", "token", len(context), shown=show_progress

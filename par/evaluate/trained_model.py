@@ -43,7 +43,7 @@ from par.evaluate.generation import Continuation, Decoder
 from par.evaluate.text_encoder import TextEncoder, unit
 from par.objectives import masked_text
 from par.search.architecture import Architecture
-from par.train import loading, run_config, seeds, weight_transfer
+from par.train import loading, run_config, run_directory, seeds, weight_transfer
 from par.train.learner import Learner
 
 ROWS = 32  # texts that are embedded at once
@@ -79,9 +79,11 @@ class Model:
         learner: Learner,
         tokenizer: Tokenizer,
         evaluate_as: str = "soft",
+        name: str = "",
     ):
         """evaluate_as: `soft` or `argmax`, how a SuperNet is used; it does not change a fixed
-        network."""
+        network. name: of the run."""
+        self.name = name
         self.config, self.learner, self.tokenizer = config, learner, tokenizer
         self.phase, self._decoders = evaluation.PHASES[evaluate_as], {}
 
@@ -142,7 +144,8 @@ class Model:
         learner = loading.load_learner(run, config, checkpoint, warn)
         if blocks:
             learner = weight_transfer.derive_network(learner, blocks)
-        return cls(learner.config, learner, tokenizer, evaluate_as)
+        name = run_directory.run_name(Path(run))
+        return cls(learner.config, learner, tokenizer, evaluate_as, name)
 
     def untrained(self) -> Model:
         """The same network with fresh weights of the run's seed; a SuperNet keeps its logits.
@@ -333,7 +336,8 @@ class Model:
             raise DataError("there is nothing to look at: the text is empty")
         window, before = ids[-seq_len:], ids[:-seq_len]
         # blocks below pass on nothing from further back
-        reach = mem_len + attending.index(block) * (mem_len + seq_len - 1)
+        below = len(self.trunk.base.slots) if self.trunk.base else 0
+        reach = mem_len + (below + attending.index(block)) * (mem_len + seq_len - 1)
         most = -(-reach // seq_len) * seq_len
         before = before[max(len(before) - most, 0) :]
         memories, seen = self.trunk.empty_memories(1, mem_len), self._seen
@@ -365,13 +369,19 @@ class Model:
         Returns: up to k pairs of piece and cosine, the largest first, without special pieces.
 
         Raises:
-          UsageError: if the vocabulary lacks the piece, or k is less than 1.
+          UsageError: if the vocabulary lacks the piece, k is less than 1, or the network reads a
+            base instead of embeddings.
 
         Example:
           model.nearest("line", k=5)
         """
         if type(k) is not int or k < 1:
             raise UsageError(f"k must be an integer of at least 1, but is {k!r}")
+        if self.trunk.embedding is None:
+            raise UsageError(
+                "nearest needs a network with embeddings of its own, but this one reads the"
+                f" states of {self.config.base.stack.text}"
+            )
         row = self._row(piece)
         found = nearest_rows(self.trunk.embedding.numpy(), row, k, first=len(SPECIAL_PIECES))
         names = self.tokenizer.pieces(token for token, _ in found)

@@ -81,7 +81,7 @@ def converted(
     holder = tf.Module()
     holder.weights = [
         variable.value
-        for layer in model.learner.objective.layers.values()
+        for layer in model.learner.exported_layers.values()
         for variable in layer.weights
     ]
     graph = without_empty(functions.function(name, rows=1), functions.signature(name, rows=1))

@@ -35,7 +35,7 @@ def plain(model: Model) -> Model:
     if config != learner.config:
         trained, learner = learner, Learner(config)
         weights = (
-            [weight for layer in each.objective.layers.values() for weight in layer.weights]
+            [weight for layer in each.layers.values() for weight in layer.weights]
             for each in (learner, trained)
         )
         for mine, theirs in zip(*weights, strict=True):

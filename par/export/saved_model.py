@@ -44,10 +44,9 @@ class Exported(tf.Module):
     def __init__(self, model: Model):
         super().__init__()
         self.tokenizer = GraphTokenizer(model.tokenizer)
-        objective = model.learner.objective
         self._weights = [
             variable.value
-            for layer in getattr(objective, "exported_layers", objective.layers).values()
+            for layer in model.learner.exported_layers.values()
             for variable in layer.weights
         ]
         names = model.config.contract.exports

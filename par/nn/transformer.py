@@ -1,5 +1,5 @@
 """The trunk: from tokens and memories to hidden states and the next memories, without head and
-loss.
+loss. A trunk on a base (par.nn.composition) reads the base's hidden states instead of embeddings.
 
 It is built from any string of the block alphabet (par.search.architecture); search and final
 training differ only in the string.
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,6 +22,7 @@ from par.nn.attention import Window
 from par.nn.blocks import Block, Mixture, Norm
 from par.nn.forward_mode import EVALUATION, Phase, dropout
 from par.nn.gradient_checkpointing import recomputed
+from par.nn.memory_layout import Layout, Slot
 from par.nn.ops import Initial, linear
 from par.nn.resampling import PLACE, Resampling
 from par.search.architecture import KINDS, Architecture, pi_table
@@ -33,7 +34,9 @@ class Memories(NamedTuple):
     """Inputs of the attention blocks for the tokens before the window; the caller keeps them from
     window to window."""
 
-    hidden: tf.Tensor  # [number of attending blocks, B, M, D] raw block inputs, oldest first
+    # [number of attending blocks, B, M, D] raw block inputs, oldest first, those of a base before
+    # the trunk's own; see par.nn.memory_layout where D differs
+    hidden: tf.Tensor
     valid: tf.Tensor  # [B] int32, how many of the M positions (the newest) hold tokens
 
 
@@ -50,14 +53,27 @@ class Table(NamedTuple):
     adds_own: bool = False
 
 
+class Below(NamedTuple):
+    """What a trunk reads instead of embeddings: hidden states [B, T, W] with W = width, projected
+    where D is another.
+
+    base: a function that returns the par.nn.composition.Composition that computes them; None where
+    whoever calls `states` has them.
+    """
+
+    width: int
+    base: Callable[[], Any] | None = None
+
+
 class Transformer(keras.layers.Layer):
     """A Transformer-XL of any block string (Dai et al. 2019; Mandava et al. 2020), a Keras layer.
 
     Args: architecture: the blocks; config: shape and rates; search: sampling of the stochastic
-    blocks; vocab_size: V; seed: of the initial weights; gradient_checkpointing: whether training
-    computes blocks again in the backward pass; part: name of the trunk in its network; table: of
-    embeddings that trunks share. Trunks of different names have their own initial weights, dropout
-    and Gumbel noise.
+    blocks, None: their mixture is softmax(alpha) in training, too; vocab_size: V; seed: of the
+    initial weights; gradient_checkpointing: whether training computes blocks again in the backward
+    pass; part: name of the trunk in its network; table: of embeddings that trunks share; below:
+    what it reads instead of embeddings. Trunks of different names have their own initial weights,
+    dropout and Gumbel noise.
 
     Every layer has a fixed name: TensorFlow orders what it adds up by the names of the operations,
     and the numbers that Keras counts in a process would give the tenth network another last digit
@@ -68,12 +84,13 @@ class Transformer(keras.layers.Layer):
         self,
         architecture: Architecture,
         config: ModelConfig,
-        search: SearchConfig,
+        search: SearchConfig | None,
         vocab_size: int,
         seed: int,
         gradient_checkpointing: bool = False,
         part: str = MAIN,
         table: Table | None = None,
+        below: Below | None = None,
     ):
         super().__init__(name=part)
         self.random_part = "" if part == MAIN else f"{part}/"
@@ -81,8 +98,10 @@ class Transformer(keras.layers.Layer):
         self.gradient_checkpointing = gradient_checkpointing
         initial = Initial(seed, config.init_std).within(part)
         width, self._base, adds_own = table or Table(config.d_model)
+        self._below, reads_states = below and below.base, below is not None
+        width = below.width if reads_states else width
         self.embedding = self.projection = None
-        if self._base is None or adds_own:
+        if not reads_states and (self._base is None or adds_own):
             self.embedding = self.add_weight(
                 name="embedding",
                 shape=(vocab_size, width),
@@ -138,6 +157,11 @@ class Transformer(keras.layers.Layer):
         rows = self.raw_table()
         return rows if self.projection is None else tf.matmul(rows, self.projection)
 
+    @property
+    def base(self) -> Any:
+        """The par.nn.composition.Composition whose states it reads, None if it reads tokens."""
+        return self._below and self._below()
+
     def _embedded(self, tokens: tf.Tensor) -> tf.Tensor:
         """[B, T, D] the rows of tokens [B, T] in `table`."""
         if self._base is None:
@@ -168,15 +192,30 @@ class Transformer(keras.layers.Layer):
         """The mixture of the stochastic blocks in a pass of this phase, a function of the
         phase."""
         phase = phase.within(self.random_part)
-        return supernet.mixture(tf.convert_to_tensor(self.alpha), self.search, phase)
+        if self.search is None:
+            phase = dataclasses.replace(phase, training=False)
+        return supernet.mixture(
+            tf.convert_to_tensor(self.alpha), self.search or SearchConfig(), phase
+        )
+
+    @property
+    def own_slots(self) -> list[Slot]:
+        """The memory of each of its blocks that attend."""
+        own = Slot(self.config.d_model, self.config.downsample)
+        return [own for block in self.blocks if block.attends]
+
+    @property
+    def memory_layout(self) -> Layout:
+        """How the memories of all blocks that attend share a tensor, those of a base first."""
+        slots = (*(self.base.slots if self.base else ()), *self.own_slots)
+        return Layout(slots, self.config.d_model, self.config.downsample)
 
     def empty_memories(self, batch_size: int, mem_len: int | None = None) -> Memories:
-        """Memories without tokens for B = batch_size rows. mem_len: M, by default that of
-        training."""
-        attending = sum(block.attends for block in self.blocks)
-        mem_len = self.config.positions(self.config.mem_len if mem_len is None else mem_len)
+        """Memories without tokens for B = batch_size rows. mem_len: M in tokens, by default that
+        of training."""
+        mem_len = self.config.mem_len if mem_len is None else mem_len
         return Memories(
-            tf.zeros([attending, batch_size, mem_len, self.config.d_model]),
+            tf.zeros(self.memory_layout.shape(batch_size, mem_len)),
             tf.zeros([batch_size], tf.int32),
         )
 
@@ -224,15 +263,49 @@ class Transformer(keras.layers.Layer):
     ) -> tuple[tf.Tensor, Memories, list, Window]:
         """The results of a call; the input [B, T, D] of each block and its memory [B, M, D] (None
         if it has none); and the window that the blocks share."""
+        layout, length = self.memory_layout, memories.hidden.shape[2]
+        pasts, kept, read = iter(layout.unpacked(memories.hidden)), [], None
+        if self.base:
+            read, kept = self.base.states(
+                tokens, pasts, layout, memories.valid, length, phase=phase, real=real
+            )
+        x, own, inputs, window = self.states(
+            tokens, pasts, layout, memories.valid, length, visibility, phase, real, read
+        )
+        hidden = layout.packed([*kept, *own], memories.hidden)
+        after = Memories(hidden, layout.after(memories.valid, length, tokens.shape[1]))
+        return x, after, inputs, window
+
+    def states(
+        self,
+        tokens: tf.Tensor,
+        pasts: Iterator[tf.Tensor],
+        layout: Layout,
+        valid: tf.Tensor,
+        length: int,
+        visibility: str,
+        phase: Phase,
+        real: tf.Tensor | None,
+        read: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor], list, Window]:
+        """The hidden states [B, T, D] of a window; the next memory [B, M, D] of each block that
+        attends; and the last two of `_forward`.
+
+        pasts: yields their memories, which are a part of a whole of this layout, of M = length and
+        with so many valid. read: [B, T, W] what it reads instead of embeddings.
+        """
         phase = phase.within(self.random_part)
-        x = self._embedded(tokens) * self.config.d_model**0.5
+        if read is None:
+            x = self._embedded(tokens) * self.config.d_model**0.5
+        else:
+            x = read if self.projection is None else linear(read, self.projection)
         x = characters = dropout(x, self.config.dropout_rate, phase, "embedding")
         if self.resampling is not None:
             characters, x, real = self.resampling.join(x, real)
-        seq_len, mem_len = x.shape[1], memories.hidden.shape[2]
-        window = self._window(seq_len, mem_len, visibility, phase, memories.valid, real)
+        valid, mem_len = layout.seen(valid, length, tokens.shape[1], self.config.downsample)
+        window = self._window(x.shape[1], mem_len, visibility, phase, valid, real)
         mixtures = iter(self._mixtures(phase))
-        pasts, kept, inputs = iter(tf.unstack(memories.hidden)), [], []
+        kept, inputs = [], []
         for kind, block in zip(self.architecture.blocks, self.blocks):
             past = next(pasts) if block.attends else None
             if block.attends:
@@ -252,9 +325,7 @@ class Transformer(keras.layers.Layer):
             )
         if self.resampling is not None:
             x = self.resampling.split(x, characters, phase)
-        hidden = tf.stack(kept) if kept else memories.hidden
-        after = Memories(hidden, tf.minimum(memories.valid + seq_len, mem_len))
-        return (x if self.final_norm is None else self.final_norm(x)), after, inputs, window
+        return (x if self.final_norm is None else self.final_norm(x)), kept, inputs, window
 
     def _mixtures(self, phase: Phase) -> list[Mixture]:
         """One for each stochastic block."""

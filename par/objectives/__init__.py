@@ -38,8 +38,11 @@ layers, trunk                         the layers that are trained and saved; the
 exported_layers                       where they are fewer: those that an export needs
 """
 
+from collections import ChainMap
+
 from par.core import metrics
 from par.objectives import author_pools
+from par.objectives.composed_contract import COMPOSED
 from par.objectives.contract import Contract
 from par.objectives.electra_figures import SPAN_ELECTRA
 from par.objectives.settings import (
@@ -129,3 +132,5 @@ OBJECTIVES = {
         CLASSIFY,
     )
 }
+# of all runs: a composed model is one that no command trains
+CONTRACTS = ChainMap(OBJECTIVES, {COMPOSED.name: COMPOSED})

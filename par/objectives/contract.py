@@ -56,7 +56,8 @@ class Contract:
     generates: whether the network gives the probability of the next token, so that it can write
     text. fills: whether it gives the probabilities of masked pieces, so that it can fill them in,
     and an evaluation scores the masked tokens of par.objectives.masking. detects: whether it tells
-    which tokens were replaced. instead: what to use in
+    which tokens were replaced. predicts: whether there is something to score: a composed model has
+    hidden states alone. instead: what to use in
     the place of what it can't. yardsticks: names of what a network must beat
     (par.evaluate.yardsticks). exports: the functions of its exports, by their names in
     par.export.saved_model; every network has `embed`. visibility: causal or bidirectional, what a
@@ -78,6 +79,9 @@ class Contract:
     read_shape: from settings, B, T and M the rows, T and M of what the trunk reads in a training
     step. shared: names of the tensors of a batch that every replica needs whole, as rows are
     compared with each other. encodes: whether the network has an encoding of its own for a text.
+
+    shares_table: from settings, the one that needs embeddings of the trunk's own, as `name=value`,
+    so that it can't read a base instead; "" if none does.
 
     layers_from: from settings and the name of another objective, which layers of a run of it a
     warm start copies, by the names of its own, `LAYER/embedding` for a table alone. of_layers:
@@ -118,6 +122,8 @@ class Contract:
     unit: str = "tok"
     fills: bool = False
     detects: bool = False
+    predicts: bool = True
+    shares_table: Callable[[Any], str] = lambda settings: ""
     instead: str = ""
     helps: str = ""
     layers_from: Callable[[Any, str], Mapping[str, str]] = lambda settings, objective: {}
@@ -250,6 +256,11 @@ class Contract:
         the probabilities of masked pieces."""
         if not self.fills:
             raise self._refusal(f"{what} needs a run that predicts masked pieces", run)
+
+    def check_predicts(self, what: str, run: object) -> None:
+        """Raises: UsageError, saying `what` needs it, unless there is something to score."""
+        if not self.predicts:
+            raise self._refusal(f"{what} needs a run that predicts something", run)
 
     def check_detects(self, what: str, run: object) -> None:
         """Raises: UsageError, saying `what` needs it, unless the networks of this objective tell

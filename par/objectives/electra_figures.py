@@ -88,6 +88,7 @@ SPAN_ELECTRA = Contract(
     draws=2,
     predicted=lambda settings, seq_len: 0,
     helpers=SpanElectraSettings.helpers,
+    shares_table=SpanElectraSettings.shares_table,
     settings=SpanElectraSettings,
     check=check_span_electra,
 )

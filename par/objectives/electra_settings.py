@@ -117,6 +117,11 @@ class SpanElectraSettings(Group):
             "mem_len": 0,
         }
 
+    def shares_table(self) -> str:
+        """The setting by which generator and network share embeddings, "" if they do not."""
+        is_shared = self.has_generator and self.share_embeddings != "none"
+        return f"share_embeddings={self.share_embeddings}" if is_shared else ""
+
     def helpers(self, model: ModelConfig, seq_len: int) -> tuple[Helper, ...]:
         """The generator, whose softmax is computed for the most tokens of a row that are masked,
         and once more for SBGO."""

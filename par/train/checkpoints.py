@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 
 from par.core import files, schema
 from par.core.errors import DataError, ResourceError
-from par.objectives import OBJECTIVES
+from par.objectives import CONTRACTS
 from par.search import diagnostics
 from par.train import run_directory
 from par.train.literal_path import literal_path
@@ -165,7 +165,7 @@ def checked_note(text: bytes) -> dict[str, Any]:
         raise ValueError(f"the checkpoint's note has {len(text)} bytes")
     try:
         note = schema.parse_json(text)
-        contract = OBJECTIVES[note["run"]["objective"]]
+        contract = CONTRACTS[note["run"]["objective"]]
         headline = contract.headline.name
         # an earlier version summed all parts
         sums_of = {2 + 2 * len(parts) for parts in (contract.training_parts, contract.parts)}

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from par.core.config import in_steps
 from par.nn import supernet
+from par.nn.composition import Composition
 from par.nn.forward_mode import EVALUATION, Phase
-from par.nn.transformer import MAIN, Memories, Table, Transformer
+from par.nn.transformer import MAIN, Below, Memories, Table, Transformer
 from par.search import bilevel, gumbel, latency_penalty
 from par.search.architecture import Architecture
 from par.train import optimization
@@ -40,11 +41,14 @@ class Learner:
                 config.model, config.data.vocab_size, training.seed, config.objective_settings
             )
             self._searched: list[Transformer] = []
+            self.base = config.base and Composition(
+                config.base.stack, config.data.vocab_size, training.seed, config.base.trained
+            )
             self.objective.build(self._make_trunk)
             self.logits = [v for trunk in self._searched for v in trunk.logits]
             self.weights = [
                 v
-                for layer in self.objective.layers.values()
+                for layer in self.layers.values()
                 for v in layer.trainable_variables
                 if all(v is not a for a in self.logits)
             ]
@@ -108,11 +112,23 @@ class Learner:
             config.training.gradient_checkpointing,
             part,
             table,
+            self.base and Below(self.base.width, lambda: self.base),
         )
         if trunk.logits:
             # that of the run's architecture first
             self._searched.insert(0 if part == MAIN else len(self._searched), trunk)
         return trunk
+
+    @property
+    def layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers by their names in checkpoints: those of the objective, and the base."""
+        return self.objective.layers | ({"base": self.base} if self.base else {})
+
+    @property
+    def exported_layers(self) -> dict[str, keras.layers.Layer]:
+        """Those that an export needs."""
+        of_objective = getattr(self.objective, "exported_layers", self.objective.layers)
+        return of_objective | ({"base": self.base} if self.base else {})
 
     @property
     def state(self) -> dict[str, Any]:
@@ -130,7 +146,7 @@ class Learner:
         own |= {"logits_optimizer": self.logits_optimizer} if self.logits else {}
         names = ("below", *(f"below_{number}" for number in range(1, len(self._below))))
         own |= dict(zip(names, self._below))
-        return {**self.objective.layers, **own}
+        return {**self.layers, **own}
 
     @property
     def pi(self) -> np.ndarray:

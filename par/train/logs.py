@@ -65,7 +65,7 @@ class RunLogs:
             f"{config.total_steps} steps = {config.training.epochs} epochs of"
             f" {data.steps_per_epoch}, windows {rows} x {seq_len}"
         )
-        for name, layer in learner.objective.layers.items():
+        for name, layer in learner.layers.items():
             count = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
             self.text(f"parameters {name}: {count:,}")
         self.text(
@@ -76,6 +76,11 @@ class RunLogs:
             self.text(
                 f"weights: {init.what}, {init.checkpoint} checkpoint, step {init.step}, SHA-256"
                 f" {init.sha256}"
+            )
+        if base := config.base:
+            self.text(
+                f"base: {base.text}, of {base.run}, {base.checkpoint} checkpoint, step"
+                f" {base.step}, SHA-256 {base.sha256}"
             )
         groups = {"model": config.model, "search": config.search, "training": config.training}
         if config.objective_settings:

@@ -25,7 +25,9 @@ from par.core.errors import DataError, SettingError, UsageError
 from par.core.setting_group import Group
 from par.data import documents, manifest
 from par.data.manifest import Manifest
-from par.objectives import DEFAULT, OBJECTIVES
+from par.nn.base import Base
+from par.nn.parts import Part
+from par.objectives import CONTRACTS, DEFAULT, OBJECTIVES
 from par.objectives.contract import Contract, Helper
 from par.search.architecture import Architecture, network_of
 from par.search.latency_table import Shape
@@ -45,7 +47,7 @@ KEYS = {
     "data",
     "total_steps",
 }
-OPTIONAL = {"init", "objective_settings"}
+OPTIONAL = {"init", "base", "objective_settings"}
 INIT_LAYERS = ("all", "trunk")  # what a warm start copies
 ORIGIN_DEFAULTS = {"blocks": "", "layers": INIT_LAYERS[0]}
 
@@ -118,9 +120,10 @@ class RunConfig:
     recipe: str = "custom"  # a name, without effect on the figures
     init: Origin | None = None  # None: random weights
     objective_settings: Group | None = None  # of the objective; None: its defaults, if it has any
+    base: Base | None = None  # what the trunk reads; None: embeddings of the tokens
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
+        if self.objective not in CONTRACTS:
             raise UsageError(
                 f"objective must be one of {', '.join(OBJECTIVES)}, but is {self.objective!r}"
             )
@@ -141,12 +144,29 @@ class RunConfig:
                 "downsample",
                 "objective",
             )
+        if self.base and self.base.stack:
+            self._check_base()
         if self.architecture.is_search:
             self._check_durations()
         if self.architecture.is_search and self.search.bilevel and self.data.steps_per_epoch < 2:
             raise UsageError(
                 "bilevel needs 2 steps an epoch, one for the weights and one for the logits, but"
                 f" there is {self.data.steps_per_epoch}"
+            )
+
+    def _check_base(self) -> None:
+        stack, shared = self.base.stack, self.contract.shares_table(self.objective_settings)
+        if self.contract.visibility == "causal" and stack.visibility != "causal":
+            seeing = next(part for part in stack.parts if part.visibility != "causal")
+            raise UsageError(
+                f"objective {self.objective} predicts the next token, but part {seeing.name} of"
+                " the base sees tokens after it: give a base of causal_lm, or an objective that"
+                " sees both sides, such as masked_lm"
+            )
+        if shared or self.model.tie_embeddings:
+            raise UsageError(
+                f"{shared or 'tie_embeddings'} needs embeddings of the network's own, but it reads"
+                f" the states of {stack.text}: leave it out"
             )
 
     def _check_durations(self) -> None:
@@ -174,7 +194,7 @@ class RunConfig:
     @property
     def contract(self) -> Contract:
         """What the objective says of itself."""
-        return OBJECTIVES[self.objective]
+        return CONTRACTS[self.objective]
 
     @property
     def total_steps(self) -> int:
@@ -215,8 +235,27 @@ class RunConfig:
 
     @property
     def helpers(self) -> tuple[Helper, ...]:
-        """The networks beside the trunk of the architecture that a training step computes."""
-        return self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+        """The networks beside the trunk of the architecture that a training step computes: those
+        of the objective, and the parts of the base."""
+        own = self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+        if not (self.base and self.base.stack):
+            return own
+        return (*own, *map(self._helper, self.base.stack.parts))
+
+    def _helper(self, part: Part) -> Helper:
+        model = dataclasses.replace(part.model, mem_len=self.model.mem_len)
+        return Helper(part.blocks, model, 0, part.name in self.base.trained)
+
+    @property
+    def network(self) -> str:
+        """The network in a word: its blocks; of a composed model, which has none, its parts."""
+        return self.architecture.blocks if self.contract.predicts else self.base.stack.text
+
+    @property
+    def train_hashes(self) -> set[str]:
+        """The hashes of all train splits that its weights were trained on."""
+        parts = self.base.stack.parts if self.base else ()
+        return {self.data.train_sha256, *(part.train_sha256 for part in parts)}
 
     @property
     def predicted(self) -> int:
@@ -289,6 +328,8 @@ class RunConfig:
             groups["search"] = values_of(self.search)
         if self.init:
             groups["init"] = self.init.to_json()
+        if self.base:
+            groups["base"] = self.base.identity()
         if self.objective_settings:
             groups["objective"] = values_of(self.objective_settings)
         flat = {
@@ -309,11 +350,14 @@ class RunConfig:
 
         settled: model settings that were given as a word, such as cutoffs=auto. The word enters
         the hash, not the numbers that are found for it. Of a warm start, the source's name enters
-        it, not its step and hash, so that the run is found again when the source is gone.
+        it, not its step and hash, so that the run is found again when the source is gone; of a
+        base the same.
         """
         identity = self.identity() | {f"model.{name}": word for name, word in settled.items()}
-        for name in ("init.step", "init.sha256", *(["training.seed"] if all_seeds else [])):
-            identity.pop(name, None)
+        left_out = ("init.step", "init.sha256", "base.step", "base.sha256", "base.parts.")
+        identity = {k: v for k, v in identity.items() if not k.startswith(left_out)}
+        if all_seeds:
+            identity.pop("training.seed")
         digest = hashlib.sha256(schema.canonical_json(identity).encode()).hexdigest()[:8]
         seed = "seeds" if all_seeds else f"seed{self.training.seed}"
         what = self.architecture.short[:40] + ("" if self.is_default else f"-{self.objective}")
@@ -337,15 +381,22 @@ class RunConfig:
         }
         if self.init:
             value["init"] = self.init.to_json()
+        if self.base:
+            value["base"] = self.base.to_json()
         if self.objective_settings:
             value["objective_settings"] = self.objective_settings.to_json()
         schema.write_json(run_dir / "config.json", value)
 
     def write_flags(
-        self, run_dir: Path, data_dir: Path, logging: LoggingConfig, source: Path | None = None
+        self,
+        run_dir: Path,
+        data_dir: Path,
+        logging: LoggingConfig,
+        source: Path | None = None,
+        base_run: Path | None = None,
     ) -> None:
         """Writes flags.txt: a flagfile that repeats the run from the directory where it was
-        started. source: the run of a warm start."""
+        started. source: the run of a warm start. base_run: that of the base."""
         lines = [
             f"--data={data_dir}",
             f"--architecture={self.places}",
@@ -356,6 +407,13 @@ class RunConfig:
                 f"--init_from={source}",
                 f"--init_checkpoint={self.init.checkpoint}",
                 f"--init_layers={self.init.layers}",
+            ]
+        if self.base:
+            lines += [
+                f"--base={base_run}",
+                f"--base_checkpoint={self.base.checkpoint}",
+                f"--freeze_base={str(self.base.frozen).lower()}",
+                *(f"--unfreeze={name}" for name in self.base.unfreeze),
             ]
         if not self.is_default:
             lines.append(f"--objective={self.objective}")
@@ -411,7 +469,10 @@ def load(run_dir: Path) -> tuple[RunConfig, Path]:
                 else None
             ),
             _decoded_settings(value),
+            Base.from_json(value["base"]) if "base" in value else None,
         )
+        if not config.contract.predicts and not config.base:
+            raise UsageError(f"{config.objective} needs a base")
         schema.check_name(config.recipe, "recipe")
         if total_steps != config.total_steps or not config.architecture.blocks:
             raise UsageError(
@@ -460,7 +521,7 @@ def _checked_data(data: DataIdentity) -> DataIdentity:
 def _decoded_settings(value: dict[str, Any]) -> Group | None:
     """The settings of the objective in config.json. Raises: UsageError if they are missing, or
     not those of the objective."""
-    if not (contract := OBJECTIVES.get(value["objective"])):
+    if not (contract := CONTRACTS.get(value["objective"])):
         return None  # RunConfig refuses it
     own = contract.settings
     if (own is None) != ("objective_settings" not in value):

@@ -27,14 +27,15 @@ def train(
     should_stop: Callable[[int], bool] = lambda step: False,
     until: int | None = None,
     source: Path | None = None,
+    base_run: Path | None = None,
     team: Workers | None = None,
     quiet: bool = False,
 ) -> Trainer:
     """Trains a run to its end, or to step `until`, from the beginning or from its newest
     checkpoint. The directory is locked by the caller (par.train.run_directory.locked).
 
-    hooks, source, team: as in `Trainer`; none but the chief of a team writes to the run's
-    directory. quiet: only warnings are announced, and no progress is shown.
+    hooks, source, base_run, team: as in `Trainer`; none but the chief of a team writes to the
+    run's directory. quiet: only warnings are announced, and no progress is shown.
     Raises: what `Trainer.run` raises.
     """
     team = team or Workers()
@@ -45,7 +46,7 @@ def train(
 
         def configure() -> None:
             if not (run_dir / "config.json").is_file():
-                config.write_flags(run_dir, data_dir, logging, source)
+                config.write_flags(run_dir, data_dir, logging, source, base_run)
                 config.save(run_dir, data_dir)
             write_environment(run_dir, team.replicas.count)
 
@@ -58,6 +59,7 @@ def train(
             hooks=hooks,
             announce=announce,
             source=source,
+            base_run=base_run,
             team=team,
         )
         trainer.restore()
@@ -83,6 +85,8 @@ def _first_line(trainer: Trainer) -> str:
     begun = ""
     if config.init:
         begun = f", begun with {config.init.what} at step {config.init.step}"
+    if config.base:
+        begun += f", on {config.base.text}"
     return (
         f"{verb} {config.architecture.blocks} in {trainer.run_dir}{begun}: step {trainer.step} of"
         f" {trainer.total}"

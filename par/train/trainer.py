@@ -24,7 +24,7 @@ from par.core.config import LoggingConfig
 from par.core.errors import DivergedError, StoppedError
 from par.data import records
 from par.search import diagnostics
-from par.train import elements, weight_transfer
+from par.train import base_weights, elements, weight_transfer
 from par.train.checkpoints import Checkpoints, check_settings
 from par.train.distributed.workers import Workers
 from par.train.hooks import EpochEnd, Hooks
@@ -52,17 +52,20 @@ class Trainer:
         hooks: Hooks,
         announce: Callable[[str], None],
         source: Path | None = None,
+        base_run: Path | None = None,
         team: Workers | None = None,
     ):
         """Builds the network and reads nothing of the run but the settings of its checkpoint.
 
         hooks: what evaluates the network, and what is shown at the end of an epoch. source: the
-        run that `config.init` names. team: the workers that train the run together.
+        run that `config.init` names. base_run: that of `config.base`. team: the workers that
+        train the run together.
         Raises: DataError if the data is damaged, or the run was made with other settings.
         """
         self.team = team or Workers()
         self.run_dir, self.config, self.data_dir, self.logging = run_dir, config, data_dir, logging
         self.hooks, self.announce, self.source = hooks, announce, source
+        self.base_run = base_run
         self.manifest = records.load(data_dir)
         self.total, self.per_epoch = config.total_steps, config.data.steps_per_epoch
         self.record_every = logging.record_every or max(1, self.total // 100)
@@ -88,14 +91,16 @@ class Trainer:
 
     def restore(self) -> None:
         """Continues from the newest checkpoint that is whole; a run without one begins, with the
-        weights of `source` if its settings name another run. Log files are cut back to what they
-        were at that step.
+        weights of `source` and of `base_run` if its settings name other runs. Log files are cut
+        back to what they were at that step.
 
         Raises: DataError if there are checkpoints, but none can be loaded, or `source` is damaged.
         """
 
         def begin() -> dict[str, Any]:
             restored = self.checkpoints.restore(warn=self.announce)
+            if restored is None and self.config.base:
+                base_weights.initialize(self.learner, self.base_run, self.announce)
             if restored is None and self.config.init:
                 weight_transfer.initialize(self.learner, self.source, self.announce)
             return restored or self.note

@@ -84,6 +84,15 @@ def copied_layers(config: RunConfig, source: RunConfig, layers: str) -> dict[str
 def check_settings(config: RunConfig, source: RunConfig, init: Origin) -> None:
     """Raises: UsageError, with both values, if the weights that `init` names, of a run of the
     settings `source`, do not fit."""
+    if not source.contract.predicts:
+        raise UsageError(
+            f"run {init.run} is composed: put the network on it with --base, not --init_from"
+        )
+    if source.base:
+        raise UsageError(
+            f"run {init.run} stands on a base, {source.base.stack.text}, without which its weights"
+            " mean nothing: --init_from takes the weights of runs without one"
+        )
     free = _free(copied_layers(config, source, init.layers))
     changed = _changed(config, source, init.layers)
     if changed:

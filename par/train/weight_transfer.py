@@ -58,7 +58,7 @@ def copy_weights(
     par.train.warm_start has checked that.
 
     blocks: the learner's network, spelled so that each block is at the place in the source that it
-    takes its weights from. layers: all, or the trunk alone.
+    takes its weights from. layers: all, or the trunk alone. A base is not copied.
     """
     copied = warm_start.copied_layers(learner.config, source.config, layers)
     if copied is None:
@@ -139,4 +139,7 @@ def derive_network(supernet: Learner, blocks: str) -> Learner:
         dataclasses.replace(supernet.config, architecture=Architecture(blocks), init=None)
     )
     copy_weights(learner, supernet, blocks)
+    if learner.base:
+        for mine, theirs in zip(learner.base.weights, supernet.base.weights, strict=True):
+            mine.assign(theirs)
     return learner

@@ -59,7 +59,7 @@ def opened(given: Sequence[str], data: str | None) -> tuple[Path, Manifest, list
         is_same = own.data.tokenizer_sha256 == manifest.tokenizer_sha256
         config, tokenizer_dir, _ = load_run(name, str(data_dir) if is_same else None)
         runs.append(Opened(name, config, tokenizer_dir))
-        if config.data.train_sha256 != DataIdentity.from_manifest(manifest).train_sha256:
+        if config.train_hashes != {DataIdentity.from_manifest(manifest).train_sha256}:
             announce(
                 f"run {name} was trained on other data than {data_dir}, and may have seen these"
                 " documents"

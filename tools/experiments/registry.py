@@ -20,6 +20,7 @@ from par.tools.experiments import (
     search_at_size,
     search_whole_recipe,
     seed_recipe,
+    towers,
     transfer,
     unseen_authors,
 )
@@ -42,6 +43,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         replaced_tokens,
         contexts,
         unseen_authors,
+        towers,
         seed_recipe,
         collapse,
         latency_target,
