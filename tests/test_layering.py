@@ -81,6 +81,7 @@ WITH_TENSORFLOW = [
     "export.safetensors",
     "export.saved_model",
     "export.self_check",
+    "export.shipped_speed",
     "export.shipping",
     "export.writing",
     "nn.adaptive_softmax",

@@ -17,6 +17,8 @@
     python tools/benchmark.py scaling       the cost of a step on many devices, by a formula
     python tools/benchmark.py saving        the cost of checkpoints: milliseconds of one, and its
                                             share of the training time
+    python tools/benchmark.py shipping      the size of an export's formats, and milliseconds a
+                                            token of each beside the library
     python tools/benchmark.py softmax --help               the flags of one subject
     python tools/benchmark.py train --json --steps=100     the figures as one JSON line
 
@@ -41,6 +43,7 @@ from par.tools.benchmarks import (
     saving,
     scaling,
     sharing,
+    shipping,
     softmax,
     train,
 )
@@ -55,6 +58,7 @@ SUBJECTS = {
     "sharing": sharing,
     "scaling": scaling,
     "saving": saving,
+    "shipping": shipping,
 }
 OVERVIEW = overview(__doc__, SUBJECTS)
 

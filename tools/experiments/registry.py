@@ -20,6 +20,7 @@ from par.tools.experiments import (
     search_at_size,
     search_whole_recipe,
     seed_recipe,
+    shipping,
     towers,
     transfer,
     unseen_authors,
@@ -49,6 +50,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         latency_target,
         cutoffs,
         benchmarks,
+        shipping,
     )
     for experiment in module.EXPERIMENTS
 }

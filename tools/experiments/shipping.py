@@ -1,0 +1,72 @@
+"""The size of an export in each format, and how fast each continues a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from par.tools.experiments.experiment import PYTHON_DOCS, Experiment, Outputs, Row, Step, Table
+
+PAGE = "docs/shipping.md"
+FORMATS = ("savedmodel", "onnx", "litert", "page", "safetensors")
+STEPS = (
+    Step(
+        "data",
+        "build_data",
+        ("--corpus=python-docs", "--recipe=base", "--output_dir={data}", "--json"),
+    ),
+    Step(
+        "network",
+        "train",
+        (
+            *("--data={data}", "--recipe=base", "--architecture=adadad", "--epochs=1"),
+            *("--run={network}", "--json"),
+        ),
+    ),
+    Step(
+        "exported",
+        "export",
+        (
+            *("--run={network}", "--output={exported}"),
+            *(f"--format={name}" for name in FORMATS),
+            "--json",
+        ),
+    ),
+    Step("speed", "benchmark", ("shipping", "--run={network}", "--export={exported}", "--json")),
+)
+
+
+def _rows(outputs: Outputs) -> list[Row]:
+    speed = outputs["speed"]
+    left_out = [
+        {"format": name, "why": why, "bytes": outputs["exported"]["formats"][name]["bytes"]}
+        for name, why in speed["left_out"].items()
+    ]
+    return [*({"why": None} | row for row in speed["shipping"]), *left_out]
+
+
+def _table(rows: Sequence[Row]) -> list[list[str]]:
+    lines = [["format", "MB", "ms a token", "tokens a second", "times the library's ms"]]
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.2f}" if row["bytes"] else ""
+        if row["why"]:
+            lines.append([f"`{row['format']}`", size, row["why"], "", ""])
+            continue
+        ratio = f"{row['ratio']:.2f} ({row['least_ratio']:.2f} to {row['most_ratio']:.2f})"
+        rate = f"{row['tokens_per_second']:,.0f}"
+        name = row["format"] if not row["bytes"] else f"`{row['format']}`"
+        lines.append([name, size, f"{row['milliseconds']:.2f}", rate, ratio])
+    return lines
+
+
+EXPERIMENTS = (
+    Experiment(
+        "shipping",
+        "size and milliseconds a token of each format of export, at the base recipe's network",
+        minutes=12,
+        corpus=PYTHON_DOCS,
+        steps=STEPS,
+        rows=_rows,
+        parts=(Table("formats", PAGE, _table),),
+        seeds=(0,),
+    ),
+)
