@@ -42,6 +42,7 @@ from par.core.progress import announce
 from par.core.text import escape, plural, table
 from par.data.corpus import SPLITS
 from par.shelf import cache, reference, saving, verification
+from par.shelf.card import NOT_STATED
 from par.shelf.entry import MAX_TEXT, Entry, Listed
 from par.shelf.reference import Reference
 from par.tools.cli.checks import load_run
@@ -109,7 +110,7 @@ def _save(values: Flags) -> None:
         return
     state = "saved" if saved.is_new else "there already, with the same files"
     print(f"{made} is {state}: {_size(entry)}, SHA-256 {entry.archive.sha256}")
-    if entry.about.licence == saving.NOT_STATED:
+    if entry.about.licence == NOT_STATED:
         announce("the licence is not stated: save it under another tag with --licence=...")
     else:
         print(f"licence: {escape(entry.about.licence)}")

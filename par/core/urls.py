@@ -84,8 +84,6 @@ def _content(url: str, limit: int, timeout: float) -> bytes:
             content += piece
             if len(content) > limit:
                 raise Failed(f"sends more than {limit:,} bytes")
-    if source.length.isdecimal() and len(content) != int(source.length):
-        raise Failed(f"ended after {len(content):,} of {source.length[:20]} bytes", again=True)
     return bytes(content)
 
 

@@ -92,7 +92,7 @@ def render(
             latency=latency,
             eos=EOS,
             memory_shape=list(shipped.written.memory_shape),
-            licence=licence_of(manifest),
+            licence=named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE),
             contract=config.contract,
             figures=config.contract.tabled,
             scores=measured.scores,
@@ -112,11 +112,6 @@ def counted_kinds(architecture: Architecture) -> str:
     """How many blocks of each kind there are, in words."""
     counts = {kind: architecture.blocks.count(kind) for kind in NAMES}
     return ", ".join(f"{count} {NAMES[kind]}" for kind, count in counts.items() if count)
-
-
-def licence_of(manifest: Manifest) -> str:
-    """The licence of the corpus that a data set was made of."""
-    return named_corpora.LICENCES.get(manifest.settings["corpus"], UNKNOWN_LICENCE)
 
 
 @functools.cache

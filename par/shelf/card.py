@@ -5,13 +5,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from par.data import named_corpora
 from par.data.manifest import Manifest
 from par.export import model_card
 from par.shelf.entry import About
 from par.train import history
 from par.train.run_config import RunConfig
 
+NOT_STATED = "not stated"
 TEMPLATES = Path(__file__).with_name("templates")
+
+
+def licence_of(manifest: Manifest) -> str:
+    """The licence of the corpus that a data set was made of, if it is known."""
+    return named_corpora.LICENCES.get(manifest.settings["corpus"], NOT_STATED)
 
 
 def render(about: About, config: RunConfig, manifest: Manifest, run_dir: Path) -> str:
@@ -30,7 +37,7 @@ def render(about: About, config: RunConfig, manifest: Manifest, run_dir: Path) -
             precision=config.model.precision,
             contract=config.contract,
             manifest=manifest,
-            licence=model_card.licence_of(manifest),
+            licence=licence_of(manifest),
             heads=heads,
             rows=rows,
         )

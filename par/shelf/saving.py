@@ -15,7 +15,7 @@ from par import __version__
 from par.core import files, locks, schema
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
-from par.data import documents, named_corpora
+from par.data import documents
 from par.data.manifest import Manifest
 from par.shelf import card, packing
 from par.shelf import entry as entries
@@ -32,7 +32,6 @@ from par.train.run_config import CHECKPOINTS
 OF_RUN = ("architecture.json", "history.jsonl", "summary.json")
 OF_DATA = ("manifest.json", "tokenizer.model", "tokenizer.vocab", "counts.txt")
 SCORES_OF_DATA = ("kneser_ney.json", "unigram.json", "bigrams.json")
-NOT_STATED = "not stated"
 
 
 class Saved(NamedTuple):
@@ -72,7 +71,7 @@ def save(
     about = About(
         name=reference.name,
         tag=reference.tag,
-        licence=licence or named_corpora.LICENCES.get(manifest.settings["corpus"], NOT_STATED),
+        licence=licence or card.licence_of(manifest),
         description=description,
         version=__version__,
         objective=config.objective,

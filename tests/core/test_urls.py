@@ -69,7 +69,7 @@ def test_what_is_not_the_file_is_one_printable_line_with_the_reason(server, beha
 def test_what_ends_early_is_asked_for_again_five_times(server):
     short = part(100, len(SMALL), body=SMALL)
     assert urls.read(server.url("short", short, short, short, short, serve(SMALL)), 5_000) == SMALL
-    with pytest.raises(urls.Unavailable, match=r"IncompleteRead|ended after 100 of 1000 bytes"):
+    with pytest.raises(urls.Unavailable, match="IncompleteRead"):
         urls.read(server.url("shorter", short), 5_000)
     assert len(server.asked) == 10
 

@@ -17,7 +17,7 @@ import documented
 import shelved
 from faults import small_disk, why_no_small_disk
 from par.core.errors import DataError, UsageError
-from par.shelf import cache, packing, saving
+from par.shelf import cache, card, packing, saving
 from par.shelf.shelves import Shelf
 from shelved import contents, named, save
 
@@ -96,7 +96,7 @@ def test_records_scores_and_documents_go_with_the_splits_that_are_named(run, she
 
 
 def test_the_licence_is_that_of_the_corpus_unless_one_is_given(run, shelf):
-    assert save(run, shelf, licence="").entry.about.licence == saving.NOT_STATED
+    assert save(run, shelf, licence="").entry.about.licence == card.NOT_STATED
     manifest = run.parent / "data" / "manifest.json"
     value = json.loads(manifest.read_text())
     value["settings"]["corpus"] = value["corpus"]["name"] = "wikitext-2"
@@ -108,9 +108,9 @@ def test_the_licence_is_that_of_the_corpus_unless_one_is_given(run, shelf):
 
 def test_the_card_shows_what_users_name_as_it_is(run, shelf):
     save(run, shelf, licence="*MIT* <b>", description="[a](b) | `c`")
-    card = (shelf / "en_docs" / "v1.md").read_text()
-    assert r"Licence: \*MIT\* \<b\>" in card and r"\[a\](b) \| \`c\`" in card
-    assert 'par.load("shelf:en_docs@v1")' in card
+    text = (shelf / "en_docs" / "v1.md").read_text()
+    assert r"Licence: \*MIT\* \<b\>" in text and r"\[a\](b) \| \`c\`" in text
+    assert 'par.load("shelf:en_docs@v1")' in text
 
 
 # ---- a tag never changes ----

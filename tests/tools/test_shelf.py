@@ -15,7 +15,7 @@ import documented
 import par
 from misbehaving import Server, running_server
 from shelved import contents
-from small import random_run, small_config, small_data
+from small import NETWORK, random_run, small_config, small_data
 
 TEXT = "w8 w12 w9 w30 w11\nw17 w8\n"
 
@@ -99,6 +99,36 @@ def test_from_a_run_to_a_web_server_to_a_fresh_cache_and_the_same_probabilities(
     assert [row.pop("run") for row in theirs] == [found["path"]] * len(theirs)
     assert [row.pop("run") for row in mine] == [str(run)] * len(mine)
     assert mine == theirs and len(server.asked) == asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["causal_lm", "span_electra"])
+def test_what_was_trained_comes_back_with_its_best_checkpoint_history_and_card(
+    call, server, tmp_path, objective
+):
+    data = small_data(tmp_path / "data", train=3_000, valid=400)
+    run = tmp_path / "logs" / "run"
+    flags = [f"--data={data}", f"--run={run}", "--architecture=ad", f"--objective={objective}"]
+    done = call("train", *flags, *NETWORK, "--sample_length=0")
+    assert done.code == 0, done.err
+    shelf = tmp_path / "shelf"
+    splits = ("--split", "train", "valid", "test")
+    done = call("shelf", "save", run, f"--shelf={shelf}", "--name=a", "--tag=v1", *splits)
+    assert done.code == 0, done.err
+    card = (shelf / "a" / "v1.md").read_text()
+    assert card.count("\n| 0.") == 2 and "checkpoints: last, best" in card
+    reference = f"shelf:{server.share(shelf)}/a@v1"
+    for which in ("last", "best"):
+        theirs, mine = (par.load(each, checkpoint=which) for each in (reference, run))
+        assert theirs.config == mine.config
+        for one, other in zip(theirs.learner.weights, mine.learner.weights, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+        np.testing.assert_array_equal(theirs.embed([TEXT]), mine.embed([TEXT]))
+    history = ("--split=valid", "--show_history", "--baseline=none")
+    theirs, mine = (call("evaluate", f"--run={each}", *history) for each in (reference, run))
+    assert theirs.code == 0, theirs.err
+    assert theirs.out.splitlines()[1:] == mine.out.splitlines()[1:]  # below the directory
+    assert call("shelf", "verify", reference).code == 0
 
 
 def test_what_people_read(run, shelf, home, call, tmp_path):
