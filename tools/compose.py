@@ -36,7 +36,8 @@ from par.core.errors import UsageError
 from par.core.progress import announce
 from par.tools.cli import trained
 from par.tools.cli.checks import load_run
-from par.tools.cli.flags import Flags, define_path, define_paths
+from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.shelved import define_runs
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import warm_start
 from par.train.run_config import RunConfig
@@ -46,10 +47,11 @@ FILES = (MARK, "checkpoints/checkpoint", "checkpoints/ckpt-*", "lock")
 FLAGS = Flags(__doc__).own(
     "What",
     (
-        define_paths,
+        define_runs,
         "run",
         [],
-        "run directory, or composed model; repeat it for each, in the order of the states",
+        "run directory, composed model, or shelf:NAME@TAG; repeat it for each, in the order of the"
+        " states",
     ),
     (
         flags.DEFINE_multi_string,

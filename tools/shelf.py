@@ -29,6 +29,7 @@ from par.tools.cli.main import overview, run_subcommand
 
 # isort: split
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -118,8 +119,8 @@ def _save(values: Flags) -> None:
 
 
 def _try_out(directory: Path, checkpoints: Sequence[str]) -> int:
-    """Loads the checkpoints of a run; returns the number of weights. Raises: DataError if one is
-    damaged."""
+    """Loads the checkpoints of a run; returns the number of weights, those of a base among them.
+    Raises: DataError if one is damaged."""
     from par.evaluate.trained_model import Model
 
     def refuse(line: str) -> None:
@@ -127,7 +128,10 @@ def _try_out(directory: Path, checkpoints: Sequence[str]) -> int:
 
     for which in checkpoints:
         model = Model.load(directory, which, warn=refuse)
-    return model.learner.parameters
+    weights = {id(v): v for layer in model.learner.layers.values() for v in layer.weights}
+    for logits in model.learner.logits:
+        weights.pop(id(logits), None)
+    return sum(math.prod(v.shape) for v in weights.values())
 
 
 def _list(values: Flags) -> None:
@@ -138,13 +142,13 @@ def _list(values: Flags) -> None:
         rows = [schema.encode(listed) | {"is_cached": cached[listed.name]} for listed in entries]
         print(schema.canonical_json({"shelf": address, "networks": rows}))
         return
-    rows = [["network", "objective", "blocks", "corpus", "weights", "MB", "cached", "licence"]]
+    rows = [["name", "objective", "network", "corpus", "weights", "MB", "cached", "licence"]]
     for listed in entries:
         about = listed.about
         rows.append(
             [
                 listed.name,
-                *(escape(text) for text in (about.objective, about.blocks[:40], about.corpus)),
+                *(escape(text) for text in (about.objective, about.network[:40], about.corpus)),
                 f"{about.parameters:,}",
                 f"{listed.archive.size / 1e6:.1f}",
                 "yes" if cached[listed.name] else "no",

@@ -116,12 +116,12 @@ FLAGS = (
             ),
         ),
         (
-            define_path,
+            define_run,
             "base",
             None,
             (
-                "run, or composed model, whose hidden states the network reads instead of"
-                " embeddings"
+                "run, composed model, or shelf:NAME@TAG, whose hidden states the network reads"
+                " instead of embeddings"
             ),
         ),
         (

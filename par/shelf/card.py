@@ -23,7 +23,9 @@ def licence_of(manifest: Manifest) -> str:
 
 def render(about: About, config: RunConfig, manifest: Manifest, run_dir: Path) -> str:
     """The text of the card. Raises: DataError if the run's history is damaged."""
-    heads, *rows = history.evaluations(history.read_run(run_dir).rows, config.contract)
+    heads, rows = [], []
+    if config.contract.predicts:
+        heads, *rows = history.evaluations(history.read_run(run_dir).rows, config.contract)
     return (
         model_card.environment(TEMPLATES, model_card.TEMPLATES)
         .get_template("card.md.j2")

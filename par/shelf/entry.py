@@ -34,7 +34,8 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What is told of a network. version: of the program that saved it; corpus, tokenizer_sha256:
+    """What is told of a network. version: of the program that saved it; network: its blocks, of a
+    composed model its parts; corpus, tokenizer_sha256:
     of the data set that it was trained on; step: of its last checkpoint; checkpoints: `last`, and
     `best` if the run has one; splits: those whose records are in the archive."""
 
@@ -44,7 +45,7 @@ class About:
     description: str
     version: str
     objective: str
-    blocks: str
+    network: str
     corpus: str
     tokenizer_sha256: str
     parameters: int

@@ -75,7 +75,7 @@ def save(
         description=description,
         version=__version__,
         objective=config.objective,
-        blocks=config.architecture.blocks,
+        network=config.network,
         corpus=manifest.name,
         tokenizer_sha256=manifest.tokenizer_sha256,
         parameters=0,

@@ -64,7 +64,7 @@ def test_the_archive_has_the_run_its_tokenizer_and_card_and_nothing_of_the_machi
     assert str(tmp_path).encode() not in packed
     assert (shelf / "en_docs" / "v1.md").read_bytes() in packed
     about = entry.about
-    assert (about.objective, about.blocks, about.corpus) == ("causal_lm", "ad", "synthetic")
+    assert (about.objective, about.network, about.corpus) == ("causal_lm", "ad", "synthetic")
     assert (about.step, about.parameters) == (shelved.STEP, shelved.WEIGHTS)
     assert about.checkpoints == ("last", "best") and about.splits == () and about.licence == "MIT"
     assert Shelf(str(shelf)).read_index().entries == (entry.listed,)
@@ -92,7 +92,7 @@ def test_records_scores_and_documents_go_with_the_splits_that_are_named(run, she
         "data/test/part-00000-of-00001.tfrecord",
         "data/kneser_ney.json",
     } <= names and not any("train" in name for name in names)
-    assert "The records of valid and test are included." in (shelf / "en_docs/v1.md").read_text()
+    assert "Records are included: valid, test." in (shelf / "en_docs/v1.md").read_text()
 
 
 def test_the_licence_is_that_of_the_corpus_unless_one_is_given(run, shelf):

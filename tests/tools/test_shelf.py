@@ -74,7 +74,7 @@ def test_from_a_run_to_a_web_server_to_a_fresh_cache_and_the_same_probabilities(
     documented.check("shelf list --json", listed)
     [network] = listed["networks"]
     about, archive = network["about"], network["archive"]
-    assert (about["blocks"], about["splits"]) == ("ad", ["valid", "test"])
+    assert (about["network"], about["splits"]) == ("ad", ["valid", "test"])
     assert not network["is_cached"]
     fetched = json.loads(call("shelf", "fetch", "en_docs@v1", f"--shelf={url}", "--json").out)
     documented.check("shelf fetch --json", fetched)
@@ -138,7 +138,7 @@ def test_what_people_read(run, shelf, home, call, tmp_path):
     again = call("shelf", "save", "--name", "a", "--tag=v1", f"--shelf={tmp_path}/b", run)
     assert again.code == 0 and again.out.startswith("a@v1 is there already, with the same files")
     head, row = call("shelf", "list", f"--shelf={shelf}").out.splitlines()
-    assert head.split()[:4] == ["network", "objective", "blocks", "corpus"]
+    assert head.split()[:4] == ["name", "objective", "network", "corpus"]
     assert row.split()[:4] == ["en_docs@v1", "causal_lm", "ad", "synthetic"]
     assert row.endswith("CC0-1.0")
     reference = f"shelf:{shelf}/en_docs@v1"
@@ -188,6 +188,25 @@ def test_several_runs_may_be_of_shelves_and_of_directories(run, shelf, call):
     rows = json.loads(done.out)["results"]
     assert len(rows) == 2 and rows[0]["nll_per_token"] == rows[1]["nll_per_token"]
     assert rows[0]["run"] == str(run) and rows[1]["run"].endswith("/en_docs@v1")
+
+
+def test_a_composed_model_of_networks_from_a_shelf_is_a_network_on_it(
+    run, shelf, home, call, tmp_path
+):
+    both, named = tmp_path / "both", f"shelf:{tmp_path}/made/both@v1"
+    parts = ("--run", f"shelf:{shelf}/en_docs@v1", run, "--name", "en", "own")
+    assert call("compose", *parts, f"--output={both}").code == 0
+    done = call("shelf", "save", both, "--name=both", "--tag=v1", f"--shelf={tmp_path}/made")
+    assert done.code == 0, done.err
+    [listed] = json.loads(call("shelf", "list", f"--shelf={tmp_path}/made", "--json").out)[
+        "networks"
+    ]
+    assert listed["about"]["network"] == "en + own" and listed["about"]["parameters"] > 3_496
+    card = (tmp_path / "made" / "both" / "v1.md").read_text()
+    assert "- part own: `ad`, width 16, causal\n" in card and "## Scores" not in card
+    shutil.rmtree(home)
+    theirs, mine = par.load(named), par.load(both, data=run.parent / "data")
+    np.testing.assert_array_equal(theirs.embed([TEXT]), mine.embed([TEXT]))
 
 
 def test_what_needs_records_that_were_not_saved_is_told_or_left_out(run, shelf, call):
