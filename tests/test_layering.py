@@ -108,6 +108,7 @@ WITH_TENSORFLOW = [
     "objectives.span_electra",
     "objectives.stream_windows",
     "objectives.towers.classify",
+    "objectives.towers.distill",
     "objectives.typos",
     "search.bilevel",
     "search.gumbel",

@@ -52,7 +52,7 @@ from par.objectives.settings import (
     check_characters,
     check_masked_lm,
 )
-from par.objectives.tower_settings import CLASSIFY
+from par.objectives.tower_settings import CLASSIFY, DISTILL
 
 DEFAULT = "causal_lm"
 OBJECTIVES = {
@@ -130,6 +130,7 @@ OBJECTIVES = {
         ),
         SPAN_ELECTRA,
         CLASSIFY,
+        DISTILL,
     )
 }
 # of all runs: a composed model is one that no command trains

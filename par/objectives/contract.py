@@ -51,7 +51,9 @@ class Contract:
 
     network: `module:class` of its network, which needs TensorFlow. settings: its own group, None
     if it has none. check: refuses settings of a run that do not go together. settle: from a run
-    that is about to be made, its settings with what its data decide.
+    that is about to be made, its settings with what its data, or a run that it names, decide.
+    teacher: from settings, the run whose weights its layers `teacher` and `teacher_head` begin
+    with and keep; "": none.
 
     generates: whether the network gives the probability of the next token, so that it can write
     text. fills: whether it gives the probabilities of masked pieces, so that it can fill them in,
@@ -134,9 +136,10 @@ class Contract:
     helpers: Callable[[Any, ModelConfig, int], tuple[Helper, ...]] = lambda *of: ()
     settings: type[Group] | None = None
     check: Callable[[Any], None] = lambda config: None
-    settle: Callable[[Any, Path, Manifest], Any] = lambda config, data_dir, manifest: (
-        config.objective_settings
+    settle: Callable[[Any, Path, Manifest, Callable], Any] = (
+        lambda config, data_dir, manifest, load: config.objective_settings
     )
+    teacher: Callable[[Any], str] = lambda settings: ""
     check_data: Callable[[Any, Path, Manifest], None] = lambda config, data_dir, manifest: None
 
     def __post_init__(self) -> None:

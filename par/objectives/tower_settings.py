@@ -1,16 +1,19 @@
-"""What the objectives for towers say of themselves: `classify` finds the label of a document.
-Needs no TensorFlow."""
+"""What the objectives for towers say of themselves: `classify` finds the label of a document,
+`distill` imitates another network. Needs no TensorFlow."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from par.baselines import labels
-from par.core.errors import DataError, UsageError
+from par.core import schema
+from par.core.config import ModelConfig
+from par.core.errors import DataError, SettingError, UsageError
 from par.core.metrics import Figure
 from par.core.setting_group import Group, setting
 from par.core.text import plural
@@ -18,7 +21,10 @@ from par.data import documents
 from par.data.characters.letters import character_tokenizer
 from par.data.documents import AUTHOR, GROUP
 from par.data.manifest import Manifest
-from par.objectives.contract import Contract
+from par.data.tokenizer import properties, read_model
+from par.objectives.contract import Contract, Helper
+from par.objectives.settings import check_masked_lm, most_selected
+from par.search.architecture import Architecture
 
 COLUMNS = {"group": GROUP, "author": AUTHOR}
 CHECKED = ("valid",)  # the splits that training reads beside train
@@ -81,7 +87,7 @@ class ClassifySettings(Group):
         return labels.frequent(self.names_of(train), self.min_documents, self.labels)
 
 
-def settle(config: Any, data_dir: Path, manifest: Manifest) -> ClassifySettings:
+def settle(config: Any, data_dir: Path, manifest: Manifest, load: Any) -> ClassifySettings:
     """The settings with how many labels the data have, and what they mean.
 
     Raises: DataError if the data have no documents; UsageError if train has fewer than two labels,
@@ -208,4 +214,167 @@ CLASSIFY = Contract(
     of_layers=("classes",),
     settle=settle,
     check_data=check_data,
+)
+
+
+# ---- distill ----
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillSettings(Group):
+    """Which network is imitated, and in what (par.objectives.towers.distill)."""
+
+    teacher: str = setting("", "the run that is imitated", is_path=True)
+    distill: str = setting(
+        "hidden",
+        "what of it is imitated: hidden, the hidden states of all tokens; log_prob, the"
+        " distribution of masked ones, of a masked_lm teacher",
+        choices=("hidden", "log_prob"),
+    )
+    mask_rate: float = setting(
+        0.3,
+        "with log_prob: share of a window's ordinary tokens that is predicted in training; scores"
+        " are always of 15 %",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    teacher_shape: str = setting("", "the teacher's network; set from --teacher")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            Architecture(self.shape["blocks"])
+            ModelConfig.from_json(self.shape["model"])
+        except (ValueError, KeyError, TypeError):
+            raise SettingError(
+                "teacher_shape must be a network's, as --teacher sets it, but is"
+                f" {self.teacher_shape[:60]!r}",
+                "teacher_shape",
+            ) from None
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """blocks, model and visibility of the teacher; of no run, a small network's."""
+        none = {"blocks": "ad", "model": ModelConfig().to_json(), "visibility": "bidirectional"}
+        return schema.parse_json(self.teacher_shape.encode()) if self.teacher_shape else none
+
+    @property
+    def teacher_model(self) -> ModelConfig:
+        """The teacher's network, which reads each window by itself."""
+        return dataclasses.replace(ModelConfig.from_json(self.shape["model"]), mem_len=0)
+
+    @property
+    def imitates_log_prob(self) -> bool:
+        """Whether distributions are imitated, not hidden states."""
+        return self.distill == "log_prob"
+
+    def predicted(self, seq_len: int) -> int:
+        """The most tokens of a row for which a softmax is computed in training."""
+        return most_selected(self.mask_rate, seq_len) if self.imitates_log_prob else 0
+
+    def helpers(self, model: ModelConfig, seq_len: int) -> tuple[Helper, ...]:
+        """The teacher, which is not trained."""
+        own = (self.shape["blocks"], self.teacher_model, self.predicted(seq_len))
+        return (Helper(*own, is_trained=False),)
+
+
+def check_distill(config: Any) -> None:
+    """Raises: SettingError for a run that imitates nothing."""
+    if not config.objective_settings.teacher:
+        raise SettingError(
+            "objective distill needs the run that is imitated: give --teacher=RUN", "teacher"
+        )
+    if config.objective_settings.imitates_log_prob:
+        check_masked_lm(config)
+
+
+def settle_distill(
+    config: Any, data_dir: Path, manifest: Manifest, load: Callable[[Path], tuple[Any, Path]]
+) -> DistillSettings:
+    """The settings with the network of the teacher.
+
+    Raises: DataError as `load`; UsageError for a teacher that can't be imitated: a search, one of
+    other pieces, or one without the distribution that is asked for.
+    """
+    settings = config.objective_settings
+    teacher, teacher_data = load(Path(settings.teacher))
+    name, own = settings.teacher, teacher.architecture
+    if own.is_search:
+        raise UsageError(
+            f"a teacher must be a fixed network, but {name} is a search: derive a network and"
+            " train it, with the weights of the search (--init_from) if you like"
+        )
+    if settings.imitates_log_prob:
+        teacher.contract.check_fills("--distill=log_prob", name)
+    if teacher.data.tokenizer_sha256 != manifest.tokenizer_sha256:
+        _check_aligned(settings, data_dir, teacher_data)
+    shape = {
+        "blocks": own.blocks,
+        "model": teacher.model.to_json(),
+        "visibility": teacher.contract.visibility,
+    }
+    return dataclasses.replace(settings, teacher_shape=schema.canonical_json(shape))
+
+
+def _check_aligned(settings: DistillSettings, data_dir: Path, teacher_data: Path) -> None:
+    """Raises: UsageError unless the tokens of two different tokenizers are the same characters,
+    and hidden states are imitated."""
+    models = [read_model(Path(each) / "tokenizer.model") for each in (data_dir, teacher_data)]
+    kinds = [properties(each)["model_type"] for each in models]
+    if kinds != ["char", "char"]:
+        raise UsageError(
+            f"teacher {settings.teacher} has another tokenizer ({kinds[1]}) than the data in"
+            f" {data_dir} ({kinds[0]}), whose tokens do not align: give a teacher of this"
+            " tokenizer; only tokens of two character models align"
+        )
+    if settings.imitates_log_prob:
+        raise UsageError(
+            f"teacher {settings.teacher} has other characters than the data in {data_dir}, so that"
+            " its distributions are over others: give --distill=hidden, or a teacher of this"
+            " tokenizer"
+        )
+
+
+DISTILL = Contract(
+    name="distill",
+    network="par.objectives.towers.distill:Distiller",
+    visibility="bidirectional",
+    generates=False,
+    instead="use embed, or train masked_lm with --init_from=RUN --init_layers=trunk",
+    figures=(
+        Figure(
+            "nll_per_token",
+            "distance from the teacher per token",
+            lambda sums: sums.nll / sums.tokens,
+            brief="distance",
+            short="dist",
+            logged="distance",
+            tag="loss/nll_per_token",
+        ),
+        Figure(
+            "agreement",
+            "agreement with the teacher",
+            lambda sums: sums.part("agreement"),
+            better="higher",
+            brief="agreement",
+            logged="agreement",
+            tag="accuracy/agreement",
+        ),
+    ),
+    compared=("nll_per_token", "agreement"),
+    tracked="nll_per_token",
+    charts={
+        "Agreement": {"with the teacher": "agreement"},
+        "Loss": {"distance from the teacher": "nll_per_token"},
+    },
+    carries_memory=False,
+    read_shape=lambda settings, batch_size, seq_len, mem_len: (batch_size, seq_len, 0),
+    parts=("agreement",),
+    predicted=DistillSettings.predicted,
+    helpers=DistillSettings.helpers,
+    settings=DistillSettings,
+    of_layers=("teacher_shape", "distill"),
+    check=check_distill,
+    settle=settle_distill,
+    teacher=lambda settings: settings.teacher,
 )

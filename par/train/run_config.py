@@ -304,8 +304,9 @@ class RunConfig:
         return dataclasses.replace(self, model=dataclasses.replace(self.model, cutoffs=cutoffs))
 
     def settled(self, data_dir: Path, manifest: Manifest) -> RunConfig:
-        """These settings with what the data decide of the objective's. Raises: as its `settle`."""
-        settings = self.contract.settle(self, data_dir, manifest)
+        """These settings with what the data, or a run that they name, decide of the objective's.
+        Raises: as its `settle`."""
+        settings = self.contract.settle(self, data_dir, manifest, load)
         return dataclasses.replace(self, objective_settings=settings)
 
     def with_seed(self, seed: int) -> RunConfig:

@@ -103,6 +103,8 @@ class Trainer:
                 base_weights.initialize(self.learner, self.base_run, self.announce)
             if restored is None and self.config.init:
                 weight_transfer.initialize(self.learner, self.source, self.announce)
+            if restored is None:
+                weight_transfer.take_teacher(self.learner, self.data_dir, self.announce)
             return restored or self.note
 
         self.note = self.team.from_chief(begin)

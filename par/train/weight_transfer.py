@@ -20,6 +20,7 @@ from typing import Any
 import keras
 
 from par.core.errors import DataError
+from par.data.tokenizer import UNK, Tokenizer
 from par.nn.transformer import Transformer
 from par.search.architecture import Architecture
 from par.train import loading, run_config, warm_start
@@ -131,6 +132,39 @@ def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> N
     Raises: DataError as `load_source` does."""
     own = load_source(source, learner.config.init, warn)
     copy_weights(learner, own, learner.config.places, learner.config.init.layers)
+
+
+def take_teacher(learner: Learner, data_dir: Path, warn: Callable[[str], None]) -> None:
+    """Copies the weights of the run that a network imitates, if it does. Of other characters, each
+    has the embedding of the teacher's same one, or of [UNK]. Raises: DataError if the run is
+    damaged, or another one than when the settings were made."""
+    config = learner.config
+    path = config.contract.teacher(config.objective_settings)
+    if not path:
+        return
+    theirs, of_data = run_config.load(Path(path))
+    source = loading.load_learner(path, theirs, "last", warn).objective.layers
+    for name, of in (("teacher", "trunk"), ("teacher_head", "head")):
+        if name not in learner.objective.layers:
+            continue
+        own = learner.objective.layers[name]
+        values = [weight.numpy() for weight in source[of].weights]
+        if name == "teacher" and theirs.data.tokenizer_sha256 != config.data.tokenizer_sha256:
+            values[0] = values[0][_same_pieces(data_dir, of_data)]
+        shapes = [[tuple(each.shape) for each in of] for of in (values, own.weights)]
+        if shapes[0] != shapes[1]:
+            raise DataError(
+                f"teacher {path} is not the network that this run was set up for: put that back"
+            )
+        for weight, value in zip(own.weights, values):
+            weight.assign(value)
+
+
+def _same_pieces(data_dir: Path, other_dir: Path) -> list[int]:
+    """[V] the id that each piece of a data set has in another one, or [UNK]."""
+    own, other = (Tokenizer.load(each / "tokenizer.model") for each in (data_dir, other_dir))
+    found = map(other.id_of, own.pieces(range(own.vocab_size)))
+    return [UNK if token is None else token for token in found]
 
 
 def derive_network(supernet: Learner, blocks: str) -> Learner:

@@ -22,7 +22,8 @@ from par.export.plain import arrays, plain
 from par.export.shipped import forward
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.resampling import neighbours
-from par.nn.transformer import Transformer
+from par.nn.transformer import MAIN, Transformer
+from par.objectives import OBJECTIVES
 from par.objectives.masked_lm import MaskedLanguageModel
 from par.objectives.settings import MaskedLMSettings
 from par.search import flops
@@ -329,6 +330,31 @@ def test_weights_of_another_factor_do_not_fit(data_dir):
     init = run_config.Origin("source", "last", 1, "0" * 64)
     with pytest.raises(UsageError, match=r"do not fit \(model.downsample: 1 -> 3\)"):
         warm_start.check_settings(config(data_dir), config(data_dir, downsample=1), init)
+
+
+@pytest.mark.parametrize("name", ("masked_lm", "span_electra", "authors", "classify", "distill"))
+def test_every_objective_that_sees_both_sides_reads_with_it_and_learns(name):
+    contract = OBJECTIVES[name]
+    made = contract.network_class()(MODEL, V, 1, contract.default_settings())
+
+    def make_trunk(part=MAIN, blocks=None, table=None, **changes):
+        model, own = dataclasses.replace(MODEL, **changes), Architecture(blocks or "ad")
+        return Transformer(own, model, SearchConfig(), V, 1, part=part, table=table)
+
+    made.build(make_trunk)
+    draw = np.random.default_rng(4)
+    element = tf.nest.map_structure(
+        lambda of: tf.constant(draw.integers(8, V, of.shape), tf.int32), made.element_spec(B, 11)
+    )
+    seeds = EVALUATION.row_seeds("objective", tf.range(B, dtype=tf.int64))
+    variables = [weight.value for weight in made.trunk.resampling.weights]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        batch = made.prepare(element, seeds)
+        total, weight, _, _ = made.loss(batch, made.trunk.empty_memories(B), EVALUATION)
+    assert np.isfinite(total) and weight > 0
+    for gradient in tape.gradient(total, variables):
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0
 
 
 def test_products_in_bfloat16_are_near_those_in_float32():

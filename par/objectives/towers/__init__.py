@@ -1,1 +1,1 @@
-"""Networks whose task is one of a tower: the label of a document."""
+"""Networks whose task is one of a tower: the label of a document, another network's states."""

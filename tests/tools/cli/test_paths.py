@@ -19,6 +19,7 @@ TEXTS = {
     *("mirror", "runner_options", "prompt", "text", "symbols", "corpus", "normalization"),
     "fields",
     "labels_sha256",
+    "teacher_shape",
 }
 NAMES = {("results", "run")}  # of another tool a path
 
