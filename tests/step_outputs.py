@@ -14,15 +14,20 @@ def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
     """What a step with --json prints, as far as experiments take figures from it."""
     scores = {"perplexity_per_word": 100.0, "bits_per_byte": 2.0}
     scores |= {figure.name: 0.4 for figure in OBJECTIVES["span_electra"].figures}
-    scores |= {"nll_per_token": 4.0, "accuracy": 0.3}
+    scores |= {"nll_per_token": 4.0, "accuracy": 0.3, "bits_per_character": 2.0}
     if step.tool == "build_data":
         models = ("unigram_perplexity_per_word", "kneser_ney_perplexity_per_word")
         return {model: {"valid": 10.0, "test": 20.0} for model in models} | {"vocab_size": 4000}
     if step.tool == "probe":
         runs = [each for each in step.arguments if each.startswith("--run=")]
         accuracy = {"mean": 0.5, "low": 0.4, "high": 0.6}
-        found = [{"run": run, "accuracy": accuracy} for run in runs]
+        of = dict.fromkeys(("accuracy", "clean", "less_clean", "less_clean_less_first"), accuracy)
+        found = [{"run": run, **of} for run in runs]
         return {"runs": found, "baselines": {"tfidf": accuracy}}
+    if step.tool == "benchmark" and step.arguments[0] == "compression":
+        return {"xz": [{"split": split, "bits_per_character": 1.8} for split in ("valid", "test")]}
+    if step.tool == "train" and "--dry_run" in step.arguments:
+        return {"steps_per_second": 8.0, "gflop_per_step": 2.0, "parameters": 1000}
     if step.tool == "discriminate":
         return discriminated(step)
     if step.tool == "context_gain":
@@ -53,7 +58,11 @@ def made_up(experiment: Experiment, step: Step) -> dict[str, Any]:
                 for name in step.needs
                 for way in ways_of(experiment.step(name))
                 for split in splits
-            ]
+            ],
+            "baselines": [
+                {"model": "kneser_ney", "split": split, "bits_per_character": 2.1}
+                for split in splits
+            ],
         }
     return {}
 

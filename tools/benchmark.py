@@ -19,6 +19,8 @@
                                             share of the training time
     python tools/benchmark.py shipping      the size of an export's formats, and milliseconds a
                                             token of each beside the library
+    python tools/benchmark.py compression   bits per character by xz that has read train: what a
+                                            network of characters must beat
     python tools/benchmark.py softmax --help               the flags of one subject
     python tools/benchmark.py train --json --steps=100     the figures as one JSON line
 
@@ -36,6 +38,7 @@ from par.tools.cli.main import overview, run_subcommand
 import sys
 
 from par.tools.benchmarks import (
+    compression,
     data,
     estimators,
     generation,
@@ -59,6 +62,7 @@ SUBJECTS = {
     "scaling": scaling,
     "saving": saving,
     "shipping": shipping,
+    "compression": compression,
 }
 OVERVIEW = overview(__doc__, SUBJECTS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from par.tools.experiments import (
     benchmarks,
     block_order,
+    characters,
     collapse,
     contexts,
     cutoffs,
@@ -43,6 +44,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         objective_blocks,
         replaced_tokens,
         contexts,
+        characters,
         unseen_authors,
         towers,
         seed_recipe,

@@ -17,7 +17,7 @@ from project import TOOLS
 # flags whose help speaks of no path
 TEXTS = {
     *("mirror", "runner_options", "prompt", "text", "symbols", "corpus", "normalization"),
-    "fields",
+    *("fields", "name", "unfreeze"),
     "labels_sha256",
     "teacher_shape",
 }
