@@ -100,7 +100,7 @@ def compose(models, unfreeze=()):
     named by `unfreeze`, and has no dropout.
 
     Args:
-      models: of `load`, or paths of runs, in the order of the hidden states.
+      models: of `load`, or what `load` takes as a run, in the order of the hidden states.
       unfreeze: names of parts that are trained, too: each is called as its run.
 
     Returns: the layer; called with tokens [B, T] int32, padded with 0, it returns hidden states
@@ -121,8 +121,10 @@ def compose(models, unfreeze=()):
 
     import_keras()
     from par.composing.layer import composed_layer
+    from par.shelf import cache, reference
 
-    return composed_layer(models, unfreeze)
+    found = [cache.run_path(each) if reference.is_reference(each) else each for each in models]
+    return composed_layer(found, unfreeze)
 
 
 def block_table(name):

@@ -33,7 +33,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -96,18 +96,9 @@ def _save(values: Flags) -> None:
         Path(values.run), made, values.split, values.licence, values.description, _try_out
     )
     entry = saved.entry
-    facts = {
-        "name": entry.about.name,
-        "tag": entry.about.tag,
-        "shelf": made.shelf,
-        "is_new": saved.is_new,
-        "files": len(entry.files),
-        "bytes": entry.archive.size,
-        "sha256": entry.archive.sha256,
-        "licence": entry.about.licence,
-    }
     if values.json:
-        print(schema.canonical_json(facts))
+        facts = {"is_new": saved.is_new, "files": len(entry.files)}
+        print(schema.canonical_json(_facts(made, entry) | facts))
         return
     state = "saved" if saved.is_new else "there already, with the same files"
     print(f"{made} is {state}: {_size(entry)}, SHA-256 {entry.archive.sha256}")
@@ -166,18 +157,8 @@ def _fetch(values: Flags) -> None:
     for each in asked:
         open_shelf(each.shelf)
         found = cache.fetch(each, _cache(values), values.max_bytes)
-        rows.append(
-            {
-                "name": each.name,
-                "tag": each.tag,
-                "shelf": each.shelf,
-                "path": str(found.path),
-                "is_new": found.is_new,
-                "bytes": found.entry.archive.size,
-                "sha256": found.entry.archive.sha256,
-                "licence": found.entry.about.licence,
-            }
-        )
+        facts = {"path": str(found.path), "is_new": found.is_new}
+        rows.append(_facts(each, found.entry) | facts)
         if not values.json:
             state = "fetched" if found.is_new else "there already"
             print(f"{each} is {state}: {_size(found.entry)}, {found.path}")
@@ -207,13 +188,7 @@ def _verify(values: Flags) -> None:
             announce(f"{each}: {fault}")
     if values.json:
         rows = [
-            {
-                "name": one.reference.name,
-                "tag": one.reference.tag,
-                "shelf": one.reference.shelf,
-                "is_cached": one.is_cached,
-                "faults": one.faults,
-            }
+            _names(one.reference) | {"is_cached": one.is_cached, "faults": one.faults}
             for one in found
         ]
         print(schema.canonical_json({"networks": rows}))
@@ -222,6 +197,16 @@ def _verify(values: Flags) -> None:
             f"{plural(len(bad), 'network')} of {len(found)} can't be used as it is: see the lines"
             " above"
         )
+
+
+def _names(of: Reference) -> dict[str, Any]:
+    return {"name": of.name, "tag": of.tag, "shelf": of.shelf}
+
+
+def _facts(of: Reference, entry: Entry) -> dict[str, Any]:
+    """What --json tells of a network that was saved or fetched."""
+    archive = {"bytes": entry.archive.size, "sha256": entry.archive.sha256}
+    return _names(of) | archive | {"licence": entry.about.licence}
 
 
 def _shelf(values: Flags) -> str:

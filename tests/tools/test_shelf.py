@@ -207,6 +207,8 @@ def test_a_composed_model_of_networks_from_a_shelf_is_a_network_on_it(
     shutil.rmtree(home)
     theirs, mine = par.load(named), par.load(both, data=run.parent / "data")
     np.testing.assert_array_equal(theirs.embed([TEXT]), mine.embed([TEXT]))
+    layer = par.compose([f"shelf:{shelf}/en_docs@v1", par.load(run)])
+    assert layer(np.array([[8, 12, 9]])).shape == (1, 3, 32)
 
 
 def test_what_needs_records_that_were_not_saved_is_told_or_left_out(run, shelf, call):
