@@ -36,6 +36,17 @@ NETWORKS = {
 }
 OBJECTIVE = {"masked": "masked_lm", "replaced": "span_electra", "authors": "authors"}
 
+# texts that users have, too
+ODD = {
+    "empty": b"",
+    "one": b"x",
+    "emoji": "the \U0001f600 cat\n\n".encode(),
+    "right_to_left": "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd .".encode(),
+    "invalid": b"the \xff\xfe cat\0\r\n\xef\xbb\xbf",
+}
+LINE = b"the cat sees the dog .\n"
+LARGE = 9_000 * LINE  # 200 kB
+
 
 class Runs:
     """The runs of NETWORKS as attributes, each of random weights and made when it is first asked

@@ -17,7 +17,7 @@ from par.export import onnx_graphs, shipping
 from par.export.array_functions import Library
 from par.export.formats import FORMATS
 from par.export.self_check import Sample
-from shipped_run import card_python, require, script, source
+from shipped_run import LARGE, ODD, card_python, require, script, source
 from small import random_run
 
 RUNS = ("causal", "post", "dense", "bf16", "search")
@@ -105,15 +105,6 @@ def test_generate_py_draws_by_its_settings_and_its_seed(exported):
     assert texts("--seed=1") == texts("--seed=1") != texts("--seed=2")
 
 
-ODD = {
-    "empty": b"",
-    "one": b"x",
-    "emoji": "the \U0001f600 cat\n\n".encode(),
-    "right_to_left": "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd .".encode(),
-    "invalid": b"the \xff\xfe cat\0\r\n\xef\xbb\xbf",
-}
-
-
 def test_score_py_gives_the_figures_of_the_library_for_odd_texts(made, exported, tmp_path):
     model = par.load(made.causal)
     texts = ODD | {"valid": made.text.encode()}
@@ -133,10 +124,9 @@ def test_score_py_gives_the_figures_of_the_library_for_odd_texts(made, exported,
 
 @pytest.mark.slow
 def test_score_py_reads_a_large_text(made, exported, tmp_path):
-    text = b"the cat sees the dog .\n" * 9_000
-    (tmp_path / "large").write_bytes(text)
+    (tmp_path / "large").write_bytes(LARGE)
     found = json.loads(script(exported, "score.py", str(tmp_path / "large")))
-    assert found["tokens"] == len(par.load(made.causal).encode(text.decode()))
+    assert found["tokens"] == len(par.load(made.causal).encode(LARGE.decode()))
     assert found["words"] == 9_000 * 7 and np.isfinite(found["nll"])
 
 
