@@ -1,8 +1,9 @@
-"""Python with the packages that the tests run with, but without this project, and without those
-that a program must not need."""
+"""Python without this project: with the packages that the tests run with, but without those that
+a program must not need; or with those alone that it names."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tensorflow as tf
 
 ABSENT = """
@@ -43,3 +45,22 @@ def printed(
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def installed(folder: Path, packages: Sequence[str]) -> Path:
+    """The Python of an environment into which pip has put these packages, in the versions that
+    the tests run with, and nothing else; the test is skipped where the index lacks them."""
+    made = folder / "installed"
+    subprocess.run([sys.executable, "-m", "venv", str(made)], check=True)
+    python = made / "bin" / "python"
+    wanted = [f"{name}=={importlib.metadata.version(name)}" for name in packages]
+    done = subprocess.run(
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1]
+        pytest.skip(f"pip can't install {', '.join(wanted)} here: {reason}")
+    return python
