@@ -121,10 +121,9 @@ def compose(models, unfreeze=()):
 
     import_keras()
     from par.composing.layer import composed_layer
-    from par.shelf import cache, reference
+    from par.shelf import cache
 
-    found = [cache.run_path(each) if reference.is_reference(each) else each for each in models]
-    return composed_layer(found, unfreeze)
+    return composed_layer(models, unfreeze, cache.run_path)
 
 
 def block_table(name):

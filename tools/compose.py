@@ -11,10 +11,10 @@
 The runs may have any objectives, widths and blocks, but the same tokenizer. Towers, which were
 trained with --base, must stand on the same base, with the same weights; it is computed once.
 
-Writes a directory that is used as that of a run: by probe, discriminate, export, par.load(DIR)
-and its embed, and as --base of train. It carries copies of all weights: the runs can be moved or
-deleted. Each part sees of a window what it saw in its training, before it or on both sides. It
-predicts nothing itself.
+Writes a directory that is used as that of a run: by probe, discriminate, export, shelf, by
+par.load(DIR) and its embed, and as --base of train. It carries copies of all weights: the runs can
+be moved or deleted. Each part sees of a window what it saw in its training, before it or on both
+sides. It predicts nothing itself.
 """
 
 from __future__ import annotations

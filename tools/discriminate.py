@@ -151,9 +151,7 @@ def _work(values: Flags) -> None:
     for run in runs:
         how = values.checkpoint, values.evaluate_as, Model.encodings
         both = represented.vectors(run, texts, *how)
-        about = _about(
-            run=run.name, objective=run.config.objective, blocks=run.config.architecture.blocks
-        )
+        about = _about(run=run.name, objective=run.config.objective, blocks=run.config.network)
         scored.append(Scored(about, *map(score, both)))
     for name in dict.fromkeys(values.export):
         scored.append(Scored(_about(export=name), score(_exported(name, texts)), None))

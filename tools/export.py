@@ -166,6 +166,12 @@ def _work_on_run(values: Flags) -> None:
     for each in chosen:
         if each.generates:
             config.contract.check_generates(f"--format={each.name}", values.run)
+        if config.base and not each.has_bases:
+            others = [other.name for other in formats.FORMATS.values() if other.has_bases]
+            raise UsageError(
+                f"--format={each.name} has no networks that read a base, but {values.run} reads"
+                f" {config.base.stack.text}: use {', '.join(others)}"
+            )
     formats.check_output(output, chosen, values.overwrite)
     start_tensorflow()
     records.verify(data_dir, manifest, SPLITS)
@@ -180,7 +186,7 @@ def _work_on_run(values: Flags) -> None:
         facts = {
             "run": values.run,
             "output": values.output,
-            "blocks": config.architecture.blocks,
+            "blocks": config.network,
             "checkpoint": values.checkpoint,
             "step": measured.step,
             "evaluate_as": values.evaluate_as,
@@ -254,7 +260,7 @@ def _export(
         evaluated_as=values.evaluate_as,
         scores={
             split: evaluation.score(model.learner, data_dir, manifest, split, values.evaluate_as)
-            for split in SPLITS
+            for split in (SPLITS if config.contract.predicts else ())
         },
         pi=model.learner.pi,
     )

@@ -32,8 +32,9 @@ class Format:
     mark: a file that every export has; files: patterns of all that one can have. packages: the
     modules that writing it needs beside this program's own, which the extra of its name installs.
     quantizes: the types that --quantize can round its weights to. in_f32: whether it computes in
-    float32 whatever the run did. generates: whether it is for networks that predict the next token
-    alone. bytes_a_weight: how large it gets, where the user is told before it gets large."""
+    float32 whatever the run did. has_bases: whether it takes networks that read a base. generates:
+    whether it is for networks that predict the next token alone. bytes_a_weight: how large it
+    gets, where the user is told before it gets large."""
 
     name: str
     is_a: str
@@ -45,6 +46,7 @@ class Format:
     quantizes: tuple[str, ...] = ()
     in_f32: bool = True
     generates: bool = False
+    has_bases: bool = True
     bytes_a_weight: float = 0.0
 
     def load(self) -> ModuleType:
@@ -81,6 +83,7 @@ FORMATS = {
             is_a="safetensors with a forward pass in NumPy",
             needs="only `numpy` and `sentencepiece`",
             module="par.export.safetensors",
+            has_bases=False,
             mark="model.safetensors",
             files=("model.safetensors", "forward.py", *TEXT_FILES),
         ),
@@ -112,6 +115,7 @@ FORMATS = {
             is_a="an HTML page that loads nothing",
             needs="only a browser of 2023 or newer",
             module="par.export.page.html",
+            has_bases=False,
             mark="index.html",
             files=("index.html", "tokenizer.model"),
             generates=True,

@@ -16,7 +16,7 @@ from par.evaluate.trained_model import Model
 from par.export import taken_along
 from par.export.array_functions import ArrayFunctions
 from par.export.formats import Written
-from par.export.plain import arrays
+from par.export.plain import described
 from par.export.self_check import Sample, loss_notes
 from par.export.shipping import Source
 
@@ -62,7 +62,7 @@ def write(source: Source, directory: Path) -> Written:
         exact = Runner(name, content)
         content = converted(model, functions, name, tf.float16)
     files.write_bytes(directory / FILE, content)
-    config, _ = arrays(model)
+    config = described(model)
     taken_along.write_text_files(directory, config, model.tokenizer)
     used = taken_along.write_programs(directory, [name], "litert")
     read_back = Runner(name, (directory / FILE).read_bytes())

@@ -19,7 +19,7 @@ from par.core import files
 from par.export import self_check, taken_along
 from par.export.array_functions import ArrayFunctions
 from par.export.formats import Written
-from par.export.plain import arrays
+from par.export.plain import described
 from par.export.self_check import Sample
 from par.export.shipping import Source
 
@@ -62,7 +62,7 @@ def write(source: Source, directory: Path) -> Written:
         backend = Sessions({name: graph.SerializeToString() for name, graph in graphs.items()})
         graphs = {name: quantized(graph) for name, graph in graphs.items()}
     paths = save(graphs, directory)
-    config, _ = arrays(source.plain)
+    config = described(source.plain)
     taken_along.write_text_files(directory, config, source.model.tokenizer)
     used = taken_along.write_programs(directory, graphs, "onnx")
     read_back = Sessions({name: str(path) for name, path in paths.items()})

@@ -32,6 +32,8 @@ def plain(model: Model) -> Model:
         # the weight of a removed kind is 0: it need not be left out
         search=dataclasses.replace(learner.config.search, prune_below=0.0),
     )
+    if config.base:
+        config = dataclasses.replace(config, base=config.base.in_f32)
     if config != learner.config:
         trained, learner = learner, Learner(config)
         weights = (
@@ -43,18 +45,25 @@ def plain(model: Model) -> Model:
     return Model(config, learner, model.tokenizer)
 
 
-def arrays(model: Model) -> tuple[dict, dict[str, np.ndarray]]:
-    """The settings and the weights by name, float32, of a plain model: what
-    par/export/shipped/forward.py reads.
+def described(model: Model) -> dict[str, Any]:
+    """The settings of a plain model, as config.json of an export has them.
 
     `blocks` has of each block its kinds with their weights, and that of identity: 1 for the kind
     of a fixed block, the mixture of a search.
     """
-    blocks, weights = [], {"embedding": model.trunk.table()}
-    for number, (block, pi) in enumerate(zip(model.trunk.blocks, model.pi.tolist())):
+    blocks = []
+    for block, pi in zip(model.trunk.blocks, model.pi.tolist()):
         share = dict(zip(KINDS, pi))
         of_kinds = [share[kind] for kind in block.kinds]
         blocks.append({"kinds": block.kinds, "weights": of_kinds, "identity": share["i"]})
+    return _settings(model, blocks)
+
+
+def arrays(model: Model) -> tuple[dict, dict[str, np.ndarray]]:
+    """The settings, and the weights by name, float32, of a plain model without a base: what
+    par/export/shipped/forward.py reads."""
+    weights = {"embedding": model.trunk.table()}
+    for number, block in enumerate(model.trunk.blocks):
         for kind in block.kinds:
             branch, norm = block.parts(kind)
             own = {"norm" if block.pre else f"norm_{kind}": norm, BRANCHES[kind]: branch}
@@ -66,7 +75,7 @@ def arrays(model: Model) -> tuple[dict, dict[str, np.ndarray]]:
     if {"step", "score", "fill"} & set(names_of(model.config.contract.exports)):
         weights |= _of_softmax(model.learner.objective.head)
     found = {name: np.asarray(weight.numpy(), np.float32) for name, weight in weights.items()}
-    return _settings(model, blocks), found
+    return described(model), found
 
 
 def _named(place: str, layers: dict[str, Any]) -> dict[str, Any]:

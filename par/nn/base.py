@@ -50,6 +50,12 @@ class Base:
         return self.unfreeze if self.frozen else names
 
     @property
+    def in_f32(self) -> Base:
+        """The same with products in float32."""
+        levels = tuple(tuple(part.in_f32 for part in level) for level in self.stack.levels)
+        return dataclasses.replace(self, stack=Stack(levels))
+
+    @property
     def text(self) -> str:
         """The base in words: its parts, and which of them are trained."""
         trained = ", ".join(self.trained)

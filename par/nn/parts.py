@@ -56,6 +56,11 @@ class Part:
         return Architecture(self.blocks)
 
     @property
+    def in_f32(self) -> Part:
+        """The same with products in float32."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, precision="f32"))
+
+    @property
     def network(self) -> tuple:
         """All that its states depend on beside weights and vocabulary."""
         model = dataclasses.replace(self.model, dropout_rate=0.0)

@@ -213,3 +213,19 @@ def test_two_towers_are_composed_on_their_base(made, both, call):
     documented.check("compose --json", value)
     assert (value["base"], value["d_model"]) == (["en"], 32)
     assert np.isfinite(par.load(output).embed(TEXT)).all()
+
+
+def test_a_composed_model_comes_from_a_shelf(made, both, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAR_SHELF", str(tmp_path / "shelf"))
+    monkeypatch.setenv("PAR_CACHE_DIR", str(tmp_path / "cache"))
+    done = call("shelf", "save", made.both, "--name=both", "--tag=v1")
+    assert done.code == 0, done.err
+    card = (tmp_path / "shelf" / "both" / "v1.md").read_text()
+    assert "- part en: `ad`, width 16, bidirectional\n" in card
+    run = (f"--data={made.data}", "--architecture=d", *NETWORK, "--objective=masked_lm")
+    done = call("train", *run, "--base=shelf:both@v1", "--print_run")
+    assert done.code == 0, done.err
+    done = call("compose", "--run", "shelf:both@v1", made.left, f"--output={tmp_path / 'c'}")
+    assert done.code == 0 and "en (ad, 16) + code (s, 16) + left (ad, 8)" in done.out, done.err
+    layer = par.compose(["shelf:both@v1"])
+    assert list(layer.named) == ["en", "code"]
