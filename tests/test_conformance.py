@@ -391,7 +391,8 @@ def test_a_loss_is_two_sums_further_metrics_and_memories_of_the_same_shape(name,
         and after.hidden.shape == empty.hidden.shape
         and after.valid.shape == empty.valid.shape
     )
-    assert after.valid.numpy().tolist() == [T if CONTRACTS[name].carries_memory else 0] * B
+    valid = after.valid.numpy().tolist()
+    assert valid == [T] * B or (valid == [0] * B and not CONTRACTS[name].carries_memory)
 
 
 @each_objective
