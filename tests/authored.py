@@ -12,7 +12,6 @@ import numpy as np
 from made_documents import write_lines
 from par.data import manifest
 from par.objectives import OBJECTIVES
-from par.objectives.settings import AuthorsSettings
 from par.tools import build_data
 from par.train.run_config import DataIdentity, RunConfig
 from small import small_config
@@ -69,15 +68,38 @@ def hidden_code(authors: int = 48, each: int = 8) -> list[dict[str, Any]]:
     return found
 
 
-def config(data_dir: Path, blocks: str = "ad", epochs: int = 2, **settings: Any) -> RunConfig:
-    """A run of `small_config` that tells authors apart; settings of the objective, the rest of the
-    network and its training."""
-    names = [field.name for field in dataclasses.fields(AuthorsSettings)]
+def answering(found: list[dict[str, Any]], authors: int = 12) -> list[dict[str, Any]]:
+    """The texts of `coded`, of which each answers the one before of its author; every fourth
+    begins a thread."""
+    return [
+        each | ({"parent": f"{number - authors}"} if number // authors % 4 else {})
+        for number, each in enumerate(found)
+    ]
+
+
+DEFAULTS = {
+    "authors": {"anchors": 3, "doc_len": 6},
+    "context_mlm": {"contexts": 3, "doc_len": 8, "context": "author"},
+    "thread_mlm": {},
+}
+
+
+def config(
+    data_dir: Path,
+    blocks: str = "ad",
+    epochs: int = 2,
+    objective: str = "authors",
+    **settings: Any,
+) -> RunConfig:
+    """A run of `small_config` of an objective that reads documents; settings of the objective, the
+    rest of the network and its training."""
+    contract = OBJECTIVES[objective]
+    names = [field.name for field in dataclasses.fields(contract.settings)]
     own = {name: settings.pop(name) for name in names if name in settings}
-    of_data = DataIdentity.from_manifest(manifest.load(data_dir), OBJECTIVES["authors"])
+    of_data = DataIdentity.from_manifest(manifest.load(data_dir), contract)
     return dataclasses.replace(
         small_config(data_dir, blocks, epochs=epochs, **settings),
-        objective="authors",
-        objective_settings=AuthorsSettings(**{"anchors": 3, "doc_len": 6} | own),
+        objective=objective,
+        objective_settings=contract.settings(**DEFAULTS[objective] | own),
         data=of_data,
     )

@@ -47,8 +47,10 @@ KINDS = {
     "toy": {},
     # a lower temperature would show the last digits of the cosines
     "authors": {"sampling": "single_path", "negatives": "same_group", "temperature": 1.0},
+    "context_mlm": {"encoder": "biencoder", "combine": "concat"},
     "span_electra": {"sampling": "single_path"},
 }
+OF_DOCUMENTS = ("authors", "context_mlm")  # kinds that are objectives which read documents
 OBJECTIVES = ("toy", "span_electra")  # kinds that are objectives, with parts of their own
 
 
@@ -102,13 +104,14 @@ def main() -> None:
 
 def data_of(data_dir: Path, kind: str) -> Path:
     """The data set that a kind reads."""
-    return data_dir / "coded" if kind == "authors" else data_dir
+    return data_dir / "coded" if kind in OF_DOCUMENTS else data_dir
 
 
 def config(data_dir: Path, kind: str) -> RunConfig:
     """The settings of a kind; some are objectives of their own."""
-    if kind == "authors":
-        return authored.config(data_of(data_dir, kind), "sad", **SMALL | KINDS[kind])
+    if kind in OF_DOCUMENTS:
+        own = SMALL | KINDS[kind]
+        return authored.config(data_of(data_dir, kind), "sad", objective=kind, **own)
     own = small_config(data_dir, "sad", **SMALL | KINDS[kind])
     return dataclasses.replace(own, objective=kind) if kind in OBJECTIVES else own
 

@@ -105,15 +105,16 @@ def any_trunk(
     return Transformer(architecture, shape, SearchConfig(), V, seed, part=part, table=table)
 
 
-def element(built: Any, rows: int = B) -> Any:
-    """What the data may yield: tokens of every cluster, no padding; the first `rows` of it."""
+def element(built: Any, rows_kept: int = B) -> Any:
+    """What the data may yield: tokens of every cluster, no padding; the first of its rows."""
 
     def ids(spec: tf.TensorSpec) -> tf.Tensor:
-        assert spec.dtype == tf.int32 and spec.shape[0] == B
+        assert spec.dtype == tf.int32 and spec.shape[0] >= B
+        rows = slice(rows_kept if spec.shape[0] == B else None)
         own = np.random.default_rng(spec.shape.num_elements()).permutation(
             np.resize(np.arange(8, V), spec.shape.num_elements())
         )
-        return tf.constant(own.reshape(spec.shape)[:rows], tf.int32)
+        return tf.constant(own.reshape(spec.shape)[rows], tf.int32)
 
     return tf.nest.map_structure(ids, built.element_spec(B, T))
 
@@ -349,7 +350,10 @@ def test_an_objective_states_its_visibility_its_layers_and_the_trunk_that_is_sea
     spec = built.element_spec(B, T)
     if contract.reads_documents:
         assert isinstance(spec, dict) and callable(built.documents)
-        assert all(each.shape[0] == B and each.dtype == tf.int32 for each in spec.values())
+        assert all(
+            each.dtype == tf.int32 and (each.shape[0] == B or key in contract.shared)
+            for key, each in spec.items()
+        )
     else:
         assert spec.shape == (B, T + 1)
     assert hasattr(built, "encode") == contract.encodes
@@ -379,13 +383,14 @@ def test_a_loss_is_two_sums_further_metrics_and_memories_of_the_same_shape(name,
     scores, _ = built.token_scores(batch, empty, EVALUATION)
     assert tuple(scores) == CONTRACTS[name].scored
     for key, (value, of) in scores.items():
-        assert value.shape == of.shape == (B, 1 if CONTRACTS[name].reads_documents else T)
+        own = 1 if CONTRACTS[name].unit == "text" else batch["tokens"].shape[1]
+        assert value.shape == of.shape == (B, own)
         summed = {"nll": (nll, weight), **parts}
         if key in summed:
             total, whole = summed[key]
             assert float(tf.reduce_sum(value * of)) == pytest.approx(float(total), rel=1e-5)
             assert float(tf.reduce_sum(of)) == float(whole)
-    assert float(nll) > 0 and 0 < float(weight) <= B * T
+    assert float(nll) > 0 and 0 < float(weight) <= B * own
     assert (
         isinstance(after, Memories)
         and after.hidden.shape == empty.hidden.shape
@@ -403,7 +408,14 @@ def test_the_sums_of_a_batch_are_those_of_its_rows_added_up(name):
     training = not CONTRACTS[name].shared
 
     def prepared(rows: slice) -> Any:
-        of_rows = tf.nest.map_structure(lambda each: each[rows], window)
+        of_rows = (
+            window[rows]
+            if tf.is_tensor(window)
+            else {
+                key: each if key in CONTRACTS[name].shared else each[rows]
+                for key, each in window.items()
+            }
+        )
         return built.prepare(of_rows, seeds[rows], training)
 
     nll, weight, parts, after = built.loss(prepared(slice(None)), memories, EVALUATION)

@@ -31,7 +31,7 @@ from absl import flags
 
 from par.baselines import context_gain
 from par.baselines.context_gain import Gain, Result, Split
-from par.baselines.relations import KINDS
+from par.baselines.relations import KINDS, cluster_kind
 from par.core import schema
 from par.core.progress import Progress
 from par.core.setting_group import Group, setting
@@ -42,7 +42,6 @@ from par.tools.cli.checks import required_dir
 from par.tools.cli.flags import Flags, choice, define_path
 
 UNITS = {"word": "word", "char": "character"}  # by model type; else pieces
-CLUSTERS = {"group": documents.GROUP, "author": documents.AUTHOR, "thread": documents.PARENT}
 LEAST = 0.001  # nats: less is none, and below what the weights of the mixture are found to
 TITLES = ["contexts", "texts", "each", "nll", "unrelated", "difference", "95 %", ""]
 
@@ -105,7 +104,8 @@ def _work(values: Flags) -> None:
         reader = documents.token_reader(data_dir, name)
         splits.append(Split(name, reader.table, reader))
     train = documents.token_reader(data_dir, "train")
-    cluster = _cluster(manifest.documents.split_by, splits)
+    tables = [split.table for split in splits]
+    cluster = cluster_kind(manifest.documents.split_by, tables)
     size = min(sum(len(split.table) for split in splits), config.documents)
     with (
         Progress("counting train", "token", len(train)) as counting,
@@ -129,19 +129,6 @@ def _work(values: Flags) -> None:
         print(schema.canonical_json(_facts(values, config, result, unit, cluster)))
     else:
         print("\n".join(_lines(names, config, result, unit, cluster)))
-
-
-def _cluster(split_by: str, splits: list[Split]) -> str:
-    """What the intervals are for others of: what the documents were split by, or if they came in
-    splits, the first of group and author that some have, else the thread."""
-    if split_by in CLUSTERS:
-        return split_by
-    has = (name for name, column in CLUSTERS.items() if _is_known(splits, column))
-    return next(has, "thread")
-
-
-def _is_known(splits: list[Split], column: int) -> bool:
-    return any(bool((split.table[:, column] != documents.NONE).any()) for split in splits)
 
 
 def _facts(

@@ -14,6 +14,8 @@ r"""Scores trained networks on any split: perplexity per token and per word, bit
     python tools/evaluate.py --run=logs/RUN --baseline=none
     python tools/evaluate.py --run=logs/CAUSAL --run=logs/MASKED --mask_draws=4
         both on the tokens that are masked in so many draws
+    python tools/evaluate.py --run=logs/RANDOM_CONTEXTS --run=logs/GROUP_CONTEXTS
+        and how much better the second is on the same tokens, by depth in threads, with intervals
     python tools/evaluate.py --run=logs/MASKED --pseudo --pseudo_tokens=2000
         and the pseudo-perplexity, each token masked in turn
 
@@ -48,11 +50,12 @@ from par.core.errors import UsageError
 from par.core.progress import Progress, announce
 from par.core.stats import Interval
 from par.core.text import number, table
-from par.data import records
+from par.data import documents, records
 from par.evaluate import context_length
 from par.evaluate.context_length import ContextUse
 from par.evaluate.counted_texts import Reading
 from par.evaluate.eval_config import EvalConfig, num_tokens
+from par.evaluate.paired import DEEPEST, Difference, Targets, differences
 from par.evaluate.yardsticks import store
 from par.evaluate.yardsticks.base import SPLITS, Yardstick
 from par.objectives import OBJECTIVES
@@ -160,6 +163,7 @@ class Line:
     contract: Contract  # of the objective in whose figures it is scored
     # for each reading, by how much a figure is above the one that it must beat
     ahead: list[dict[str, Interval]] = dataclasses.field(default_factory=list)
+    targets: list[Targets] = dataclasses.field(default_factory=list)  # of documents, likewise
 
 
 class Baseline(NamedTuple):
@@ -232,6 +236,7 @@ def _parts(
             yield [run, *history.table(rows, contract)]
     yield _table(lines, lengths, baselines)
     yield list(_ahead_lines(lines))
+    yield _paired_table(lines)
     if values.pseudo:
         yield _pseudo_table(lines)
     if contexts:
@@ -358,6 +363,11 @@ def _lines(
             line.ahead.append(evaluation.ahead(contract, found, fitted.window_shape(manifest)[1]))
             nll, weight = found["nll"]
             line.nll.append(nll[weight > 0])
+            if contract.scores_tokens_of_documents:
+                table = documents.load(data_dir, split, manifest)
+                reader = learner.objective.documents(data_dir, manifest, split)
+                order = reader.draws.targets
+                line.targets.append(Targets.of(weight, table, order, manifest, passes))
         yield line
 
 
@@ -473,6 +483,55 @@ def _contexts(lines: Sequence[Line], lengths: Sequence[int]) -> list[ContextUse]
     return [next(found[line.text]) for line in lines]
 
 
+class Pair(NamedTuple):
+    """Two lines that score the same tokens of documents, and by how much the nll of the second is
+    above that of the first."""
+
+    first: Line
+    second: Line
+    differences: list[Difference]
+
+
+def _pairs(lines: Sequence[Line]) -> Iterator[Pair]:
+    """Each line beside the first one of its split that scores the same tokens."""
+    firsts: list[Line] = []
+    for line in lines:
+        if not line.targets:
+            continue
+        own = line.targets[0]
+        for first in firsts:
+            if first.text == line.text and first.targets[0].are_those_of(own):
+                found = differences(line.nll[0], first.nll[0], own)
+                yield Pair(first, line, list(found))
+                break
+        else:
+            firsts.append(line)
+
+
+def _paired_table(lines: Sequence[Line]) -> list[str]:
+    """The differences of pairs, by depth where the documents have several."""
+    pairs = list(_pairs(lines))
+    if not pairs:
+        return []
+    depths = sorted({own.depth for pair in pairs for own in pair.differences[1:]})
+    last = f"depth {DEEPEST} or more"
+    heads = [last if depth == DEEPEST else f"depth {depth}" for depth in depths]
+    cells = [["network", "less", "split", "all", *heads]]
+    for first, second, found in pairs:
+        shown = {own.depth: _signed(own.nats) for own in found}
+        row = [second.name, first.name, second.about["split"], shown[None]]
+        cells.append([*row, *(shown.get(depth, "") for depth in depths)])
+    cluster = pairs[0].second.targets[0].cluster
+    note = f"nats a masked token, the same tokens in both; intervals for other {cluster}s"
+    return [*table(cells, left=3), note]
+
+
+def _signed(interval: Interval) -> str:
+    """`-0.041 (-0.066 to -0.016)`."""
+    bounds = "" if interval.low is None else f" ({interval.low:+.3f} to {interval.high:+.3f})"
+    return f"{interval.mean:+.3f}{bounds}"
+
+
 def _json(
     lines: Sequence[Line],
     contexts: Sequence[ContextUse],
@@ -498,6 +557,14 @@ def _json(
         | metrics.finite(baseline.figures)
         for baseline in baselines
     ]
+    if pairs := list(_pairs(lines)):
+        found["paired"] = [
+            {name: second.about[name] for name in ("run", "evaluate_as", "split")}
+            | {f"less_{name}": first.about[name] for name in ("run", "evaluate_as")}
+            | {"cluster": second.targets[0].cluster}
+            | {"differences": [own.to_json() for own in every]}
+            for first, second, every in pairs
+        ]
     if any(line.pseudo for line in lines):
         found["pseudo"] = [line.about | metrics.finite(line.pseudo) for line in lines]
     if contexts:

@@ -21,11 +21,11 @@ import numpy as np
 
 from par.baselines.bigrams import HIDDEN, ORDINARY, PairCounts, Targets, of_few
 from par.baselines.mixture import em_weights, mixed
-from par.baselines.relations import KINDS, Relations
+from par.baselines.relations import KINDS, Relations, cluster_numbers
 from par.core.bootstrap import ratio_interval
 from par.core.errors import DataError
 from par.core.stats import Interval
-from par.data.documents import AUTHOR, GROUP, LENGTH, NONE, START
+from par.data.documents import LENGTH, START
 from par.data.tokenizer import EOS
 
 PARTS = 7  # of a text: what is masked at a time is 14 %, near the 15 % of scores
@@ -152,12 +152,7 @@ class _Texts:
         self._starts, self._lengths = (np.array(split.table[:, n]) for n in (START, LENGTH))
         is_small = len(split.stream) <= MOST_HELD
         self._stream = split.stream[: len(split.stream)] if is_small else split.stream
-        threads = -1 - relations.root
-        if cluster == "thread":
-            self.cluster = threads
-        else:
-            names = np.array(split.table[:, {"group": GROUP, "author": AUTHOR}[cluster]])
-            self.cluster = np.where(names == NONE, threads, names)
+        self.cluster = cluster_numbers(split.table, cluster)
 
     def ids(self, row: int, most: int | None = None) -> np.ndarray:
         """The first tokens [length] of a document."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from par.data.documents import AUTHOR, GROUP, NONE, PARENT
 
+CLUSTERS = {"group": GROUP, "author": AUTHOR}  # that documents are divided by, beside threads
 TRIES = 8  # draws of unrelated documents before all are looked through
 
 
@@ -117,3 +119,27 @@ def roots(parent: np.ndarray) -> np.ndarray:
     while np.any((up := found[found]) != found):  # each pass doubles how far it goes
         found = up
     return found
+
+
+def cluster_kind(split_by: str, tables: Sequence[np.ndarray]) -> str:
+    """What intervals are for others of, `group`, `author` or `thread`: what the documents were
+    split by, or if they came in splits, the first of group and author that some have, else the
+    thread."""
+    if split_by in (*CLUSTERS, "thread"):
+        return split_by
+    has = (
+        name
+        for name, column in CLUSTERS.items()
+        if any(bool((table[:, column] != NONE).any()) for table in tables)
+    )
+    return next(has, "thread")
+
+
+def cluster_numbers(table: np.ndarray, kind: str) -> np.ndarray:
+    """[R] the cluster of each document: the number of its name, or, where it has none or the kind
+    is `thread`, -1 less the first row of its thread."""
+    threads = -1 - roots(np.array(table[:, PARENT]))
+    if kind == "thread":
+        return threads
+    names = np.array(table[:, CLUSTERS[kind]])
+    return np.where(names == NONE, threads, names)

@@ -30,8 +30,9 @@ def of_step(config: RunConfig, counts: Sequence[float]) -> list[Product]:
     once = flops.forward_products(*shape, predicted=predicted)
     further = (search.paths - 1) * once if single else []
     found = flops.training_products(*shape, predicted=predicted) + further
-    for blocks, model, predicted, is_trained in config.helpers:
-        own = (blocks, model, *config.read_shape[1:], counts, config.contract.visibility)
+    _, rows, seq_len = config.read_shape
+    for blocks, model, predicted, is_trained, texts in config.helpers:
+        own = (blocks, model, rows * (texts or 1), seq_len, counts, config.contract.visibility)
         products = flops.training_products if is_trained else flops.forward_products
         found += products(*own, predicted=predicted)
     return found

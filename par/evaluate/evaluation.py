@@ -85,20 +85,27 @@ def token_scores(
     """`nll` (nats) and each of the objective's parts, and the weights, at every token of a split
     but the first, each [N - 1], in the order of the text; where the objective masks tokens, at
     every token but the last; where it draws what is scored, one draw after the other,
-    [draws * (N - 1)]. draws: how many; None: as the contract says. scores_hits: see Phase."""
+    [draws * (N - 1)]; of R documents [draws * R], or [draws * R * T] where their tokens are
+    scored. draws: how many; None: as the contract says. scores_hits: see Phase."""
     eval_config = eval_config.fitted(learner.config, manifest, split)
     own = dataclasses.replace(phase(evaluate_as, eval_config), scores_hits=scores_hits)
     drawn = []
     for draw in range(draws or learner.config.contract.draws):
         made, count, targets = _elements(learner, data_dir, manifest, split, eval_config, draw)
-        steps = learner.token_scores(
-            made,
-            dataclasses.replace(own, draw=draw),
-            eval_config.memory_length(learner.config),
-            progress,
-            count,
+        steps = list(
+            learner.token_scores(
+                made,
+                dataclasses.replace(own, draw=draw),
+                eval_config.memory_length(learner.config),
+                progress,
+                count,
+            )
         )
-        drawn.append(_in_order(list(steps), manifest, eval_config))
+        if learner.config.contract.reads_documents:
+            drawn.append(_of_documents(steps, targets))
+            targets = len(drawn[-1]["nll"][0])
+        else:
+            drawn.append(_in_order(steps, manifest, eval_config))
     for each in drawn:
         _detect(learner.config.contract, each, data_dir, manifest, eval_config)
     return {
@@ -190,6 +197,19 @@ def masked_scores(
     stream = records.read_stream(data_dir, manifest, split)
     weights = masked_positions.scored(stream, seq_len, draws)[:, 1:].astype(np.float32).reshape(-1)
     return {name: (np.tile(value[:-1], draws), weights) for name, (value, _) in found.items()}
+
+
+def _of_documents(
+    steps: list[dict[str, tuple[np.ndarray, np.ndarray]]], count: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What `count` documents were scored with, by name, in their order: of each one value, or one
+    for each of its tokens."""
+    return {
+        name: tuple(
+            np.concatenate(values)[:count].reshape(-1) for values in zip(*(s[name] for s in steps))
+        )
+        for name in steps[0]
+    }
 
 
 def _in_order(

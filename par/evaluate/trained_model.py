@@ -460,9 +460,9 @@ class Model:
     def _states(self, rows: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Hidden states [B, T, D] of B texts of ids that are read side by side, and which of them
         are of tokens [B, T], window by window."""
-        model, _, seq_len = self.config.read_shape
-        check_memory(self.config, len(rows), seq_len, model.mem_len, flags="mem_len")
-        memories = self.trunk.empty_memories(len(rows), model.mem_len)
+        seq_len, mem_len = self.config.text_shape
+        check_memory(self.config, len(rows), seq_len, mem_len, flags="mem_len")
+        memories = self.trunk.empty_memories(len(rows), mem_len)
         for tokens, real in windows.padded_windows(rows, seq_len, PAD):
             hidden, memories = self._hidden(tf.constant(tokens), tf.constant(real), memories)
             yield hidden.numpy(), real

@@ -49,10 +49,10 @@ class ArrayFunctions:
             model.phase,
         )
         self._visibility = model.config.contract.visibility
-        read, _, self._seq_len = model.config.read_shape
+        self._seq_len, mem_len = model.config.text_shape
         self._type = TYPES[model.config.model.precision]
         self.names = names_of(model.config.contract.exports)
-        self.mem_lens = {name: read.mem_len for name in self.names if name not in MEMORYLESS}
+        self.mem_lens = {name: mem_len for name in self.names if name not in MEMORYLESS}
         if "encodings" in self.names:
             self._doc_len = model.config.objective_settings.doc_len
         if "step" in self.names:

@@ -95,14 +95,15 @@ def _of_softmax(head: AdaptiveSoftmax) -> dict[str, Any]:
 
 def _settings(model: Model, blocks: list[dict[str, Any]]) -> dict[str, Any]:
     config = model.config
-    shape = ("d_model", "num_heads", "d_ffn", "norm", "mem_len", "tie_embeddings", "downsample")
-    read, _, seq_len = config.read_shape
+    shape = ("d_model", "num_heads", "d_ffn", "norm", "tie_embeddings", "downsample")
+    seq_len, mem_len = config.text_shape
     return {
         "format": FORMAT,
         "architecture": config.architecture.blocks,
         "objective": config.objective,
         "visibility": config.contract.visibility,
-        **{name: getattr(read, name) for name in shape},
+        **{name: getattr(config.model, name) for name in shape},
+        "mem_len": mem_len,
         "cutoffs": list(config.model.cutoffs),
         "seq_len": seq_len,
         "vocab_size": config.data.vocab_size,

@@ -22,8 +22,8 @@ class Reading:
     def __init__(self, model: Model, tokenizer: GraphTokenizer):
         self._tokenizer, self._trunk = tokenizer, model.trunk
         self._how = {"visibility": model.config.contract.visibility, "phase": model.phase}
-        read, _, self._seq_len = model.config.read_shape
-        self._width, self._mem_len = read.d_model, read.mem_len
+        self._seq_len, self._mem_len = model.config.text_shape
+        self._width = model.config.model.d_model
 
     @property
     def functions(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:

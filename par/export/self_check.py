@@ -51,9 +51,9 @@ class Sample:
         self.targets = np.resize(np.asarray(ids, np.int32), (ROWS, LENGTH))
         before = np.full([ROWS, 1], EOS, np.int32)
         self.tokens = np.concatenate([before, self.targets[:, :-1]], axis=1)
-        read, _, self._seq_len = model.config.read_shape
+        self._seq_len, self._mem_len = model.config.text_shape
         self._doc_len = getattr(model.config.objective_settings, "doc_len", None)
-        self._mem_len, self._trunk = read.mem_len, model.trunk
+        self._trunk = model.trunk
         self._step_mem_len = model.config.trained_context
         self._texts = [model.tokenizer.decode(row) for row in self.targets]
 

@@ -19,6 +19,8 @@ class Window:
 
     codes: np.ndarray  # [P, D] sinusoids of the distances
     mask: tf.Tensor  # [B, 1, T, S] added to the logits
+    placement: positions.Placement = positions.IN_LINE  # of the memory, to which the codes belong
+    memory_learns: bool = False  # whether a gradient goes to what the memory was made of
 
 
 class RelativeAttention(keras.layers.Layer):
@@ -84,7 +86,7 @@ class RelativeAttention(keras.layers.Layer):
         (code,) = self._heads(linear(tf.constant(window.codes[None], self.type), self.position), 1)
         content = tf.matmul(content_query, key, transpose_b=True)  # bhtk,bhsk->bhts
         by_distance = self._by_distance(position_query, code)
-        logits = content + positions.relative_shift(by_distance, context.shape[1])
+        logits = content + window.placement.by_key(by_distance, x.shape[1], memory.shape[1])
         return tf.nn.softmax(tf.cast(logits, tf.float32) + window.mask), value
 
     def _by_distance(self, query: tf.Tensor, code: tf.Tensor) -> tf.Tensor:

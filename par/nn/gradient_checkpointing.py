@@ -31,7 +31,7 @@ def recomputed(
     phase: Phase,
 ) -> tf.Tensor:
     """The output [B, T, D] of `block` for these arguments. Gradients reach x, the mixture weights
-    and the block's own weights, but not the memory."""
+    and the block's own weights, the memory only where `window.memory_learns`."""
     variables = block.trainable_variables
     weights, needed = (mixture.weights, mixture.needed) if mixture else (None, None)
     differentiable = {"x": x, "weights": weights}
@@ -41,6 +41,8 @@ def recomputed(
         "mask": window.mask,
         "step": tf.convert_to_tensor(phase.step, tf.int64),
     }
+    if window.memory_learns:
+        differentiable["memory"] = constant.pop("memory")
     constant["first_row"] = phase.first_row if tf.is_tensor(phase.first_row) else None
     differentiable, constant = (
         {name: tensor for name, tensor in part.items() if tensor is not None}

@@ -7,6 +7,8 @@ positions followed by the T positions of the window: S = M + T.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +16,55 @@ from par.nn.ops import static
 
 # added to the logits of positions that are not visible; finite, so that no row can become NaN
 MASKED = -1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """How far the M memory positions are from a window of T.
+
+    texts: they are so many texts side by side, each at the distances of one that comes right
+    before the window; of one, M tokens in a line. fixed: [M] the distance of each position, the
+    same for every token of the window; (): as `texts` says.
+
+        texts=1        m0 m1 m2 m3 | w0 w1        texts=2        m0 m1 | w0 w1    fixed=(7, 9)
+                                                                 m2 m3 |
+    """
+
+    texts: int = 1
+    fixed: tuple[int, ...] = ()
+
+    def distances(
+        self, seq_len: int, mem_len: int, visibility: str, clamp_len: int | None = None
+    ) -> np.ndarray:
+        """[P] the distances that occur, as `distances` orders them, then the fixed ones."""
+        if not self.fixed:
+            return distances(seq_len, mem_len // self.texts, visibility, clamp_len)
+        own, fixed = distances(seq_len, 0, visibility, clamp_len), np.array(self._different)
+        return np.concatenate([own, fixed if clamp_len is None else np.minimum(fixed, clamp_len)])
+
+    @property
+    def _different(self) -> tuple[int, ...]:
+        """The fixed distances; a common one only once."""
+        return self.fixed[:1] if len(set(self.fixed)) == 1 else self.fixed
+
+    def by_key(self, x: tf.Tensor, seq_len: int, mem_len: int) -> tf.Tensor:
+        """[..., T, P] logits by distance, in the order of `Placement.distances`, -> [..., T, S]
+        logits by key."""
+        if self.fixed:
+            number = len(self._different)
+            own, fixed = tf.split(x, [x.shape[-1] - number, number], axis=-1)
+            if number < mem_len:
+                fixed = tf.repeat(fixed, mem_len, axis=-1)
+            return tf.concat([fixed, relative_shift(own, seq_len)], axis=-1)
+        each = mem_len // self.texts
+        shifted = relative_shift(x, each + seq_len)
+        if self.texts == 1:
+            return shifted
+        one, own = tf.split(shifted, [each, seq_len], axis=-1)
+        return tf.concat([*[one] * self.texts, own], axis=-1)
+
+
+IN_LINE = Placement()
 
 
 def distances(
@@ -71,17 +122,26 @@ def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = Fal
     return seen & (distance <= mem_len) if same_length else seen
 
 
-def attention_mask(seen: np.ndarray, valid: tf.Tensor, real: tf.Tensor | None = None) -> tf.Tensor:
+def attention_mask(
+    seen: np.ndarray,
+    valid: tf.Tensor,
+    real: tf.Tensor | None = None,
+    remembered: tf.Tensor | None = None,
+) -> tf.Tensor:
     """[B, 1, T, S] float32 to add to attention logits: 0 where visible, MASKED elsewhere.
 
     seen: [T, S] from `visible`; valid: [B] int32, how many of the M memory positions (the newest)
-    hold tokens; real: [B, T] bool, which positions of the window hold tokens; None: all do. A
-    query to which nothing is visible sees everything alike.
+    hold tokens; real: [B, T] bool, which positions of the window hold tokens; None: all do.
+    remembered: [B, M] bool, which memory positions do; None: as `valid` says. A query to which
+    nothing is visible sees everything alike.
     """
     seq_len, key_len = seen.shape
     mem_len = key_len - seq_len
     # [B, S]; always true for the window
     filled = tf.range(key_len)[None, :] >= mem_len - valid[:, None]
-    if real is not None:
-        filled &= tf.concat([tf.ones([tf.shape(real)[0], mem_len], tf.bool), real], axis=1)
+    if real is not None or remembered is not None:
+        rows = tf.shape(valid)[0]
+        of_memory = tf.ones([rows, mem_len], tf.bool) if remembered is None else remembered
+        of_window = tf.ones([rows, seq_len], tf.bool) if real is None else real
+        filled &= tf.concat([of_memory, of_window], axis=1)
     return tf.where(tf.constant(seen)[None, None] & filled[:, None, None, :], 0.0, MASKED)

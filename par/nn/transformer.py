@@ -40,6 +40,21 @@ class Memories(NamedTuple):
     valid: tf.Tensor  # [B] int32, how many of the M positions (the newest) hold tokens
 
 
+@dataclasses.dataclass(frozen=True)
+class Contexts:
+    """Texts beside a window, which the attention blocks read in the place of the tokens before it.
+
+    memory: from the number of an attending block, from 0, and its input x [B, T, D] its memory
+    [B, M, D]: raw block inputs, or what is pooled of them. real: [B, M] bool, which positions hold
+    something. placement: how far they are. learns: whether a gradient goes through the memory.
+    """
+
+    memory: Callable[[int, tf.Tensor], tf.Tensor]
+    real: tf.Tensor
+    placement: positions.Placement
+    learns: bool = False
+
+
 class Table(NamedTuple):
     """The embeddings of a trunk that shares some: [V, W] with W = width, projected where D is
     another.
@@ -227,14 +242,31 @@ class Transformer(keras.layers.Layer):
         visibility: str,
         phase: Phase = EVALUATION,
         real: tf.Tensor | None = None,
+        contexts: Contexts | None = None,
     ) -> tuple[tf.Tensor, Memories]:
         """The hidden states [B, T, D] of a window of tokens [B, T] int32, and the memories after
         it.
 
         visibility: causal or bidirectional within the window; the memory is always visible. real:
-        [B, T] bool, which positions hold tokens and are seen by others; None: all.
+        [B, T] bool, which positions hold tokens and are seen by others; None: all. contexts: what
+        is read instead of the memories, which then stay as they are.
         """
-        return self._forward(tokens, memories, visibility, phase, real)[:2]
+        return self._forward(tokens, memories, visibility, phase, real, contexts)[:2]
+
+    def block_inputs(
+        self,
+        tokens: tf.Tensor,
+        *,
+        visibility: str,
+        phase: Phase = EVALUATION,
+        real: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The hidden states [B, T, D] of a window without memory, as in a call, and the input [B,
+        T, D] of each attending block: the memory that a window behind it would have, but that a
+        gradient goes through it."""
+        empty = self.empty_memories(tokens.shape[0], 0)
+        hidden, _, inputs, _ = self._forward(tokens, empty, visibility, phase, real)
+        return hidden, [x for block, (x, _) in zip(self.blocks, inputs) if block.attends]
 
     def attention(
         self,
@@ -260,6 +292,7 @@ class Transformer(keras.layers.Layer):
         visibility: str,
         phase: Phase,
         real: tf.Tensor | None = None,
+        contexts: Contexts | None = None,
     ) -> tuple[tf.Tensor, Memories, list, Window]:
         """The results of a call; the input [B, T, D] of each block and its memory [B, M, D] (None
         if it has none); and the window that the blocks share."""
@@ -270,8 +303,10 @@ class Transformer(keras.layers.Layer):
                 tokens, pasts, layout, memories.valid, length, phase=phase, real=real
             )
         x, own, inputs, window = self.states(
-            tokens, pasts, layout, memories.valid, length, visibility, phase, real, read
+            tokens, pasts, layout, memories.valid, length, visibility, phase, real, read, contexts
         )
+        if contexts is not None:
+            return x, memories, inputs, window
         hidden = layout.packed([*kept, *own], memories.hidden)
         after = Memories(hidden, layout.after(memories.valid, length, tokens.shape[1]))
         return x, after, inputs, window
@@ -287,12 +322,14 @@ class Transformer(keras.layers.Layer):
         phase: Phase,
         real: tf.Tensor | None,
         read: tf.Tensor | None = None,
+        contexts: Contexts | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor], list, Window]:
         """The hidden states [B, T, D] of a window; the next memory [B, M, D] of each block that
         attends; and the last two of `_forward`.
 
         pasts: yields their memories, which are a part of a whole of this layout, of M = length and
-        with so many valid. read: [B, T, W] what it reads instead of embeddings.
+        with so many valid. read: [B, T, W] what it reads instead of embeddings. contexts: see
+        `call`; then there is no next memory.
         """
         phase = phase.within(self.random_part)
         if read is None:
@@ -302,14 +339,20 @@ class Transformer(keras.layers.Layer):
         x = characters = dropout(x, self.config.dropout_rate, phase, "embedding")
         if self.resampling is not None:
             characters, x, real = self.resampling.join(x, real)
-        valid, mem_len = layout.seen(valid, length, tokens.shape[1], self.config.downsample)
-        window = self._window(x.shape[1], mem_len, visibility, phase, valid, real)
+        if contexts is None:
+            valid, mem_len = layout.seen(valid, length, tokens.shape[1], self.config.downsample)
+            window = self._window(x.shape[1], mem_len, visibility, phase, valid, real)
+        else:
+            window = self._window_beside(x.shape[1], visibility, phase, real, contexts)
         mixtures = iter(self._mixtures(phase))
         kept, inputs = [], []
         for kind, block in zip(self.architecture.blocks, self.blocks):
-            past = next(pasts) if block.attends else None
-            if block.attends:
+            past = None
+            if block.attends and contexts is None:
+                past = next(pasts)
                 kept.append(tf.stop_gradient(_newest(past, x, mem_len)))
+            elif block.attends:
+                past = contexts.memory(sum(own is not None for _, own in inputs), x)
             inputs.append((x, past))
             call = (
                 functools.partial(recomputed, block)
@@ -362,6 +405,27 @@ class Transformer(keras.layers.Layer):
                 positions.visible(seq_len, mem_len, visibility, phase.same_length), valid, real
             ),
         )
+
+    def _window_beside(
+        self,
+        seq_len: int,
+        visibility: str,
+        phase: Phase,
+        real: tf.Tensor | None,
+        contexts: Contexts,
+    ) -> Window:
+        """The window of a text with contexts beside it, all of which it sees."""
+        rows, mem_len = tf.shape(contexts.real)[0], contexts.real.shape[1]
+        placement = contexts.placement
+        distances = placement.distances(seq_len, mem_len, visibility, phase.clamp_len)
+        mask = positions.attention_mask(
+            positions.visible(seq_len, mem_len, visibility),
+            tf.fill([rows], mem_len),
+            real,
+            contexts.real,
+        )
+        codes = positions.sinusoids(distances, self.config.d_model)
+        return Window(codes, mask, placement, contexts.learns)
 
 
 def _newest(memory: tf.Tensor, x: tf.Tensor, mem_len: int) -> tf.Tensor:

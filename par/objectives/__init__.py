@@ -16,7 +16,7 @@ build(make_trunk)                     makes the layers. make_trunk(part="trunk",
                                       architecture or of other blocks, with a table that another
                                       one shares, with ModelConfig settings of its own
 token_scores(batch, memories, phase)  -> {name: (value [B, T], weight [B, T])}, memories: `nll`
-                                      (nats; of documents one value a row, [B, 1]), each of the
+                                      (nats; of a text as a whole [B, 1]), each of the
                                       contract's parts and token_values; where it generates and
                                       phase.scores_hits, `accuracy`
 loss(batch, memories, phase)          -> total (nats), weight (targets), {part: (sum, weight)} of
@@ -41,8 +41,15 @@ exported_layers                       where they are fewer: those that an export
 from collections import ChainMap
 
 from par.core import metrics
-from par.objectives import author_pools
+from par.objectives import author_pools, pools
 from par.objectives.composed_contract import COMPOSED
+from par.objectives.context_settings import (
+    OF_LAYERS,
+    ContextSettings,
+    ThreadSettings,
+    check_context_mlm,
+    layers_from,
+)
 from par.objectives.contract import Contract
 from par.objectives.electra_figures import SPAN_ELECTRA
 from par.objectives.settings import (
@@ -55,6 +62,10 @@ from par.objectives.settings import (
 from par.objectives.tower_settings import CLASSIFY, DISTILL
 
 DEFAULT = "causal_lm"
+MASKED_CHARTS = {
+    "Accuracy": {"of masked tokens": "accuracy"},
+    "Loss": {"nats per masked token": "nll_per_token"},
+}
 OBJECTIVES = {
     contract.name: contract
     for contract in (
@@ -90,10 +101,7 @@ OBJECTIVES = {
             compared=("nll_per_token", "accuracy"),
             yardsticks=("unigram", "bigrams"),
             tracked="nll_per_token",
-            charts={
-                "Accuracy": {"of masked tokens": "accuracy"},
-                "Loss": {"nats per masked token": "nll_per_token"},
-            },
+            charts=MASKED_CHARTS,
             parts=("accuracy",),
             draws=4,
             predicted=MaskedLMSettings.predicted,
@@ -131,6 +139,52 @@ OBJECTIVES = {
         SPAN_ELECTRA,
         CLASSIFY,
         DISTILL,
+        Contract(
+            name="context_mlm",
+            network="par.objectives.contexts.context_mlm:ContextLanguageModel",
+            visibility="bidirectional",
+            generates=False,
+            instead="use a run of masked_lm",
+            figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
+            compared=("nll_per_token", "accuracy"),
+            tracked="nll_per_token",
+            charts=MASKED_CHARTS,
+            carries_memory=False,
+            reads="documents",
+            read_shape=ContextSettings.read_shape,
+            parts=("accuracy",),
+            draws=2,
+            predicted=ContextSettings.predicted,
+            helpers=ContextSettings.helpers,
+            settings=ContextSettings,
+            check=check_context_mlm,
+            check_data=pools.check_contexts,
+            layers_from=layers_from,
+            of_layers=OF_LAYERS,
+        ),
+        Contract(
+            name="thread_mlm",
+            network="par.objectives.contexts.thread_mlm:ThreadLanguageModel",
+            visibility="bidirectional",
+            generates=False,
+            instead="use a run of masked_lm",
+            figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
+            compared=("nll_per_token", "accuracy"),
+            tracked="nll_per_token",
+            charts=MASKED_CHARTS,
+            carries_memory=False,
+            reads="documents",
+            shared=("contexts",),
+            read_shape=ThreadSettings.read_shape,
+            parts=("accuracy",),
+            draws=2,
+            predicted=ThreadSettings.predicted,
+            helpers=ThreadSettings.helpers,
+            settings=ThreadSettings,
+            check=check_context_mlm,
+            check_data=pools.check_contexts,
+            layers_from=layers_from,
+        ),
     )
 }
 # of all runs: a composed model is one that no command trains

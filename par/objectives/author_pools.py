@@ -13,11 +13,10 @@ from par.core.errors import UsageError
 from par.data import documents
 from par.data.documents import AUTHOR, GROUP
 from par.data.manifest import Manifest
-from par.objectives.pools import Pool, pool
+from par.objectives.pools import CHECKED, Pool, pool
 from par.objectives.settings import AuthorsSettings
 
 COLUMNS = {"author": AUTHOR, "group": GROUP}
-CHECKED = ("train", "valid")  # the splits that training reads
 
 
 class AuthorPools(NamedTuple):

@@ -27,7 +27,7 @@ from par.data.tokenizer import BOS, PAD
 from par.nn.forward_mode import Phase, row_integers
 from par.nn.transformer import Memories, Transformer
 from par.objectives import author_pools, contrast
-from par.objectives.document_reader import DocumentReader, Draws, PoolTensors
+from par.objectives.document_reader import DocumentReader, Draws, PoolTensors, Readers
 from par.objectives.settings import AuthorsSettings
 
 # dropout counts the candidates from here on, and the anchors, of which there are fewer, from 0
@@ -41,7 +41,7 @@ class AuthorNetwork:
 
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int, settings: AuthorsSettings):
         self._settings = settings
-        self._readers: dict[tuple[Path, str], DocumentReader] = {}
+        self._readers = Readers(settings.doc_len, self._draws)
 
     def build(self, make_trunk: Callable[..., Transformer]) -> None:
         """Makes the layers: one trunk."""
@@ -58,16 +58,7 @@ class AuthorNetwork:
     def documents(self, data_dir: Path, manifest: Manifest, split: str) -> DocumentReader:
         """The documents of a split, read once. Raises: DataError, ResourceError as DocumentReader;
         UsageError if no document has an anchor and a negative."""
-        key = Path(data_dir), split
-        if key not in self._readers:
-
-            def draws(table: np.ndarray) -> Draws:
-                return self._draws(table, split, key[0])
-
-            self._readers[key] = DocumentReader(
-                key[0], manifest, split, self._settings.doc_len, draws
-            )
-        return self._readers[key]
+        return self._readers.of(data_dir, manifest, split)
 
     def _draws(self, table: np.ndarray, split: str, data_dir: Path) -> Draws:
         pools = author_pools.of_table(table, self._settings)

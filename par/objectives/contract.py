@@ -36,13 +36,15 @@ class Ranking(NamedTuple):
 
 
 class Helper(NamedTuple):
-    """A network beside the trunk of the run's architecture, as far as its cost goes. predicted:
-    for how many tokens of a row its softmax is computed; is_trained: whether it has a gradient."""
+    """A network beside the trunk of the run's architecture, as far as its cost goes. blocks: ""
+    for those of the run. predicted: for how many tokens of a row its softmax is computed;
+    is_trained: whether it has a gradient; rows: that it reads for each of the trunk's."""
 
     blocks: str
     model: ModelConfig
     predicted: int
     is_trained: bool
+    texts: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +249,12 @@ class Contract:
     def reads_documents(self) -> bool:
         """Whether its elements are drawn from documents, not cut from the stream."""
         return self.reads == "documents"
+
+    @property
+    def scores_tokens_of_documents(self) -> bool:
+        """Whether tokens of every document are scored, on which networks can be compared one by
+        one."""
+        return self.reads_documents and self.unit == "tok"
 
     def check_generates(self, what: str, run: object) -> None:
         """Raises: UsageError, saying `what` needs it, unless the networks of this objective give

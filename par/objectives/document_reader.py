@@ -80,11 +80,14 @@ class Draws(NamedTuple):
 
     targets: [n] rows of the documents that can be a target. draw: rows [B], seeds [B, 2] -> rows
     by name, [B, ...] int32. facts: rows [B] -> whatever else an element has, [B] int32 by name.
+    together: [n] numbers: targets of one number follow each other in training, as they stand in
+    `targets`; None: none do.
     """
 
     targets: np.ndarray
     draw: Callable[[tf.Tensor, tf.Tensor], Mapping[str, tf.Tensor]]
     facts: Callable[[tf.Tensor], Mapping[str, tf.Tensor]] = lambda rows: {}
+    together: np.ndarray | None = None
 
 
 class DocumentReader:
@@ -146,10 +149,9 @@ class DocumentReader:
             )
 
     def evaluation(self, batch_size: int, draw: int = 0) -> tf.data.Dataset:
-        """The elements of one evaluation of all targets in B rows: row b of the batch goes through
-        an equal part of them, as it does through a stream."""
+        """The elements of one evaluation of all targets in B rows, in the order of the targets."""
         steps = self.evaluation_steps(batch_size)
-        numbers = np.arange(batch_size * steps).reshape(batch_size, steps).T
+        numbers = np.arange(batch_size * steps).reshape(steps, batch_size)
         rows = self.draws.targets[np.minimum(numbers, self.count - 1)].astype(np.int32)
         phase = Phase(draw=draw)
 
@@ -178,8 +180,11 @@ class DocumentReader:
     def _order(self, seed: int, cycle: int) -> np.ndarray:
         """[n] a random permutation, the same for equal seeds and cycles."""
         seeds = [hashed_seed(seed, "order"), cycle]
-        keys = tf.random.stateless_uniform([self.count], seeds, None, None, tf.int64)
-        return np.argsort(keys.numpy(), kind="stable")
+        keys = tf.random.stateless_uniform([self.count], seeds, None, None, tf.int64).numpy()
+        if self.draws.together is not None:
+            _, number = np.unique(self.draws.together, return_inverse=True)
+            keys = keys[number]  # the same of all that are together
+        return np.argsort(keys, kind="stable")
 
     def _element(
         self, rows: tf.Tensor, seeds: tf.Tensor, is_scored: tf.Tensor
@@ -192,3 +197,27 @@ class DocumentReader:
             for name, drawn in self.draws.draw(rows, seeds).items()
         }
         return {**tokens, **self.draws.facts(rows), "scored": is_scored}
+
+
+class Readers:
+    """The readers of an objective, each made when it is first asked for.
+
+    length: T, the tokens that are read of a document. make_draws: from the table [R, 6] of a
+    split, the name of that, and the directory of the data.
+    """
+
+    def __init__(self, length: int, make_draws: Callable[[np.ndarray, str, Path], Draws]):
+        self._length, self._make_draws = length, make_draws
+        self._made: dict[tuple[Path, str], DocumentReader] = {}
+
+    def of(self, data_dir: Path, manifest: Manifest, split: str) -> DocumentReader:
+        """The reader of a split. Raises: DataError, ResourceError as DocumentReader; what
+        make_draws raises."""
+        key = Path(data_dir), split
+        if key not in self._made:
+
+            def draws(table: np.ndarray) -> Draws:
+                return self._make_draws(table, split, key[0])
+
+            self._made[key] = DocumentReader(key[0], manifest, split, self._length, draws)
+        return self._made[key]

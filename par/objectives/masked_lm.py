@@ -63,35 +63,28 @@ class MaskedLanguageModel(ReadsWindows):
     def prepare(
         self, window: tf.Tensor, seed: tf.Tensor, training: bool = True
     ) -> dict[str, tf.Tensor]:
-        """[B, T+1] -> tokens [B, T] as the network sees them; real [B, T], False where there is
+        """The batch of `masked` for windows [B, T+1], without the last token of each."""
+        return self.masked(window[:, :-1], seed, training)
+
+    def masked(
+        self, tokens: tf.Tensor, seed: tf.Tensor, training: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """[B, T] -> tokens [B, T] as the network sees them; real [B, T], False where there is
         padding; and of the K most tokens that a window can have selected: places [B, K], targets
         [B, K], weights [B, K] float32, 0 where a window has fewer. seed: [B, 2].
 
         In training by the settings, else as masking.scored tells. Of characters that are typed
         wrongly those that were meant are the targets.
         """
-        tokens, settings = window[:, :-1], self._settings
-        clean = tokens
+        settings, size, clean = self._settings, tokens.shape[1], tokens
         if training:
             tokens, clean = self._typos(tokens, seed)
-        size = tokens.shape[1]
-        eligible = masking.ordinary(tokens)
-        choice, kinds, ids, of_lengths, of_places = masking.uniforms(seed, size)
-        rate, split = settings.mask_rate, settings.mask_split
-        if not training:
-            rate, split = EVALUATION_RATE, (1.0, 0.0, 0.0)
-            selected = masking.scored(tokens, seed)
-        elif settings.mask_scheme == "span":
-            selected = masking.spans_of(
-                of_lengths, of_places, eligible, rate, settings.span_p, settings.span_max
-            )
-        elif settings.mask_scheme == "run":
-            selected = masking.runs_of(of_places, eligible, rate, settings.run_length)
-        elif settings.mask_scheme == "word":
-            begins = tf.gather(self._word_starts, tokens)
-            selected = masking.words_of(choice, eligible, begins, rate)
+        choice, kinds, ids, *of_spans = masking.uniforms(seed, size)
+        if training:
+            rate, split = settings.mask_rate, settings.mask_split
         else:
-            selected = masking.tokens_of(choice, eligible, rate)
+            rate, split = EVALUATION_RATE, (1.0, 0.0, 0.0)
+        selected = self._chosen(tokens, choice, of_spans, rate, training)
         places, weights = masking.selected_places(selected, rate)
         return {
             "tokens": masking.corrupted(tokens, selected, kinds, ids, split, self._vocab_size),
@@ -100,6 +93,26 @@ class MaskedLanguageModel(ReadsWindows):
             "targets": tf.gather(clean, places, batch_dims=1),
             "weights": weights,
         }
+
+    def _chosen(
+        self,
+        tokens: tf.Tensor,
+        choice: tf.Tensor,
+        of_spans: list[tf.Tensor],
+        rate: float,
+        training: bool,
+    ) -> tf.Tensor:
+        """[B, T] bool: the selected tokens, by uniform numbers choice [B, T] and, for spans,
+        of_spans."""
+        settings, eligible = self._settings, masking.ordinary(tokens)
+        if training and settings.mask_scheme == "span":
+            return masking.spans_of(*of_spans, eligible, rate, settings.span_p, settings.span_max)
+        if training and settings.mask_scheme == "run":
+            return masking.runs_of(of_spans[1], eligible, rate, settings.run_length)
+        if training and settings.mask_scheme == "word":
+            begins = tf.gather(self._word_starts, tokens)
+            return masking.words_of(choice, eligible, begins, rate)
+        return masking.tokens_of(choice, eligible, rate)  # as masking.scored, where it is scored
 
     def token_scores(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
@@ -162,16 +175,22 @@ class MaskedLanguageModel(ReadsWindows):
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
     ) -> tuple[tf.Tensor, Memories]:
         """The hidden states [B*K, D] of the selected tokens, and the memories after the window."""
-        hidden, memories = self.trunk(
+        hidden, memories = self._hidden(batch, memories, phase)
+        picked = tf.gather(hidden, batch["places"], batch_dims=1)
+        flat = tf.reshape(picked, [-1, picked.shape[-1]])
+        return tf.cast(flat, TYPES[self._config.precision]), memories
+
+    def _hidden(
+        self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase
+    ) -> tuple[tf.Tensor, Memories]:
+        """The hidden states [B, T, D] of a batch, and the memories after it."""
+        return self.trunk(
             batch["tokens"],
             memories,
             visibility=self.visibility,
             phase=phase,
             real=batch["real"],
         )
-        picked = tf.gather(hidden, batch["places"], batch_dims=1)
-        flat = tf.reshape(picked, [-1, picked.shape[-1]])
-        return tf.cast(flat, TYPES[self._config.precision]), memories
 
     def log_prob_at(
         self,

@@ -12,11 +12,23 @@ without a search. Needs no TensorFlow; par.objectives.document_reader draws.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from par.data.documents import NONE
+from par.baselines.relations import KINDS, Kind
+from par.core.errors import SettingError, UsageError
+from par.data import documents
+from par.data.documents import NONE, PARENT
+from par.data.manifest import Manifest
+from par.data.tokenizer import SPECIAL_PIECES, Tokenizer
+from par.objectives.context_settings import ContextSettings, as_contexts
+from par.objectives.settings import check_characters
+
+CHECKED = ("train", "valid")  # the splits that training reads
+ACROSS = {"author": "author_elsewhere", "group": "group_other_authors"}  # with cross
 
 
 class Pool(NamedTuple):
@@ -70,3 +82,61 @@ def _ranges(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.flatnonzero(begins)
     number = np.cumsum(begins) - 1
     return starts[number], np.append(starts, len(begins))[1:][number]
+
+
+# ---- the contexts of a text, and whether a data set has them ----
+
+
+def kind_of(settings: ContextSettings) -> Kind | None:
+    """The relation of a document to its contexts; None for random ones, which have none."""
+    if settings.context in ("none", "random"):
+        return None
+    return KINDS[ACROSS[settings.context] if settings.cross else settings.context]
+
+
+def contexts_of(table: np.ndarray, settings: ContextSettings) -> Pool:
+    """What may be drawn for the documents of a table [R, 6]; of ancestors, the parent alone."""
+    if settings.context == "ancestors":
+        return _parents(np.array(table[:, PARENT]))
+    kind = kind_of(settings)
+    return pool(table, kind.shared, kind.other) if kind else pool(table, None, None)
+
+
+def _parents(parent: np.ndarray) -> Pool:
+    rows, zeros = np.arange(len(parent), dtype=np.int32), np.zeros(len(parent), np.int32)
+    return Pool(parent.astype(np.int32), rows, zeros + 1, zeros, (parent >= 0).astype(np.int32))
+
+
+def check_contexts(config: Any, data_dir: Path, manifest: Manifest) -> None:
+    """Raises: DataError if the data have no documents; UsageError if no document of a split that
+    training reads has a context, or the words that are masked are not of these data."""
+    check_characters(config, data_dir, manifest)
+    settings = as_contexts(config.objective_settings)
+    if settings.mask_words:
+        spelled(Tokenizer.load(data_dir / "tokenizer.model"), settings.mask_words)
+    for split in CHECKED:
+        table = documents.load(data_dir, split, manifest)
+        if settings.number and not contexts_of(table, settings).count.any():
+            kind = kind_of(settings)
+            said = kind.none if kind else "there is a single text"
+            is_own = settings is config.objective_settings
+            needs = f"--context={settings.context}" if is_own else config.objective
+            remedy = " without --cross, or" if settings.cross else ""
+            raise UsageError(
+                f"in {split} of {data_dir} {said}, but {needs} needs it: run{remedy} with another"
+                " --context"
+            )
+
+
+def spelled(tokenizer: Tokenizer, words: Sequence[str]) -> set[tuple[int, ...]]:
+    """The ids of each word that the tokenizer can spell, as it stands in a text. Raises:
+    SettingError if that is none."""
+    ids = (each[:-1] for each in tokenizer.encode(words))
+    known = (each.tolist() for each in ids if len(each) and (each >= len(SPECIAL_PIECES)).all())
+    if not (found := set(map(tuple, known))):
+        raise SettingError(
+            f"the tokenizer can spell none of mask_words, such as {words[0]!r}: give words of the"
+            " text",
+            "mask_words",
+        )
+    return found

@@ -77,25 +77,30 @@ def most_selected(rate: float, seq_len: int) -> int:
 
 
 def check_masked_lm(config: Any) -> None:
-    """Raises: UsageError for a run that could predict no token of a window, or has no piece that
-    could be predicted."""
+    """Raises: UsageError as `check_masked`, for windows."""
+    check_masked(config, config.data.seq_len, "window", "build the data with a larger --seq_len")
+
+
+def check_masked(config: Any, length: int, what: str, remedy: str) -> None:
+    """Raises: UsageError for a run that could predict no token of what has `length` tokens, or has
+    no piece that could be predicted. remedy: how such a text, `what`, becomes longer."""
     settings, data = config.objective_settings, config.data
-    if math.floor(settings.mask_rate * data.seq_len + 0.5) < 1:
+    if math.floor(settings.mask_rate * length + 0.5) < 1:
         raise SettingError(
-            f"mask_rate of {settings.mask_rate} selects no token of a window of {data.seq_len}:"
-            " raise it, or build the data with a larger --seq_len",
+            f"mask_rate of {settings.mask_rate} selects no token of a {what} of {length}: raise"
+            f" it, or {remedy}",
             "mask_rate",
         )
-    if math.floor(EVALUATION_RATE * data.seq_len + 0.5) < 1:
+    if math.floor(EVALUATION_RATE * length + 0.5) < 1:
         raise SettingError(
-            f"masked_lm scores {EVALUATION_RATE:.0%} of each window, but that is not one token of"
-            f" {data.seq_len}: build the data with a larger --seq_len",
+            f"{config.objective} scores {EVALUATION_RATE:.0%} of each {what}, but that is not one"
+            f" token of {length}: {remedy}",
             "objective",
         )
     if data.vocab_size <= len(SPECIAL_PIECES):
         raise SettingError(
-            f"masked_lm needs more than the {len(SPECIAL_PIECES)} special pieces, but the data has"
-            f" {data.vocab_size}"
+            f"{config.objective} needs more than the {len(SPECIAL_PIECES)} special pieces, but the"
+            f" data has {data.vocab_size}"
         )
 
 

@@ -125,8 +125,8 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
     yield Fact("Seeds" if group else "Seed", seeds)
     epochs = plural(config.training.epochs, "epoch")
     yield Fact("Steps", f"{config.total_steps:,}: {epochs} of {data.steps_per_epoch:,}")
-    model, rows, seq_len = config.read_shape
-    yield Fact("Window", f"{rows} x {seq_len} tokens, memory {model.mem_len}")
+    model, _, seq_len = config.read_shape
+    yield Fact("Window", f"{config.read_rows} x {seq_len} tokens, memory {model.mem_len}")
     parameters = artefacts.parameters
     yield Fact("Parameters", f"{parameters:,}" if parameters else "told when it has ended")
     histories = [run.rows["train"] for run in group.values() or [artefacts.run]]

@@ -329,8 +329,13 @@ class Learner:
         scale = 1.0 / tf.maximum(weight, 1.0)
         # Dense at once: the norm of sparse slices would leave out that rows of the embedding
         # repeat.
+        # What a network has, but does not need, such as the encoder of contexts that no block
+        # reads, has a gradient of 0.
         gradients = [
-            tf.convert_to_tensor(g) for g in tape.gradient(nll, learning, output_gradients=scale)
+            tf.convert_to_tensor(g)
+            for g in tape.gradient(
+                nll, learning, output_gradients=scale, unconnected_gradients="zero"
+            )
         ]
         if by_losses:
             gradient = self._paths_gradient(batch, memories, phase, nll) * scale
@@ -430,12 +435,12 @@ class Learner:
         B, T and M (mem_len, default the run's) may differ from training's. progress is called with
         the windows just scored. windows_a_row: how many windows of the split each row of the batch
         reads; so the window of row b at step w is number b * windows_a_row + w, on which what an
-        objective draws depends.
+        objective draws depends; of documents, number w * B + b.
         """
         memories = empty = None
         for step, window in enumerate(windows):
             if memories is None:
-                rows = tf.nest.flatten(window)[0].shape[0]
+                rows = min(each.shape[0] for each in tf.nest.flatten(window))
                 empty = memories = self.replicas.run(
                     self.objective.trunk.empty_memories, self.replicas.rows_each(rows), mem_len
                 )
@@ -443,7 +448,10 @@ class Learner:
                 graph = self._evaluation_graph(
                     phase, *shapes, self.replicas.one(memories.hidden).shape
                 )
-            numbers = tf.constant(np.arange(rows) * windows_a_row + step, tf.int64)
+            numbers = np.arange(rows) * windows_a_row + step
+            if self.config.contract.reads_documents:
+                numbers = np.arange(rows) + rows * step
+            numbers = tf.constant(numbers, tf.int64)
             seeds = phase.row_seeds("objective", numbers)
             window = tf.nest.map_structure(tf.convert_to_tensor, window)
             scores, memories = graph(window, seeds, memories)

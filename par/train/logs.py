@@ -56,7 +56,7 @@ class RunLogs:
 
     def begin(self, config: RunConfig, learner: Learner) -> None:
         """Writes the head of the log: network and data, parameters by part, settings."""
-        data, (_, rows, seq_len) = config.data, config.read_shape
+        data, rows, seq_len = config.data, config.read_rows, config.read_shape[2]
         self.text(
             f"par {__version__}: {config.architecture.blocks} ({len(config.architecture)} blocks)"
             f" on {data.name}, {data.vocab_size} pieces"

@@ -237,7 +237,9 @@ class RunConfig:
     def helpers(self) -> tuple[Helper, ...]:
         """The networks beside the trunk of the architecture that a training step computes: those
         of the objective, and the parts of the base."""
-        own = self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+        found = self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+        blocks = self.architecture.blocks
+        own = tuple(each._replace(blocks=each.blocks or blocks) for each in found)
         if not (self.base and self.base.stack):
             return own
         return (*own, *map(self._helper, self.base.stack.parts))
@@ -272,10 +274,21 @@ class RunConfig:
         return dataclasses.replace(model, mem_len=mem_len), rows, seq_len
 
     @property
+    def text_shape(self) -> tuple[int, int]:
+        """T and M of windows in which a text is read by itself: memory only where an objective
+        carries it from window to window."""
+        model, _, seq_len = self.read_shape
+        return seq_len, model.mem_len if self.contract.carries_memory else 0
+
+    @property
     def read_tokens(self) -> int:
         """The tokens that the trunk reads in a training step, padding included."""
-        _, rows, seq_len = self.read_shape
-        return rows * seq_len
+        return self.read_rows * self.read_shape[2]
+
+    @property
+    def read_rows(self) -> int:
+        """The texts, or rows of windows, that are read in a training step."""
+        return self.read_shape[1] * (1 + sum(each.texts for each in self.helpers))
 
     @property
     def canonical(self) -> RunConfig:
@@ -289,11 +302,11 @@ class RunConfig:
     @property
     def latency_shape(self) -> Shape:
         """The settings that a latency table must have been measured with."""
-        model, rows, seq_len = self.read_shape
+        model, _, seq_len = self.read_shape
         return Shape(
             model=model,
             vocab_size=self.data.vocab_size,
-            batch_size=rows,
+            batch_size=self.read_rows,
             seq_len=seq_len,
             visibility=self.contract.visibility,
             objective=self.objective,

@@ -145,3 +145,41 @@ def test_another_visibility_is_refused():
         ValueError, match="visibility must be causal or bidirectional, but is 'sideways'"
     ):
         positions.visible(3, 2, "sideways")
+
+
+@pytest.mark.parametrize(
+    ("placement", "distance"),
+    [
+        (positions.Placement(), lambda i, j: i - j + 6),
+        (positions.Placement(texts=3), lambda i, j: i - j % 2 + 2),
+        (positions.Placement(fixed=(9, 9, 9, 9, 9, 9)), lambda i, j: 9),
+        (positions.Placement(fixed=(7, 8, 9, 9, 8, 40)), lambda i, j: (7, 8, 9, 9, 8, 40)[j]),
+    ],
+    ids=["in line", "side by side", "one distance", "fixed"],
+)
+@each_visibility
+def test_memory_stands_where_it_was_placed(visibility, placement, distance):
+    seq_len, mem_len = 4, 6
+    of = placement.distances(seq_len, mem_len, visibility)
+    shape = [2, seq_len, len(of)]
+    # each logit is its own distance: what stands at a key is how far that is
+    by_key = placement.by_key(
+        tf.broadcast_to(tf.constant(of, tf.float32), shape), seq_len, mem_len
+    )
+    assert by_key.shape == (2, seq_len, mem_len + seq_len)
+    for i in range(seq_len):
+        expected = [distance(i, j) for j in range(mem_len)] + [i - j for j in range(seq_len)]
+        seen = positions.visible(seq_len, mem_len, visibility)[i]
+        for row in by_key.numpy():
+            assert row[i][seen].tolist() == np.array(expected)[seen].tolist()
+    clamped = placement.distances(seq_len, mem_len, visibility, 5)
+    np.testing.assert_array_equal(clamped, np.clip(of, -5, 5))
+
+
+def test_memory_positions_are_masked_one_by_one():
+    seen, real = positions.visible(2, 3, "bidirectional"), tf.constant([[True, True]])
+    remembered = tf.constant([[True, False, True]])
+    mask = positions.attention_mask(seen, tf.constant([3]), real, remembered).numpy()
+    np.testing.assert_array_equal(mask[0, 0] == 0, drawn(["1.111", "1.111"]))
+    alone = positions.attention_mask(seen, tf.constant([3]), None, remembered).numpy()
+    np.testing.assert_array_equal(alone, mask)

@@ -120,7 +120,7 @@ def test_the_loss_is_the_cross_entropy_and_that_of_equal_chances_at_the_start(da
     assert scores["accuracy"][0][:, 0].numpy().tolist() == hits.tolist()
     table = documents.load(data_dir, "valid")
     names = np.unique(documents.load(data_dir, "train")[:, documents.AUTHOR])
-    rows = reader.draws.targets[reader.evaluation_steps(5) * np.arange(5)]
+    rows = reader.draws.targets[:5]
     assert names[batch["label"]].tolist() == table[rows, documents.AUTHOR].tolist()
 
 

@@ -16,7 +16,7 @@ from par.core.errors import UsageError
 from par.nn.forward_mode import Phase, dropout, random_bits
 from par.train.distributed.replicas import Replicas
 from project import TESTS
-from replicas_trained import KINDS, OBJECTIVES
+from replicas_trained import KINDS, OBJECTIVES, OF_DOCUMENTS
 from small import small_data
 
 TRAINED = {1: list(KINDS), 2: list(KINDS), 4: ["soft"]}  # devices: kinds of training
@@ -85,7 +85,7 @@ def test_several_devices_train_like_one(trained, kind, devices):
     others = np.array(several["rows"]).T
     assert one["step"] == several["step"] == 20
     assert bool(parts) == (kind in OBJECTIVES)
-    assert kind in (*OBJECTIVES, "authors") or losses[-1] < losses[0] - 1
+    assert kind in (*OBJECTIVES, *OF_DOCUMENTS) or losses[-1] < losses[0] - 1
     np.testing.assert_allclose(others[0], losses, rtol=1e-5)
     np.testing.assert_array_equal(others[1], tokens)
     np.testing.assert_allclose(others[2], norms, rtol=1e-3)
@@ -97,7 +97,9 @@ def test_several_devices_train_like_one(trained, kind, devices):
     memory = np.array(one["memory"])
     np.testing.assert_allclose(several["memory"], memory, atol=1e-4 * np.abs(memory).max())
     # every row has another memory, so that their order is seen
-    assert len({row.tobytes() for row in memory[0]}) == (1 if kind in ("toy", "authors") else 4)
+    assert len({row.tobytes() for row in memory[0]}) == (
+        1 if kind in ("toy", *OF_DOCUMENTS) else 4
+    )
 
 
 @pytest.mark.slow
