@@ -50,11 +50,11 @@ def save(
     try_out: Callable[[Path, Sequence[str]], int],
 ) -> Saved:
     """Saves a run: its settings, history, the newest of its last and of its best checkpoints, its
-    tokenizer, and the records of `splits`. licence: of the network; "": that of
-    its corpus, if it is known.
+    tokenizer, and the records of `splits`.
 
+    licence: of the network; "": that of its corpus, if it is known. description: for the card.
     try_out(directory, checkpoints) loads these checkpoints from what the archive was unpacked to,
-    and returns the number of weights; only then the tag names the archive.
+    and returns the number of weights; the tag names the archive only after that.
     Raises: UsageError if the shelf is not a directory of this machine, or the tag names something
     else; DataError if the run or its data is missing, damaged or can't be loaded; ResourceError if
     the disk takes no more.
