@@ -136,6 +136,8 @@ LONGEST = [
     "test_tensorboard",
     "test_seeds",
     "test_fuzz",
+    "test_bare_environments",
+    "test_killed_exports",
     # always
     "test_probe",
     "test_trained_model",
