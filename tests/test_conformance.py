@@ -97,9 +97,10 @@ def any_trunk(
     part: str = MAIN,
     blocks: str | None = None,
     table: Table | None = None,
+    on_base: bool = True,
     **changes: Any,
 ) -> Transformer:
-    """As Learner makes it: the run's own blocks, or others."""
+    """As Learner makes it: the run's own blocks, or others; there is no base."""
     shape = dataclasses.replace(config(norm), **changes)
     architecture = Architecture(own if blocks is None else blocks)
     return Transformer(architecture, shape, SearchConfig(), V, seed, part=part, table=table)

@@ -12,7 +12,8 @@ prepare(element, seed, training)      -> batch, the input of `loss`; pure; seed:
 read_data(data_dir)                   called before training, never for an evaluation: what else it
                                       must know of the data that it trains on
 build(make_trunk)                     makes the layers. make_trunk(part="trunk", blocks=None,
-                                      table=None, **changes) makes a trunk: of the run's
+                                      table=None, on_base=True, **changes) makes a trunk: on the
+                                      run's base, if it has one and on_base is true; of the run's
                                       architecture or of other blocks, with a table that another
                                       one shares, with ModelConfig settings of its own
 token_scores(batch, memories, phase)  -> {name: (value [B, T], weight [B, T])}, memories: `nll`

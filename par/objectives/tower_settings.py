@@ -293,8 +293,8 @@ def settle_distill(
 ) -> DistillSettings:
     """The settings with the network of the teacher.
 
-    Raises: DataError as `load`; UsageError for a teacher that can't be imitated: a search, one of
-    other pieces, or one without the distribution that is asked for.
+    Raises: DataError as `load`; UsageError for a teacher that can't be imitated: a search, one on
+    a base, one of other pieces, or one without the distribution that is asked for.
     """
     settings = config.objective_settings
     teacher, teacher_data = load(Path(settings.teacher))
@@ -303,6 +303,11 @@ def settle_distill(
         raise UsageError(
             f"a teacher must be a fixed network, but {name} is a search: derive a network and"
             " train it, with the weights of the search (--init_from) if you like"
+        )
+    if teacher.base:
+        raise UsageError(
+            f"a teacher must have embeddings of its own, but {name} reads the states of"
+            f" {teacher.base.stack.text}: give a run without a base"
         )
     if settings.imitates_log_prob:
         teacher.contract.check_fills("--distill=log_prob", name)

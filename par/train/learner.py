@@ -99,10 +99,13 @@ class Learner:
         part: str = MAIN,
         blocks: str | None = None,
         table: Table | None = None,
+        on_base: bool = True,
         **changes: Any,
     ) -> Transformer:
         """A trunk of the network; see par.objectives. A searched one's logits are the search's."""
-        config = self.config
+        config, below = self.config, None
+        if self.base and on_base:
+            below = Below(self.base.width, lambda: self.base)
         trunk = Transformer(
             config.architecture if blocks is None else Architecture(blocks),
             dataclasses.replace(config.model, **changes),
@@ -112,7 +115,7 @@ class Learner:
             config.training.gradient_checkpointing,
             part,
             table,
-            self.base and Below(self.base.width, lambda: self.base),
+            below,
         )
         if trunk.logits:
             # that of the run's architecture first

@@ -175,6 +175,7 @@ def test_a_run_that_has_a_checkpoint_needs_its_base_no_more(made, tower, call):
         (("--nofreeze_base",), 1, "--freeze_base has no effect without --base=RUN"),
         (("--init_from={both}",), 1, "is composed: put the network on it with --base"),
         (("--init_from={root}/tower",), 1, "stands on a base"),
+        (("--objective=distill", "--teacher={both}"), 1, "reads the states of en + code"),
     ],
 )
 def test_what_can_not_be_a_base_is_refused(made, tower, call, tmp_path, flags, code, said):

@@ -48,7 +48,7 @@ class Distiller(ReadsWindows):
         self.trunk = make_trunk()
         changes = theirs.to_json() | {name: getattr(theirs, name) for name in ("cutoffs",)}
         changes["proj_dims"] = theirs.proj_dims
-        self.teacher = make_trunk(TEACHER, shape["blocks"], **changes)
+        self.teacher = make_trunk(TEACHER, shape["blocks"], on_base=False, **changes)
         self.layers: dict[str, keras.layers.Layer] = {"trunk": self.trunk, TEACHER: self.teacher}
         if self._settings.imitates_log_prob:
             heads = {"head": (self._config, self.trunk), "teacher_head": (theirs, self.teacher)}
