@@ -126,7 +126,9 @@ def facts(artefacts: Artefacts) -> Iterator[Fact]:
     epochs = plural(config.training.epochs, "epoch")
     yield Fact("Steps", f"{config.total_steps:,}: {epochs} of {data.steps_per_epoch:,}")
     model, _, seq_len = config.read_shape
-    yield Fact("Window", f"{config.read_rows} x {seq_len} tokens, memory {model.mem_len}")
+    joined = f", {factor} as one position" if (factor := model.downsample) > 1 else ""
+    window = f"{config.read_rows} x {seq_len} tokens, memory {model.mem_len}{joined}"
+    yield Fact("Window", window)
     parameters = artefacts.parameters
     yield Fact("Parameters", f"{parameters:,}" if parameters else "told when it has ended")
     histories = [run.rows["train"] for run in group.values() or [artefacts.run]]

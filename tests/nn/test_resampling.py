@@ -452,6 +452,7 @@ def test_every_format_ships_such_a_network_and_passes_its_check(characters, call
         "export", f"--run={characters}", f"--output={tmp_path / 'out'}", f"--format={name}"
     )
     assert made.code == 0, made.err
+    assert "read 3 characters as one position" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.slow
@@ -483,3 +484,4 @@ def test_a_search_its_costs_its_network_and_its_report_go_through_the_commands(
     for command in (("evaluate", "--split=test"), ("report",), ("plot_pi",)):
         done = call(command[0], f"--run={run}", *command[1:])
         assert done.code == 0, done.err
+    assert "memory 5, 4 as one position" in (run / "report.html").read_text()
