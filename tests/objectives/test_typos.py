@@ -131,6 +131,8 @@ def test_training_reads_errors_and_expects_what_was_meant(data_dir, tokenizer):
 
 
 def test_masked_characters_are_those_that_were_meant(data_dir, tokenizer):
+    rows = 12
+
     def prepared(training, **settings):
         network = MaskedLanguageModel(
             small_config(data_dir, "a").model,
@@ -139,22 +141,24 @@ def test_masked_characters_are_those_that_were_meant(data_dir, tokenizer):
             MaskedLMSettings(**settings),
         )
         network.read_data(data_dir)
-        window = windows(tokenizer)
-        batch = network.prepare(tf.constant(window), seeds(3), training)
+        window = windows(tokenizer, rows)
+        batch = network.prepare(tf.constant(window), seeds(rows), training)
         return network, tf.constant(window[:, :-1]), batch
 
-    network, tokens, batch = prepared(True, typos=0.5, mask_split=(1.0, 0.0, 0.0))
-    seen, clean = network._typos(tokens, seeds(3))
+    network, tokens, batch = prepared(True, typos=0.8, mask_split=(1.0, 0.0, 0.0))
+    seen, clean = network._typos(tokens, seeds(rows))
     places = batch["places"].numpy()
     np.testing.assert_array_equal(
         batch["targets"], np.take_along_axis(clean.numpy(), places, axis=1)
     )
+    other = np.take_along_axis(seen.numpy(), places, axis=1) != batch["targets"].numpy()
+    assert other.any()  # a masked letter that was typed in the other case
     np.testing.assert_array_equal(batch["real"], seen != PAD)
     shown = np.array(seen)
-    for row in range(3):
+    for row in range(rows):
         shown[row, places[row][batch["weights"][row].numpy() > 0]] = 4
     np.testing.assert_array_equal(batch["tokens"], shown)
-    for same in (prepared(False, typos=0.5), prepared(False)):  # an evaluation has none
+    for same in (prepared(False, typos=0.8), prepared(False)):  # an evaluation has none
         np.testing.assert_array_equal(same[2]["tokens"], prepared(False)[2]["tokens"])
     without = prepared(True)[2]
     np.testing.assert_array_equal(without["tokens"], prepared(True, typos=0.0)[2]["tokens"])
