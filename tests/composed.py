@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from par.composing.settings import Source
+from par.core.config import ModelConfig
+from par.nn.base import Base
+from par.nn.parts import Part, Stack
 from par.objectives import OBJECTIVES
 from par.train import base_run
 from par.train.run_config import RunConfig
@@ -45,6 +48,16 @@ def on_base(
     """The settings with the base `run`."""
     asked = base_run.requested_base(run, "last", frozen, unfreeze)
     return base_run.with_base(dataclasses.replace(config, base=asked), run, None)
+
+
+def some_base(train_sha256: str = "1" * 64) -> Base:
+    """The base of no run: two networks side by side on a third, one of them trained."""
+    model = ModelConfig(d_model=8, num_heads=2, d_ffn=8, mem_len=3, dropout_rate=0.1)
+    low, *top = (
+        Part(name, blocks, model, "causal", name, "last", 7, train_sha256)
+        for name, blocks in (("chars", "ad"), ("en", "sd"), ("code", "a"))
+    )
+    return Base("both", "last", 7, "2" * 64, True, ("en",), Stack(((low,), tuple(top))))
 
 
 def sources(*runs: Path) -> list[Source]:

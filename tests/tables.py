@@ -29,6 +29,7 @@ def make_latencies(
         "seq_len": 8,
         "visibility": "causal",
         "objective": "causal_lm",
+        "base": latency_table.NO_BASE,
         "repeats": 3,
         **dict.fromkeys(("training_step", "inference", "decoding"), spreads),
     }

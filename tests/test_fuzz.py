@@ -32,6 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mutations
+from composed import some_base
 from forged_records import example, seal
 from par.core import config, files, schema
 from par.core.errors import DataError, UsageError
@@ -187,6 +188,17 @@ def sound_config(made: tuple[run_config.RunConfig, Path]) -> None:
     )
     assert data.batch_size > 0 and data.seq_len > 0 and "/" not in data.name + own.recipe
     assert "s" not in own.architecture.blocks or search.arch_warmup < own.total_steps
+    if own.base:
+        parts = [part for level in own.base.stack.levels for part in level]
+        names = [part.name for part in parts]
+        assert all(own.base.stack.levels) and len(set(names)) == len(names) <= 64
+        assert set(own.base.trained) <= set(names) and not model.tie_embeddings
+        assert own.objective != "causal_lm" or {part.visibility for part in parts} == {"causal"}
+        for part in parts:
+            assert (
+                set(part.blocks) <= set("adis") and part.model.d_model % part.model.num_heads == 0
+            )
+            assert not {" ", ",", "/", "\n"} & set(part.name) and len(part.train_sha256) == 64
     json.dumps(own.identity(), allow_nan=False).encode("ascii")
 
 
@@ -457,6 +469,15 @@ def own_config(root: Path) -> Artefact:
     )
 
 
+def own_tower(root: Path) -> Artefact:
+    """The configuration of a run on a base."""
+    path = root / "tower" / "config.json"
+    path.parent.mkdir(exist_ok=True)
+    value = json.loads((root / "run" / "config.json").read_text())
+    path.write_text(json.dumps(value | {"base": some_base().to_json()}))
+    return Artefact(path, mutations.json_file, lambda: run_config.load(path.parent), sound_config)
+
+
 def run_of(root: Path) -> Callable[[], history.Run]:
     return lambda: history.read_run(root / "run")
 
@@ -516,6 +537,7 @@ def own_table(root: Path) -> Artefact:
         T,
         "causal",
         "causal_lm",
+        latency_table.NO_BASE,
         7,
         SPREADS,
         SPREADS,
@@ -807,6 +829,7 @@ ARTEFACTS = {
         own_documents,
         own_document_table,
         own_config,
+        own_tower,
         own_history,
         own_summary,
         own_architecture,

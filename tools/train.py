@@ -245,7 +245,6 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
     config.contract.check_data(config, data_dir, manifest)
     # a damaged one is refused now, not when the training has ended
     store.load_all(data_dir, config.contract.yardsticks)
-    _check_table(values, config)
     settled = {"cutoffs": "auto"} if _auto(values) else {}
     run_dir = (
         Path(values.run)
@@ -261,6 +260,7 @@ def configure(values: Flags) -> tuple[run_config.RunConfig, Path, Path]:
         config = warm_start.with_origin(config, source, made)
     if config.base:
         config = base_run.with_base(config, Path(values.base), made)
+    _check_table(values, config)
     if made:
         config = run_config.in_spelling_of(run_config.load(made)[0], config)
     return config, data_dir, run_dir

@@ -4,6 +4,7 @@ trained, too."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 from par.core import schema
@@ -60,6 +61,24 @@ class Base:
         """The base in words: its parts, and which of them are trained."""
         trained = ", ".join(self.trained)
         return f"{self.stack.text} ({f'trained: {trained}' if trained else 'frozen'})"
+
+    @property
+    def networks(self) -> str:
+        """Its networks in words and eight digits, which are the same if a step costs the same:
+        what a latency table is for."""
+        found = [
+            [
+                part.blocks,
+                part.visibility,
+                part.model.to_json() | {"mem_len": 0, "init_std": 0},  # the run's own memory
+                part.name in self.trained,
+            ]
+            for part in self.stack.parts
+        ]
+        sizes = [len(level) for level in self.stack.levels]
+        digest = hashlib.sha256(schema.canonical_json([sizes, found]).encode()).hexdigest()[:8]
+        levels = [" + ".join(part.blocks for part in level) for level in self.stack.levels]
+        return f"{' on '.join(reversed(levels))[:200]} ({digest})"
 
     def is_request_of(self, kept: Base | None) -> bool:
         """Whether `kept` may be what a command asked for with this one."""

@@ -1,9 +1,9 @@
 """Latency tables: milliseconds of each kind of block on one device for one shape, and the latency
 of a network by such a table.
 
-The latency of a network is a constant (embedding, softmax, final norm, and the update of their
-weights) plus the sum over its blocks. tools/measure_latency.py makes the table; a search that has
-one can keep its expected latency below a target (par.search.latency_penalty).
+The latency of a network is a constant (embedding or base, softmax, final norm, and the update of
+their weights) plus the sum over its blocks. tools/measure_latency.py makes the table; a search
+that has one can keep its expected latency below a target (par.search.latency_penalty).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ INDIFFERENT = {  # settings on which the latency of a case does not depend
 # the cases that are reported of every derived network, by whichever it was chosen
 REPORTED = ("inference", "decoding")
 CASES_OF_SOME = {"decoding"}  # of objectives that write texts, which see the past alone
+NO_BASE = "none"
 STEPS = 5  # repetitions of one timing, of which the fastest counts
 PARTS = ("constant", *KINDS)
 MAX_BYTES = 1 << 16  # a table has about 2 kB
@@ -155,6 +156,7 @@ class Shape(NamedTuple):
     seq_len: int
     visibility: str  # causal or bidirectional: how many distances a window has
     objective: str  # everything but the blocks depends on it
+    base: str = NO_BASE  # what it reads instead of embeddings: par.nn.base.Base.networks
 
     def settings(self) -> dict[str, Any]:
         """All settings by name."""
@@ -189,6 +191,7 @@ class LatencyTable:
     seq_len: int
     visibility: str
     objective: str
+    base: str
     repeats: int
     training_step: dict[str, Spread]
     inference: dict[str, Spread]
@@ -267,6 +270,7 @@ class LatencyTable:
             "seq_len": self.seq_len,
             "visibility": self.visibility,
             "objective": self.objective,
+            "base": self.base,
             "repeats": self.repeats,
         }
         parts = {
@@ -289,11 +293,14 @@ class LatencyTable:
         keys = {"schema", *(field.name for field in dataclasses.fields(cls))}
         if schema.is_schema(value, 2):
             value = value | BEFORE | {"schema": SCHEMA}
+        if schema.is_schema(value, SCHEMA):
+            value = {"base": NO_BASE} | value  # of tables that are older than bases
         if isinstance(value, dict) and value.get("visibility") == "bidirectional":
             keys -= CASES_OF_SOME - set(value)
         if schema.is_schema(value, 1) and set(value) == keys - {
             "decoding",
             "calibration",
+            "base",
             *BEFORE,
         }:
             raise UsageError(
@@ -306,6 +313,7 @@ class LatencyTable:
             )
         if not isinstance(value["device"], dict):
             raise UsageError("device must be a JSON object")
+        texts = (*BEFORE, "base")
         bounds = {"vocab_size": MAX_VOCAB_SIZE, "repeats": MAX_REPEATS} | {
             name: DataConfig.maximum(name) for name in ("batch_size", "seq_len")
         }
@@ -314,7 +322,7 @@ class LatencyTable:
                 raise UsageError(
                     f"{name} must be an integer from 1 to {most}, but is {str(value[name])[:60]!r}"
                 )
-        for name in BEFORE:
+        for name in texts:
             schema.decode(str, value[name], name)
         if value["visibility"] not in ("causal", "bidirectional"):
             raise UsageError(
@@ -326,7 +334,7 @@ class LatencyTable:
         return cls(
             value["device"],
             model,
-            **{name: value[name] for name in (*bounds, *BEFORE)},
+            **{name: value[name] for name in (*bounds, *texts)},
             **parts,
             calibration=_calibration(value["calibration"]),
         )

@@ -30,7 +30,7 @@ from par.nn.parts import Part
 from par.objectives import CONTRACTS, DEFAULT, OBJECTIVES
 from par.objectives.contract import Contract, Helper
 from par.search.architecture import Architecture, network_of
-from par.search.latency_table import Shape
+from par.search.latency_table import NO_BASE, Shape
 
 SCHEMA = 2
 CHECKPOINTS = ("last", "best")
@@ -310,6 +310,7 @@ class RunConfig:
             seq_len=seq_len,
             visibility=self.contract.visibility,
             objective=self.objective,
+            base=self.base.networks if self.base and self.base.stack else NO_BASE,
         )
 
     def with_cutoffs(self, cutoffs: tuple[int, ...]) -> RunConfig:

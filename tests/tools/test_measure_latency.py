@@ -13,7 +13,7 @@ import documented
 from par.core.config import ModelConfig, SearchConfig
 from par.data import manifest
 from par.search import derive, latency_table
-from par.search.latency_table import LatencyTable, Spread
+from par.search.latency_table import NO_BASE, LatencyTable, Spread
 from par.train import history, run_config
 from project import refused
 from recorded_run import make_run
@@ -47,6 +47,7 @@ def table_file(tmp_path, data_dir):
         data.seq_len,
         "causal",
         "causal_lm",
+        NO_BASE,
         3,
         slower,
         parts,

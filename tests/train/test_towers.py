@@ -16,8 +16,10 @@ from par.composing import network
 from par.core.errors import DataError, StoppedError, UsageError
 from par.nn.base import Base
 from par.search import derive
+from par.search.latency_table import NO_BASE
 from par.train import base_run, elements, run_config, weight_transfer
 from small import small_config, trainer
+from tables import make_latencies
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +157,17 @@ def test_a_derived_network_has_the_base_of_its_search(made):
     run = trainer(made.root / "none", config, made.data, base_run=made.both)
     derived = weight_transfer.derive_network(run.learner, derive.argmax(run.learner.pi.tolist()))
     assert are_equal(values(derived.base), values(run.learner.base))
+
+
+def test_a_latency_table_is_for_one_base(made):
+    config = tower(made)
+    shape, plain = config.latency_shape, dataclasses.replace(config, base=None).latency_shape
+    assert plain.base == NO_BASE and shape.base.startswith("ada + da (")
+    table = make_latencies(shape.model, **shape._asdict())
+    assert table.misfits("inference", tower(made, seed=5).latency_shape) == []
+    for other in (plain, tower(made, unfreeze=["causal"]).latency_shape):
+        with pytest.raises(DataError, match=r"is for another shape \(base ada \+ da \("):
+            table.check_fits("training_step", other, "table")
 
 
 def test_a_tower_is_a_base(made, trained):
