@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par.core import schema
+from par.core import schema, urls
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
 from par.core.text import escape, plural, table
@@ -131,7 +131,7 @@ def _list(values: Flags) -> None:
     cached = {listed.name: _place(listed, address, values).is_dir() for listed in entries}
     if values.json:
         rows = [schema.encode(listed) | {"is_cached": cached[listed.name]} for listed in entries]
-        print(schema.canonical_json({"shelf": address, "networks": rows}))
+        print(schema.canonical_json({"shelf": urls.shown(address), "networks": rows}))
         return
     rows = [["name", "objective", "network", "corpus", "weights", "MB", "cached", "licence"]]
     for listed in entries:
@@ -146,7 +146,11 @@ def _list(values: Flags) -> None:
                 escape(about.licence[:60]),
             ]
         )
-    print("\n".join(table(rows, left=4)) if len(rows) > 1 else f"nothing is on shelf {address}")
+    print(
+        "\n".join(table(rows, left=4))
+        if len(rows) > 1
+        else f"nothing is on shelf {urls.shown(address)}"
+    )
 
 
 def _fetch(values: Flags) -> None:
@@ -200,7 +204,7 @@ def _verify(values: Flags) -> None:
 
 
 def _names(of: Reference) -> dict[str, Any]:
-    return {"name": of.name, "tag": of.tag, "shelf": of.shelf}
+    return {"name": of.name, "tag": of.tag, "shelf": urls.shown(of.shelf)}
 
 
 def _facts(of: Reference, entry: Entry) -> dict[str, Any]:
@@ -250,7 +254,8 @@ SUBJECTS = {
                 flags.DEFINE_string,
                 "licence",
                 "",
-                "licence of the network; by default that of its corpus, if it is known",
+                "licence of the network; by default that of its corpus, if it is known and the"
+                " only one",
             ),
             (flags.DEFINE_string, "description", "", "a sentence for the model card"),
             JSON,

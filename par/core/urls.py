@@ -59,6 +59,14 @@ class Failed(Exception):
         self.again = again
 
 
+def shown(url: str) -> str:
+    """A URL as messages have it: without the user and the password that it may have."""
+    parts = urlsplit(url)
+    if "://" not in url or "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def read(url: str, limit: int, timeout: float = TIMEOUT) -> bytes:
     """The content of a URL that has at most `limit` bytes. `timeout` in seconds.
 
@@ -71,7 +79,7 @@ def read(url: str, limit: int, timeout: float = TIMEOUT) -> bytes:
             reason = failure
             if not failure.again:
                 break
-    raise Unavailable(f"{url} can't be read ({reason})")
+    raise Unavailable(f"{shown(url)} can't be read ({reason})")
 
 
 def _content(url: str, limit: int, timeout: float) -> bytes:

@@ -28,6 +28,7 @@ from par.core.urls import (
     check_answer,
     opened,
     pieces,
+    shown,
 )
 from par.data.known_file import Known, clear, keep, partial, size_of, write
 
@@ -100,7 +101,8 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
         except Failed as failure:
             is_lost = resumed > 0 and not size_of(file)
             announce(
-                f"{url}: {failure}" + (", so what arrived before is discarded" if is_lost else "")
+                f"{shown(url)}: {failure}"
+                + (", so what arrived before is discarded" if is_lost else "")
             )
             if not failure.again:
                 return False
@@ -110,7 +112,7 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
 def _receive(url: str, known: Known, file: io.FileIO, timeout: float) -> None:
     """Completes the partial file from one URL, whatever it holds. Raises: Failed."""
     offset = size_of(file)
-    announce(f"downloading {url}" + (f" from byte {offset:,} on" if offset else ""))
+    announce(f"downloading {shown(url)}" + (f" from byte {offset:,} on" if offset else ""))
     with _source(url, known, file, timeout) as (offset, read_piece):
         gained = 0
         with Progress(f"downloading {known.name}", "byte", known.size, done=offset) as made:

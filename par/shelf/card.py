@@ -16,8 +16,12 @@ NOT_STATED = "not stated"
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def licence_of(manifest: Manifest) -> str:
-    """The licence of the corpus that a data set was made of, if it is known."""
+def licence_of(manifest: Manifest, config: RunConfig | None = None) -> str:
+    """The licence of the corpus that a data set was made of, if it is known. config: of a network
+    trained on it; then not where a part of it was trained on other data, whose licence is not
+    known here."""
+    if config is not None and config.train_hashes != {config.data.train_sha256}:
+        return NOT_STATED
     return named_corpora.LICENCES.get(manifest.settings["corpus"], NOT_STATED)
 
 

@@ -52,9 +52,10 @@ def save(
     """Saves a run: its settings, history, the newest of its last and of its best checkpoints, its
     tokenizer, and the records of `splits`.
 
-    licence: of the network; "": that of its corpus, if it is known. description: for the card.
-    try_out(directory, checkpoints) loads these checkpoints from what the archive was unpacked to,
-    and returns the number of weights; the tag names the archive only after that.
+    licence: of the network; "": that of its corpus, if it is known and the only one.
+    description: for the card. try_out(directory, checkpoints) loads these checkpoints from what
+    the archive was unpacked to, and returns the number of weights; the tag names the archive only
+    after that.
     Raises: UsageError if the shelf is not a directory of this machine, or the tag names something
     else; DataError if the run or its data is missing, damaged or can't be loaded; ResourceError if
     the disk takes no more.
@@ -71,7 +72,7 @@ def save(
     about = About(
         name=reference.name,
         tag=reference.tag,
-        licence=licence or card.licence_of(manifest),
+        licence=licence or card.licence_of(manifest, config),
         description=description,
         version=__version__,
         objective=config.objective,
@@ -186,7 +187,9 @@ def _taken(
     entry = shelf.read_entry(reference)
     mine = {file.name: file.sha256 for file in packing.listed(sources)}
     theirs = {file.name: file.sha256 for file in entry.files}
-    odd = [name for name in {**theirs, **mine} if mine.get(name) != theirs.get(name)]
+    # another version of the program may word the card of the same run in another way
+    names = [name for name in {**theirs, **mine} if name != CARD]
+    odd = [name for name in names if mine.get(name) != theirs.get(name)]
     odd += [
         what
         for what in ("licence", "description")

@@ -44,7 +44,7 @@ class Shelf:
             )
 
     def __str__(self) -> str:
-        return self.address
+        return urls.shown(self.address)
 
     @property
     def is_url(self) -> bool:
@@ -83,7 +83,7 @@ class Shelf:
             raise DataError(
                 f"{reference} is not on shelf {self}: {error}; `shelf.py list` prints what is"
             ) from None
-        return entries.decode_entry(content, url, str(reference))
+        return entries.decode_entry(content, urls.shown(url), str(reference))
 
     def read_index(self) -> Index:
         """What is on the shelf. Raises: DataError if that can't be read or is not valid."""
@@ -92,7 +92,7 @@ class Shelf:
             content = urls.read(url, entries.MAX_BYTES)
         except urls.Unavailable as error:
             raise DataError(f"there is no shelf at {self}: {error}") from None
-        return entries.decode_index(content, url)
+        return entries.decode_index(content, urls.shown(url))
 
     def read_card(self, found: Entry) -> bytes:
         """The model card beside an entry. Raises: DataError if it can't be read."""

@@ -66,6 +66,21 @@ def test_what_is_not_the_file_is_one_printable_line_with_the_reason(server, beha
     assert str(refusal.value).isprintable() and len(str(refusal.value)) < 300
 
 
+def test_a_password_is_sent_and_not_shown(server):
+    told = []
+
+    def answer(handler):
+        told.append(handler.headers["Authorization"])
+        status(404)(handler)
+
+    url = server.url("secret", answer).replace("//", "//me:hidden@")
+    with pytest.raises(urls.Unavailable, match=r"^http://127.0.0.1:[0-9]+/secret can't be read"):
+        urls.read(url, 5_000)
+    assert told == ["Basic bWU6aGlkZGVu"]  # me:hidden
+    for url in ("gs://bucket/a@b", "https://host/en@v1", "file:///a@b", "/srv//me:x@y/z"):
+        assert urls.shown(url) == url
+
+
 def test_what_ends_early_is_asked_for_again_five_times(server):
     short = part(100, len(SMALL), body=SMALL)
     assert urls.read(server.url("short", short, short, short, short, serve(SMALL)), 5_000) == SMALL

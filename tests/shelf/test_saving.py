@@ -15,6 +15,7 @@ import pytest
 
 import documented
 import shelved
+from composed import some_base
 from faults import small_disk, why_no_small_disk
 from par.core.errors import DataError, UsageError
 from par.shelf import cache, card, packing, saving
@@ -104,6 +105,12 @@ def test_the_licence_is_that_of_the_corpus_unless_one_is_given(run, shelf):
     manifest.write_text(json.dumps(value))
     assert "ShareAlike" in save(run, shelf, "v2", licence="").entry.about.licence
     assert save(run, shelf, "v3", licence="CC0-1.0").entry.about.licence == "CC0-1.0"
+    path = run / "config.json"
+    config = json.loads(path.read_text())
+    own, other = config["data"]["train_sha256"], "1" * 64
+    for tag, sha256, told in (("v4", own, "ShareAlike"), ("v5", other, card.NOT_STATED)):
+        path.write_text(json.dumps(config | {"base": some_base(sha256).to_json()}))
+        assert told in save(run, shelf, tag, licence="").entry.about.licence
 
 
 def test_the_card_shows_what_users_name_as_it_is(run, shelf):
@@ -116,15 +123,17 @@ def test_the_card_shows_what_users_name_as_it_is(run, shelf):
 # ---- a tag never changes ----
 
 
-def test_the_same_run_again_is_nothing_new_and_another_one_is_refused(run, shelf):
+def test_the_same_run_again_is_nothing_new_and_another_one_is_refused(run, shelf, monkeypatch):
     assert save(run, shelf).is_new
     before = contents(shelf)
     assert not save(run, shelf).is_new and contents(shelf) == before
+    monkeypatch.setattr(card, "render", lambda *_: "as a later version words it")
+    assert not save(run, shelf).is_new and contents(shelf) == before
     best = run / "checkpoints" / "best" / f"ckpt-{shelved.STEP}.index"
     for change, told in (
-        ({"licence": "GPL-3.0"}, "README.md, licence"),
-        ({"description": "better"}, "README.md, description"),
-        ({"splits": ["test"]}, "README.md, data/test/part-00000-of-00001.tfrecord"),
+        ({"licence": "GPL-3.0"}, "licence"),
+        ({"description": "better"}, "description"),
+        ({"splits": ["test"]}, "data/test/part-00000-of-00001.tfrecord"),
         ({}, f"checkpoints/best/ckpt-{shelved.STEP}.index"),
     ):
         if not change:
