@@ -14,7 +14,8 @@ trained with --base, must stand on the same base, with the same weights; it is c
 Writes a directory that is used as that of a run: by probe, discriminate, export, shelf, by
 par.load(DIR) and its embed, and as --base of train. It carries copies of all weights: the runs can
 be moved or deleted. Each part sees of a window what it saw in its training, before it or on both
-sides. It predicts nothing itself.
+sides. It predicts nothing itself. The data set stays where it is, but that of a first run from a
+shelf is copied, too.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from par.train import warm_start
 from par.train.run_config import RunConfig
 
 MARK = "config.json"
-FILES = (MARK, "checkpoints/checkpoint", "checkpoints/ckpt-*", "lock")
+FILES = (MARK, "checkpoints/checkpoint", "checkpoints/ckpt-*", "data/*", "lock")
 FLAGS = Flags(__doc__).own(
     "What",
     (
@@ -90,7 +91,10 @@ def _work(values: Flags) -> None:
         for run, of in zip(values.run, sources)
     ]
     made = network.composed(sources, learners)
-    network.save(made, output, opened[0][1])
+    data_dir = opened[0][1]
+    # a run from a shelf has its data inside, in a cache that may be emptied
+    carries_data = data_dir.resolve().is_relative_to(Path(values.run[0]).resolve())
+    network.save(made, output, data_dir, carries_data)
     stack = config.base.stack
     facts: dict[str, Any] = {
         "output": values.output,

@@ -3,6 +3,7 @@ weights."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from par.train.checkpoints import Checkpoints
 from par.train.learner import Learner
 
 STEP = 1  # of the only checkpoint
+DATA = "data"  # a copy of the data set, if there is one
 
 
 def composed(sources: Sequence[Source], learners: Sequence[Learner]) -> Learner:
@@ -32,9 +34,9 @@ def composed(sources: Sequence[Source], learners: Sequence[Learner]) -> Learner:
     return made
 
 
-def save(learner: Learner, output: Path, data_dir: Path) -> None:
-    """Writes a composed network as a run directory, whole or not at all. Raises: UsageError,
-    ResourceError if it can't be written."""
+def save(learner: Learner, output: Path, data_dir: Path, copies_data: bool = False) -> None:
+    """Writes a composed network as a run directory, whole or not at all. copies_data: whether the
+    data set is copied into it. Raises: UsageError, ResourceError if it can't be written."""
     config = learner.config
     with files.building(output, "config.json", "output") as partial:
         checkpoints = Checkpoints(partial / "checkpoints", learner.state)
@@ -48,4 +50,15 @@ def save(learner: Learner, output: Path, data_dir: Path) -> None:
             "watch": diagnostics.Stability().to_json(),
         }
         checkpoints.save(STEP, note)
+        if copies_data:
+            data_dir = _copied(data_dir, partial / DATA)
         config.save(partial, data_dir)
+
+
+def _copied(source: Path, directory: Path) -> Path:
+    for path in source.rglob("*"):
+        if path.is_file():
+            copy = directory / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    return directory

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from par.core.errors import DataError
+from par.core.text import escape
 from par.data.tokenizer import EOS
 from par.evaluate.trained_model import Model
 from par.export import chromium
@@ -133,6 +135,9 @@ def _page(page: chromium.Page) -> Writer:
             page.value(f"document.getElementById('{name}').value = {value!r}")
         page.value(f"{state} = ''; document.getElementById('write').click()")
         told = page.until(f"/ a second|failed/.test({state}) && {state}")
-        return 1e3 / float(re.search(r"(\d+) a second", told)[1])
+        speed = re.search(r"(\d+) a second", told)
+        if not speed or not int(speed[1]):
+            raise DataError(f"the page can't be timed, it says: {escape(told[:200])}")
+        return 1e3 / int(speed[1])
 
     return write

@@ -228,5 +228,24 @@ def test_a_composed_model_comes_from_a_shelf(made, both, call, tmp_path, monkeyp
     assert done.code == 0, done.err
     done = call("compose", "--run", "shelf:both@v1", made.left, f"--output={tmp_path / 'c'}")
     assert done.code == 0 and "en (ad, 16) + code (s, 16) + left (ad, 8)" in done.out, done.err
+    shutil.move(tmp_path / "cache", tmp_path / "emptied")
+    alone = par.load(tmp_path / "c")
+    assert alone.embed(TEXT).shape[1] == 40
+    documented.check_files("Composed model", tmp_path / "c")
     layer = par.compose(["shelf:both@v1"])
     assert list(layer.named) == ["en", "code"]
+
+
+def test_a_tower_comes_from_a_shelf_with_its_base(made, tower, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAR_SHELF", str(tmp_path / "shelf"))
+    monkeypatch.setenv("PAR_CACHE_DIR", str(tmp_path / "cache"))
+    own = par.load(made.root / "tower")
+    done = call("shelf", "save", made.root / "tower", "--name=tower", "--tag=v1", "--json")
+    assert done.code == 0, done.err
+    card = (tmp_path / "shelf" / "tower" / "v1.md").read_text()
+    assert "- base en: `ad`, width 16" in card and "- base code: `s`, width 16" in card
+    entry = json.loads((tmp_path / "shelf" / "tower" / "v1.json").read_text())
+    base = sum(array.size for array in own.learner.base.arrays())
+    assert entry["about"]["parameters"] > base
+    fetched = par.load("shelf:tower@v1")
+    np.testing.assert_array_equal(fetched.embed(TEXT), own.embed(TEXT))
