@@ -164,7 +164,7 @@ def test_a_table_of_an_earlier_version_is_named_as_such_and_another_file_of_sche
 
 
 CHANGES = [
-    ("schema", 4, "schema 3 and the keys batch_size, calibration, decoding, device,"),
+    ("schema", 4, "schema 3 and the keys base, batch_size, calibration, decoding, device,"),
     ("schema", 1, "schema 3 and the keys"),
     ("colour", 1, "schema 3 and the keys"),
     ("device", "abacus", "device must be a JSON object"),
@@ -236,7 +236,13 @@ def test_a_table_that_no_measurement_made_is_refused_by_its_path_and_the_rule(
     )
 
 
-@pytest.mark.parametrize("missing", list(table().to_json()))
+def test_a_table_that_is_older_than_bases_is_of_networks_without_one(path):
+    value = json.loads(path.read_text())
+    assert value.pop("base") == latency_table.NO_BASE
+    assert LatencyTable.from_json(value) == table()
+
+
+@pytest.mark.parametrize("missing", sorted({*table().to_json()} - {"base"}))
 def test_a_table_without_one_of_its_keys_is_refused(path, missing):
     content = json.loads(path.read_text())
     del content[missing]
