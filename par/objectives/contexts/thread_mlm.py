@@ -7,9 +7,11 @@ gradient, of par.objectives.contexts.context_mlm, where a thread is read once.
     step of     text       2    3    4
     3 texts     ancestors  1 0  0    3 0      contexts that are read   1 0 3 -    at most B + N + 1
 
-The texts of a step follow each other in such an order, so that of those above them only the N
-above the first one are not among the texts of the step themselves: each is read once as a context,
-however many texts it is above. One more context is that of empty slots.
+The texts of a step follow each other in such an order, so that those above them are mostly among
+the texts of the step themselves, or above the first one: each is read once as a context, however
+many texts it is above. One more context is that of empty slots. Where a thread is so deep, and
+branches so often, that B + N + 1 are not enough, the farthest are left out; a text that it answers
+is always read.
 """
 
 from __future__ import annotations
@@ -104,9 +106,13 @@ def in_turn(parent: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def each_once(rows: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The different values of rows [B, N], of which there are at most `most`, [most], EMPTY behind
-    them; and the place of each value among them [B, N]; int32."""
-    different, places = tf.unique(tf.reshape(rows, [-1]))
-    missing = most - tf.shape(different)[0]
-    padded = tf.pad(different, [[0, missing]], constant_values=EMPTY)
-    return tf.ensure_shape(padded, [most]), tf.reshape(places, rows.shape)
+    """The different values of rows [B, N], those of the first columns first, [most], EMPTY behind
+    them; and the place of each value among them [B, N]; int32. If there are more than `most`, the
+    last ones are left out, and EMPTY stands for them."""
+    number, size = rows.shape[1], rows.shape[0]
+    different, places = tf.unique(tf.reshape(tf.transpose(rows), [-1]))
+    found = tf.shape(different)[0]
+    kept = tf.where(found > most, most - 1, found)
+    padded = tf.pad(different[:kept], [[0, most - kept]], constant_values=EMPTY)
+    places = tf.reshape(tf.minimum(places, most - 1), [number, size])
+    return tf.ensure_shape(padded, [most]), tf.transpose(places)

@@ -17,7 +17,7 @@ from par.data.tokenizer import PAD
 from par.nn.forward_mode import EVALUATION, Phase
 from par.objectives import OBJECTIVES
 from par.objectives.context_settings import ContextSettings
-from par.objectives.contexts.thread_mlm import in_turn
+from par.objectives.contexts.thread_mlm import each_once, in_turn
 from par.train.learner import Learner
 
 B, N, T = 4, 3, 8
@@ -64,6 +64,16 @@ def test_texts_take_their_turns_behind_those_that_they_answer_and_a_thread_at_on
             texts = order[first : first + rows]
             read = {above for text in texts for above in line_above(parent, text, most)}
             assert len(read) <= rows + most  # and one for empty slots
+
+
+def test_of_more_texts_above_than_fit_the_farthest_are_left_out():
+    comb = tf.constant([[7, 6], [5, 4], [3, 2], [1, 0]])  # of a deep thread that branches often
+    for most, expected in (
+        (9, [[7, 6], [5, 4], [3, 2], [1, 0]]),
+        (7, [[7, 6], [5, 4], [3, -1], [1, -1]]),
+    ):
+        values, places = (each.numpy() for each in each_once(comb, most))
+        assert values.shape == (most,) and values[places].tolist() == expected
 
 
 def test_an_epoch_reads_each_document_once_and_each_thread_in_one_piece(data_dir):
