@@ -147,6 +147,7 @@ class Composition(keras.layers.Layer):
         """The hidden states [B, T, W], and the next memory [B, M, D] of each block that attends;
         see `Transformer.states`. Each part sees of the window what it saw in its training."""
         x, kept = None, []
+        phase = dataclasses.replace(phase, argmax=False)  # that is of the logits of a search
         frozen = dataclasses.replace(phase, training=False)
         for parts, trunks in zip(self.stack.levels, self.levels):
             found = []

@@ -12,7 +12,7 @@ import tensorflow as tf
 from par.core.config import ModelConfig
 from par.core.errors import UsageError
 from par.nn.composition import Composition
-from par.nn.forward_mode import EVALUATION, Phase
+from par.nn.forward_mode import EVALUATION, EVALUATION_ARGMAX, Phase
 from par.nn.memory_layout import Layout, Slot
 from par.nn.parts import Part, Stack
 from par.nn.transformer import Below, Transformer
@@ -139,6 +139,11 @@ def test_frozen_parts_have_no_gradient_and_the_others_have_one_everywhere(tokens
     for name in ("x", "b"):
         assert found[name] and all(value > 0 for value in found[name])
     assert not any(v.name == "alpha" for v in made.trainable_variables)
+
+
+def test_the_argmax_of_a_search_leaves_the_mixtures_of_its_base_as_they_are(towers, tokens):
+    mixture, argmax = (of_window(towers, tokens, each) for each in (EVALUATION, EVALUATION_ARGMAX))
+    np.testing.assert_array_equal(argmax, mixture)
 
 
 def test_only_trained_parts_have_dropout(tokens):
