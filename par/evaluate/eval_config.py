@@ -73,21 +73,24 @@ class EvalConfig(Group):
         return batch_size, seq_len
 
     def memory_length(self, config: RunConfig) -> int:
-        """M: 0 with a stride, else mem_len, else training's."""
+        """M: 0 with a stride, else mem_len, else training's, 0 where no window begins with the
+        memory of the one before."""
         if self.stride is not None:
             return 0
-        return config.model.mem_len if self.mem_len is None else self.mem_len
+        return config.text_shape[1] if self.mem_len is None else self.mem_len
 
     def resolved(
         self, config: RunConfig, manifest: Manifest, splits: Sequence[str] = ()
     ) -> EvalConfig:
         """The same with B, T and M of this run and data in the place of None.
 
-        Raises: UsageError as `window_shape`; ResourceError if the evaluation of one of `splits`
-        does not fit into this machine's memory.
+        Raises: UsageError as `window_shape`, or for what has no effect; ResourceError if the
+        evaluation of one of `splits` does not fit into this machine's memory.
         """
         if config.contract.reads_documents:
             return self._of_documents(config, manifest, splits)
+        if not config.contract.carries_memory:
+            self._refuse(("mem_len", "same_length"), f"{config.objective} reads each window alone")
         batch_size, seq_len = self.window_shape(manifest)
         memory = {} if self.stride is not None else {"mem_len": self.memory_length(config)}
         made = dataclasses.replace(self, batch_size=batch_size, seq_len=seq_len, **memory)
@@ -106,13 +109,10 @@ class EvalConfig(Group):
         self, config: RunConfig, manifest: Manifest, splits: Sequence[str]
     ) -> EvalConfig:
         """`resolved` where documents are read, each by itself, as in training."""
-        for name in ("seq_len", "mem_len", "same_length", "clamp_len", "stride"):
-            if getattr(self, name) not in (None, False):
-                raise SettingError(
-                    f"{config.objective} reads texts by themselves, as long as in training, so"
-                    f" that {name} has no effect: leave it out",
-                    name,
-                )
+        self._refuse(
+            ("seq_len", "mem_len", "same_length", "clamp_len", "stride"),
+            f"{config.objective} reads texts by themselves, as long as in training",
+        )
         batch_size = self.batch_size or manifest.batch_size
         model, rows, seq_len = config.read_shape
         if splits:
@@ -121,6 +121,12 @@ class EvalConfig(Group):
         return dataclasses.replace(
             self, batch_size=batch_size, seq_len=seq_len, mem_len=model.mem_len
         )
+
+    def _refuse(self, names: Sequence[str], why: str) -> None:
+        """Raises: SettingError for one of these that is given."""
+        for name in names:
+            if getattr(self, name) not in (None, False):
+                raise SettingError(f"{why}, so that {name} has no effect: leave it out", name)
 
     def fitted(self, config: RunConfig, manifest: Manifest, split: str) -> EvalConfig:
         """The same without the rows, the window length and the memory that a split can't fill.

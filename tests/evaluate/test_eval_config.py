@@ -3,6 +3,7 @@ refused in one line."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from par.core.errors import ResourceError, UsageError
 from par.data import manifest
 from par.evaluate import eval_config
 from par.evaluate.eval_config import EvalConfig, check_memory, needed_bytes
+from par.objectives.tower_settings import DistillSettings
 from small import small_config, small_data
 
 
@@ -29,6 +31,17 @@ def test_what_is_left_open_is_as_in_training(run):
         and EvalConfig(stride=2).memory_length(run[0]) == 0
     )
     assert EvalConfig(stride=2, mem_len=0).memory_length(run[0]) == 0
+
+
+def test_a_memory_is_refused_where_windows_are_read_alone(run):
+    config, data = run
+    alone = dataclasses.replace(
+        config, objective="distill", objective_settings=DistillSettings(teacher="run")
+    )
+    assert EvalConfig().resolved(alone, data).mem_len == 0
+    for name, value in (("mem_len", 3), ("same_length", True)):
+        with pytest.raises(UsageError, match=f"^distill reads each window alone, so that {name} "):
+            EvalConfig(**{name: value}).resolved(alone, data)
 
 
 @pytest.mark.parametrize(
