@@ -112,10 +112,10 @@ class Classifier:
     def _counted(
         self, data_dir: Path, manifest: Manifest, split: str, own: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Whether naive Bayes, counted on train, finds the class [R] of each document; of train,
-        which nothing is scored on, it is not asked."""
+        """Whether naive Bayes, counted on train, finds the class [R] of each document; -1 of
+        train itself, of which it is not asked."""
         if split == "train":
-            return {"bayes": np.zeros(len(own), np.int32)}
+            return {"bayes": np.full(len(own), -1, np.int32)}
         tokens, classes = {}, {"train": None, split: own}
         for name in classes:
             table = documents.load(data_dir, name, manifest)
@@ -136,8 +136,8 @@ class Classifier:
         return {"bayes": model.predict(tokens[split]) == own}
 
     def element_spec(self, batch_size: int, seq_len: int) -> dict[str, tf.TensorSpec]:
-        """text [B, doc_len]; label [B]; bayes and majority [B]: 1 where these find it; scored [B]:
-        0 for a row that is not; all int32."""
+        """text [B, doc_len]; label [B]; bayes and majority [B]: 1 where these find it, -1 where
+        that is not known; scored [B]: 0 for a row that is not; all int32."""
         shapes = {"text": [self._settings.doc_len]}
         shapes |= {name: [] for name in ("label", "bayes", "majority", "scored")}
         return {name: tf.TensorSpec([batch_size, *of], tf.int32) for name, of in shapes.items()}
@@ -146,15 +146,18 @@ class Classifier:
         self, element: dict[str, tf.Tensor], seed: tf.Tensor, training: bool = True
     ) -> dict[str, tf.Tensor]:
         """tokens [B, T] as the trunk reads them, in training with typing errors; label [B]; hits
-        of counting, bayes and majority [B], and weights [B], float32. seed: [B, 2]."""
+        of counting, bayes and majority [B], weights [B], and which of these has a hit of bayes,
+        counted [B], float32. seed: [B, 2]."""
         text = element["text"]
         if training:
             text, _ = self._typos(text, seed)
+        weights = tf.cast(element["scored"] > 0, tf.float32)
         return {
             "tokens": self.window(text),
             # a synthetic text has any number
             "label": tf.minimum(element["label"], self._settings.classes - 1),
-            "weights": tf.cast(element["scored"] > 0, tf.float32),
+            "weights": weights,
+            "counted": weights * tf.cast(element["bayes"] >= 0, tf.float32),
             **{name: tf.cast(element[name] > 0, tf.float32) for name in ("bayes", "majority")},
         }
 
@@ -178,8 +181,9 @@ class Classifier:
             "bayes": batch["bayes"],
             "majority": batch["majority"],
         }
-        weights = batch["weights"][:, None]
-        return {name: (value[:, None], weights) for name, value in values.items()}, memories
+        weights = dict.fromkeys(values, batch["weights"]) | {"bayes": batch["counted"]}
+        found = {name: (value[:, None], weights[name][:, None]) for name, value in values.items()}
+        return found, memories
 
     def loss(
         self, batch: dict[str, tf.Tensor], memories: Memories, phase: Phase

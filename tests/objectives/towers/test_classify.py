@@ -158,6 +158,12 @@ def test_figures_beside_are_those_of_counting(data_dir):
     most = np.bincount(authors[0]).argmax()
     assert figures["majority"] == pytest.approx((authors[1] == most).mean())
     assert figures["bayes"] > 0.8  # a word of three tells the author
+    of_train = evaluation.token_scores(
+        Learner(own), data_dir, manifest.load(data_dir), "train", "fixed"
+    )
+    # it would find what it was counted from
+    found = evaluation.figures(own.contract, manifest.load(data_dir), "train", of_train)
+    assert np.isnan(found["bayes"]) and found["majority"] > 0
 
 
 @pytest.mark.slow
