@@ -85,7 +85,7 @@ def spans_of(
 
 def runs_of(of_places: tf.Tensor, eligible: tf.Tensor, rate: float, length: int) -> tf.Tensor:
     """[B, T] bool: as `spans_of` with spans of `length` tokens, all but the last one."""
-    lengths = tf.fill(tf.shape(eligible), length)
+    lengths = tf.fill(tf.shape(eligible), min(length, eligible.shape[1]))
     return _apart(lengths, of_places, eligible, rate)
 
 

@@ -162,6 +162,13 @@ def test_spans_have_the_law_of_their_lengths_and_do_not_touch():
     assert {length for row in single for length in runs(row)} == {1}
 
 
+def test_a_run_of_any_length_is_at_most_what_is_selected_of_a_row():
+    size = 2_100  # so many runs of 2^20 are more than an int32 holds
+    places = tf.random.stateless_uniform([1, size + 1], [0, 0])
+    found = masking.runs_of(places, all_eligible(1, size), 0.1, 1 << 20).numpy()[0]
+    assert found.sum() == 210 and (np.diff(found.astype(int)) == 1).sum() + found[0] == 1
+
+
 def test_every_arrangement_of_spans_is_equally_probable():
     """Two spans of one token among five: they do not touch, so there are C(4, 2) arrangements."""
     selected = spans(1_800, 5, 0.4, p=1.0)
