@@ -275,8 +275,8 @@ def _contract(values: Flags, of_runs: dict[str, Contract]) -> tuple[Contract, in
     for run, other in of_runs.items():
         if values.mask_draws and not (other.fills or other.generates):
             raise UsageError(
-                f"--mask_draws scores masked tokens, which {other.name} ({run}) does not predict:"
-                " leave it out"
+                "--mask_draws compares runs of masked_lm, and those that predict the next token,"
+                f" but {run} is {other.name}: leave it out"
             )
     if values.mask_draws or (
         several and all(each.fills or each.generates for each in of_runs.values())

@@ -419,7 +419,7 @@ def test_a_search_its_network_and_its_scores_go_through_the_commands(
     assert sum(own["targets"] for own in pair["differences"][1:]) == first["tokens"]
     for tool, flag in (("generate", "--prompt=a"), ("fill", "--text=[MASK]")):
         refused = call(tool, f"--run={run}", flag)
-        assert refused.code == 1 and "is context_mlm: use a run of masked_lm" in refused.err
+        assert refused.code == 1 and "is context_mlm: use embed or probe" in refused.err
     dry = call("train", *shape, *flags, "--dry_run", "--json")
     assert dry.code == 0 and json.loads(dry.out)["gflop_per_step"] > 0, dry.err
 
