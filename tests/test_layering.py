@@ -227,6 +227,7 @@ def test_the_tools_share_only_what_is_in_cli():
         "results": "experiments",
         "compare": "comparisons",
         "derive": "derivations",
+        "evaluate": "evaluations",
     }
     for path in TOOLS:
         shared = {name for name in imported(path) if name.startswith(("par.tools", "tools"))}
@@ -242,7 +243,7 @@ def test_the_subjects_of_benchmark_share_only_settings_and_output():
         assert all(name.startswith(allowed) for name in shared), path.name
 
 
-@pytest.mark.parametrize("folder", ("experiments", "comparisons", "derivations"))
+@pytest.mark.parametrize("folder", ("experiments", "comparisons", "derivations", "evaluations"))
 def test_a_folder_of_tools_shares_what_is_in_cli_and_is_imported_in_one_order(folder):
     graph = {}
     for path in (ROOT / "tools" / folder).glob("*.py"):

@@ -120,6 +120,7 @@ def test_every_package_is_listed() -> None:
         "par.tools.cli",
         "par.tools.comparisons",
         "par.tools.derivations",
+        "par.tools.evaluations",
         "par.tools.experiments",
     }
 

@@ -21,6 +21,9 @@ from par.evaluate.eval_config import EvalConfig
 from par.evaluate.yardsticks import store
 from par.objectives import OBJECTIVES
 from par.tools import evaluate as tool
+from par.tools.evaluations import shown
+from par.tools.evaluations.compared import contexts_of
+from par.tools.evaluations.lines import Line
 from par.train import loading, run_config
 from small import random_run, small_config, small_data, trainer
 
@@ -178,7 +181,7 @@ def test_runs_of_equal_blocks_are_told_apart_and_one_given_twice_counts_once(
 
 def test_networks_are_compared_with_those_that_score_the_same_tokens():
     def line(run, text, *nll):
-        return tool.Line(
+        return Line(
             {"run": run, "architecture": run, "split": "valid", "evaluate_as": "fixed"},
             (text,),
             [],
@@ -195,11 +198,11 @@ def test_networks_are_compared_with_those_that_score_the_same_tokens():
         line("b", "another", [1.0], [0.5]),
         line("c", "one text", [1.0, 3.0], [1.0, 2.0]),
     ]
-    contexts = tool._contexts(lines, (0, 16))
+    contexts = contexts_of(lines, (0, 16))
     assert [found.effective for found in contexts] == [(16, True)] * 3
     # c knows without memory what a learns from it
     assert [found.relative.get(1.0) for found in contexts] == [(0, False), None, (16, True)]
-    heading, *rows, _ = tool._context_table(lines, contexts)
+    heading, *rows, _ = shown._context_table(lines, contexts)
     assert "effective context  relative, r = 1  relative, r = 0.5  relative, r = 0.1" in heading
     assert [" ".join(row.split()) for row in rows] == [
         "a valid 16 or more 0 0 0",
