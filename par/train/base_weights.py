@@ -47,9 +47,16 @@ def sha256(found: Sequence[Transformer]) -> str:
 
 
 def initialize(learner: Learner, source: Path, warn: Callable[[str], None]) -> None:
-    """Copies the weights of the base of a new run from the run at `source`. Raises: DataError if
-    that is damaged, or not what it was when the settings were made."""
+    """Copies the weights of the base of a new run from the run at `source`, or from one that
+    carries the same base, frozen, as the search does that others are compared with.
+
+    Raises: DataError if that is damaged, or not what it was when the settings were made.
+    """
     asked, (config, _) = learner.config.base, run_config.load(source)
+    if config.base == asked and not asked.trained:
+        carrying = loading.load_learner(source, config, warn=warn)
+        copy_trunks(list(learner.base.named.values()), list(carrying.base.named.values()))
+        return
     found = loading.load_learner(source, config, asked.checkpoint, warn)
     now = base_run.found_base(source, config, asked)
     # the checkpoint that was loaded, which an older one may have replaced

@@ -411,7 +411,8 @@ class RunConfig:
         base_run: Path | None = None,
     ) -> None:
         """Writes flags.txt: a flagfile that repeats the run from the directory where it was
-        started. source: the run of a warm start. base_run: that of the base."""
+        started. source: the run of a warm start. base_run: that of the base; None: its name is
+        all that is known."""
         lines = [
             f"--data={data_dir}",
             f"--architecture={self.places}",
@@ -425,7 +426,7 @@ class RunConfig:
             ]
         if self.base:
             lines += [
-                f"--base={base_run}",
+                f"--base={base_run or self.base.run}",
                 f"--base_checkpoint={self.base.checkpoint}",
                 f"--freeze_base={str(self.base.frozen).lower()}",
                 *(f"--unfreeze={name}" for name in self.base.unfreeze),

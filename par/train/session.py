@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from par.core.config import LoggingConfig
+from par.train import run_directory
 from par.train.distributed.workers import Workers
 from par.train.hooks import Hooks
 from par.train.logs import write_environment
@@ -46,7 +47,10 @@ def train(
 
         def configure() -> None:
             if not (run_dir / "config.json").is_file():
-                config.write_flags(run_dir, data_dir, logging, source, base_run)
+                is_base = base_run and config.base
+                is_base = is_base and run_directory.run_name(base_run) == config.base.run
+                own = base_run if is_base else None  # not one that carries it
+                config.write_flags(run_dir, data_dir, logging, source, own)
                 config.save(run_dir, data_dir)
             write_environment(run_dir, team.replicas.count)
 

@@ -58,8 +58,8 @@ class Trainer:
         """Builds the network and reads nothing of the run but the settings of its checkpoint.
 
         hooks: what evaluates the network, and what is shown at the end of an epoch. source: the
-        run that `config.init` names. base_run: that of `config.base`. team: the workers that
-        train the run together.
+        run that `config.init` names. base_run: that of `config.base`, or one that carries the
+        same. team: the workers that train the run together.
         Raises: DataError if the data is damaged, or the run was made with other settings.
         """
         self.team = team or Workers()

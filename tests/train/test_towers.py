@@ -14,8 +14,10 @@ import par
 from composed import TEXT, are_equal, of, on_base, runs, sources, values
 from par.composing import network
 from par.core.errors import DataError, StoppedError, UsageError
+from par.evaluate.compare import runner
 from par.nn.base import Base
 from par.search import derive
+from par.search.architecture import Architecture
 from par.search.latency_table import NO_BASE
 from par.train import base_run, elements, run_config, weight_transfer
 from small import small_config, trainer
@@ -168,6 +170,16 @@ def test_a_latency_table_is_for_one_base(made):
     for other in (plain, tower(made, unfreeze=["causal"]).latency_shape):
         with pytest.raises(DataError, match=r"is for another shape \(base ada \+ da \("):
             table.check_fits("training_step", other, "table")
+
+
+def test_a_network_is_compared_with_a_search_on_the_base_that_the_search_carries(
+    made, trained, tmp_path
+):
+    config = dataclasses.replace(trained.config, architecture=Architecture("a"))
+    run = tmp_path / "run"
+    runner.train(run, config, made.data, print, base_run=trained.run_dir, until=2, quiet=True)
+    assert moved(par.load(run).learner, made.before) == {"causal": False, "masked": False}
+    assert "--base=both" in (run / "flags.txt").read_text().splitlines()
 
 
 def test_a_tower_is_a_base(made, trained):

@@ -40,7 +40,7 @@ def work(values: Flags) -> int:
         return _report(values, plan, is_finished=not plan.next())
     with alone_in(plan.directory, WRITTEN):
         plan.keep()
-        if code := _train(plan, at_once) or _read_test(plan):
+        if code := _train(plan, at_once, values.run) or _read_test(plan):
             return code
         return _report(values, plan, is_finished=True)
 
@@ -127,11 +127,14 @@ def _costs(values: Flags, config: run_config.RunConfig) -> latency_table.Costs |
 # ---- training ----
 
 
-def _train(plan: Plan, at_once: int) -> int:
-    """Trains until nothing is left. Returns an exit code."""
-    clock = _Clock(plan)
+def _train(plan: Plan, at_once: int, search: str | None) -> int:
+    """Trains until nothing is left. search: the run that carries the base, if there is one.
+    Returns an exit code."""
+    clock, base_run = _Clock(plan), Path(search) if search else None
     while runs := plan.next():
-        tasks = [Task(run.config, run.run_dir, run.until, (VALID,)) for run in runs]
+        tasks = [
+            Task(run.config, run.run_dir, run.until, (VALID,), base_run=base_run) for run in runs
+        ]
         if code := side_by_side.train(
             [[task] for task in tasks],
             plan.data_dir,

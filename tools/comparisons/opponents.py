@@ -33,7 +33,7 @@ def work(values: Flags) -> int:
     with alone_in(plan.directory, WRITTEN):
         plan.keep()
         unfinished, total = plan.unfinished(values.split), len(plan.seeds) * len(plan.networks)
-        train_jobs(unfinished, total, plan.data_dir)
+        train_jobs(unfinished, total, plan.data_dir, Path(values.run))
         _measure(values, plan)
         return _report(values, plan)
 

@@ -22,13 +22,15 @@ BULKY = ("checkpoints", "tensorboard")  # of a run that is needed for its figure
 
 class Task(NamedTuple):
     """A run to be trained to step `until` and, if that is its end, to be scored on `splits`.
-    is_kept: whether it keeps its checkpoints and logs when it is scored."""
+    is_kept: whether it keeps its checkpoints and logs when it is scored. base_run: a run that
+    carries its base."""
 
     config: RunConfig
     run_dir: Path
     until: int
     splits: tuple[str, ...]
     is_kept: bool = True
+    base_run: Path | None = None
 
 
 def at_once(values: Flags) -> int:
@@ -82,6 +84,7 @@ def train_all(asked_to_stop: Callable[[], bool], tasks: Sequence[Task], data_dir
                     task.config,
                     data_dir,
                     announce,
+                    base_run=task.base_run,
                     until=task.until,
                     splits=task.splits,
                     should_stop=lambda step: asked_to_stop(),

@@ -76,6 +76,12 @@ def read_search(values: Flags) -> Search:
             f"the data in {data_dir} are not those of run {run_dir} ({'; '.join(changed)}): name"
             " those with --data=DIR"
         )
+    if config.base and config.base.trained:
+        raise UsageError(
+            f"run {run_dir} has trained parts of its base, too ({', '.join(config.base.trained)}),"
+            " so that other networks can't begin with them as they were: only searches on a frozen"
+            " base can be compared"
+        )
     config = dataclasses.replace(
         config,
         training=dataclasses.replace(config.training, **values.given(TrainingConfig)),

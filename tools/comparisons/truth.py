@@ -56,7 +56,7 @@ def work(values: Flags) -> int:
                     plan.search, plan.init, plan.data_dir, plan.blocks, plan.seconds, announce
                 )
             )
-        train_jobs(todo, total, plan.data_dir, plan.search)
+        train_jobs(todo, total, plan.data_dir, plan.search, is_source=True)
         return _report(values, plan)
 
 

@@ -31,9 +31,10 @@ def alone_in(directory: Path, written: Sequence[str]) -> Iterator[None]:
 
 
 def train_jobs(
-    todo: Sequence[Job], total: int, data_dir: Path, source: Path | None = None
+    todo: Sequence[Job], total: int, data_dir: Path, search: Path, is_source: bool = False
 ) -> None:
-    """Trains and scores what is not yet. source: the run whose weights some begin with."""
+    """Trains and scores what is not yet. search: the run that is compared, which carries the base
+    if there is one. is_source: whether some begin with its weights."""
     if not todo:
         return
     start_tensorflow()
@@ -45,4 +46,5 @@ def train_jobs(
             f"run {number} of {total}: {job.opponent.label} {job.config.architecture.short}, seed"
             f" {job.seed}"
         )
-        runner.train(job.run_dir, job.config, data_dir, announce, source=source)
+        source = search if is_source else None
+        runner.train(job.run_dir, job.config, data_dir, announce, source=source, base_run=search)

@@ -32,6 +32,7 @@ def train(
     announce: Callable[[str], None],
     *,
     source: Path | None = None,
+    base_run: Path | None = None,
     until: int | None = None,
     splits: Sequence[str] = SCORED,
     should_stop: Callable[[int], bool] = lambda step: False,
@@ -40,7 +41,7 @@ def train(
     """Trains a run to its end, from where it stands, and writes its scores on `splits`; what was
     stopped between the two is scored. A run that ends at step `until` before its end has none.
 
-    source, until, should_stop, quiet: as in par.train.session.train.
+    source, base_run, until, should_stop, quiet: as in par.train.session.train.
     Raises: StoppedError (state saved) on a signal or should_stop; DivergedError; UsageError if
     another process works in the directory.
     """
@@ -53,6 +54,7 @@ def train(
             hooks=training_hooks(),
             announce=announce,
             source=source,
+            base_run=base_run,
             until=until,
             should_stop=should_stop,
             quiet=quiet,
