@@ -24,6 +24,7 @@ from par.tools.cli.main import run_command  # first: Ctrl-C during the other imp
 
 # isort: split
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _work(values: Flags) -> None:
     for place, run in enumerate(values.run):
         opened.append(load_run(run, None if place else values.data))
     sources = _sources(values, [config for config, _, _ in opened])
-    config = settings.composed_config(sources)
+    settings.composed_config(sources)  # refuses what does not fit before TensorFlow is loaded
     files.check_replaceable(output, MARK, FILES, values.overwrite, "output")
     start_tensorflow()
     from par.composing import network
@@ -90,12 +91,17 @@ def _work(values: Flags) -> None:
         loading.load_learner(run, of.config, of.checkpoint, announce)
         for run, of in zip(values.run, sources)
     ]
+    # of each the checkpoint that was loaded: a damaged one is replaced by an older one
+    sources = [
+        dataclasses.replace(of, step=int(learner.step.numpy()))
+        for of, learner in zip(sources, learners)
+    ]
     made = network.composed(sources, learners)
     data_dir = opened[0][1]
     # a run from a shelf has its data inside, in a cache that may be emptied
     carries_data = data_dir.resolve().is_relative_to(Path(values.run[0]).resolve())
     network.save(made, output, data_dir, carries_data)
-    stack = config.base.stack
+    stack = made.config.base.stack
     facts: dict[str, Any] = {
         "output": values.output,
         "runs": values.run,

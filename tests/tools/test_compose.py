@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,9 @@ import documented
 import par
 from authored import build, coded, config
 from composed import of, on_base
+from par.train import run_config
 from project import refused
+from recorded_run import train_row, write_history
 from small import NETWORK, random_run, small_config, small_data, trainer
 
 TEXT = "ca ca ta te ti to ca de te"
@@ -249,3 +252,22 @@ def test_a_tower_comes_from_a_shelf_with_its_base(made, tower, call, tmp_path, m
     assert entry["about"]["parameters"] > base
     fetched = par.load("shelf:tower@v1")
     np.testing.assert_array_equal(fetched.embed(TEXT), own.embed(TEXT))
+
+
+def test_a_search_that_trained_its_base_is_not_compared(made, both, call, tmp_path):
+    on = on_base(of(small_config(made.data, "s", epochs=1), "masked_lm"), made.en, unfreeze=["en"])
+    on.save(tmp_path, made.data)
+    pi = [[0.2, 0.7, 0.1]]
+    write_history(tmp_path / "history.jsonl", [train_row(on.total_steps, pi)])
+    refused(call("compare", f"--run={tmp_path}"), 1, "has trained parts of its base, too (en)")
+
+
+def test_a_part_tells_the_checkpoint_that_was_loaded(made, call, tmp_path):
+    run = Path(shutil.copytree(made.en, tmp_path / "run"))
+    for path in (run / "checkpoints").glob("ckpt-*.*"):
+        newer = path.with_name(f"ckpt-9.{path.name.partition('.')[2]}")
+        newer.write_bytes(path.read_bytes()[:-100])
+    done = call("compose", f"--run={run}", f"--data={made.data}", f"--output={tmp_path / 'out'}")
+    assert done.code == 0 and "ckpt-9" in done.err, done.err
+    (part,) = run_config.load(tmp_path / "out")[0].base.stack.parts
+    assert part.step != 9

@@ -48,6 +48,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Prints the encodings of files, and the cosine of each with each."""
+    if not sys.argv[1:]:
+        sys.exit("give at least one FILE")
     found = Encoder().encodings(Path(name).read_bytes() for name in sys.argv[1:])
     print(json.dumps({"encodings": found.tolist(), "cosines": (found @ found.T).tolist()}))
 
