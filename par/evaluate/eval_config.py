@@ -152,7 +152,11 @@ class EvalConfig(Group):
         if (batch_size, seq_len) != (manifest.batch_size, manifest.seq_len):
             batch_size = -(-targets // (steps * seq_len))
             seq_len = min(seq_len, targets)
-        filled = max(steps * seq_len, config.model.mem_len)
+        # a window ends with a whole position, also where that is several tokens
+        parts = config.base.stack.parts if config.base else ()
+        models = (config.model, *(part.model for part in parts))
+        window = max(model.positions(seq_len) * model.downsample for model in models)
+        filled = max(steps * window, config.model.mem_len)
         return dataclasses.replace(
             self,
             batch_size=batch_size,

@@ -12,6 +12,7 @@ from par.core.errors import ResourceError, UsageError
 from par.data import manifest
 from par.evaluate import eval_config
 from par.evaluate.eval_config import EvalConfig, check_memory, needed_bytes
+from par.objectives.settings import MaskedLMSettings
 from par.objectives.tower_settings import DistillSettings
 from small import small_config, small_data
 
@@ -112,6 +113,19 @@ def test_no_more_is_allocated_than_a_split_can_fill(run, given, fits):
     for name, value in given.items():
         reduced = getattr(fitted, name) != value
         assert (f"--{name}={value:,} is" in asked.reductions(fitted)) == reduced
+
+
+def test_a_window_fills_whole_positions_of_the_memory(run):
+    config, data = run
+    model = dataclasses.replace(config.model, downsample=3)
+    characters = dataclasses.replace(
+        config,
+        model=model,
+        objective="masked_lm",
+        objective_settings=MaskedLMSettings(),
+    )
+    # 2 steps of windows of 8, which are 3 positions of 3
+    assert EvalConfig(mem_len=1 << 20).fitted(characters, data, "valid").mem_len == 2 * 9
 
 
 def test_needed_bytes_by_hand(run):
