@@ -97,7 +97,8 @@ def compose(models, unfreeze=()):
     """Trained networks side by side as one Keras layer: par.nn.composition.Composition.
 
     The layer has copies of their weights. In training of your own it is frozen, but for the parts
-    named by `unfreeze`, and has no dropout.
+    named by `unfreeze`, and has no dropout. A SuperNet is the mixture, whatever its
+    `evaluate_as`.
 
     Args:
       models: of `load`, or what `load` takes as a run, in the order of the hidden states.

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,8 @@ class Page:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            if not select.select([self._receive], [], [], SECONDS)[0]:
+                raise ParError(f"Chromium has not answered within {SECONDS} s")
             read = os.read(self._receive, 1 << 16)
             if not read:
                 raise ParError(ENDED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def test_a_page_that_fails_says_why(tmp_path):
         assert page.until("document.title") == "\u05e9"
         with pytest.raises(ParError, match="the page failed: ReferenceError: no_such is not"):
             page.value("no_such")
+
+
+def test_a_browser_that_does_not_answer_is_waited_for_no_longer(monkeypatch):
+    monkeypatch.setattr(chromium, "SECONDS", 0.1)
+    (receive, to_write), (to_read, send) = os.pipe(), os.pipe()
+    with pytest.raises(ParError, match="has not answered within"):
+        chromium.Page(send, receive, "file:///")
+    for descriptor in (receive, to_write, to_read, send):
+        os.close(descriptor)
 
 
 def test_what_can_t_be_timed_is_refused_in_one_line(made, call, tmp_path):
