@@ -44,6 +44,16 @@ class TextSettings(MaskedLMSettings):
         32, "tokens that are read of a text, from its beginning", minimum=1, maximum=1 << 14
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_words and self.mask_scheme != "token":
+            raise SettingError(
+                f"mask_words says what is masked, so that mask_scheme {self.mask_scheme} has no"
+                " effect: give only one of them",
+                "mask_words",
+                "mask_scheme",
+            )
+
     def as_typed(self) -> Self:
         """The settings with the words of the files that were given as words. Raises: UsageError
         for a file that has none, or is missing."""
@@ -95,6 +105,13 @@ class ContextSettings(TextSettings):
             raise SettingError(
                 f"cross needs context author or group, but it is {self.context}: leave it out",
                 "cross",
+                "context",
+            )
+        if self.context != "ancestors" and not self.depth_distances:
+            raise SettingError(
+                f"depth_distances is of context ancestors, but context is {self.context}, whose"
+                " texts are all at one distance anyway: leave it out",
+                "depth_distances",
                 "context",
             )
         if self.encoder == "hierarchical" and self.combine == "tokens":

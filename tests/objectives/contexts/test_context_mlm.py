@@ -302,6 +302,8 @@ def test_settings_that_contradict_each_other_are_refused(data_dir):
         ({"encoder": "hierarchical"}, "combine must be attention, sum or concat with encoder"),
         ({"pool": "cls"}, "pool must be mean with combine tokens"),
         ({"context_architecture": "ad"}, "context_architecture needs encoder biencoder"),
+        ({"depth_distances": False}, "depth_distances is of context ancestors, but context is"),
+        ({"mask_words": ("ta",), "mask_scheme": "span"}, "mask_scheme span has no effect"),
         ({"doc_len": 2}, r"scores 15% of each text, but that is not one token of 2: raise --doc"),
         ({"doc_len": 2, "mask_rate": 0.1}, "mask_rate of 0.1 selects no token of a text of 2"),
     ):
