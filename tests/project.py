@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +35,26 @@ def tracked_files() -> list[Path]:
         for name in listing.stdout.decode().split("\0")
         if name and (path := ROOT / name).is_file()
     ]
+
+
+def started(program: str, *arguments: object, prefix: Sequence[str] = ()) -> subprocess.Popen:
+    """A process that runs a Python program; prefix: what it is run by."""
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", program, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for what another process does."""
+    for _ in range(3_000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
 
 
 def without(package: str, tool: str, *flags: str) -> Finished:

@@ -16,6 +16,18 @@ from par.data.tokenizer import SPECIAL_PIECES
 EVALUATION_RATE = 0.15  # of the tokens that are scored, whatever the rate of training
 
 
+def typos_setting() -> Any:
+    """The field `typos` of objectives that can read typing errors (par/objectives/typos.py)."""
+    return setting(
+        0.0,
+        "of characters (build_data --model_type=char): share of the letters that training reads"
+        " with a typing error: another case, swapped, left out or doubled",
+        minimum=0.0,
+        maximum=1.0,
+        is_later=True,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskedLMSettings(Group):
     """What a masked language model has to predict (par.objectives.masking)."""
@@ -40,14 +52,7 @@ class MaskedLMSettings(Group):
     run_length: int = setting(
         5, "with runs: the tokens of one", minimum=1, maximum=1 << 20, is_later=True
     )
-    typos: float = setting(
-        0.0,
-        "of characters (build_data --model_type=char): share of the letters that training reads"
-        " with a typing error: another case, swapped, left out or doubled",
-        minimum=0.0,
-        maximum=1.0,
-        is_later=True,
-    )
+    typos: float = typos_setting()
     mask_split: tuple[float, ...] = setting(
         (0.8, 0.1, 0.1),
         "shares of the selected tokens that are replaced by [MASK], by any piece, and by"

@@ -23,7 +23,7 @@ from par.data.documents import AUTHOR, GROUP
 from par.data.manifest import Manifest
 from par.data.tokenizer import properties, read_model
 from par.objectives.contract import Contract, Helper
-from par.objectives.settings import check_masked_lm, most_selected
+from par.objectives.settings import check_masked_lm, most_selected, typos_setting
 from par.search.architecture import Architecture
 
 COLUMNS = {"group": GROUP, "author": AUTHOR}
@@ -55,14 +55,7 @@ class ClassifySettings(Group):
     doc_len: int = setting(
         64, "tokens that are read of a text, from its beginning", minimum=1, maximum=1 << 14
     )
-    typos: float = setting(
-        0.0,
-        "of characters (build_data --model_type=char): share of the letters that training reads"
-        " with a typing error: another case, swapped, left out or doubled",
-        minimum=0.0,
-        maximum=1.0,
-        is_later=True,
-    )
+    typos: float = typos_setting()
 
     @property
     def classes(self) -> int:

@@ -7,10 +7,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +41,7 @@ from par.core.errors import DataError, ResourceError, UsageError
 from par.core.urls import Unavailable
 from par.data import download
 from par.data.known_file import Known
+from project import started, until
 
 HALF = 150_001
 # seconds to wait where a server says nothing; a loaded machine may take as long elsewhere, so
@@ -443,31 +442,7 @@ sys.exit(run_command(Flags("x"), work, []))
 
 
 def start(known: Known, folder: Path, url: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = [
-        *prefix,
-        sys.executable,
-        "-c",
-        PROGRAM,
-        str(folder),
-        str(known.size),
-        known.digest,
-        url,
-    ]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
+    return started(PROGRAM, folder, known.size, known.digest, url, prefix=prefix)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,8 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +41,7 @@ from par.core.errors import DataError, UsageError
 from par.shelf import cache, packing, verification
 from par.shelf.entry import Entry, File
 from par.shelf.shelves import Shelf
+from project import started, until
 from shelved import contents, named
 
 ENTRY, ARCHIVE = "shelf/en_docs/v1.json", "shelf/en_docs/v1.tar"
@@ -400,22 +399,7 @@ sys.exit(run_command(Flags("x"), work, []))
 
 
 def start(reference: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = [*prefix, sys.executable, "-c", PROGRAM, str(reference)]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(3_000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
+    return started(PROGRAM, reference, prefix=prefix)
 
 
 def arrived(home: Path) -> int:
