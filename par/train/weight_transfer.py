@@ -13,7 +13,7 @@ Architecture logits are not copied.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ def copy_weights(
         name, *part = name.split("/")
         of = of.split("/")[0]
         own, other = learner.objective.layers[name], source.objective.layers[of]
-        source_of = _source_of(own, other, blocks if own is learner.objective.trunk else None)
+        trunks = learner.objective.trunk, source.objective.trunk
+        source_of = _source_of(own, other, blocks if _are_like((own, other), trunks) else None)
         for (_, *place), variables in weights_by_place({name: own}).items():
             if part and place != part:
                 continue
@@ -93,6 +94,15 @@ def _source_of(
     computing = [n for n, kind in enumerate(mine) if kind != "i"]
     places = warm_start.source_blocks(mine if blocks is None else blocks, theirs)
     return dict(zip(computing, places, strict=True))
+
+
+def _are_like(layers: Sequence[keras.layers.Layer], trunks: Sequence[Transformer]) -> bool:
+    """Whether layers are trunks of the same blocks as those of the network and its source, as an
+    encoder of contexts is by default."""
+    return all(
+        isinstance(layer, Transformer) and layer.architecture.blocks == trunk.architecture.blocks
+        for layer, trunk in zip(layers, trunks, strict=True)
+    )
 
 
 def _is_other_table(own: Transformer, other: Transformer) -> bool:

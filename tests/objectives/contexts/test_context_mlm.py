@@ -25,7 +25,7 @@ from par.evaluate.eval_config import EvalConfig
 from par.nn.forward_mode import EVALUATION, Phase
 from par.objectives import OBJECTIVES
 from par.objectives.settings import MaskedLMSettings
-from par.train import history
+from par.train import history, weight_transfer
 from par.train.learner import Learner
 from small import NETWORK, small_data, trainer
 
@@ -295,6 +295,21 @@ def test_the_costs_are_those_of_all_texts_that_are_read(data_dir, encoder, combi
     assert model.mem_len == (1 + N if encoder == "hierarchical" else memory)
     assert read.latency_shape.batch_size == B * (1 + N)
     assert read.text_shape == (T, 0)
+
+
+def test_an_encoder_of_the_blocks_of_the_network_takes_its_weights_from_the_same_places(data_dir):
+    search, network = (
+        Learner(own(data_dir, blocks, encoder="biencoder")) for blocks in ("sss", "ad")
+    )
+    weight_transfer.copy_weights(network, search, "aid")
+    for name in ("trunk", "contexts"):
+        mine, theirs = (each.objective.layers[name].blocks for each in (network, search))
+        for block, place, kind in ((0, 0, "a"), (1, 2, "d")):
+            parts = [*mine[block].parts(kind)], [*theirs[place].parts(kind)]
+            mine_of, theirs_of = (
+                [v.numpy() for part in of for v in part.variables] for of in parts
+            )
+            assert mine_of and all(map(np.array_equal, mine_of, theirs_of)), (name, block)
 
 
 def test_settings_that_contradict_each_other_are_refused(data_dir):
