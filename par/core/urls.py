@@ -11,6 +11,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -44,6 +45,7 @@ RETRY = Retry(  # of a server that is busy for a moment; a broken download is co
     respect_retry_after_header=False,  # it may be hours, and there may be another mirror
 )
 MAX_REDIRECTS = 10
+USER = re.compile(r"(?<=://)[^/?#\s]*@")  # with a password, in a URL
 
 
 class Unavailable(DataError):
@@ -55,16 +57,13 @@ class Failed(Exception):
 
     def __init__(self, reason: object, again: bool = False):
         # a server may have written it: no control character reaches the terminal
-        super().__init__(escape(" ".join(str(reason).split())[:200]))
+        super().__init__(escape(shown(" ".join(str(reason).split()))[:200]))
         self.again = again
 
 
 def shown(url: str) -> str:
-    """A URL as messages have it: without the user and the password that it may have."""
-    parts = urlsplit(url)
-    if "://" not in url or "@" not in parts.netloc:
-        return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """A URL, or a text with URLs, as messages have it: without users and their passwords."""
+    return USER.sub("", url)
 
 
 def read(url: str, limit: int, timeout: float = TIMEOUT) -> bytes:

@@ -47,7 +47,8 @@ def check_url(url: str) -> None:
         fits = False
     if not fits:
         raise UsageError(
-            f"--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is {url!r}"
+            f"--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is"
+            f" {shown(url)!r}"
         )
 
 

@@ -38,10 +38,16 @@ class Fetched(NamedTuple):
 
 def default_cache() -> Path:
     """The directory of the cache where none is given: that of PAR_CACHE_DIR, else
-    par-transformer-xl in the user's own cache."""
+    par-transformer-xl in the user's own cache. Raises: UsageError if the user has no home."""
     if own := os.environ.get("PAR_CACHE_DIR"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home directory for the cache: give another one by --cache_dir or"
+            " PAR_CACHE_DIR"
+        ) from None
     return Path(base) / "par-transformer-xl"
 
 

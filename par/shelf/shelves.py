@@ -40,7 +40,7 @@ class Shelf:
         if not fits:
             raise UsageError(
                 "--shelf must be a directory, file:///PATH, http(s)://HOST/PATH, or another URL"
-                f" that TensorFlow reads, without ? and #, but is {self.address[:200]!r}"
+                f" that TensorFlow reads, without ? and #, but is {str(self)[:200]!r}"
             )
 
     def __str__(self) -> str:

@@ -77,6 +77,9 @@ def test_a_password_is_sent_and_not_shown(server):
     with pytest.raises(urls.Unavailable, match=r"^http://127.0.0.1:[0-9]+/secret can't be read"):
         urls.read(url, 5_000)
     assert told == ["Basic bWU6aGlkZGVu"]  # me:hidden
+    with pytest.raises(urls.Unavailable, match=r"Failed to parse|nvalid") as refusal:
+        urls.read("http://me:hidden@127.0.0.1:port/x", 5_000)
+    assert "hidden" not in str(refusal.value)
     for url in ("gs://bucket/a@b", "https://host/en@v1", "file:///a@b", "/srv//me:x@y/z"):
         assert urls.shown(url) == url
 

@@ -498,3 +498,11 @@ def test_a_cache_that_can_not_be_written_is_told_with_the_way_to_another(shelf, 
     with pytest.raises(UsageError, match="give another one by --cache_dir or PAR_CACHE_DIR"):
         cache.cached(named(shelf), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_user_without_a_home_is_told_where_a_cache_may_be(monkeypatch):
+    for name in ("PAR_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    with pytest.raises(UsageError, match="give another one by --cache_dir or PAR_CACHE_DIR"):
+        cache.default_cache()
