@@ -112,12 +112,16 @@ def _apart(
     length = tf.where(chosen, end - start, 0)  # [B, T + 1] of the span at each place
     # a span at place s stands behind s tokens that stay and the spans at earlier places
     first = place + tf.cumsum(length, axis=1, exclusive=True)
-    steps = tf.one_hot(first, size + 2, dtype=tf.int32) - tf.one_hot(
-        first + length, size + 2, dtype=tf.int32
-    )
-    inside = tf.cumsum(tf.reduce_sum(tf.where((length > 0)[:, :, None], steps, 0), axis=1), axis=1)
+    begin, end = (_at_spans(at, length > 0) for at in (first, first + length))
+    inside = tf.cumsum(begin - end, axis=1)
     rank = tf.maximum(tf.cumsum(tf.cast(eligible, tf.int32), axis=1) - 1, 0)
     return eligible & (tf.gather(inside, rank, batch_dims=1) > 0)
+
+
+def _at_spans(places: tf.Tensor, is_span: tf.Tensor) -> tf.Tensor:
+    """[B, T + 1] int32: 1 at the places [B, T + 1] of spans, those where is_span [B, T + 1]."""
+    within = tf.where(is_span, places, 0)
+    return at_places(tf.cast(is_span, tf.int32), within, is_span.shape)
 
 
 def words_of(

@@ -57,6 +57,15 @@ class ClassifySettings(Group):
     )
     typos: float = typos_setting()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labels == 1:
+            raise SettingError(
+                "labels must be 0, for all, or at least 2, or there is nothing to tell apart, but"
+                " is 1",
+                "labels",
+            )
+
     @property
     def classes(self) -> int:
         """C: the outputs of the network."""

@@ -228,6 +228,8 @@ def test_data_without_labels_in_common_are_refused_in_words(tmp_path, data_dir, 
         Learner(config(data_dir)).objective.documents(by_author, other, "train")
     with pytest.raises(UsageError, match="2 are needed"):
         config(data_dir, label="group", min_documents=1000)
+    with pytest.raises(UsageError, match="labels must be 0, for all, or at least 2"):
+        config(data_dir, labels=1)
 
 
 @pytest.mark.slow
