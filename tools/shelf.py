@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from par.core import schema, urls
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, UsageError, one_line
 from par.core.progress import announce
 from par.core.text import escape, plural, table
 from par.data.corpus import SPLITS
@@ -189,7 +189,7 @@ def _verify(values: Flags) -> None:
             copy = ", and the copy in the cache" if one.is_cached else ""
             print("\n".join([f"{each}: {what}{copy}: {'bad' if one.faults else 'good'}"]))
         for fault in one.faults:
-            announce(f"{each}: {fault}")
+            announce(one_line(f"{each}: {fault}"))
     if values.json:
         rows = [
             _names(one.reference) | {"is_cached": one.is_cached, "faults": one.faults}

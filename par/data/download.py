@@ -47,7 +47,7 @@ def check_url(url: str) -> None:
         fits = False
     if not fits:
         raise UsageError(
-            f"--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is"
+            "--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is"
             f" {shown(url)!r}"
         )
 

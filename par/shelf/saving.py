@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from par import __version__
 from par.core import files, locks, schema
-from par.core.errors import DataError, UsageError
+from par.core.errors import DataError, UsageError, one_line
 from par.core.progress import announce
 from par.data import documents
 from par.data.manifest import Manifest
@@ -227,6 +227,6 @@ def _write_index(shelf: Shelf) -> None:
         try:
             listed.append(shelf.read_entry(Reference(path.parent.name, path.stem, "")).listed)
         except (UsageError, DataError) as error:
-            announce(f"{path} is left out of the index: {error}")
+            announce(one_line(f"{path} is left out of the index: {error}"))
     index = schema.encode(Index(entries.SCHEMA, tuple(listed)))
     schema.write_json(shelf.directory / INDEX, index)

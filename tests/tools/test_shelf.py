@@ -272,3 +272,14 @@ def test_what_is_not_there_is_one_line(call, tmp_path):
         done = call(*arguments, cwd=tmp_path)
         assert done.code == 3 and told in done.err and done.err.count("\n") == 1, arguments
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_shelf_says_does_not_reach_the_terminal_as_it_is(shelf, call, tmp_path):
+    changed = Path(shutil.copytree(shelf, tmp_path / "shelf"))
+    assert call("shelf", "fetch", "en_docs@v1", f"--shelf={changed}").code == 0
+    path = changed / "en_docs" / "v1.json"
+    value = json.loads(path.read_text())
+    value["about"]["licence"] = "\x1b[31mMIT\nright"
+    path.write_text(json.dumps(value))
+    done = call("shelf", "verify", "en_docs@v1", f"--shelf={changed}")
+    assert done.code == 3 and "\\x1b[31mMIT right" in done.err and "\x1b" not in done.err, done.err
