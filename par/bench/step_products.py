@@ -31,7 +31,7 @@ def of_step(config: RunConfig, counts: Sequence[float]) -> list[Product]:
     further = (search.paths - 1) * once if single else []
     found = flops.training_products(*shape, predicted=predicted) + further
     _, rows, seq_len = config.read_shape
-    for blocks, model, predicted, is_trained, texts in config.helpers:
+    for blocks, model, predicted, is_trained, texts, _ in config.helpers:
         own = (blocks, model, rows * (texts or 1), seq_len, counts, config.contract.visibility)
         products = flops.training_products if is_trained else flops.forward_products
         found += products(*own, predicted=predicted)

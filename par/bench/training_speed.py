@@ -51,7 +51,7 @@ def step_flops(config: RunConfig, counts: Sequence[float]) -> float:
         config.search,
         config.predicted,
     )
-    for blocks, model, predicted, is_trained, texts in config.helpers:
+    for blocks, model, predicted, is_trained, texts, _ in config.helpers:
         shape = (model, rows * (texts or 1), seq_len, counts, seen)
         once = flops.forward_flops(blocks, *shape, predicted=predicted)
         found += 3 * once if is_trained else once

@@ -38,13 +38,15 @@ class Ranking(NamedTuple):
 class Helper(NamedTuple):
     """A network beside the trunk of the run's architecture, as far as its cost goes. blocks: ""
     for those of the run. predicted: for how many tokens of a row its softmax is computed;
-    is_trained: whether it has a gradient; rows: that it reads for each of the trunk's."""
+    is_trained: whether it has a gradient; texts: rows that it reads beside each of the trunk's, 0:
+    those of the trunk; on_base: whether it, too, reads the base of a run that has one."""
 
     blocks: str
     model: ModelConfig
     predicted: int
     is_trained: bool
     texts: int = 0
+    on_base: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

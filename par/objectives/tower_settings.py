@@ -277,7 +277,7 @@ class DistillSettings(Group):
     def helpers(self, model: ModelConfig, seq_len: int) -> tuple[Helper, ...]:
         """The teacher, which is not trained."""
         own = (self.shape["blocks"], self.teacher_model, self.predicted(seq_len))
-        return (Helper(*own, is_trained=False),)
+        return (Helper(*own, is_trained=False, on_base=False),)
 
 
 def check_distill(config: Any) -> None:

@@ -236,17 +236,28 @@ class RunConfig:
     @property
     def helpers(self) -> tuple[Helper, ...]:
         """The networks beside the trunk of the architecture that a training step computes: those
-        of the objective, and the parts of the base."""
-        found = self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
-        blocks = self.architecture.blocks
-        own = tuple(each._replace(blocks=each.blocks or blocks) for each in found)
+        of the objective, and the parts of the base, once for the trunk and once for each of those
+        that reads it, too."""
+        own = self._own_helpers
         if not (self.base and self.base.stack):
             return own
-        return (*own, *map(self._helper, self.base.stack.parts))
+        trunk = Helper(self.architecture.blocks, self.model, 0, is_trained=True)
+        readers = (trunk, *(each for each in own if each.on_base))
+        parts = self.base.stack.parts
+        return (*own, *(self._below(part, reader) for reader in readers for part in parts))
 
-    def _helper(self, part: Part) -> Helper:
-        model = dataclasses.replace(part.model, mem_len=self.model.mem_len)
-        return Helper(part.blocks, model, 0, part.name in self.base.trained)
+    @property
+    def _own_helpers(self) -> tuple[Helper, ...]:
+        found = self.contract.helpers(self.objective_settings, self.model, self.data.seq_len)
+        return tuple(
+            each._replace(blocks=each.blocks or self.architecture.blocks) for each in found
+        )
+
+    def _below(self, part: Part, reader: Helper) -> Helper:
+        """A part of the base, as it is computed for a network that reads it."""
+        model = dataclasses.replace(part.model, mem_len=reader.model.mem_len)
+        is_trained = reader.is_trained and part.name in self.base.trained
+        return Helper(part.blocks, model, 0, is_trained, reader.texts)
 
     @property
     def network(self) -> str:
@@ -288,7 +299,7 @@ class RunConfig:
     @property
     def read_rows(self) -> int:
         """The texts, or rows of windows, that are read in a training step."""
-        return self.read_shape[1] * (1 + sum(each.texts for each in self.helpers))
+        return self.read_shape[1] * (1 + sum(each.texts for each in self._own_helpers))
 
     @property
     def canonical(self) -> RunConfig:

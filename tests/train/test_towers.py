@@ -261,3 +261,12 @@ def test_the_cost_of_a_step_has_that_of_the_base(made, trained):
         ("ada", 0, False),
         ("da", 0, False),
     ]
+
+
+def test_a_base_that_two_networks_read_costs_twice(made):
+    def below(**settings):
+        found = tower(made, objective="span_electra", share="none", **settings).helpers[1:]
+        return [(of.blocks, of.is_trained) for of in found]
+
+    assert below() == [("ada", False), ("da", False)] * 2  # generator and discriminator
+    assert below(unfreeze=["masked"]) == [("ada", False), ("da", True)] * 2
