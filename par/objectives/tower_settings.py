@@ -247,6 +247,8 @@ class DistillSettings(Group):
         try:
             Architecture(self.shape["blocks"])
             ModelConfig.from_json(self.shape["model"])
+            if self.shape["visibility"] not in ("causal", "bidirectional"):
+                raise ValueError("a teacher sees one side or both")
         except (ValueError, KeyError, TypeError):
             raise SettingError(
                 "teacher_shape must be a network's, as --teacher sets it, but is"

@@ -204,8 +204,10 @@ def test_teachers_that_can_t_be_imitated_are_refused_in_words(data_dir, teachers
         config(data_dir, teachers["causal"], distill="log_prob")
     with pytest.raises(DataError, match="does not exist"):
         config(data_dir, tmp_path / "nothing")
-    with pytest.raises(SettingError, match="teacher_shape must be a network's"):
-        DistillSettings(teacher="x", teacher_shape='{"blocks": "ad"}')
+    blind = json.dumps(DistillSettings(teacher="x").shape | {"visibility": "none"})
+    for shape in ('{"blocks": "ad"}', blind):
+        with pytest.raises(SettingError, match="teacher_shape must be a network's"):
+            DistillSettings(teacher="x", teacher_shape=shape)
     (tmp_path / "text.txt").write_text("one line of words .\n" * 90)
     given = (f"--input_text={tmp_path}/text.txt", f"--output_dir={tmp_path / 'words'}")
     flags = ("--batch_size=2", "--seq_len=8", "--baseline=none", "--model_type=word")
