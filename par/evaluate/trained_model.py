@@ -148,7 +148,8 @@ class Model:
         return cls(learner.config, learner, tokenizer, evaluate_as, name)
 
     def untrained(self) -> Model:
-        """The same network with fresh weights of the run's seed; a SuperNet keeps its logits.
+        """The same network with fresh weights of the run's seed; a SuperNet, that of a base, too,
+        keeps its logits.
 
         Returns: a Model, for what the weights of this one are worth.
 
@@ -156,7 +157,10 @@ class Model:
           model.untrained().embed(["A line of text."])
         """
         fresh = Learner(self.config)
-        for mine, theirs in zip(fresh.logits, self.learner.logits, strict=True):
+        logits = (
+            [*of.logits, *(of.base.logits if of.base else ())] for of in (fresh, self.learner)
+        )
+        for mine, theirs in zip(*logits, strict=True):
             mine.assign(theirs)
         found = Model(self.config, fresh, self.tokenizer)
         found.phase = self.phase

@@ -72,6 +72,11 @@ class Composition(keras.layers.Layer):
         return self.stack.width
 
     @property
+    def logits(self) -> list[keras.Variable]:
+        """The architecture logits of SuperNets among the parts."""
+        return [alpha for trunk in self.named.values() for alpha in trunk.logits]
+
+    @property
     def slots(self) -> tuple[Slot, ...]:
         """The memory of each block that attends."""
         return tuple(slot for trunk in self.named.values() for slot in trunk.own_slots)

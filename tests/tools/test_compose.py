@@ -271,3 +271,12 @@ def test_a_part_tells_the_checkpoint_that_was_loaded(made, call, tmp_path):
     assert done.code == 0 and "ckpt-9" in done.err, done.err
     (part,) = run_config.load(tmp_path / "out")[0].base.stack.parts
     assert part.step != 9
+
+
+def test_an_untrained_model_keeps_the_mixtures_of_its_parts(made, both):
+    model = par.load(made.both)
+    (alpha,) = model.learner.base.logits
+    alpha.assign([[3.0, 1.0, -2.0]])
+    fresh = model.untrained().learner.base
+    np.testing.assert_array_equal(fresh.logits[0], alpha)
+    assert not np.array_equal(fresh.arrays()[0], model.learner.base.arrays()[0])
