@@ -111,6 +111,10 @@ def test_the_licence_is_that_of_the_corpus_unless_one_is_given(run, shelf):
     for tag, sha256, told in (("v4", own, "ShareAlike"), ("v5", other, card.NOT_STATED)):
         path.write_text(json.dumps(config | {"base": some_base(sha256).to_json()}))
         assert told in save(run, shelf, tag, licence="").entry.about.licence
+        lines = (shelf / "en_docs" / f"{tag}.md").read_text().splitlines()
+        of_other = f"; trained on other data than those below: train of SHA-256 {other}"
+        end = "causal" + of_other * (sha256 == other)
+        assert f"- base chars: `ad`, width 8, {end}" in lines
 
 
 def test_the_card_shows_what_users_name_as_it_is(run, shelf):
