@@ -945,12 +945,15 @@ SOURCES = sorted(
     path for folder in ("par", "tools", "tests") for path in (ROOT / folder).rglob("*.py")
 )
 # PyTorch makes a fixture of the tests, once; NumPy reads it without pickle; the pages' and a model
-# card's own examples are run; discriminate runs an export, whose help says to trust it
+# card's own examples are run; two tools run an export, whose help says to trust it
 ALLOWED = {
     "tests/reader.py": {"exec"},
     "tests/fixtures/make_torch_adaptive_softmax.py": {"torch"},
     "tests/nn/test_adaptive_softmax.py": {"np.load"},
+    "tests/nn/test_composition.py": {"keras.models.load_model"},
     "tests/search/test_block_table_file.py": {"allow_pickle=True", "np.load"},
+    "par/export/shipped_speed.py": {"tf.saved_model.load"},
+    "tests/export/test_composed.py": {"tf.saved_model.load"},
     "tests/export/test_saved_model.py": {"exec", "tf.saved_model.load"},
     "tests/shipped_run.py": {"exec"},
     "tests/export/test_syne_tune.py": {"np.load"},

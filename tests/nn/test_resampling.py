@@ -337,7 +337,7 @@ def test_every_objective_that_sees_both_sides_reads_with_it_and_learns(name):
     contract = OBJECTIVES[name]
     made = contract.network_class()(MODEL, V, 1, contract.default_settings())
 
-    def make_trunk(part=MAIN, blocks=None, table=None, **changes):
+    def make_trunk(part=MAIN, blocks=None, table=None, on_base=True, **changes):
         model, own = dataclasses.replace(MODEL, **changes), Architecture(blocks or "ad")
         return Transformer(own, model, SearchConfig(), V, 1, part=part, table=table)
 

@@ -109,7 +109,7 @@ def test_a_sweep_scores_every_length_and_tells_the_context_that_is_used(
         tmp_path / "memory.png",
     )
     found = json.loads(evaluate("--batch_size=1", *lengths, "--json", f"--plot={path}")[1])
-    others = ("pseudo", "accuracy", "mask_draws", "objective", "draws", "ahead")  # of objectives
+    others = ("pseudo", "accuracy", "mask_draws", "objective", "draws", "ahead", "paired")
     documented.check("evaluate --json", found, required="all", absent=others)
     assert [(row["evaluate_as"], row["mem_len"]) for row in found["results"]] == [
         (way, m) for way in ("soft", "argmax") for m in (0, 3, 9)

@@ -31,7 +31,12 @@ FLAGS = Flags(__doc__).own(
     "shipping",
     trained.RUN,
     trained.DATA,
-    (define_path, "export", None, "directory that tools/export.py wrote of the run"),
+    (
+        define_path,
+        "export",
+        None,
+        "directory that tools/export.py wrote of the run; load only what you trust",
+    ),
     (flags.DEFINE_integer, "tokens", 200, "tokens of one measurement"),
     (flags.DEFINE_integer, "repeats", 7, "measurements of each, in turn"),
     settings.OUTPUT,
