@@ -39,6 +39,7 @@ layers, trunk                         the layers that are trained and saved; the
 exported_layers                       where they are fewer: those that an export needs
 """
 
+import dataclasses
 from collections import ChainMap
 
 from par.core import metrics
@@ -67,6 +68,30 @@ MASKED_CHARTS = {
     "Accuracy": {"of masked tokens": "accuracy"},
     "Loss": {"nats per masked token": "nll_per_token"},
 }
+CONTEXT_MLM = Contract(
+    name="context_mlm",
+    network="par.objectives.contexts.context_mlm:ContextLanguageModel",
+    visibility="bidirectional",
+    generates=False,
+    instead="use embed or probe, or a run of masked_lm to fill",
+    figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
+    compared=("nll_per_token", "accuracy"),
+    tracked="nll_per_token",
+    charts=MASKED_CHARTS,
+    carries_memory=False,
+    reads="documents",
+    read_shape=ContextSettings.read_shape,
+    parts=("accuracy",),
+    draws=2,
+    predicted=ContextSettings.predicted,
+    helpers=ContextSettings.helpers,
+    settings=ContextSettings,
+    check=check_context_mlm,
+    check_data=pools.check_contexts,
+    layers_from=layers_from,
+    of_layers=OF_LAYERS,
+)
+
 OBJECTIVES = {
     contract.name: contract
     for contract in (
@@ -140,51 +165,18 @@ OBJECTIVES = {
         SPAN_ELECTRA,
         CLASSIFY,
         DISTILL,
-        Contract(
-            name="context_mlm",
-            network="par.objectives.contexts.context_mlm:ContextLanguageModel",
-            visibility="bidirectional",
-            generates=False,
-            instead="use embed or probe, or a run of masked_lm to fill",
-            figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
-            compared=("nll_per_token", "accuracy"),
-            tracked="nll_per_token",
-            charts=MASKED_CHARTS,
-            carries_memory=False,
-            reads="documents",
-            read_shape=ContextSettings.read_shape,
-            parts=("accuracy",),
-            draws=2,
-            predicted=ContextSettings.predicted,
-            helpers=ContextSettings.helpers,
-            settings=ContextSettings,
-            check=check_context_mlm,
-            check_data=pools.check_contexts,
-            layers_from=layers_from,
-            of_layers=OF_LAYERS,
-        ),
-        Contract(
+        CONTEXT_MLM,
+        # reads contexts as context_mlm does, chosen by a recipe
+        dataclasses.replace(
+            CONTEXT_MLM,
             name="thread_mlm",
             network="par.objectives.contexts.thread_mlm:ThreadLanguageModel",
-            visibility="bidirectional",
-            generates=False,
-            instead="use embed or probe, or a run of masked_lm to fill",
-            figures=(metrics.NLL_PER_MASKED_TOKEN, metrics.MASKED_ACCURACY),
-            compared=("nll_per_token", "accuracy"),
-            tracked="nll_per_token",
-            charts=MASKED_CHARTS,
-            carries_memory=False,
-            reads="documents",
             shared=("contexts",),
             read_shape=ThreadSettings.read_shape,
-            parts=("accuracy",),
-            draws=2,
             predicted=ThreadSettings.predicted,
             helpers=ThreadSettings.helpers,
             settings=ThreadSettings,
-            check=check_context_mlm,
-            check_data=pools.check_contexts,
-            layers_from=layers_from,
+            of_layers=(),
         ),
     )
 }
