@@ -196,6 +196,7 @@ def _work_on_run(values: Flags) -> None:
                 each.format.name: {
                     "bytes": sizes[each.format.name],
                     "differences": each.differences,
+                    "rounding": dict(each.written.rounding),
                 }
                 for each in shipped
             },

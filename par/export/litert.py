@@ -17,7 +17,7 @@ from par.export import taken_along
 from par.export.array_functions import ArrayFunctions
 from par.export.formats import Written
 from par.export.plain import described
-from par.export.self_check import Sample, loss_notes
+from par.export.self_check import Sample, costs_of_rounding
 from par.export.shipping import Source
 
 FILE = "model.tflite"
@@ -57,7 +57,7 @@ def write(source: Source, directory: Path) -> Written:
     model = source.plain
     functions = ArrayFunctions(model)
     name = next(each for each in FUNCTIONS if each in functions.names)
-    content, exact, notes = converted(model, functions, name), None, ()
+    content, exact, costs = converted(model, functions, name), None, {}
     if source.quantize:
         exact = Runner(name, content)
         content = converted(model, functions, name, tf.float16)
@@ -68,8 +68,8 @@ def write(source: Source, directory: Path) -> Written:
     read_back = Runner(name, (directory / FILE).read_bytes())
     if exact:
         sample = Sample(model, source.streams["valid"])
-        notes = loss_notes("litert", source.quantize, sample, read_back, exact)
-    return Written(exact or read_back, (f"{FILE} ({name})", *used), notes)
+        costs = costs_of_rounding("litert", sample, read_back, exact)
+    return Written(exact or read_back, (f"{FILE} ({name})", *used), costs, source.quantize)
 
 
 def converted(

@@ -57,7 +57,7 @@ def write(source: Source, directory: Path) -> Written:
         name: converted(functions.function(name), functions.signature(name))
         for name in functions.names
     }
-    backend, notes = None, ()
+    backend, costs = None, {}
     if source.quantize:
         backend = Sessions({name: graph.SerializeToString() for name, graph in graphs.items()})
         graphs = {name: quantized(graph) for name, graph in graphs.items()}
@@ -68,8 +68,8 @@ def write(source: Source, directory: Path) -> Written:
     read_back = Sessions({name: str(path) for name, path in paths.items()})
     if source.quantize:
         sample = Sample(source.plain, source.streams["valid"])
-        notes = self_check.loss_notes("onnx", "int8", sample, read_back, backend)
-    return Written(backend or read_back, (*graphs, *used), notes)
+        costs = self_check.costs_of_rounding("onnx", sample, read_back, backend)
+    return Written(backend or read_back, (*graphs, *used), costs, source.quantize)
 
 
 def converted(function: Callable, signature: list) -> Any:

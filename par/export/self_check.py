@@ -146,30 +146,21 @@ def check(
     return found
 
 
-def cost_of_rounding(sample: Sample, name: str, rounded: Backend, exact: Backend) -> float:
-    """By how many nats the mean nll of the tokens is higher where the weights are rounded;
-    infinite if a number is not finite then. name: a function that gives log-probabilities."""
-    values, expected = (sample.values(name, each) for each in (rounded, exact))
-    return float((expected - values).mean()) if np.isfinite(values).all() else float("inf")
-
-
-def loss_notes(
-    what: str, weights: str, sample: Sample, rounded: Backend, exact: Backend
-) -> tuple[str, ...]:
-    """What rounding costs, in sentences. what: names the format; weights: the type that they are
-    rounded to. Raises: ParError where a number is not finite then."""
-    notes = []
+def costs_of_rounding(
+    what: str, sample: Sample, rounded: Backend, exact: Backend
+) -> dict[str, float]:
+    """By how many nats the mean nll of the tokens is higher where the weights are rounded, by
+    function that gives log-probabilities. what: names the format. Raises: ParError where a number
+    is not finite then."""
+    costs = {}
     for name in rounded.names:
         if OUTPUTS[name] != "log_prob":
             continue
-        more = cost_of_rounding(sample, name, rounded, exact)
-        if more == float("inf"):
-            raise refused(what, name, f"are not finite once they are rounded to {weights}")
-        notes.append(
-            f"Weights in {weights}: by `{name}`, the mean nll of these tokens is {more:+.4f} nats"
-            " higher than in f32."
-        )
-    return tuple(notes)
+        values, expected = (sample.values(name, each) for each in (rounded, exact))
+        if not np.isfinite(values).all():
+            raise refused(what, name, "are not finite once they are rounded")
+        costs[name] = float((expected - values).mean())
+    return costs
 
 
 def refused(what: str, name: str, reason: str) -> ParError:

@@ -127,14 +127,11 @@ def test_rounding_is_told_in_nats_and_refused_where_a_number_is_not_finite(sampl
             name: value - np.float32(0.25) for name, value in outputs.items() if name == "log_prob"
         }
 
-    notes = self_check.loss_notes("odd", "int3", sample, Changed(library, worse), library)
-    assert notes == tuple(
-        f"Weights in int3: by `{name}`, the mean nll of these tokens is +0.2500 nats higher than"
-        " in f32."
-        for name in ("score", "step")
-    )
+    costs = self_check.costs_of_rounding("odd", sample, Changed(library, worse), library)
+    assert list(costs) == ["score", "step"]
+    assert list(costs.values()) == pytest.approx([0.25, 0.25])
     with pytest.raises(ParError, match=r"`score` gives .* once they are rounded"):
-        self_check.loss_notes("odd", "int3", sample, Changed(library, nan), library)
+        self_check.costs_of_rounding("odd", sample, Changed(library, nan), library)
 
 
 def test_beyond_one_a_difference_is_a_share():

@@ -8,6 +8,7 @@ from par.tools.experiments.experiment import PYTHON_DOCS, Experiment, Outputs, R
 
 PAGE = "docs/shipping.md"
 FORMATS = ("savedmodel", "onnx", "litert", "page", "safetensors")
+ROUNDED = (("onnx", "int8"), ("litert", "float16"))  # and the type of the weights
 STEPS = (
     Step(
         "data",
@@ -32,6 +33,25 @@ STEPS = (
         ),
     ),
     Step("speed", "benchmark", ("shipping", "--run={network}", "--export={exported}", "--json")),
+    *(
+        step
+        for name, kind in ROUNDED
+        for step in (
+            Step(
+                kind,
+                "export",
+                (
+                    *("--run={network}", f"--output={{{kind}}}"),
+                    *(f"--format={name}", f"--quantize={kind}", "--json"),
+                ),
+            ),
+            Step(
+                f"speed_{kind}",
+                "benchmark",
+                ("shipping", "--run={network}", f"--export={{{kind}}}", "--json"),
+            ),
+        )
+    ),
 )
 
 
@@ -41,20 +61,31 @@ def _rows(outputs: Outputs) -> list[Row]:
         {"format": name, "why": why, "bytes": outputs["exported"]["formats"][name]["bytes"]}
         for name, why in speed["left_out"].items()
     ]
-    return [*({"why": None} | row for row in speed["shipping"]), *left_out]
+    rounded = [
+        {"why": None, "rounded_to": kind}
+        | row
+        | {"nats": outputs[kind]["formats"][name]["rounding"]["step"]}
+        for name, kind in ROUNDED
+        for row in outputs[f"speed_{kind}"]["shipping"]
+        if row["format"] == name
+    ]
+    return [*({"why": None} | row for row in speed["shipping"]), *rounded, *left_out]
 
 
 def _table(rows: Sequence[Row]) -> list[list[str]]:
-    lines = [["format", "MB", "ms a token", "tokens a second", "times the library's ms"]]
+    lines = [["format", "MB", "ms a token", "tokens a second", "times the library's ms", "nats"]]
     for row in rows:
         size = f"{row['bytes'] / 1e6:.2f}" if row["bytes"] else ""
         if row["why"]:
-            lines.append([f"`{row['format']}`", size, row["why"], "", ""])
+            lines.append([f"`{row['format']}`", size, row["why"], "", "", ""])
             continue
         ratio = f"{row['ratio']:.2f} ({row['least_ratio']:.2f} to {row['most_ratio']:.2f})"
         rate = f"{row['tokens_per_second']:,.0f}"
         name = row["format"] if not row["bytes"] else f"`{row['format']}`"
-        lines.append([name, size, f"{row['milliseconds']:.2f}", rate, ratio])
+        if kind := row.get("rounded_to"):
+            name = f"{name}, weights in {kind}"
+        cost = f"{row['nats']:+.4f}" if "nats" in row else ""
+        lines.append([name, size, f"{row['milliseconds']:.2f}", rate, ratio, cost])
     return lines
 
 
