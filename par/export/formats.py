@@ -134,9 +134,9 @@ ROUNDED = {
 @dataclasses.dataclass(frozen=True)
 class Written:
     """A format as its module wrote it. backend: a par.export.self_check.Backend that computes with
-    what was written. names: what it offers to the user. rounding: what rounded weights cost, by
-    function, in nats (par.export.self_check.costs_of_rounding); without them empty. rounded_to:
-    their type.
+    what was written. names: what it offers to the user. note: a sentence for the card. rounding:
+    what rounded weights cost, in nats by function (par.export.self_check.costs_of_rounding), empty
+    without them. rounded_to: their type.
 
     compared: the model that it is compared with, if that is not the run's (of a page, whose
     weights are rounded).
@@ -148,6 +148,7 @@ class Written:
 
     backend: Any
     names: tuple[str, ...]
+    note: str = ""
     rounding: Mapping[str, float] = dataclasses.field(default_factory=dict)
     rounded_to: str = ""
     compared: Any = None
@@ -156,12 +157,13 @@ class Written:
 
     @property
     def notes(self) -> list[str]:
-        """What rounding costs in sentences, for the card."""
-        return [
+        """Sentences for the card: the own one, and what rounding costs."""
+        costs = [
             f"Weights in {self.rounded_to}: by `{name}`, the mean nll of these tokens is"
             f" {cost:+.4f} nats higher than in f32."
             for name, cost in self.rounding.items()
         ]
+        return [self.note, *costs] if self.note else costs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,7 @@ def write(source: Source, directory: Path) -> Written:
     if exact:
         sample = Sample(model, source.streams["valid"])
         costs = costs_of_rounding("litert", sample, read_back, exact)
-    return Written(exact or read_back, (f"{FILE} ({name})", *used), costs, source.quantize)
+    return Written(exact or read_back, (f"{FILE} ({name})", *used), "", costs, source.quantize)
 
 
 def converted(

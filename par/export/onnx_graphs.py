@@ -69,7 +69,7 @@ def write(source: Source, directory: Path) -> Written:
     if source.quantize:
         sample = Sample(source.plain, source.streams["valid"])
         costs = self_check.costs_of_rounding("onnx", sample, read_back, backend)
-    return Written(backend or read_back, (*graphs, *used), costs, source.quantize)
+    return Written(backend or read_back, (*graphs, *used), "", costs, source.quantize)
 
 
 def converted(function: Callable, signature: list) -> Any:

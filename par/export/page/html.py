@@ -25,7 +25,7 @@ from par.export.formats import UNKNOWN_LICENCE, Written
 from par.export.page import parts
 from par.export.plain import arrays
 from par.export.safetensors import Reference
-from par.export.self_check import Sample, cost_of_rounding
+from par.export.self_check import Sample, costs_of_rounding
 from par.export.shipped import forward
 from par.export.shipping import Source
 from par.search.architecture import NAMES
@@ -44,16 +44,15 @@ def write(source: Source, directory: Path) -> Written:
     settings, weights = read(page)
     compared = with_rounded_weights(source.plain)
     sample = Sample(compared, source.streams["valid"])
-    cost = cost_of_rounding(sample, "step", Library(compared), Library(source.plain))
-    note = (
-        "The weights of the page are rounded to float16; both computed with these, the export by"
-        f" forward.py. The mean nll of the tokens is {cost:+.4f} nats higher than in float32."
-    )
+    written = Reference(forward.Network(settings, weights), ("step",))
     return Written(
-        Reference(forward.Network(settings, weights), ("step",)),
+        written,
         (FILE,),
-        (note,),
-        compared=compared,
+        "The weights of the page are rounded to float16; both computed with these, the export by"
+        " forward.py.",
+        costs_of_rounding("page", sample, written, Library(source.plain)),
+        "float16",
+        compared,
     )
 
 
