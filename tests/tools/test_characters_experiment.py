@@ -22,8 +22,8 @@ def test_each_factor_is_a_line_with_its_cost_and_its_loss():
             "parameters": 1000,
         }
     heads, *lines = characters._factor_cells(DOWNSAMPLE.rows(outputs))
-    assert len(heads) == 6
-    assert lines[2] == ["4", "8.00", "2.00", "4.000", "0.300", "1.5"]
+    assert len(heads) == 5
+    assert lines[2] == ["4", "8.00", "2.00", "4.000", "0.300"]
     assert [line[0] for line in lines] == ["1", "2", "4"]
 
 
