@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from par.tools.experiments.experiment import PYTHON_DOCS, Experiment, Outputs, Row, Step, Table
 
@@ -61,15 +62,23 @@ def _rows(outputs: Outputs) -> list[Row]:
         {"format": name, "why": why, "bytes": outputs["exported"]["formats"][name]["bytes"]}
         for name, why in speed["left_out"].items()
     ]
+    exact = [
+        {"why": None} | row | _cost(outputs["exported"], row["format"])
+        for row in speed["shipping"]
+    ]
     rounded = [
-        {"why": None, "rounded_to": kind}
-        | row
-        | {"nats": outputs[kind]["formats"][name]["rounding"]["step"]}
+        {"why": None, "rounded_to": kind} | row | _cost(outputs[kind], name)
         for name, kind in ROUNDED
         for row in outputs[f"speed_{kind}"]["shipping"]
         if row["format"] == name
     ]
-    return [*({"why": None} | row for row in speed["shipping"]), *rounded, *left_out]
+    return [*exact, *rounded, *left_out]
+
+
+def _cost(exported: dict[str, Any], name: str) -> Row:
+    """What the rounded weights of a format cost, if it has any."""
+    rounding = exported["formats"].get(name, {}).get("rounding")
+    return {"nats": rounding["step"]} if rounding else {}
 
 
 def _table(rows: Sequence[Row]) -> list[list[str]]:

@@ -149,9 +149,7 @@ def test_the_command_writes_the_page_and_tells_what_rounding_costs(made, call, t
     out = tmp_path / "out"
     done = call("export", f"--run={made.causal}", f"--output={out}", "--format=page")
     assert f"{out}: index.html and README.md" in done.out
-    assert re.search(
-        r"page: Weights in float16: .* is [+-]0\.\d{4} nats higher", done.out
-    )
+    assert re.search(r"page: Weights in float16: .* is [+-]0\.\d{4} nats higher", done.out)
     documented.check_files("Export as a page", out)
     card = (out / "README.md").read_text()
     assert "as an HTML page that loads nothing.\nIt needs only a browser" in card
