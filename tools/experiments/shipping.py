@@ -93,7 +93,7 @@ def _table(rows: Sequence[Row]) -> list[list[str]]:
         name = row["format"] if not row["bytes"] else f"`{row['format']}`"
         if kind := row.get("rounded_to"):
             name = f"{name}, weights in {kind}"
-        cost = f"{row['nats']:+.4f}" if "nats" in row else ""
+        cost = f"{round(row['nats'], 4) + 0.0:+.4f}" if "nats" in row else ""  # no -0.0000
         lines.append([name, size, f"{row['milliseconds']:.2f}", rate, ratio, cost])
     return lines
 
