@@ -48,7 +48,7 @@ FIGURES = (
 )
 SPAN_ELECTRA = Contract(
     name="span_electra",
-    network="par.objectives.span_electra:SpanElectra",
+    network="par.objectives.electra.span_electra:SpanElectra",
     visibility="bidirectional",
     generates=False,
     detects=True,

@@ -21,7 +21,7 @@ SPAN_P, SPAN_MAX = 0.2, 10  # of the lengths of spans: a mean of 3.8 (Joshi et a
 @dataclasses.dataclass(frozen=True)
 class SpanElectraSettings(Group):
     """What is replaced, by which generator, and what the network, the discriminator, tells of it
-    (par.objectives.span_electra)."""
+    (par.objectives.electra.span_electra)."""
 
     generator: str = setting(
         "joint",

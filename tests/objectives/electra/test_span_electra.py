@@ -20,10 +20,10 @@ from par.evaluate import evaluation
 from par.evaluate.eval_config import EvalConfig
 from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.transformer import MAIN, Transformer
+from par.objectives.electra.replaced import drawn, most_probable
+from par.objectives.electra.span_electra import SpanElectra
 from par.objectives.electra_figures import SPAN_ELECTRA
 from par.objectives.electra_settings import SpanElectraSettings
-from par.objectives.replaced import drawn, most_probable
-from par.objectives.span_electra import SpanElectra
 from par.search import flops
 from par.search.architecture import Architecture
 from par.train.learner import Learner

@@ -31,17 +31,17 @@ from par.nn.forward_mode import EVALUATION, Phase
 from par.nn.ops import TYPES, Initial
 from par.nn.transformer import Memories, Table, Transformer
 from par.objectives import masking
-from par.objectives.boundaries import SpanBoundaryHead, boundaries
-from par.objectives.electra_figures import SPAN_ELECTRA
-from par.objectives.electra_settings import SPAN_MAX, SPAN_P, SPAN_RATE, SpanElectraSettings
-from par.objectives.masking import FIRST
-from par.objectives.replaced import (
+from par.objectives.electra.boundaries import SpanBoundaryHead, boundaries
+from par.objectives.electra.replaced import (
     Logit,
     ReplacedHead,
     binary_cross_entropy,
     drawn,
     most_probable,
 )
+from par.objectives.electra_figures import SPAN_ELECTRA
+from par.objectives.electra_settings import SPAN_MAX, SPAN_P, SPAN_RATE, SpanElectraSettings
+from par.objectives.masking import FIRST
 from par.objectives.stream_windows import ReadsWindows
 
 GENERATOR = "generator"

@@ -10,9 +10,9 @@ import tensorflow as tf
 from naive import boundaries as naive
 from par.nn.ops import Initial
 from par.objectives import masking
-from par.objectives.boundaries import SpanBoundaryHead, boundaries
+from par.objectives.electra.boundaries import SpanBoundaryHead, boundaries
+from par.objectives.electra.replaced import ReplacedHead
 from par.objectives.electra_settings import SPAN_MAX, SPAN_P
-from par.objectives.replaced import ReplacedHead
 
 B, T, D = 40, 21, 12
 

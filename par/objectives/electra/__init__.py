@@ -1,0 +1,1 @@
+"""Replaced tokens: the two networks, and the heads of the second one."""
