@@ -7,7 +7,8 @@ to other texts of its author than a text of another author is.
     python tools/discriminate.py --export=exports/AUTHORS --data=data/changelogs
 
 A run of the objective authors gives its own encodings, any other run, and an export without
-encodings, the mean of the hidden states. Each text stands against all texts of other authors; the
+encodings, the mean of the hidden states. Of a run with --head_groups what the heads of each kind
+take from a text is scored besides. Each text stands against all texts of other authors; the
 anchors are up to ten other texts of its author, of other groups unless --nocross allows all.
 Prints the share of negatives that are less near, with a 95 % interval over authors, beside the
 same of the network with fresh weights, and of TF-IDF of character 3- to 5-grams.
@@ -149,10 +150,16 @@ def _work(values: Flags) -> None:
 
     scored = []
     for run in runs:
-        how = values.checkpoint, values.evaluate_as, Model.encodings
-        both = represented.vectors(run, texts, *how)
-        about = _about(run=run.name, objective=run.config.objective, blocks=run.config.network)
-        scored.append(Scored(about, *map(score, both)))
+        settings = run.config.objective_settings
+        for half in ("", *run.config.contract.halves(settings)):
+
+            def read(model: Model, some: list[str], half: str = half) -> np.ndarray:
+                return model.halves(some)[half] if half else model.encodings(some)
+
+            both = represented.vectors(run, texts, values.checkpoint, values.evaluate_as, read)
+            of = {"objective": run.config.objective, "blocks": run.config.network}
+            about = _about(run=run.name, half=half or None, **of)
+            scored.append(Scored(about, *map(score, both)))
     for name in dict.fromkeys(values.export):
         scored.append(Scored(_about(export=name), score(_exported(name, texts)), None))
     tfidf = probe.character_tfidf().fit_transform(texts)
@@ -194,9 +201,9 @@ def _chosen(
     return Chosen(found.rows, whole[found.rows], names[found.rows], seen)
 
 
-def _about(**known: str) -> dict[str, str | None]:
+def _about(**known: str | None) -> dict[str, str | None]:
     """What is said of a network; None for what is not known."""
-    return dict.fromkeys(("run", "export", "objective", "blocks")) | known
+    return dict.fromkeys(("run", "export", "objective", "blocks", "half")) | known
 
 
 def _exported(name: str, texts: list[str]) -> np.ndarray:
@@ -295,15 +302,14 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     rows = [("", "accuracy", "95 %"), represented.row(TFIDF, facts["tfidf"])]
     differences = [("difference", "", "95 %", "")]
     for each in facts["networks"]:
-        name = each["run"] or each["export"]
+        name = _name(each)
         shown = f"{name} ({each['blocks']}, {each['objective']})" if each["run"] else name
         rows.append(represented.row(shown, each["accuracy"]))
         against = {"less_untrained": "its fresh weights", "less_tfidf": "TF-IDF"}
         if each["untrained"]:
             rows.append(represented.row("  the same with fresh weights", each["untrained"]))
         if each["less_first"]:
-            one = facts["networks"][0]
-            against["less_first"] = one["run"] or one["export"]
+            against["less_first"] = _name(facts["networks"][0])
         differences += [
             (
                 *represented.row(f"{name} less {what}", each[key], "+"),
@@ -322,6 +328,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"accuracy: share of the negatives that are less near than the text; intervals for other"
         f" {relation}s",
     ]
+
+
+def _name(network: dict[str, Any]) -> str:
+    """A network as the lines call it."""
+    of = f", heads of {network['half']}" if network["half"] else ""
+    return f"{network['run'] or network['export']}{of}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,47 +1,46 @@
-"""The encodings of texts by a network that has its own for them (Contract.encodes)."""
+"""The encodings of texts of any length by a network that has its own for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from par.data.tokenizer import PAD
-from par.nn.forward_mode import Phase
-from par.train.learner import Learner
 
 ROWS = 32  # parts that are read at once
 
 
 class TextEncoder:
-    """Encodes texts of any length: each is cut into parts as long as the texts of training, and
-    its encoding is the mean of theirs by their tokens, scaled to length 1."""
+    """Cuts each text into parts as long as the texts of training; its encoding is the mean of
+    theirs by their tokens."""
 
-    def __init__(self, learner: Learner, phase: Phase):
-        objective, self._width = learner.objective, learner.config.model.d_model
-        self._length = learner.config.objective_settings.doc_len
-        self._encode = tf.function(
-            lambda tokens: objective.encode(objective.window(tokens), phase), autograph=False
-        )
+    def __init__(self, encode: Callable[[tf.Tensor], tf.Tensor], length: int):
+        """encode: [B, W] of texts [B, T], padded. length: T."""
+        self._length, self._encode = length, tf.function(encode, autograph=False)
 
-    def encode(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """[n, D] float32 of n texts of ids [N]; zeros for an empty one."""
+    def mean(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """[n, W] float64 of n texts of ids [N]; zeros for an empty one."""
         owners, parts = [], []
         for owner, ids in enumerate(rows):
             for start in range(0, len(ids), self._length):
                 owners.append(owner)
                 parts.append(ids[start : start + self._length])
-        found = np.zeros([len(rows), self._width], np.float64)
-        for first in range(0, len(parts), ROWS):
-            # one shape, so that one graph is traced
-            tokens = np.full([ROWS, self._length], PAD, np.int32)
-            for place, part in enumerate(parts[first : first + ROWS]):
-                tokens[place, : len(part)] = part
-            encoded = self._encode(tf.constant(tokens)).numpy()
-            for place, part in enumerate(parts[first : first + ROWS]):
-                found[owners[first + place]] += len(part) * encoded[place]
-        return unit(found).astype(np.float32)
+        # one shape, so that one graph is traced
+        tokens = np.full([max(-(-len(parts) // ROWS), 1) * ROWS, self._length], PAD, np.int32)
+        for place, part in enumerate(parts):
+            tokens[place, : len(part)] = part
+        encoded = np.concatenate(
+            [
+                self._encode(tf.constant(tokens[first : first + ROWS])).numpy()
+                for first in range(0, len(tokens), ROWS)
+            ]
+        )
+        lengths = np.array([len(part) for part in parts], np.float64)
+        sums = np.zeros([len(rows), encoded.shape[1]])
+        np.add.at(sums, owners, lengths[:, None] * encoded[: len(parts)])
+        return sums / np.array([max(len(ids), 1) for ids in rows])[:, None]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

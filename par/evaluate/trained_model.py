@@ -8,6 +8,7 @@ model.fill("A [MASK] of text.", k=5).text
 model.replaced("A line of text.").probability
 model.embed(["A line of text.", "Another."])
 model.user_encoding(["A text of an author.", "Another one."])
+model.halves(["A text of an author.", "Another one."])["author"]
 model.token_scores("A line of text.").nll
 model.attention("A line of text.", block=1).probability
 model.nearest("line", k=5)
@@ -507,11 +508,66 @@ class Model:
         """
         if not self.config.contract.encodes:
             return unit(self.embed(_several(texts)))
-        return self._encoder.encode([self.encode(text) for text in _several(texts)])
+        means = self._encoder.mean([self.encode(text) for text in _several(texts)])
+        return unit(means).astype(np.float32)
 
     @functools.cached_property
     def _encoder(self) -> TextEncoder:
-        return TextEncoder(self.learner, self.phase)
+        objective, length = self.learner.objective, self.config.objective_settings.doc_len
+        return TextEncoder(
+            lambda tokens: objective.encode(objective.window(tokens), self.phase), length
+        )
+
+    def halves(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
+        """What the heads of each kind of context take from texts: of a run with `--head_groups`.
+
+        Each text is read as the one context of every kind beside a single [MASK], so that a vector
+        tells what the heads of that kind would tell a text of it.
+
+        Args:
+          texts: n texts, read as by `encode`; of longer ones than those of training the mean of
+            their parts.
+
+        Returns: by kind [n, A h K] float32 of length 1, of A blocks that attend and h heads of
+          width K each; zeros for an empty text.
+
+        Raises:
+          UsageError: if something is not a text, or the run's heads have no kinds.
+
+        Example:
+          one, other = model.halves(["A line of text.", "Another."])["author"]
+        """
+        if not self._halves:
+            raise UsageError(
+                "this network has no heads for kinds of contexts: train context_mlm with"
+                " --head_groups=author:0-1,group:2-3"
+            )
+        means = self._halves_encoder.mean([self.encode(text) for text in _several(texts)])
+        ends = np.cumsum([0, *self._halves.values()])
+        return {
+            kind: unit(means[:, first:last]).astype(np.float32)
+            for kind, first, last in zip(self._halves, ends, ends[1:], strict=False)
+        }
+
+    @functools.cached_property
+    def _halves(self) -> dict[str, int]:
+        """The kinds of contexts that have heads of their own, and the widths of their vectors."""
+        settings = self.config.objective_settings
+        if not self.config.contract.halves(settings):
+            return {}
+        found = self._halves_of(tf.zeros([1, settings.doc_len], tf.int32))
+        return {kind: vector.shape[1] for kind, vector in found.items()}
+
+    def _halves_of(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        objective = self.learner.objective
+        return objective.halves(objective.of_every_kind(tokens))
+
+    @functools.cached_property
+    def _halves_encoder(self) -> TextEncoder:
+        return TextEncoder(
+            lambda tokens: tf.concat(list(self._halves_of(tokens).values()), axis=-1),
+            self.config.objective_settings.doc_len,
+        )
 
     @functools.cached_property
     def _hidden(self) -> Any:

@@ -18,7 +18,7 @@ class Window:
     """Distance codes and mask, which all attention blocks share in one forward pass."""
 
     codes: np.ndarray  # [P, D] sinusoids of the distances
-    mask: tf.Tensor  # [B, 1, T, S] added to the logits
+    mask: tf.Tensor  # [B, 1, T, S], or [B, H, T, S], added to the logits
     placement: positions.Placement = positions.IN_LINE  # of the memory, to which the codes belong
     memory_learns: bool = False  # whether a gradient goes to what the memory was made of
 
@@ -71,6 +71,18 @@ class RelativeAttention(keras.layers.Layer):
         Each row adds up to 1; keys that are not visible have exactly 0.
         """
         return self._probabilities_and_values(x, memory, window)[0]
+
+    def taken(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
+        """The mean of the values of the memory, weighted as attention weights them but by weights
+        that add up to 1 there: x [B, T, D], memory [B, M, D] -> [B, H, T, K] float32, 0 for a head
+        that sees nothing of it."""
+        probability, value = self._probabilities_and_values(x, memory, window)
+        mem_len = memory.shape[1]
+        of_memory = probability[..., :mem_len]
+        weights = tf.math.divide_no_nan(
+            of_memory, tf.reduce_sum(of_memory, axis=-1, keepdims=True)
+        )
+        return tf.matmul(weights, tf.cast(value[:, :, :mem_len], tf.float32))
 
     def _probabilities_and_values(
         self, x: tf.Tensor, memory: tf.Tensor, window: Window

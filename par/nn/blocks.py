@@ -163,6 +163,10 @@ class Block(keras.layers.Layer):
         for a call."""
         return self.parts("a")[0].probabilities(*self._branch_inputs(x, memory), window)
 
+    def taken(self, x: tf.Tensor, memory: tf.Tensor, window: Window) -> tf.Tensor:
+        """What each head takes from the memory alone, [B, H, T, K]; x and memory as for a call."""
+        return self.parts("a")[0].taken(*self._branch_inputs(x, memory), window)
+
     def _branch_inputs(
         self, x: tf.Tensor, memory: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor | None]:

@@ -122,6 +122,14 @@ def visible(seq_len: int, mem_len: int, visibility: str, same_length: bool = Fal
     return seen & (distance <= mem_len) if same_length else seen
 
 
+def head_mask(heads: np.ndarray, seq_len: int) -> np.ndarray:
+    """[1, H, 1, S] float32 to add to an attention mask where each head sees some positions of the
+    memory alone, and the whole window of T. heads: [H, M] bool."""
+    window = np.ones([len(heads), seq_len], bool)
+    seen = np.concatenate([heads, window], axis=1)
+    return np.where(seen, 0.0, MASKED).astype(np.float32)[None, :, None]
+
+
 def attention_mask(
     seen: np.ndarray,
     valid: tf.Tensor,

@@ -47,12 +47,14 @@ class Contexts:
     memory: from the number of an attending block, from 0, and its input x [B, T, D] its memory
     [B, M, D]: raw block inputs, or what is pooled of them. real: [B, M] bool, which positions hold
     something. placement: how far they are. learns: whether a gradient goes through the memory.
+    heads: [H, M] bool, which positions each head sees; None: all.
     """
 
     memory: Callable[[int, tf.Tensor], tf.Tensor]
     real: tf.Tensor
     placement: positions.Placement
     learns: bool = False
+    heads: np.ndarray | None = None
 
 
 class Table(NamedTuple):
@@ -268,6 +270,17 @@ class Transformer(keras.layers.Layer):
         hidden, _, inputs, _ = self._forward(tokens, empty, visibility, phase, real)
         return hidden, [x for block, (x, _) in zip(self.blocks, inputs) if block.attends]
 
+    def taken(
+        self, tokens: tf.Tensor, contexts: Contexts, *, visibility: str, phase: Phase = EVALUATION
+    ) -> list[tf.Tensor]:
+        """What the heads of each attending block take from the contexts of a window of tokens [B,
+        T], [B, H, T, K]: see RelativeAttention.taken."""
+        none = self.empty_memories(tokens.shape[0], 0)
+        _, _, inputs, window = self._forward(tokens, none, visibility, phase, None, contexts)
+        return [
+            block.taken(*each, window) for block, each in zip(self.blocks, inputs) if block.attends
+        ]
+
     def attention(
         self,
         tokens: tf.Tensor,
@@ -424,6 +437,8 @@ class Transformer(keras.layers.Layer):
             real,
             contexts.real,
         )
+        if contexts.heads is not None:
+            mask += positions.head_mask(contexts.heads, seq_len)
         codes = positions.sinusoids(distances, self.config.d_model)
         return Window(codes, mask, placement, contexts.learns)
 

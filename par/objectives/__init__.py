@@ -28,6 +28,9 @@ pseudo_scores(tokens, memories, phase)
                                       window [T] that alone is masked, memories
 encode(window, phase)                 where it encodes: [B, D], of length 1, of texts as window
                                       gives them
+halves(contexts)                      where it has them (Contract.halves): {kind: [B, W]} of texts
+                                      [B, N, doc_len]
+of_every_kind(tokens)                 likewise: these contexts, of texts [B, doc_len], padded
 window(tokens)                        where it encodes: texts [B, doc_len] as the trunk reads them
 log_prob(tokens, memories, phase)     where it generates: [B, V] of the next token (nats), memories
 log_prob_at(places, tokens, real,     where it fills: [B, K, V] of the pieces at places [B, K] of
@@ -85,6 +88,7 @@ CONTEXT_MLM = Contract(
     draws=2,
     predicted=ContextSettings.predicted,
     helpers=ContextSettings.helpers,
+    halves=ContextSettings.halves,
     settings=ContextSettings,
     check=check_context_mlm,
     check_data=pools.check_contexts,
@@ -175,6 +179,7 @@ OBJECTIVES = {
             read_shape=ThreadSettings.read_shape,
             predicted=ThreadSettings.predicted,
             helpers=ThreadSettings.helpers,
+            halves=lambda settings: (),
             settings=ThreadSettings,
             of_layers=(),
         ),

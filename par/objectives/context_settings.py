@@ -11,11 +11,14 @@ from par.core import files
 from par.core.config import ModelConfig
 from par.core.errors import SettingError
 from par.core.setting_group import fields, setting
+from par.objectives import head_groups
 from par.objectives.contract import Helper
+from par.objectives.head_groups import HeadGroup
 from par.objectives.settings import MaskedLMSettings, check_masked, most_selected
 from par.search import architecture
 
 KINDS = ("none", "random", "author", "group", "ancestors")
+DEFAULT_KIND = "group"
 COMBINES = ("tokens", "attention", "sum", "concat")
 MOST_BYTES = 1 << 20  # of a file of words
 OF_LAYERS = ("encoder", "context_architecture", "has_concat")  # give the layers a shape
@@ -65,7 +68,7 @@ class ContextSettings(TextSettings):
     """Which other texts are read beside a text, and how (par.objectives.contexts.context_mlm)."""
 
     context: str = setting(
-        "group",
+        DEFAULT_KIND,
         "the texts that are read beside a text: none, any others, those of its author or of its"
         " group, or what it answers",
         choices=KINDS,
@@ -98,10 +101,19 @@ class ContextSettings(TextSettings):
         "",
         "with encoder biencoder: blocks of the second network; the default is those of the first",
     )
+    head_groups: str = setting(
+        "",
+        "kinds of contexts, each read by heads of its own, such as author:0-1,group:2-3, in the"
+        " place of one kind: beside a text are --contexts of each kind; heads of none read the"
+        " text alone",
+        is_later=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cross and self.context not in ("author", "group"):
+        if self.head_groups:
+            self._check_head_groups()
+        if self.cross and not {"author", "group"} & set(self.kinds):
             raise SettingError(
                 f"cross needs context author or group, but it is {self.context}: leave it out",
                 "cross",
@@ -140,10 +152,59 @@ class ContextSettings(TextSettings):
             blocks = architecture.parse(self.context_architecture).canonical.blocks
             object.__setattr__(self, "context_architecture", blocks)
 
+    def _check_head_groups(self) -> None:
+        """Raises: SettingError for groups that can't be, or have no effect."""
+        head_groups.parsed(self.head_groups)
+        if self.context != DEFAULT_KIND:
+            raise SettingError(
+                f"head_groups says which contexts there are, so that context {self.context} has no"
+                " effect: give only one of them",
+                "head_groups",
+                "context",
+            )
+        if self.encoder == "hierarchical" or self.combine not in ("tokens", "attention"):
+            raise SettingError(
+                "head_groups needs combine tokens or attention and encoder batch or biencoder,"
+                " where heads read each context by itself, but combine is"
+                f" {self.combine} and encoder {self.encoder}",
+                "head_groups",
+                "combine",
+                "encoder",
+            )
+
+    @property
+    def groups(self) -> tuple[HeadGroup, ...]:
+        """The kinds of contexts that have heads of their own, with these."""
+        return head_groups.parsed(self.head_groups)
+
+    def halves(self) -> tuple[str, ...]:
+        """The kinds of contexts that have heads of their own."""
+        return tuple(group.kind for group in self.groups)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of contexts, in their order beside a text."""
+        if self.head_groups:
+            return self.halves()
+        return () if self.context == "none" else (self.context,)
+
+    @property
+    def of_each_kind(self) -> list[ContextSettings]:
+        """The settings for each kind of contexts alone, in their order."""
+        return [
+            dataclasses.replace(
+                self,
+                context=kind,
+                head_groups="",
+                cross=self.cross and kind in ("author", "group"),
+            )
+            for kind in self.kinds
+        ]
+
     @property
     def number(self) -> int:
-        """N: the contexts of a text, 0 for none."""
-        return 0 if self.context == "none" else self.contexts
+        """N: the contexts of a text, of all kinds; 0 for none."""
+        return len(self.kinds) * self.contexts
 
     @property
     def by_depth(self) -> bool:
@@ -261,6 +322,8 @@ def layers_from(settings: ContextSettings | ThreadSettings, objective: str) -> d
 def check_context_mlm(config: Any) -> None:
     """Raises: UsageError for a run that could predict no token of a text."""
     check_masked(config, config.objective_settings.doc_len, "text", "raise --doc_len")
+    own = as_contexts(config.objective_settings)
+    head_groups.check_heads(own.groups, config.model.num_heads)
     if config.model.downsample != 1:
         raise SettingError(
             f"{config.objective} puts every token of a text into memory, but downsample is"

@@ -84,7 +84,8 @@ class Contract:
     (par.objectives.document_reader). check_data: refuses data in which there is nothing to draw.
     read_shape: from settings, B, T and M the rows, T and M of what the trunk reads in a training
     step. shared: names of the tensors of a batch that every replica needs whole, as rows are
-    compared with each other. encodes: whether the network has an encoding of its own for a text.
+    compared with each other. encodes: whether the network has an encoding of its own for a text;
+    halves: from settings, the kinds of context for which it has one of their own heads' besides.
 
     shares_table: from settings, the one that needs embeddings of the trunk's own, as `name=value`,
     so that it can't read a base instead; "" if none does.
@@ -138,6 +139,7 @@ class Contract:
     exports: tuple[str, ...] = ("embed",)
     predicted: Callable[[Any, int], int] = lambda settings, seq_len: seq_len
     helpers: Callable[[Any, ModelConfig, int], tuple[Helper, ...]] = lambda *of: ()
+    halves: Callable[[Any], tuple[str, ...]] = lambda settings: ()
     settings: type[Group] | None = None
     check: Callable[[Any], None] = lambda config: None
     settle: Callable[[Any, Path, Manifest, Callable], Any] = (

@@ -116,15 +116,18 @@ def check_contexts(config: Any, data_dir: Path, manifest: Manifest) -> None:
         spelled(Tokenizer.load(data_dir / "tokenizer.model"), settings.mask_words)
     for split in CHECKED:
         table = documents.load(data_dir, split, manifest)
-        if settings.number and not contexts_of(table, settings).count.any():
-            kind = kind_of(settings)
+        for own in settings.of_each_kind if settings.number else ():
+            if contexts_of(table, own).count.any():
+                continue
+            kind = kind_of(own)
             said = kind.none if kind else "there is a single text"
+            flag = "head_groups" if settings.head_groups else "context"
             is_own = settings is config.objective_settings
-            needs = f"--context={settings.context}" if is_own else config.objective
-            remedy = " without --cross, or" if settings.cross else ""
+            needs = f"--{flag}={own.context}" if is_own else config.objective
+            remedy = " without --cross, or" if own.cross else ""
             raise UsageError(
                 f"in {split} of {data_dir} {said}, but {needs} needs it: run{remedy} with another"
-                " --context"
+                f" --{flag}"
             )
 
 

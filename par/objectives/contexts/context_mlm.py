@@ -28,12 +28,12 @@ import tensorflow as tf
 from par.core.config import ModelConfig
 from par.data.documents import PARENT
 from par.data.manifest import Manifest
-from par.data.tokenizer import BOS, PAD
-from par.nn.forward_mode import Phase, row_integers
+from par.data.tokenizer import BOS, MASK, PAD
+from par.nn.forward_mode import EVALUATION, Phase, row_integers
 from par.nn.ops import Initial, linear
 from par.nn.positions import Placement
 from par.nn.transformer import Contexts, Memories, Transformer
-from par.objectives import masking, pools
+from par.objectives import head_groups, masking, pools
 from par.objectives.context_settings import ContextSettings
 from par.objectives.contexts.mask_words import MaskWords
 from par.objectives.contrast import pooled
@@ -114,14 +114,14 @@ class ContextLanguageModel(MaskedLanguageModel):
                 targets,
                 lambda rows, seeds: {"text": rows, "contexts": ancestors(parents, rows, number)},
             )
-        candidates = PoolTensors.of(pools.contexts_of(table, settings))
-        return Draws(
-            targets,
-            lambda rows, seeds: {
-                "text": rows,
-                "contexts": candidates.draw(rows, row_integers(seeds, number)),
-            },
-        )
+        kinds = [PoolTensors.of(pools.contexts_of(table, own)) for own in settings.of_each_kind]
+
+        def draw(rows: tf.Tensor, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+            numbers = tf.split(row_integers(seeds, number), len(kinds), axis=1)
+            drawn = [each.draw(rows, own) for each, own in zip(kinds, numbers, strict=True)]
+            return {"text": rows, "contexts": tf.concat(drawn, axis=1)}
+
+        return Draws(targets, draw)
 
     def element_spec(self, batch_size: int, seq_len: int) -> dict[str, tf.TensorSpec]:
         """text [B, doc_len]; contexts [B, N, doc_len], of ancestors the nearest first, if there
@@ -174,16 +174,40 @@ class ContextLanguageModel(MaskedLanguageModel):
             return self._read(batch["tokens"], batch["real"], phase), memories
         if self._contexts.encoder == "hierarchical":
             return self._side_by_side(batch, phase), memories
-        flat = self._flat(batch)
-        real, trunk = flat != PAD, self.trunk if self.encoder is None else self.encoder
-        last, inputs = trunk.block_inputs(
-            flat, visibility=self.visibility, phase=self._of_contexts(phase), real=real
-        )
-        is_there = self._of_each(tf.reduce_any(real, axis=-1), batch)
         if self._contexts.combine in ("sum", "concat"):
+            real, last, _ = self._encoded(batch, phase)
             vectors = self._of_each(self._pooled(last, real), batch)
+            is_there = self._of_each(tf.reduce_any(real, axis=-1), batch)
             hidden = self._read(batch["tokens"], batch["real"], phase)
             return self._joined(hidden, vectors, is_there), memories
+        beside = self._memory(batch, phase)
+        return self._read(batch["tokens"], batch["real"], phase, beside), memories
+
+    def halves(self, contexts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Of each kind of head_groups what its heads take from its contexts, among contexts [B, N,
+        T], beside a single [MASK] and without those of other kinds: [B, A * h * K] float32 by
+        kind, of A attending blocks and h heads."""
+        rows, each, found = contexts.shape[0], self._contexts.contexts, {}
+        masked = tf.fill([rows, 1], MASK)
+        for place, (kind, heads) in enumerate(self._contexts.groups):
+            is_own = tf.range(self._contexts.number) // each == place
+            alone = tf.where(is_own[:, None], contexts, PAD)
+            memory = self._memory({"contexts": self._begun(alone)}, EVALUATION)
+            taken = self.trunk.taken(masked, memory, visibility=self.visibility)
+            own = [tf.gather(x[:, :, 0], heads, axis=1) for x in taken]  # [B, h, K]
+            found[kind] = tf.reshape(tf.stack(own, axis=1), [rows, -1])
+        return found
+
+    def of_every_kind(self, tokens: tf.Tensor) -> tf.Tensor:
+        """[B, N, T] contexts, of every kind of which a text [B, T] is the only one."""
+        kinds, rest = len(self._contexts.kinds), self._contexts.contexts - 1
+        one = tf.pad(tokens[:, None], [[0, 0], [0, rest], [0, 0]], constant_values=PAD)
+        return tf.tile(one, [1, kinds, 1])
+
+    def _memory(self, batch: dict[str, tf.Tensor], phase: Phase) -> Contexts:
+        """What the blocks of the trunk read of the contexts: tokens of them, or a pooled vector of
+        each."""
+        real, last, inputs = self._encoded(batch, phase)
         read = inputs if self.encoder is None else [last] * _attending(self.trunk)
         if self._contexts.combine == "tokens":
             read = [_in_a_row(self._of_each(x, batch)) for x in read]
@@ -191,9 +215,21 @@ class ContextLanguageModel(MaskedLanguageModel):
             placement = Placement(texts=1 if self._in_line else self._contexts.number)
         else:
             read = [self._of_each(self._pooled(x, real), batch) for x in read]
-            remembered, placement = is_there, Placement(fixed=self._distances)
-        beside = self._beside(lambda place, x: read[place], remembered, placement)
-        return self._read(batch["tokens"], batch["real"], phase, beside), memories
+            remembered = self._of_each(tf.reduce_any(real, axis=-1), batch)
+            placement = Placement(fixed=self._distances)
+        return self._beside(lambda place, x: read[place], remembered, placement)
+
+    def _encoded(
+        self, batch: dict[str, tf.Tensor], phase: Phase
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Of the contexts [C, T] of all texts, each read by itself: which positions hold tokens,
+        the hidden states [C, T, D], and the input of each attending block."""
+        flat = self._flat(batch)
+        real, trunk = flat != PAD, self.trunk if self.encoder is None else self.encoder
+        last, inputs = trunk.block_inputs(
+            flat, visibility=self.visibility, phase=self._of_contexts(phase), real=real
+        )
+        return real, last, inputs
 
     def _flat(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """[C, T] the contexts of all texts."""
@@ -254,7 +290,14 @@ class ContextLanguageModel(MaskedLanguageModel):
     ) -> Contexts:
         learns = self._contexts.learns
         kept = memory if learns else lambda place, x: tf.stop_gradient(memory(place, x))
-        return Contexts(kept, real, placement, learns)
+        return Contexts(kept, real, placement, learns, self._seen_by_heads(real.shape[1]))
+
+    def _seen_by_heads(self, mem_len: int) -> np.ndarray | None:
+        """[H, M] bool, which positions each head sees; None: all."""
+        groups = self._contexts.groups
+        if not groups:
+            return None
+        return head_groups.seen(groups, self._config.num_heads, mem_len // len(groups))
 
     def _pooled(self, states: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """[C, D] the vectors of texts from their states [C, T, D]."""
