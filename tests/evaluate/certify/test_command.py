@@ -234,7 +234,7 @@ def test_a_choice_that_was_killed_or_stopped_goes_on_and_ends_alike(data_dir, ca
         "--certify",
         f"--data={data_dir}",
         "--num_blocks=2",
-        "--num_trainings=9",
+        "--num_trainings=4",
         "--num_seeds=3",
         *(flag for flag in NETWORK if not flag.startswith("--arch")),
         "--cutoffs=none",
@@ -271,7 +271,7 @@ def test_a_choice_that_was_killed_or_stopped_goes_on_and_ends_alike(data_dir, ca
         for candidate in end["candidates"]:
             for seed in candidate["seeds"]:
                 seed.pop("run")
-    assert ends[0] == ends[1] and ends[0]["trainings"] <= 9
+    assert ends[0] == ends[1] and ends[0]["trainings"] <= 4
     again = call("compare", *flags, f"--output_dir={stopped}")
     assert (again.code, again.err) == (0, "") and again.out == last.out
 
