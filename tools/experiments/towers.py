@@ -15,7 +15,7 @@ BLOCKS = "ad"  # of a tower
 TASKS = {
     "masked": ("--objective=masked_lm",),
     "replaced": ("--objective=span_electra",),
-    "modules": ("--objective=authors", "--relation=group"),
+    "modules": ("--objective=authors", "--relation=group", "--nocross"),
 }
 NEW_TASK = TASKS["modules"]  # of the network on all of them
 KINDS = {"pretrained": ("--epochs=2",), "random": ("--epochs=1", "--max_lr=0")}
