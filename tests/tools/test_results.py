@@ -292,6 +292,13 @@ def test_the_key_of_a_step_is_of_all_that_its_figures_depend_on(tmp_path):
     assert len(others | {key}) == 8
 
 
+def test_a_setting_that_came_later_leaves_the_keys_of_finished_steps_as_they_were():
+    step = Step("a", "train", ("--data={data}", "--run={a}", "--json"))
+    whole, kept = (of(step).defaults["train"] for of in (settings.of_step, settings.identity))
+    assert {"typos", "head_groups"} <= set(whole) - set(kept)
+    assert {"epochs", "mask_rate", "sampling"} <= set(kept)
+
+
 def test_an_experiment_names_each_step_once_and_only_those_before():
     [first, second, shown] = SMALL.steps
     with pytest.raises(ValueError, match="step first must be there once"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from par.core.config import LoggingConfig
 from par.core.errors import UsageError
+from par.core.setting_group import fields
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import parse
 from par.tools.cli.recipes import flag_name, recipe_lines
@@ -51,6 +52,18 @@ def check_command(step: Step) -> None:
 def of_step(step: Step) -> Settings:
     """The settings of one step."""
     return Settings({step.name: step.command}, _recipes(step), {_subject(step): _defaults(step)})
+
+
+def identity(step: Step) -> Settings:
+    """The settings of one step without the defaults of those that came later
+    (par.core.setting_group): what tells the steps of any version from others."""
+    whole, later = of_step(step), set()
+    for section in flags_of(step.tool, step.arguments).sections:
+        if section.group:
+            known = {field.name: field for field, _ in fields(section.group)}
+            later |= {name for name in section.names if known[name].metadata["is_later"]}
+    kept = {name: value for name, value in _defaults(step).items() if name not in later}
+    return dataclasses.replace(whole, defaults={_subject(step): kept})
 
 
 def of_experiment(experiment: Experiment) -> Settings:

@@ -74,7 +74,7 @@ def key(step: Step, needs: Mapping[str, str], conditions: Conditions) -> str:
     """The SHA-256 of all that a step's figures depend on but the commit. needs: the keys of the
     steps that it needs, by name."""
     depends_on = [
-        schema.encode(settings.of_step(step)),
+        schema.encode(settings.identity(step)),
         dict(needs),
         schema.encode(conditions),
     ]
