@@ -68,7 +68,7 @@ WITH_TENSORFLOW = [
     "evaluate.pseudo",
     "evaluate.replaced_passages",
     "evaluate.sampling",
-    "evaluate.text_encoder",
+    "evaluate.text_vectors",
     "evaluate.trained_model",
     "evaluate.training_hooks",
     "export.array_functions",

@@ -211,7 +211,7 @@ def _exported(name: str, texts: list[str]) -> np.ndarray:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  the operations of the tokenizer
 
-    from par.evaluate.text_encoder import unit
+    from par.evaluate.text_vectors import unit
 
     exported = tf.saved_model.load(name)
     read = "encodings" if hasattr(exported, "encodings") else "embed"

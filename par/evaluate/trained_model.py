@@ -19,9 +19,9 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -41,13 +41,12 @@ from par.evaluate.detection import Detector, Suspected
 from par.evaluate.eval_config import EvalConfig, check_memory
 from par.evaluate.filling import Filled, Filler
 from par.evaluate.generation import Continuation, Decoder
-from par.evaluate.text_encoder import TextEncoder, unit
+from par.evaluate.text_vectors import TextVectors
 from par.objectives import masked_text
 from par.search.architecture import Architecture
 from par.train import loading, run_config, run_directory, seeds, weight_transfer
 from par.train.learner import Learner
 
-ROWS = 32  # texts that are embedded at once
 SHOWN_PIECES = 20  # of a text that is not one piece: enough to see how it was read
 
 
@@ -67,7 +66,7 @@ class AttentionMap(NamedTuple):
     keys: list[str]  # the pieces of the S positions; the last T are the window's
 
 
-class Model:
+class Model(TextVectors):
     """A run's network with its tokenizer, as `par.load` returns it.
 
     A text is read as tools/build_data.py reads a file: cleaned, in lines, each of which ends with
@@ -413,169 +412,6 @@ class Model:
             )
         return row
 
-    @overload
-    def embed(self, texts: str) -> np.ndarray: ...
-
-    @overload
-    def embed(self, texts: Iterable[str]) -> np.ndarray: ...
-
-    def embed(self, texts):
-        """The hidden states of texts: of several the mean of each, of one all of them.
-
-        A token's state is that of the last block, after everything that the token sees in window
-        and memory. Longer texts are read in windows of training's T, with training's memory.
-
-        Args:
-          texts: n texts, read as by `encode`, each by itself: its row does not depend on the
-            others; or one text as a str.
-
-        Returns: [n, D] float32, the mean over the tokens of each text, zeros for an empty one; or
-          of a str [N, D] float32, one row after each of the N ids of `encode(text)`.
-
-        Raises:
-          UsageError: if something is not a text.
-          ResourceError: as `score`.
-
-        Example:
-          a, b = model.embed(["A line of text.", "Another."])
-          a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        """
-        if isinstance(texts, str):
-            parts = [hidden[0][real[0]] for hidden, real in self._states([self.encode(texts)])]
-            empty = np.zeros([0, self.config.model.d_model], np.float32)
-            return np.concatenate([empty, *parts])
-        ids = [self.encode(text) for text in _several(texts)]
-        found = np.zeros([len(ids), self.config.model.d_model], np.float32)
-        # texts of about equal length are read side by side
-        order = sorted(
-            (row for row in range(len(ids)) if len(ids[row])), key=lambda r: len(ids[r])
-        )
-        for start in range(0, len(order), ROWS):
-            chosen = order[start : start + ROWS]
-            # one shape, so that one graph is traced
-            padding = [np.zeros([0], np.int32)] * (ROWS - len(chosen) if len(ids) > 1 else 0)
-            sums = sum(
-                (hidden * real[..., None]).sum(axis=1, dtype=np.float64)
-                for hidden, real in self._states([*(ids[row] for row in chosen), *padding])
-            )
-            lengths = np.array([len(ids[row]) for row in chosen])
-            found[chosen] = sums[: len(chosen)] / lengths[:, None]
-        return found
-
-    def _states(self, rows: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Hidden states [B, T, D] of B texts of ids that are read side by side, and which of them
-        are of tokens [B, T], window by window."""
-        seq_len, mem_len = self.config.text_shape
-        check_memory(self.config, len(rows), seq_len, mem_len, flags="mem_len")
-        memories = self.trunk.empty_memories(len(rows), mem_len)
-        for tokens, real in windows.padded_windows(rows, seq_len, PAD):
-            hidden, memories = self._hidden(tf.constant(tokens), tf.constant(real), memories)
-            yield hidden.numpy(), real
-
-    def user_encoding(self, texts: Iterable[str]) -> np.ndarray:
-        """Who wrote these texts, as a vector: that of another author's texts is another one.
-
-        Args:
-          texts: texts of one author.
-
-        Returns: [D] float32, the mean of `encodings(texts)`, scaled to length 1; zeros without any
-          text.
-
-        Raises:
-          UsageError, ResourceError: as `embed`.
-
-        Example:
-          one, other = (model.user_encoding(texts) for texts in (by_one, by_another))
-          one @ other  # their cosine
-        """
-        return unit(self.encodings(texts).sum(axis=0))
-
-    def encodings(self, texts: Iterable[str]) -> np.ndarray:
-        """The vectors of texts by which a network tells their authors apart.
-
-        Args:
-          texts: n texts, read as by `encode`.
-
-        Returns: [n, D] float32 of length 1: of a run of `authors` its own encodings, of texts
-          longer than those of training the mean of their parts'; of any other run the mean of the
-          hidden states, as of `embed`. Zeros for an empty text.
-
-        Raises:
-          UsageError, ResourceError: as `embed`.
-
-        Example:
-          model.encodings(["A line of text.", "Another."])
-        """
-        if not self.config.contract.encodes:
-            return unit(self.embed(_several(texts)))
-        means = self._encoder.mean([self.encode(text) for text in _several(texts)])
-        return unit(means).astype(np.float32)
-
-    @functools.cached_property
-    def _encoder(self) -> TextEncoder:
-        objective, length = self.learner.objective, self.config.objective_settings.doc_len
-        return TextEncoder(
-            lambda tokens: objective.encode(objective.window(tokens), self.phase), length
-        )
-
-    def halves(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
-        """What the heads of each kind of context take from texts: of a run with `--head_groups`.
-
-        Each text is read as the one context of every kind beside a single [MASK], so that a vector
-        tells what the heads of that kind would tell a text of it.
-
-        Args:
-          texts: n texts, read as by `encode`; of longer ones than those of training the mean of
-            their parts.
-
-        Returns: by kind [n, A h K] float32 of length 1, of A blocks that attend and h heads of
-          width K each; zeros for an empty text.
-
-        Raises:
-          UsageError: if something is not a text, or the run's heads have no kinds.
-
-        Example:
-          one, other = model.halves(["A line of text.", "Another."])["author"]
-        """
-        if not self._halves:
-            raise UsageError(
-                "this network has no heads for kinds of contexts: train context_mlm with"
-                " --head_groups=author:0-1,group:2-3"
-            )
-        means = self._halves_encoder.mean([self.encode(text) for text in _several(texts)])
-        ends = np.cumsum([0, *self._halves.values()])
-        return {
-            kind: unit(means[:, first:last]).astype(np.float32)
-            for kind, first, last in zip(self._halves, ends, ends[1:], strict=False)
-        }
-
-    @functools.cached_property
-    def _halves(self) -> dict[str, int]:
-        """The kinds of contexts that have heads of their own, and the widths of their vectors."""
-        settings = self.config.objective_settings
-        if not self.config.contract.halves(settings):
-            return {}
-        found = self._halves_of(tf.zeros([1, settings.doc_len], tf.int32))
-        return {kind: vector.shape[1] for kind, vector in found.items()}
-
-    def _halves_of(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        objective = self.learner.objective
-        return objective.halves(objective.of_every_kind(tokens))
-
-    @functools.cached_property
-    def _halves_encoder(self) -> TextEncoder:
-        return TextEncoder(
-            lambda tokens: tf.concat(list(self._halves_of(tokens).values()), axis=-1),
-            self.config.objective_settings.doc_len,
-        )
-
-    @functools.cached_property
-    def _hidden(self) -> Any:
-        return tf.function(
-            lambda tokens, real, memories: self.trunk(tokens, memories, real=real, **self._seen),
-            autograph=False,
-        )
-
     def fill(
         self,
         text: str,
@@ -768,13 +604,6 @@ def nearest_rows(table: np.ndarray, row: int, k: int, first: int = 0) -> list[tu
     found = cosines(table, row)
     order = [int(i) for i in np.argsort(-found, kind="stable") if i >= first and i != row]
     return [(i, float(found[i])) for i in order[:k]]
-
-
-def _several(texts: Iterable[str]) -> Iterator[str]:
-    """The texts. Raises: UsageError for what can't be gone through."""
-    if not isinstance(texts, Iterable):
-        raise UsageError(f"texts must be a str or several, but are {type(texts).__name__}")
-    return iter(texts)
 
 
 def _utf8(text: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from naive import sampling as naive
 from par.data.documents import AUTHOR, COLUMNS, GROUP
 from par.evaluate import discrimination
-from par.evaluate.text_encoder import unit
+from par.evaluate.text_vectors import unit
 from par.objectives.pools import pool
 
 

@@ -18,7 +18,7 @@ from par.data import documents
 from par.data.documents import AUTHOR, GROUP
 from par.data.tokenizer import Tokenizer
 from par.evaluate import discrimination, probe
-from par.evaluate.text_encoder import unit
+from par.evaluate.text_vectors import unit
 from par.export.saved_model import FUNCTIONS, Exported
 from par.nn.forward_mode import EVALUATION
 from par.objectives.pools import pool
