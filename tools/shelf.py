@@ -37,10 +37,10 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from par.core import schema, urls
+from par.core import schema
 from par.core.errors import DataError, UsageError, one_line
 from par.core.progress import announce
-from par.core.text import escape, plural, table
+from par.core.text import escape, plural, table, without_users
 from par.data.corpus import SPLITS
 from par.shelf import cache, reference, saving, verification
 from par.shelf.card import NOT_STATED
@@ -131,7 +131,7 @@ def _list(values: Flags) -> None:
     cached = {listed.name: _place(listed, address, values).is_dir() for listed in entries}
     if values.json:
         rows = [schema.encode(listed) | {"is_cached": cached[listed.name]} for listed in entries]
-        print(schema.canonical_json({"shelf": urls.shown(address), "networks": rows}))
+        print(schema.canonical_json({"shelf": without_users(address), "networks": rows}))
         return
     rows = [["name", "objective", "network", "corpus", "weights", "MB", "cached", "licence"]]
     for listed in entries:
@@ -149,7 +149,7 @@ def _list(values: Flags) -> None:
     print(
         "\n".join(table(rows, left=4))
         if len(rows) > 1
-        else f"nothing is on shelf {urls.shown(address)}"
+        else f"nothing is on shelf {without_users(address)}"
     )
 
 
@@ -204,7 +204,7 @@ def _verify(values: Flags) -> None:
 
 
 def _names(of: Reference) -> dict[str, Any]:
-    return {"name": of.name, "tag": of.tag, "shelf": urls.shown(of.shelf)}
+    return {"name": of.name, "tag": of.tag, "shelf": without_users(of.shelf)}
 
 
 def _facts(of: Reference, entry: Entry) -> dict[str, Any]:

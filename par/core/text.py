@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
 # Bidirectional classes that change the direction of the text around them (Unicode TR 9).
 DIRECTION = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+USER = re.compile(r"(?<=://)[^/?#\s]*@")  # with a password, in a URL
 
 
 def plural(count: int, noun: str) -> str:
@@ -34,6 +36,11 @@ def table(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def without_users(text: str) -> str:
+    """A text without the users, and their passwords, of URLs in it."""
+    return USER.sub("", text)
 
 
 def is_safe_in_html(char: str) -> bool:

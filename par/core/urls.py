@@ -11,7 +11,6 @@ import contextlib
 import functools
 import io
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -26,7 +25,7 @@ from urllib3.util import Retry
 
 from par import __version__
 from par.core.errors import DataError
-from par.core.text import escape
+from par.core.text import escape, without_users
 
 # wikitext.smerity.com answers 403 to urllib's own
 USER_AGENT = f"Mozilla/5.0 (compatible; par-transformer-xl/{__version__})"
@@ -45,7 +44,6 @@ RETRY = Retry(  # of a server that is busy for a moment; a broken download is co
     respect_retry_after_header=False,  # it may be hours, and there may be another mirror
 )
 MAX_REDIRECTS = 10
-USER = re.compile(r"(?<=://)[^/?#\s]*@")  # with a password, in a URL
 
 
 class Unavailable(DataError):
@@ -57,13 +55,8 @@ class Failed(Exception):
 
     def __init__(self, reason: object, again: bool = False):
         # a server may have written it: no control character reaches the terminal
-        super().__init__(escape(shown(" ".join(str(reason).split()))[:200]))
+        super().__init__(escape(without_users(" ".join(str(reason).split()))[:200]))
         self.again = again
-
-
-def shown(url: str) -> str:
-    """A URL, or a text with URLs, as messages have it: without users and their passwords."""
-    return USER.sub("", url)
 
 
 def read(url: str, limit: int, timeout: float = TIMEOUT) -> bytes:
@@ -78,7 +71,7 @@ def read(url: str, limit: int, timeout: float = TIMEOUT) -> bytes:
             reason = failure
             if not failure.again:
                 break
-    raise Unavailable(f"{shown(url)} can't be read ({reason})")
+    raise Unavailable(f"{without_users(url)} can't be read ({reason})")
 
 
 def _content(url: str, limit: int, timeout: float) -> bytes:
@@ -117,10 +110,7 @@ def opened(url: str, timeout: float, offset: int = 0) -> Iterator[Opened]:
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
-    with requests.Session() as session:
-        session.max_redirects = MAX_REDIRECTS
-        for prefix in ("http://", "https://"):  # nor any other one after a redirect
-            session.mount(prefix, HTTPAdapter(max_retries=RETRY))
+    with session_of(scheme) as session:
         with _network(timeout):
             response = session.get(
                 url,
@@ -133,6 +123,17 @@ def opened(url: str, timeout: float, offset: int = 0) -> Iterator[Opened]:
             length = response.headers.get("Content-Length", "")
             read_piece = functools.partial(response.raw.read1, PIECE, decode_content=False)
             yield Opened(response, length, read_piece)
+
+
+def session_of(scheme: str) -> requests.Session:
+    """A session that speaks HTTPS, and where a URL begins so HTTP: no redirect leads elsewhere,
+    nor from the former to the latter."""
+    session = requests.Session()
+    session.max_redirects = MAX_REDIRECTS
+    session.adapters.clear()
+    for each in {"https", scheme}:
+        session.mount(f"{each}://", HTTPAdapter(max_retries=RETRY))
+    return session
 
 
 def _open_file(url: str) -> tuple[io.BufferedReader, int]:

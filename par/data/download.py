@@ -20,6 +20,7 @@ import requests
 
 from par.core.errors import StoppedError, UsageError
 from par.core.progress import Progress, announce
+from par.core.text import without_users
 from par.core.urls import (
     ATTEMPTS,
     TIMEOUT,
@@ -28,7 +29,6 @@ from par.core.urls import (
     check_answer,
     opened,
     pieces,
-    shown,
 )
 from par.data.known_file import Known, clear, keep, partial, size_of, write
 
@@ -48,7 +48,7 @@ def check_url(url: str) -> None:
     if not fits:
         raise UsageError(
             "--mirror must be http://HOST/..., https://HOST/... or file:///PATH, but is"
-            f" {shown(url)!r}"
+            f" {without_users(url)!r}"
         )
 
 
@@ -102,7 +102,7 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
         except Failed as failure:
             is_lost = resumed > 0 and not size_of(file)
             announce(
-                f"{shown(url)}: {failure}"
+                f"{without_users(url)}: {failure}"
                 + (", so what arrived before is discarded" if is_lost else "")
             )
             if not failure.again:
@@ -113,7 +113,7 @@ def _try(url: str, known: Known, file: io.FileIO, timeout: float) -> bool:
 def _receive(url: str, known: Known, file: io.FileIO, timeout: float) -> None:
     """Completes the partial file from one URL, whatever it holds. Raises: Failed."""
     offset = size_of(file)
-    announce(f"downloading {shown(url)}" + (f" from byte {offset:,} on" if offset else ""))
+    announce(f"downloading {without_users(url)}" + (f" from byte {offset:,} on" if offset else ""))
     with _source(url, known, file, timeout) as (offset, read_piece):
         gained = 0
         with Progress(f"downloading {known.name}", "byte", known.size, done=offset) as made:

@@ -11,12 +11,12 @@ import os
 import re
 
 from par.core.errors import UsageError
+from par.core.text import without_users
 
 PREFIX = "shelf:"
 DEFAULT_SHELF = "shelf"
 # both become names of files; an index begins with _, so that no name is one
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SYNTAX = "shelf:NAME@TAG or shelf:SHELF/NAME@TAG"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +67,12 @@ def parse(text: str, shelf: str | None = None) -> Reference:
     Raises: UsageError if it is not one.
     """
     address, _, last = text.removeprefix(PREFIX).rpartition("/")
+    address = os.path.expanduser(address)
     name, separator, tag = last.partition("@")
     if not separator or not NAME.fullmatch(name) or not NAME.fullmatch(tag):
+        prefix = PREFIX if is_reference(text) else ""
         raise UsageError(
-            f"a reference must be {SYNTAX}, such as shelf:en_docs@v1, but is {text[:200]!r}"
+            f"a reference must be {prefix}NAME@TAG or {prefix}SHELF/NAME@TAG, such as"
+            f" {prefix}en_docs@v1, but is {without_users(text)[:200]!r}"
         )
     return Reference(name, tag, address or shelf or default_shelf())

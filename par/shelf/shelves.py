@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from par.core import urls
 from par.core.errors import DataError, UsageError
+from par.core.text import without_users
 from par.data import download
 from par.data.known_file import Known
 from par.shelf import entry as entries
@@ -44,7 +45,7 @@ class Shelf:
             )
 
     def __str__(self) -> str:
-        return urls.shown(self.address)
+        return without_users(self.address)
 
     @property
     def is_url(self) -> bool:
@@ -83,7 +84,7 @@ class Shelf:
             raise DataError(
                 f"{reference} is not on shelf {self}: {error}; `shelf.py list` prints what is"
             ) from None
-        return entries.decode_entry(content, urls.shown(url), str(reference))
+        return entries.decode_entry(content, without_users(url), str(reference))
 
     def read_index(self) -> Index:
         """What is on the shelf. Raises: DataError if that can't be read or is not valid."""
@@ -92,7 +93,7 @@ class Shelf:
             content = urls.read(url, entries.MAX_BYTES)
         except urls.Unavailable as error:
             raise DataError(f"there is no shelf at {self}: {error}") from None
-        return entries.decode_index(content, urls.shown(url))
+        return entries.decode_index(content, without_users(url))
 
     def read_card(self, found: Entry) -> bytes:
         """The model card beside an entry. Raises: DataError if it can't be read."""

@@ -25,6 +25,7 @@ from misbehaving import (
     wait,
 )
 from par.core import urls
+from par.core.text import without_users
 
 SMALL = BODY[:1_000]
 
@@ -81,7 +82,12 @@ def test_a_password_is_sent_and_not_shown(server):
         urls.read("http://me:hidden@127.0.0.1:port/x", 5_000)
     assert "hidden" not in str(refusal.value)
     for url in ("gs://bucket/a@b", "https://host/en@v1", "file:///a@b", "/srv//me:x@y/z"):
-        assert urls.shown(url) == url
+        assert without_users(url) == url
+
+
+def test_no_redirect_leads_from_https_to_http():
+    assert set(urls.session_of("https").adapters) == {"https://"}
+    assert set(urls.session_of("http").adapters) == {"https://", "http://"}
 
 
 def test_what_ends_early_is_asked_for_again_five_times(server):

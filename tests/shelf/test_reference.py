@@ -31,6 +31,15 @@ def test_a_reference_has_a_name_a_tag_and_maybe_the_address_of_a_shelf(monkeypat
     assert reference.is_reference(text) == text.startswith("shelf:")
 
 
+def test_a_home_directory_is_found_and_a_password_is_not_shown(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert reference.parse("shelf:~/own/n@t").shelf == "/home/me/own"
+    with pytest.raises(UsageError, match=r"but is 'shelf:https://example\.org/en_docs'$"):
+        reference.parse("shelf:https://me:secret@example.org/en_docs")
+    with pytest.raises(UsageError, match="must be NAME@TAG or SHELF/NAME@TAG, such as en_docs@v1"):
+        reference.parse("en_docs")
+
+
 def test_the_shelf_is_the_one_in_the_reference_else_the_one_given_else_that_of_the_environment(
     monkeypatch,
 ):

@@ -245,7 +245,7 @@ def test_a_command_that_writes_beside_a_run_needs_another_place_for_a_fetched_on
         (["shelf", "save", "a", "--name=a", "--tag=b@c"], "--tag must be 1 to 64 letters"),
         (["shelf", "save", "a", "--name=a", "--tag=b", "--licence=a\nb"], "--licence must be one"),
         (["shelf", "fetch"], "name what is fetched: shelf.py fetch en_docs@v1"),
-        (["shelf", "fetch", "en_docs"], "a reference must be shelf:NAME@TAG"),
+        (["shelf", "fetch", "en_docs"], "a reference must be NAME@TAG or SHELF/NAME@TAG, such"),
         (["shelf", "list", "--shelf=http://"], "--shelf must be a directory, file:///PATH"),
         (["shelf", "list", "more"], "unexpected argument 'more'"),
         (["evaluate", "--run=shelf:en_docs"], "a reference must be shelf:NAME@TAG"),
