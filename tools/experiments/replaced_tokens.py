@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from par.core.text import number
 from par.objectives import OBJECTIVES
@@ -22,8 +23,6 @@ from par.tools.experiments.experiment import (
 
 PAGE = "docs/objectives.md"
 SEEDS = (0, 1, 2)
-EPOCHS = 4  # of each stage
-MORE_EPOCHS = 7  # of masked prediction again: about the time of a stage of replaced tokens
 NETWORK = "adadad"
 MASKED = ("--objective=masked_lm",)
 ELECTRA = ("--objective=span_electra",)
@@ -68,18 +67,29 @@ def _search(name: str) -> str:
     return f"search-{name.removesuffix('_lm').replace('_', '-')}"
 
 
-def _steps(data: tuple[str, ...]) -> Iterator[Step]:
+class _Length(NamedTuple):
+    """Epochs: of each stage; of masked prediction again, for about the time of a stage of replaced
+    tokens; and of a search."""
+
+    stage: int
+    again: int
+    search: int
+
+
+def _steps(data: tuple[str, ...], epochs: _Length) -> Iterator[Step]:
     built = (*data, "--recipe=quick", "--output_dir={data}", "--json")
     yield Step("data", "build_data", built)
     for seed in SEEDS:
         first = _key(FIRST, seed)
         own = (*COMMON, f"--architecture={NETWORK}", f"--seed={seed}")
-        yield Step(first, "train", (*own, *MASKED, f"--epochs={EPOCHS}", f"--run={{{first}}}"))
+        yield Step(
+            first, "train", (*own, *MASKED, f"--epochs={epochs.stage}", f"--run={{{first}}}")
+        )
         for stage, (flags, is_second) in STAGES.items():
             name = _key(stage, seed)
             init = (f"--init_from={{{first}}}",) if is_second else ()
-            epochs = f"--epochs={MORE_EPOCHS if stage == AGAIN else EPOCHS}"
-            yield Step(name, "train", (*own, *flags, epochs, *init, f"--run={{{name}}}"))
+            more = f"--epochs={epochs.again if stage == AGAIN else epochs.stage}"
+            yield Step(name, "train", (*own, *flags, more, *init, f"--run={{{name}}}"))
             if _is_electra(stage):
                 scored = (f"--run={{{name}}}", "--split=test", "--json")
                 yield Step(f"{name}-scores", "evaluate", scored)
@@ -90,7 +100,8 @@ def _steps(data: tuple[str, ...]) -> Iterator[Step]:
     for name, (flags, begun) in SEARCHES.items():
         run = _search(name)
         init = (f"--init_from={{{_search(begun)}}}",) if begun else ()
-        yield Step(run, "train", (*COMMON, *flags, *init, f"--run={{{run}}}"))
+        of_search = (f"--epochs={epochs.search}", *init, f"--run={{{run}}}")
+        yield Step(run, "train", (*COMMON, *flags, *of_search))
         path = f"--output={{{run}-derived}}/architecture.json"
         yield Step(f"{run}-derived", "derive", (f"--run={{{run}}}", path, "--json"))
 
@@ -178,13 +189,15 @@ def _searches(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
-def _experiment(corpus: Corpus, name: str, what: str, hours: float, *data: str) -> Experiment:
+def _experiment(
+    corpus: Corpus, name: str, what: str, hours: float, epochs: _Length, *data: str
+) -> Experiment:
     return Experiment(
         f"replaced_tokens_{name}",
         f"does it pay to tell replaced tokens? {what}, {len(SEEDS)} seeds",
         minutes=60 * hours,
         corpus=corpus,
-        steps=tuple(_steps(data)),
+        steps=tuple(_steps(data, epochs)),
         rows=_rows,
         parts=(
             Table("probes", PAGE, _probes),
@@ -196,12 +209,15 @@ def _experiment(corpus: Corpus, name: str, what: str, hours: float, *data: str) 
 
 
 EXPERIMENTS = (
-    _experiment(PYTHON_DOCS, "python_docs", "python-docs", 3, "--corpus=python-docs"),
+    _experiment(
+        PYTHON_DOCS, "python_docs", "python-docs", 3, _Length(4, 7, 3), "--corpus=python-docs"
+    ),
     _experiment(
         PEPS_DOCUMENTS,
         "peps",
         "peps",
-        16,
+        4,
+        _Length(1, 2, 1),  # of four times as many tokens
         "--input_documents=data/raw/peps",
     ),
 )

@@ -20,10 +20,12 @@ from par.tools.experiments.experiment import (
 
 PAGE = "docs/objectives.md"
 SEEDS = (0, 1, 2)
-EPOCHS, AT_EQUAL_TIME = 10, 35  # of runs with contexts; without, in about the same time
+EPOCHS, AS_LONG = 10, 3.5  # of runs with contexts; times as many without, in about the same time
+FEWER = 4  # of each way to read contexts, and of corpora that are larger
 COMMON = ("--recipe=quick", "--architecture=adadad", "--sample_length=0", "--json")
 CONTEXT = ("--objective=context_mlm", "--contexts=4", "--init_from={masked}")
 CONTROL = "random"  # the run that the others are compared with
+EQUAL_TIME = "none, equal time"
 KINDS = {
     CONTROL: ("--context=random",),
     "group": ("--context=group",),
@@ -32,7 +34,7 @@ KINDS = {
     "ancestors": ("--context=ancestors",),
     "parent": ("--context=ancestors", "--contexts=1"),
     "none": ("--context=none",),
-    "none, equal time": ("--context=none", f"--epochs={AT_EQUAL_TIME}"),
+    EQUAL_TIME: ("--context=none",),
 }
 WAYS = [
     (encoder, combine)
@@ -52,8 +54,8 @@ def _begin(source: str) -> Iterator[Step]:
     yield Step("masked", "train", (*COMMON, *masked))
 
 
-def _train(name: str, seed: int, *own: str) -> Step:
-    run = ("--data={data}", f"--epochs={EPOCHS}", *own, f"--seed={seed}", f"--run={{{name}}}")
+def _train(name: str, seed: int, epochs: int, *own: str) -> Step:
+    run = ("--data={data}", f"--epochs={epochs}", *own, f"--seed={seed}", f"--run={{{name}}}")
     return Step(name, "train", (*COMMON, *CONTEXT, *run))
 
 
@@ -63,11 +65,12 @@ def _compare(name: str, runs: Sequence[str]) -> Step:
     return Step(name, "evaluate", (*listed, "--split=test", "--json"))
 
 
-def _of_kinds(source: str, kinds: Sequence[str]) -> Iterator[Step]:
+def _of_kinds(source: str, kinds: Sequence[str], epochs: int) -> Iterator[Step]:
     yield from _begin(source)
     for seed in SEEDS:
         for kind in kinds:
-            yield _train(_name(kind, seed), seed, *KINDS[kind])
+            own = round(AS_LONG * epochs) if kind == EQUAL_TIME else epochs
+            yield _train(_name(kind, seed), seed, own, *KINDS[kind])
         yield _compare(_name("test", seed), [_name(kind, seed) for kind in kinds])
 
 
@@ -78,7 +81,7 @@ def _of_ways(source: str) -> Iterator[Step]:
             how = (f"--encoder={encoder}", f"--combine={combine}")
             runs = [_name(kind, encoder, combine, seed) for kind in (CONTROL, "group")]
             for run, kind in zip(runs, (CONTROL, "group")):
-                yield _train(run, seed, *KINDS[kind], *how)
+                yield _train(run, seed, FEWER, *KINDS[kind], *how)
             yield _compare(_name("test", encoder, combine, seed), runs)
 
 
@@ -156,13 +159,14 @@ def _ways_table(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
-def _experiment(name: str, corpus: Corpus, source: str, kinds: Sequence[str]) -> Experiment:
+def _experiment(name: str, corpus: Corpus, source: str, epochs: int) -> Experiment:
+    kinds = list(KINDS)
     return Experiment(
         name,
         f"{corpus.name}: contexts of each kind beside a text, at equal steps and at equal time",
-        minutes=8.0 * len(kinds) * len(SEEDS),
+        minutes=0.8 * epochs * len(kinds) * len(SEEDS),
         corpus=corpus,
-        steps=tuple(_of_kinds(source, kinds)),
+        steps=tuple(_of_kinds(source, kinds, epochs)),
         rows=functools.partial(_rows_of_kinds, kinds),
         parts=(Table("table", PAGE, functools.partial(_kinds_table, corpus.name)),),
         seeds=SEEDS,
@@ -170,17 +174,15 @@ def _experiment(name: str, corpus: Corpus, source: str, kinds: Sequence[str]) ->
 
 
 EXPERIMENTS = (
-    _experiment("context_kinds_python_docs", PYTHON_DOCS, "--corpus=python-docs", list(KINDS)),
+    _experiment("context_kinds_python_docs", PYTHON_DOCS, "--corpus=python-docs", EPOCHS),
     _experiment(
-        "context_kinds_changelogs", DEBIAN_CHANGELOGS, "--corpus=debian-changelogs", list(KINDS)
+        "context_kinds_changelogs", DEBIAN_CHANGELOGS, "--corpus=debian-changelogs", FEWER
     ),
-    _experiment(
-        "context_kinds_peps", PEPS_DOCUMENTS, "--input_documents=data/raw/peps", list(KINDS)
-    ),
+    _experiment("context_kinds_peps", PEPS_DOCUMENTS, "--input_documents=data/raw/peps", FEWER),
     Experiment(
         "context_ways_python_docs",
         "python-docs: every encoder and way to combine, group contexts beside random ones",
-        minutes=8.0 * len(WAYS) * 2 * len(SEEDS),
+        minutes=0.8 * FEWER * len(WAYS) * 2 * len(SEEDS),
         corpus=PYTHON_DOCS,
         steps=tuple(_of_ways("--corpus=python-docs")),
         rows=_rows_of_ways,
