@@ -16,6 +16,8 @@
         ... without a search, of any latency
     python tools/compare.py --all --data=DIR --recipe=auto --num_blocks=6
         a table of all 127 networks of up to six blocks
+    python tools/compare.py --all --data=DIR --recipe=auto --objective=masked_lm
+        ... trained by another objective
 
 Opponents, as deep as the search: the interleaved Transformer-XL (adadad), the sandwich (Press et
 al. 2020), the PAR paper's rule, all attention, all dense, --architectures, and random networks of
@@ -76,6 +78,7 @@ from par.tools.cli.flags import Flags, choice, define_path, define_paths
 from par.tools.comparisons import all_networks, certify, opponents, truth
 
 MODEL = [field.name for field, _ in fields(ModelConfig)]
+OF_NETWORKS = (*MODEL, *Flags("").of_objectives)  # what a search would say
 # flags that only some of the comparisons have, '' being that with opponents
 FLAGS_OF = {
     "": (
@@ -95,12 +98,12 @@ FLAGS_OF = {
     "certify": (
         *("budget_ms", "budget_ratio", "max_networks", "num_trainings", "within"),
         *("num_parallel", "num_blocks", "recipe", "latency_table", "latency_of", "random_seed"),
-        *MODEL,
+        *OF_NETWORKS,
     ),
     "all": (
         *("num_leaders", "leader_seeds", "table", "num_parallel", "num_blocks", "recipe"),
         "latency_table",
-        *MODEL,
+        *OF_NETWORKS,
     ),
 }
 OF_THE_DRAW = ("num_random", "random_seed")
@@ -358,6 +361,7 @@ FLAGS = (
         inherited=True,
     )
     .group(ModelConfig, "Network (with --certify or --all, without --run)", inherited=True)
+    .objectives()
 )
 
 
@@ -380,7 +384,7 @@ def _mode(values: Flags) -> str:
     if values.dry_run:
         refuse_idle(values, ("report_only",), beside="dry_run")
     if values.run:
-        refuse_idle(values, ("num_blocks", "recipe", *MODEL), beside="run")
+        refuse_idle(values, ("num_blocks", "recipe", *OF_NETWORKS), beside="run")
     if not values.latency_table and mode == "":
         refuse_idle(values, ("latency_of",), without="latency_table")
     elif values.match == "parameters":

@@ -4,12 +4,15 @@
         random draws, local search, parameters, early losses, a surrogate, certified choices
     python tools/replay.py --table=NAME --budget_ratio=0.65 --run=logs/SEARCH --run=logs/OTHER
         ... among the networks within a budget, beside what searches say of them
+    python tools/replay.py --table=NAME --ranking=logs/MASKED-all/table.npz
+        ... beside the order of the same networks on another text, or by another objective
 
 A table of all networks (compare --all) knows the truth: each network's mean over its seeds. So
 every way to choose can be tried many times in seconds. A ranking names the networks in an order
 before any is trained: by the number of parameters (most first), by the loss after a quarter of the
-training, or by the log probability under a search (--run, repeatable), with --inherited also by
-what each network scores on valid with that search's weights. Others choose what to train next by
+training, by what they reach in another table (--ranking, repeatable), or by the log probability
+under a search (--run, repeatable), with --inherited also by what each network scores on valid with
+that search's weights. Others choose what to train next by
 what they have seen: random draws, local search, a surrogate, and the race of compare
 --certify. Printed are Kendall's tau-b of each ranking with the truth, and how far above the best
 the choice is after 1, 2, 4 and more trainings: median and quartiles over --num_replays orders of
@@ -42,7 +45,7 @@ from par.search import block_table_file, networks
 from par.search.architecture import interleaved
 from par.search.block_table import BlockTable
 from par.tools.cli.checks import load_run, required_dir
-from par.tools.cli.flags import Flags, define_path
+from par.tools.cli.flags import Flags, define_path, define_paths
 from par.tools.cli.shelved import define_runs
 from par.tools.cli.tensorflow import start_tensorflow
 from par.train import history
@@ -62,6 +65,12 @@ FLAGS = Flags(__doc__).own(
         [],
         "a search on the same data, whose log probabilities rank the networks; its directory, or"
         " shelf:NAME@TAG",
+    ),
+    (
+        define_paths,
+        "ranking",
+        [],
+        "another table, whose order of the same networks is a ranking: its name or its file",
     ),
     (
         flags.DEFINE_float,
@@ -144,6 +153,12 @@ def _rankings(values: Flags, table: BlockTable, world: World) -> dict[str, np.nd
         "parameters": -table.query(world.networks, "parameters"),
         "early loss": world.early[:, 0],
     }
+    for name in values.ranking:
+        other = block_table_file.find(name)
+        title = f"{other.objective} on {other.about['data'].get('name', name)}"
+        if title in found:
+            raise UsageError(f"--ranking={name} is another one of {title}: leave one of both out")
+        found[title] = _order(name, other, world)
     for path in values.run:
         search = history.read_run(required_dir(path, "run", "config.json"))
         search.require_search("a ranking is by the pi of a search")
@@ -164,6 +179,18 @@ def _rankings(values: Flags, table: BlockTable, world: World) -> dict[str, np.nd
         if values.inherited:
             found[f"{Path(path).name}, inherited"] = _inherited(path, world)
     return found
+
+
+def _order(name: str, other: BlockTable, world: World) -> np.ndarray:
+    """[N] what each network reaches in another table. Raises: UsageError if that lacks one."""
+    if other.num_blocks == world.depth:
+        ranked = World.of_table(other, world.networks)
+        if ranked.networks == world.networks:
+            return ranked.truth
+    raise UsageError(
+        f"--ranking={name} must hold all {plural(len(world.networks), 'network')} of --table, of"
+        f" up to {plural(world.depth, 'block')}, trained, but does not"
+    )
 
 
 def _inherited(run: str, world: World) -> np.ndarray:

@@ -24,6 +24,7 @@ MAX_BLOCKS = 10  # 2,047 networks: more are not trained one by one
 MAX_CELLS = 1 << 21  # N S E: 16,000 epochs of 127 networks in all
 MAX_FIGURE = 1e12  # beyond any loss, time or number of parameters
 SPLITS = ("valid", "test")
+CAUSAL = "causal_lm"  # the objective whose tables know perplexities per word
 BY_EPOCH, BY_SEED = ("train_nll", "valid_nll", "seconds"), ("test_nll",)
 BY_NETWORK = ("parameters", "latency_ms", "measured_latency_ms")
 AXES = dict.fromkeys(BY_EPOCH, 3) | dict.fromkeys(BY_SEED, 2) | dict.fromkeys(BY_NETWORK, 1)
@@ -53,7 +54,8 @@ class BlockTable:
     measured_latency_ms: np.ndarray  # [N] float64, of inference
     steps_per_epoch: int
     tokens: tuple[int, int]  # of valid and test that are scored
-    words: tuple[float, float]  # the same, with line ends: for perplexities per word
+    # the same, with line ends: for perplexities per word; of an objective without these the tokens
+    words: tuple[float, float]
     about: dict[str, Any]  # JSON by `ABOUT`
 
     def __post_init__(self) -> None:
@@ -77,6 +79,11 @@ class BlockTable:
     def num_epochs(self) -> int:
         """E."""
         return self.valid_nll.shape[2]
+
+    @property
+    def objective(self) -> str:
+        """What the networks were trained for."""
+        return self.about["settings"].get("objective", CAUSAL)
 
     @property
     def networks(self) -> list[str]:
@@ -163,6 +170,11 @@ class BlockTable:
         """
         if metric not in METRICS:
             raise UsageError(f"unknown metric {metric!r}; valid metrics: {', '.join(METRICS)}")
+        if metric.endswith("_per_word") and self.objective != CAUSAL:
+            raise UsageError(
+                f"{metric} is of networks that predict the next token, but these are of"
+                f" {self.objective}: ask for valid_nll or test_nll"
+            )
         is_single = isinstance(blocks, Blocks)
         places = [self.index(each) for each in ([blocks] if is_single else blocks)]
         values = METRICS[metric](self)

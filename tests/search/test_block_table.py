@@ -56,6 +56,14 @@ def test_a_figure_is_that_of_its_network_seed_and_epoch():
     )
 
 
+def test_a_table_of_another_objective_knows_no_perplexity_per_word():
+    assert TABLE.objective == "causal_lm"
+    masked = make_table(about=TABLE.about | {"settings": {"objective": "masked_lm"}})
+    assert masked.query("a", "valid_nll").tolist() == TABLE.query("a", "valid_nll").tolist()
+    with pytest.raises(UsageError, match="but these are of masked_lm: ask for valid_nll or test"):
+        masked.query("a", "test_perplexity_per_word")
+
+
 def test_perplexities_and_the_sum_of_losses_are_those_of_their_formulas():
     """Perplexity per word is exp(nll per token x tokens / words), by split."""
     nll = TABLE.query("add", "valid_nll", epoch=2, seed=2)

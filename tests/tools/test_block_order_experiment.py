@@ -32,7 +32,8 @@ def test_the_best_and_the_ranks_are_those_of_the_means(rows):
 
 
 def test_the_ways_and_their_claims_are_told(rows):
-    heads, *searches, drawn = block_order._ways("replay")(rows)
+    heads, masked, *searches, drawn = block_order._ways("replay")(rows)
+    assert masked[:2] == ["masked_lm on words", "+0.10 (+0.00 to +0.20)"]
     search = searches[2]
     assert searches[3][0] == "soft, seed 1, inherited"
     assert heads == ["way", "tau-b", "after 1", "after 8", "within 0.5 %"]

@@ -65,6 +65,26 @@ def test_every_way_is_replayed_and_the_ranking_of_a_search_is_judged(table, sear
     assert text[-1].startswith("certified: as near as claimed in ")
 
 
+def test_another_table_ranks_the_same_networks(table, call, tmp_path):
+    other, short = tmp_path / "other.npz", tmp_path / "short.npz"
+    known = block_table_file.load(table)
+    about = known.about | {"settings": {"objective": "masked_lm"}}
+    turned = dataclasses.replace(known, valid_nll=10 - known.valid_nll, about=about)
+    block_table_file.save(other, turned)
+    done = call("replay", f"--table={table}", f"--ranking={other}", *FLAGS, "--json")
+    assert done.code == 0, done.err
+    ways = {way["name"]: way for way in json.loads(done.out)["ways"]}
+    assert ways["masked_lm on words"]["tau_b"]["mean"] == -1
+    block_table_file.save(short, make_table(1, (0,), 4))
+    for ranking, said in (
+        ((short,), "must hold all 7 networks of --table, of up to 2 blocks, trained"),
+        ((other, other), "is another one of masked_lm on words: leave one of both out"),
+    ):
+        flags = (f"--ranking={each}" for each in ranking)
+        refused = call("replay", f"--table={table}", *flags, *FLAGS)
+        assert refused.code == 1 and said in refused.err, refused.err
+
+
 def test_a_budget_leaves_out_what_is_slower(table, call):
     flags = (f"--table={table}", *FLAGS, "--json")
     found = json.loads(call("replay", *flags, "--budget_ratio=0.7").out)

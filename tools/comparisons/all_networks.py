@@ -14,13 +14,14 @@ import numpy as np
 from par.core import files, schema
 from par.core.errors import UsageError
 from par.core.machine import processor
-from par.core.metrics import PERPLEXITY_PER_WORD
+from par.core.metrics import PERPLEXITY_PER_WORD, Figure
 from par.core.progress import announce
 from par.core.stats import Interval, interval
 from par.core.text import plural, table
 from par.evaluate.compare import table_of_runs, tables
 from par.evaluate.compare.statistics import SCORED
 from par.evaluate.compare.table_of_runs import TableRun
+from par.objectives import CONTRACTS
 from par.search import block_table_file, latency_table, networks
 from par.search.architecture import Architecture
 from par.search.block_table import MAX_BLOCKS, BlockTable
@@ -34,7 +35,6 @@ from par.train.run_config import RunConfig
 
 WRITTEN = "table.npz"
 AT_A_TIME = 4  # trainings of a process: to start one takes as long as an epoch of a small text
-VALID = "valid_perplexity_per_word"
 
 
 class Plan(NamedTuple):
@@ -200,9 +200,15 @@ class Row(NamedTuple):
     test: Interval
 
 
+def _figure(objective: str) -> Figure:
+    """What the table knows of networks: perplexity per word, else the nll."""
+    figures = {figure.name: figure for figure in CONTRACTS[objective].figures}
+    return figures.get(PERPLEXITY_PER_WORD.name, figures["nll_per_token"])
+
+
 def _rows(known: BlockTable) -> list[Row]:
     """Every network that was trained to its end, the best on valid first."""
-    made = []
+    made, figure = [], _figure(known.objective)
     for n, network in enumerate(known.networks):
         if not (whole := known.is_whole[n]).any():
             continue
@@ -210,7 +216,7 @@ def _rows(known: BlockTable) -> list[Row]:
         for split, nll in (("valid", known.valid_nll[n, :, -1]), ("test", known.test_nll[n])):
             place = SCORED.index(split)
             per_word = nll[whole].astype(float) * known.tokens[place] / known.words[place]
-            values[split] = interval(per_word.tolist()).map(PERPLEXITY_PER_WORD.from_scale)
+            values[split] = interval(per_word.tolist()).map(figure.from_scale)
         made.append(Row(network, int(whole.sum()), values["valid"], values["test"]))
     return sorted(made, key=lambda row: row.valid.mean)
 
@@ -221,14 +227,19 @@ def _report(values: Flags, plan: Plan) -> int:
     if known is None:
         raise UsageError(f"no network is trained yet in {plan.directory}: leave --report_only out")
     block_table_file.save(plan.table, known)
-    rows, left = _rows(known), len(plan.missing())
+    rows, left, figure = _rows(known), len(plan.missing()), _figure(known.objective)
     if values.json:
         facts = {"table": str(plan.table), "missing": left, "seeds": known.seeds.tolist()}
+        facts["figure"] = figure.name
         listed = [schema.encode(row._asdict()) for row in rows]
         print(schema.canonical_json(facts | {"networks": listed}))
         return 0
     cells = [
-        (row.network, str(row.seeds), *(tables.spread(each, 1) for each in (row.valid, row.test)))
+        (
+            row.network,
+            str(row.seeds),
+            *(tables.spread(each, figure.few_digits) for each in (row.valid, row.test)),
+        )
         for row in rows[: max(plan.leaders, 1)]
     ]
     heads = ("network", "seeds", "valid", "test")
@@ -240,7 +251,7 @@ def _report(values: Flags, plan: Plan) -> int:
                 f" {plural(int(known.is_whole.sum()), 'training')}; {left:,} left",
                 "",
                 *table([heads, *cells], left=1),
-                f"perplexity per word, mean and 95 % interval over the seeds; of {shown} the best",
+                f"{figure.label}, mean and 95 % interval over the seeds; of {shown} the best",
                 "",
                 f"written: {plan.table}",
             ]

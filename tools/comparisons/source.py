@@ -14,6 +14,7 @@ from par.core.errors import DataError, UsageError
 from par.data import records
 from par.evaluate.compare import finalists
 from par.evaluate.compare.results import Comparison
+from par.objectives import OBJECTIVES
 from par.search import architecture, derive
 from par.search.architecture import MAX_BLOCKS, Architecture, interleaved, network_of
 from par.tools.cli.checks import required_dir
@@ -180,12 +181,17 @@ def read_data(values: Flags) -> tuple[run_config.RunConfig, Path, int]:
         )
     model = values.completed(ModelConfig)
     model.check_vocabulary(manifest.vocab_size, "; --cutoffs=none for plain softmax")
+    contract = OBJECTIVES[values.objective]
     config = run_config.RunConfig(
         Architecture(interleaved(values.num_blocks)),
         model,
         SearchConfig(),
         values.completed(TrainingConfig),
-        run_config.DataIdentity.from_manifest(manifest),
+        run_config.DataIdentity.from_manifest(manifest, contract),
+        objective=values.objective,
+        objective_settings=values.read_objective(),
         recipe=Path(values.recipe).stem if values.recipe else "custom",
-    )
+    ).settled(data_dir, manifest)
+    contract.check_data(config, data_dir, manifest)
+    contract.check_source(config, None, "")
     return config, data_dir, values.num_blocks

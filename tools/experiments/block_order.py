@@ -50,6 +50,9 @@ def _steps() -> Iterator[Step]:
     yield Step("table", "measure_latency", (*SHAPE, "--output={table}/latency.json", "--json"))
     latencies = "--latency_table={table}/latency.json"
     yield Step("all", "compare", ("--all", *SHAPE, latencies, "--output_dir={all}", "--json"))
+    seeds = ("--num_seeds=1", "--num_leaders=5", "--leader_seeds=3")
+    masked = ("--all", *SHAPE, "--objective=masked_lm", *seeds, "--output_dir={masked}", "--json")
+    yield Step("masked", "compare", masked)
     for sampling, flags in SAMPLINGS.items():
         for seed in SEEDS:
             name = _name(sampling, seed)
@@ -59,7 +62,8 @@ def _steps() -> Iterator[Step]:
             likeliest = (f"--run={{{name}}}", "--rule=likeliest", output, "--json")
             yield Step(f"{name}-network", "derive", likeliest)
     runs = tuple(f"--run={{{_name(each, seed)}}}" for each in SAMPLINGS for seed in SEEDS)
-    replayed = ("--table={all}/table.npz", *runs, "--inherited", "--json")
+    rankings = ("--ranking={masked}/table.npz", *runs, "--inherited")
+    replayed = ("--table={all}/table.npz", *rankings, "--json")
     yield Step("replay", "replay", replayed)
     yield Step("replay-budget", "replay", (*replayed, "--budget_ratio=0.65"))
 
@@ -197,7 +201,7 @@ EXPERIMENTS = (
     Experiment(
         "block_order",
         "all 127 networks of up to six blocks on wikitext-2-small; searches; every way to choose",
-        minutes=300,
+        minutes=385,
         corpus=WIKITEXT_2_SMALL,
         steps=tuple(_steps()),
         rows=_rows,

@@ -109,8 +109,7 @@ def build(
 
 def read(run: TableRun) -> Epochs | None:
     """What is known of a run; None before its first epoch has ended. Raises: UsageError if it is
-    of another network or seed, or of an objective without perplexities per word; DataError if it
-    is damaged."""
+    of another network or seed; DataError if it is damaged."""
     if not (run.run_dir / "config.json").is_file():
         return None
     config, _ = run_config.load(run.run_dir)
@@ -119,11 +118,6 @@ def read(run: TableRun) -> Epochs | None:
         raise UsageError(
             f"run {run.run_dir} is of {made[0]} with seed {made[1]}, not of {run.network} with"
             f" seed {run.seed}"
-        )
-    if PERPLEXITY_PER_WORD not in config.contract.figures:
-        raise UsageError(
-            f"run {run.run_dir} has the objective {config.objective}, which knows no perplexity"
-            " per word: a table holds those of language models"
         )
     per_epoch = config.data.steps_per_epoch
     arrays = {name: np.full(config.training.epochs, np.nan) for name in BY_EPOCH}
@@ -141,17 +135,20 @@ def read(run: TableRun) -> Epochs | None:
         return None
     path = run.run_dir / "environment.json"
     made_with = schema.read_json(path, "environment") if path.is_file() else {}
-    return Epochs(config, **arrays, scores=_scores(run.run_dir), made_with=made_with)
+    has_words = PERPLEXITY_PER_WORD in config.contract.figures
+    return Epochs(config, **arrays, scores=_scores(run.run_dir, has_words), made_with=made_with)
 
 
-def _scores(run_dir: Path) -> dict[str, Any] | None:
-    """The content of scores.json; None before the run is scored. Raises: DataError if it is
-    damaged."""
+def _scores(run_dir: Path, has_words: bool) -> dict[str, Any] | None:
+    """The content of scores.json; None before the run is scored. has_words: whether it tells how
+    many words there are; else the tokens stand for these. Raises: DataError if it is damaged."""
     path = scores_path(run_dir)
     if not path.is_file():
         return None
     found = schema.read_json(path, "scores")
     try:
+        if not has_words:
+            found |= {split: found[split] | {"words": found[split]["tokens"]} for split in SCORED}
         figures = [found[split][name] for split in SCORED for name in ("tokens", "words")]
         figures += [found[split]["nll_per_token"] for split in SCORED] + [found["parameters"]]
         is_sound = all(type(each) in (int, float) and each >= 0 for each in figures)

@@ -42,6 +42,8 @@ def test_a_dry_run_counts_what_is_missing_and_bad_input_is_one_line(data_dir, ca
     refused(call("compare", *flags, "--leader_seeds=0"), "--leader_seeds must be from 1 to")
     refused(call("compare", *flags, "--budget_ms=3"), "--budget_ms has no effect beside --all")
     refused(call("compare", *flags, "--report_only"), "no network is trained yet")
+    refused(call("compare", *flags, "--mask_rate=0.2"), "is a setting of --objective=masked_lm")
+    refused(call("compare", "--run=logs/a", "--objective=masked_lm"), "--objective has no effect")
     assert not (tmp_path / "all").exists()
 
 
@@ -64,6 +66,15 @@ def test_every_network_is_trained_once_the_best_more_often_and_the_table_goes_on
     first = known.query(["a", "d", "i"], "valid_nll", seed=0)
     leaders = {("a", "d", "i")[n] for n in np.argsort(first)[:2]}
     assert {name for name in ("a", "d", "i") if known.seeds_of(name) == [0, 1]} == leaders
+    masked = (*flags[:-1], "--objective=masked_lm", "--num_leaders=0", "--leader_seeds=1")
+    done = call("compare", *masked, f"--output_dir={tmp_path / 'masked'}")
+    assert done.code == 0 and "nll per masked token, mean and 95 %" in done.out, done.err
+    other = par.block_table(tmp_path / "masked" / "table.npz")
+    assert (other.objective, other.words, known.objective) == (
+        "masked_lm",
+        other.tokens,
+        "causal_lm",
+    )
     again = call("compare", *flags, f"--output_dir={tmp_path / 'elsewhere'}", "--json")
     assert again.code == 0 and json.loads(again.out) == found
     assert not list((tmp_path / "elsewhere").glob("*/config.json"))  # nothing was trained

@@ -13,7 +13,6 @@ from par.core.errors import DataError, UsageError
 from par.evaluate.compare import statistics, table_of_runs
 from par.evaluate.compare.table_of_runs import TableRun
 from par.search.block_table_merge import merged
-from par.train import run_config
 from recorded_run import train_row, valid_row, write_history
 from small import small_config, small_data
 
@@ -147,18 +146,17 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path, data_dir):
         table_of_runs.build(2, [good, other])
 
 
-def test_an_objective_without_perplexities_per_word_has_no_table(tmp_path, data_dir, monkeypatch):
+def test_where_an_objective_knows_no_words_tokens_stand_for_them(tmp_path, data_dir):
     run = make(tmp_path, data_dir, "a", 1)
-    known = run_config.load(run.run_dir)[0].contract
-    other = dataclasses.replace(
-        known,
-        figures=tuple(each for each in known.figures if each.name != "perplexity_per_word"),
-        compared=("nll_per_token",),
-        charts={},
-    )
-    monkeypatch.setattr(run_config.RunConfig, "contract", other)
-    with pytest.raises(UsageError, match="has the objective causal_lm, which knows no perplexity"):
-        table_of_runs.build(2, [run])
+    path = statistics.scores_path(run.run_dir)
+    scores = json.loads(path.read_text())
+    for split in statistics.SCORED:
+        del scores[split]["words"]
+    path.write_text(json.dumps(scores))
+    found = table_of_runs._scores(run.run_dir, has_words=False)
+    assert [found[split]["words"] for split in ("valid", "test")] == [100, 80]
+    with pytest.raises(DataError, match="are not those of a comparison"):
+        table_of_runs._scores(run.run_dir, has_words=True)
 
 
 @pytest.mark.parametrize(
