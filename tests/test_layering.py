@@ -18,6 +18,7 @@ from project import ROOT
 # it.
 WINGS = (
     "core",
+    "data.fetching",
     "data",
     "data.synthetic",
     "data.characters",

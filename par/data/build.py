@@ -20,7 +20,6 @@ from par.core.progress import announce
 from par.data import (
     corpus,
     document_tables,
-    download,
     importers,
     named_corpora,
     own_text,
@@ -31,6 +30,7 @@ from par.data import (
 from par.data.cleaning import CLEANING
 from par.data.corpus import Corpus
 from par.data.encoding import Encoded, Encoder, count_words
+from par.data.fetching import download
 from par.data.manifest import Manifest
 from par.data.record_file import WriteFiles, write_one_by_one
 from par.data.tokenizer import Tokenizer

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import itertools
 import platform
-import re
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +23,12 @@ from urllib.parse import unquote, urlsplit
 from par.core.config import DataConfig
 from par.core.errors import DataError, UsageError
 from par.core.progress import announce
-from par.data import archive, download
+from par.data import paragraphs
 from par.data.corpus import SPLITS, Corpus, Text, cut_behind
 from par.data.debian_changelogs import debian_changelogs
 from par.data.document_index import Document, gather
-from par.data.known_file import Known
+from par.data.fetching import archive, download
+from par.data.fetching.known_file import Known
 
 DATA = Path("data")  # relative to the current directory
 LICENCES = {  # of the corpora, and of what is made of them
@@ -293,11 +293,10 @@ WIKITEXT_2_SMALL = {  # placed by hand
 
 
 def wikitext(published: Published, asked: Asked) -> Corpus:
-    """WikiText with its own splits."""
+    """WikiText with its own splits; its paragraphs are documents."""
     paths = _files(published, SPLITS, asked, {})
-    return Corpus(
-        published.name, {split: Text.of(path) for split, path in paths.items()}, symbols=("<unk>",)
-    )
+    texts = {split: Text.of(path) for split, path in paths.items()}
+    return Corpus(published.name, texts, symbols=("<unk>",), documents=paragraphs.listing(texts))
 
 
 def wikitext_2_small(asked: Asked) -> Corpus:
@@ -312,16 +311,18 @@ def wikitext_2_small(asked: Asked) -> Corpus:
     else:
         whole = _files(WIKITEXT_2, ("valid",), asked, passed)["valid"]
         titles = [
-            i
-            for i, line in enumerate(Text.of(whole).pieces())
-            if re.fullmatch(r" = [^=].* = ", line)
+            i for i, line in enumerate(Text.of(whole).pieces()) if paragraphs.TITLE.fullmatch(line)
         ]
         # a blank line comes before each title
         texts = dict(
             zip(SPLITS, cut_behind([whole], [titles[48] - 1, titles[54] - 1]), strict=True)
         )
     return Corpus(
-        "wikitext-2-small", texts, symbols=("<unk>",), note="WikiText-2 valid, 48 / 6 / 6 articles"
+        "wikitext-2-small",
+        texts,
+        symbols=("<unk>",),
+        note="WikiText-2 valid, 48 / 6 / 6 articles",
+        documents=paragraphs.listing(texts),
     )
 
 

@@ -12,8 +12,8 @@ from urllib.request import url2pathname
 from par.core import urls
 from par.core.errors import DataError, UsageError
 from par.core.text import without_users
-from par.data import download
-from par.data.known_file import Known
+from par.data.fetching import download
+from par.data.fetching.known_file import Known
 from par.shelf import entry as entries
 from par.shelf.entry import Entry, Index
 from par.shelf.reference import Reference

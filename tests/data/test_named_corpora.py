@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from par.core.errors import DataError, UsageError
-from par.data import corpus, known_file, named_corpora
+from par.data import corpus, named_corpora
 from par.data.corpus import SPLITS, Corpus
-from par.data.known_file import Known
+from par.data.fetching import known_file
+from par.data.fetching.known_file import Known
 from par.data.named_corpora import Published
 from project import ROOT
 
@@ -574,7 +575,7 @@ PROGRAM = """
 import json, sys
 from par.data import named_corpora
 from par.data.named_corpora import Published
-from par.data.known_file import Known
+from par.data.fetching.known_file import Known
 from par.tools import build_data
 value = json.loads(sys.argv[1])
 members = {split: Known(**known) for split, known in value["members"].items()}

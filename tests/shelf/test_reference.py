@@ -32,8 +32,8 @@ def test_a_reference_has_a_name_a_tag_and_maybe_the_address_of_a_shelf(monkeypat
 
 
 def test_a_home_directory_is_found_and_a_password_is_not_shown(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    assert reference.parse("shelf:~/own/n@t").shelf == "/home/me/own"
+    monkeypatch.setenv("HOME", "/mine")
+    assert reference.parse("shelf:~/own/n@t").shelf == "/mine/own"
     with pytest.raises(UsageError, match=r"but is 'shelf:https://example\.org/en_docs'$"):
         reference.parse("shelf:https://me:secret@example.org/en_docs")
     with pytest.raises(UsageError, match="must be NAME@TAG or SHELF/NAME@TAG, such as en_docs@v1"):

@@ -23,7 +23,7 @@ from par.core import files, schema
 from par.core.config import DataConfig
 from par.core.errors import ResourceError
 from par.data import build, corpus, encoding, named_corpora, records, tokenizer
-from par.data.known_file import Known
+from par.data.fetching.known_file import Known
 from par.data.tokenizer import SPECIAL_PIECES, Tokenizer
 from par.tools import build_data
 from par.tools.cli.tensorflow import start_tensorflow

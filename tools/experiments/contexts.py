@@ -11,6 +11,7 @@ from par.tools.experiments.experiment import (
     DEBIAN_CHANGELOGS,
     PEPS_DOCUMENTS,
     PYTHON_DOCS,
+    WIKITEXT_2_SMALL,
     Corpus,
     Experiment,
     Outputs,
@@ -111,4 +112,5 @@ EXPERIMENTS = (
     _experiment("context_gain_python_docs", PYTHON_DOCS, "--corpus=python-docs", 2),
     _experiment("context_gain_peps", PEPS_DOCUMENTS, "--input_documents=data/raw/peps", 4),
     _experiment("context_gain_changelogs", DEBIAN_CHANGELOGS, "--corpus=debian-changelogs", 3),
+    _experiment("context_gain_wikitext_small", WIKITEXT_2_SMALL, "--corpus=wikitext-2-small", 2),
 )

@@ -10,6 +10,7 @@ from par.tools.experiments.experiment import (
     DEBIAN_CHANGELOGS,
     PEPS_DOCUMENTS,
     PYTHON_DOCS,
+    WIKITEXT_2_SMALL,
     Corpus,
     Experiment,
     Outputs,
@@ -159,8 +160,9 @@ def _ways_table(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
-def _experiment(name: str, corpus: Corpus, source: str, epochs: int) -> Experiment:
-    kinds = list(KINDS)
+def _experiment(
+    name: str, corpus: Corpus, source: str, epochs: int, kinds: Sequence[str] = tuple(KINDS)
+) -> Experiment:
     return Experiment(
         name,
         f"{corpus.name}: contexts of each kind beside a text, at equal steps and at equal time",
@@ -179,6 +181,13 @@ EXPERIMENTS = (
         "context_kinds_changelogs", DEBIAN_CHANGELOGS, "--corpus=debian-changelogs", FEWER
     ),
     _experiment("context_kinds_peps", PEPS_DOCUMENTS, "--input_documents=data/raw/peps", FEWER),
+    _experiment(
+        "context_kinds_wikitext_small",
+        WIKITEXT_2_SMALL,
+        "--corpus=wikitext-2-small",
+        FEWER,
+        [kind for kind in KINDS if "author" not in kind],  # paragraphs have none
+    ),
     Experiment(
         "context_ways_python_docs",
         "python-docs: every encoder and way to combine, group contexts beside random ones",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from par.core.errors import DataError, ParError
 from par.core.progress import Progress
-from par.data.known_file import Known, clear, keep, partial, write
+from par.data.fetching.known_file import Known, clear, keep, partial, write
 
 PIECE = 1 << 20
 # what zipfile raises for a damaged archive; an OSError where it seeks to a place before the file's

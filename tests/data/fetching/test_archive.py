@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from par.core.errors import DataError, ResourceError
-from par.data import archive, known_file
-from par.data.known_file import Known
+from par.data.fetching import archive, known_file
+from par.data.fetching.known_file import Known
 
 TEXTS = {"a.txt": b" = A = \n" * 1009, "b.txt": random.Random(3).randbytes(5003)}
 MEMBERS = [

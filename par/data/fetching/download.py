@@ -1,4 +1,4 @@
-"""A file of known digest (par/data/known_file.py), fetched from the first of several URLs that has
+"""A file of known digest (known_file.py), fetched from the first of several URLs that has
 it, or not at all.
 
 The digest decides what is right, not where the bytes came from: so a download is continued at any
@@ -30,7 +30,7 @@ from par.core.urls import (
     opened,
     pieces,
 )
-from par.data.known_file import Known, clear, keep, partial, size_of, write
+from par.data.fetching.known_file import Known, clear, keep, partial, size_of, write
 
 
 def check_url(url: str) -> None:

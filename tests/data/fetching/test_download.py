@@ -39,8 +39,8 @@ from misbehaving import (
 )
 from par.core.errors import DataError, ResourceError, UsageError
 from par.core.urls import Unavailable
-from par.data import download
-from par.data.known_file import Known
+from par.data.fetching import download
+from par.data.fetching.known_file import Known
 from project import started, until
 
 HALF = 150_001
@@ -431,7 +431,7 @@ def test_a_full_disk_is_named_with_the_path_and_the_need(known, tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from par.data import download, known_file
+from par.data.fetching import download, known_file
 from par.tools.cli.flags import Flags
 from par.tools.cli.main import run_command
 known = known_file.Known("file.zip", int(sys.argv[2]), sys.argv[3], (sys.argv[4],))
