@@ -193,8 +193,10 @@ setup_venv() {
     fi
     cd -- "$root" || exit 1
     # PIP_USER: a user's pip setting that would bypass the environment
-    PIP_USER=0 run "$python" -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}" ||
+    PIP_USER=0 run "$python" -m pip install --quiet --disable-pip-version-check --no-compile -e ".${extra:+[$extra]}" ||
       die "the installation failed (pip's lines are above): mend the cause and run the same command again"
+    # pip would use one core for it; some packages hold files that are no Python, and all run uncompiled, too
+    run "$python" -m compileall -qq -j 0 "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || :
     { printf '%s\n%s\n' "$want" "$extra" >"$stamp"; } || die "can't write $stamp"
     say "installed in $((SECONDS - start)) s"
   fi
