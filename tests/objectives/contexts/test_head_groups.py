@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import documented
 import par
 from authored import build, coded, config
 from par.core.errors import SettingError, UsageError
@@ -229,6 +231,11 @@ def test_a_run_has_halves_of_texts_and_others_refuse_in_a_line(data_dir, tmp_pat
     assert list(found) == ["author", "group"]
     for each in found.values():
         assert np.linalg.norm(each, axis=1).tolist() == pytest.approx([1, 0, 1])
+    told = call("discriminate", f"--run={tmp_path / 'run'}", "--nocross", "--json")
+    assert told.code == 0, told.err
+    value = json.loads(told.out)
+    documented.check("discriminate --json", value)
+    assert [each["half"] for each in value["networks"]] == [None, "author", "group"]
     plain = Learner(own(data_dir, head_groups="", context="author"))
     with pytest.raises(UsageError, match="has no heads for kinds of contexts: train context_mlm"):
         Model(plain.config, plain, model.tokenizer).halves(["ca"])
