@@ -138,6 +138,10 @@ LONGEST = [
     "test_fuzz",
     "test_bare_environments",
     "test_killed_exports",
+    "test_context_mlm",
+    "test_bounds_reached",
+    "test_authors",
+    "test_all_networks",
     # always
     "test_probe",
     "test_trained_model",

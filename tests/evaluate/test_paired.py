@@ -9,6 +9,7 @@ import pytest
 
 from par.core.stats import Interval
 from par.evaluate.paired import DEEPEST, Targets, differences
+from par.tools.evaluations.compared import Pair, alone
 
 
 def targets(draws=2, length=4):
@@ -41,3 +42,19 @@ def test_differences_are_of_pairs_by_depth_and_by_cluster():
         (1, Interval(-1.0, None, None)),
         (DEEPEST, Interval(3.0, None, None)),
     ]
+
+
+def test_a_network_that_scores_other_tokens_than_those_before_it_is_told():
+    first, same, other, elsewhere, plain = (
+        SimpleNamespace(about={"split": split}, targets=targets)
+        for split, targets in (
+            ("valid", [1]),
+            ("valid", [1]),
+            ("valid", [2]),
+            ("test", [3]),
+            ("valid", []),
+        )
+    )
+    lines = [first, same, other, elsewhere, plain]
+    assert alone(lines, [Pair(first, same, [])]) == [other]
+    assert alone([first], []) == []

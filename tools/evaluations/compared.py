@@ -114,3 +114,16 @@ def pairs_of(lines: Sequence[Line]) -> Iterator[Pair]:
                 break
         else:
             firsts.append(line)
+
+
+def alone(lines: Sequence[Line], pairs: Sequence[Pair]) -> list[Line]:
+    """The lines behind the first of their split that score documents, but other tokens than any
+    line before them."""
+    compared = [line for pair in pairs for line in (pair.first, pair.second)]
+    found, splits = [], set()
+    for line in lines:
+        if line.targets:
+            if line.about["split"] in splits and not any(line is each for each in compared):
+                found.append(line)
+            splits.add(line.about["split"])
+    return found

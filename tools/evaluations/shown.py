@@ -13,7 +13,7 @@ from par.evaluate import context_length
 from par.evaluate.context_length import ContextUse
 from par.evaluate.paired import DEEPEST
 from par.tools.cli.flags import Flags
-from par.tools.evaluations.compared import Baseline, pairs_of
+from par.tools.evaluations.compared import Baseline, alone, pairs_of
 from par.tools.evaluations.lines import Line
 from par.train import history, run_config
 
@@ -104,19 +104,27 @@ def _table(
 def _paired_table(lines: Sequence[Line]) -> list[str]:
     """The differences of pairs, by depth where the documents have several."""
     pairs = list(pairs_of(lines))
+    others = [
+        f"{line.name} on {line.about['split']} is compared with none: it scores other tokens than"
+        " the networks before it"
+        for line in alone(lines, pairs)
+    ]
     if not pairs:
-        return []
+        return others
     depths = sorted({own.depth for pair in pairs for own in pair.differences[1:]})
     last = f"depth {DEEPEST} or more"
     heads = [last if depth == DEEPEST else f"depth {depth}" for depth in depths]
-    cells = [["network", "less", "split", "all", *heads]]
+    cells = [["network", "less that of", "split", "all", *heads]]
     for first, second, found in pairs:
         shown = {own.depth: _signed(own.nats) for own in found}
         row = [second.name, first.name, second.about["split"], shown[None]]
         cells.append([*row, *(shown.get(depth, "") for depth in depths)])
     cluster = pairs[0].second.targets[0].cluster
-    note = f"nats a masked token, the same tokens in both; intervals for other {cluster}s"
-    return [*table(cells, left=3), note]
+    note = (
+        "nll in nats a masked token, of the same tokens: below 0 where the first is better;"
+        f" intervals for other {cluster}s"
+    )
+    return [*table(cells, left=3), note, *others]
 
 
 def _signed(interval: Interval) -> str:
