@@ -30,5 +30,5 @@ def test_random_towers_stand_on_a_random_base_and_learn_nothing():
     for name in ("random-base-0", "random-masked-0", "random-modules-0"):
         assert "--max_lr=0" in steps[name]
     assert "--base={random-base-0}" in steps["random-masked-0"]
-    assert "--nofreeze_base" in steps["random-top-trained-further-2"]
-    assert "--base={random-all-2}" in steps["random-top-trained-further-2"]
+    assert "--nofreeze_base" in steps["random-top-trained-further-1"]
+    assert "--base={random-all-2}" in steps["random-top-trained-further-1"]

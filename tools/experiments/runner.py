@@ -116,12 +116,14 @@ class _Worker:
         return len(self.kept) == len(self._steps)
 
     def take_steps(self) -> int:
-        """Goes through the steps once, and runs those that can be run. Returns how many have been
-        finished since, by this process or by another one."""
+        """Goes through the steps to the first that can be run, and runs it. Returns how many have
+        been finished since, by this process or by another one."""
         before = len(self.kept)
         for number, step in enumerate(self._steps, 1):
             if step.name not in self.kept and all(name in self.kept for name in step.needs):
-                self._take(step, f"step {number} of {len(self._steps)}, {step.name}")
+                where = f"step {number} of {len(self._steps)}, {step.name}"
+                if self._take(step, where):
+                    break  # meanwhile another process may have ended what an earlier one needs
         return len(self.kept) - before
 
     def wait(self) -> None:
@@ -131,7 +133,8 @@ class _Worker:
         self._is_waiting = True
         time.sleep(WAIT)
 
-    def _take(self, step: Step, where: str) -> None:
+    def _take(self, step: Step, where: str) -> bool:
+        """Keeps what a step left; returns whether this process ran it."""
         needs = {name: self.kept[name].key for name in step.needs}
         key = steps.key(step, needs, self._conditions)
         keys = {name: each.key for name, each in self.kept.items()} | {step.name: key}
@@ -142,11 +145,15 @@ class _Worker:
             if path.is_file():
                 found = steps.load(path, key)
                 announce(f"{where}: kept, of commit {found.commit[:7]}")
+                is_run = False
             else:
                 announce(f"{where}: {step.command}")
                 found = self._run(step, key, directories)
                 schema.write_json(path, schema.encode(found))
+                is_run = True
             self.kept[step.name], self._is_waiting = found, False
+            return is_run
+        return False
 
     def _run(self, step: Step, key: str, directories: Mapping[str, str]) -> StepRecord:
         # the commit of each step: hours may lie between two
