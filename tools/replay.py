@@ -4,7 +4,7 @@
         random draws, local search, parameters, early losses, a surrogate, certified choices
     python tools/replay.py --table=NAME --budget_ratio=0.65 --run=logs/SEARCH --run=logs/OTHER
         ... among the networks within a budget, beside what searches say of them
-    python tools/replay.py --table=NAME --ranking=logs/MASKED-all/table.npz
+    python tools/replay.py --table=NAME --ranking=logs/DATA-masked_lm-all/table.npz
         ... beside the order of the same networks on another text, or by another objective
 
 A table of all networks (compare --all) knows the truth: each network's mean over its seeds. So

@@ -29,7 +29,7 @@ from par.search.block_table_merge import merged
 from par.tools.cli.flags import Flags
 from par.tools.comparisons import side_by_side
 from par.tools.comparisons.side_by_side import Task
-from par.tools.comparisons.source import NUM_SEEDS, read_data
+from par.tools.comparisons.source import NUM_SEEDS, default_directory, read_data
 from par.tools.comparisons.work import alone_in
 from par.train.run_config import RunConfig
 
@@ -137,7 +137,7 @@ def _plan(values: Flags) -> Plan:
         )
     first = config.training.seed
     config.with_seed(first + values.leader_seeds - 1)  # refuses an invalid seed
-    directory = Path(values.output_dir or f"logs/{config.data.name}-all")
+    directory = Path(values.output_dir or default_directory(config, "all"))
     return Plan(
         config,
         data_dir,

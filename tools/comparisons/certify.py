@@ -23,7 +23,7 @@ from par.tools.cli.main import run_command
 from par.tools.cli.tensorflow import start_tensorflow
 from par.tools.comparisons import side_by_side
 from par.tools.comparisons.side_by_side import Task
-from par.tools.comparisons.source import read_data, read_search
+from par.tools.comparisons.source import default_directory, read_data, read_search
 from par.tools.comparisons.work import alone_in
 from par.train import run_config
 
@@ -63,7 +63,7 @@ def _plan(values: Flags) -> Plan:
     else:
         config, data_dir, depth = read_data(values)
         name, first, rows = "", config.training.seed, None
-        directory = Path(values.output_dir or f"logs/{config.data.name}-certify")
+        directory = Path(values.output_dir or default_directory(config, "certify"))
     budget = _budget(values, config, depth)
     within = budget.within(depth)
     log_probabilities: list[float] = []

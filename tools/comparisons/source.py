@@ -14,7 +14,7 @@ from par.core.errors import DataError, UsageError
 from par.data import records
 from par.evaluate.compare import finalists
 from par.evaluate.compare.results import Comparison
-from par.objectives import OBJECTIVES
+from par.objectives import DEFAULT, OBJECTIVES
 from par.search import architecture, derive
 from par.search.architecture import MAX_BLOCKS, Architecture, interleaved, network_of
 from par.tools.cli.checks import required_dir
@@ -195,3 +195,9 @@ def read_data(values: Flags) -> tuple[run_config.RunConfig, Path, int]:
     contract.check_data(config, data_dir, manifest)
     contract.check_source(config, None, "")
     return config, data_dir, values.num_blocks
+
+
+def default_directory(config: run_config.RunConfig, kind: str) -> str:
+    """Where a comparison without a search goes, if it is not said."""
+    objective = "" if config.objective == DEFAULT else f"-{config.objective}"
+    return f"logs/{config.data.name}{objective}-{kind}"

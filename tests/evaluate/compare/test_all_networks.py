@@ -37,6 +37,9 @@ def test_a_dry_run_counts_what_is_missing_and_bad_input_is_one_line(data_dir, ca
     found = json.loads(call("compare", *flags, "--num_blocks=6", "--dry_run", "--json").out)
     documented.check("compare --all --dry_run --json", found)
     assert (found["networks"], found["unfinished"], found["steps_per_run"]) == (127, 127, 62)
+    masked = (*FLAGS, f"--data={data_dir}", "--objective=masked_lm", "--dry_run", "--json")
+    told = json.loads(call("compare", *masked, cwd=tmp_path).out)
+    assert told["directory"] == "logs/synthetic-masked_lm-all"
     refused(call("compare", "--all", "--run=logs/a"), "give --data=DIR with settings, not --run")
     refused(call("compare", *flags, "--num_blocks=11"), "at most 10 blocks, 2,047")
     refused(call("compare", *flags, "--leader_seeds=0"), "--leader_seeds must be from 1 to")
