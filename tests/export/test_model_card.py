@@ -32,7 +32,7 @@ MEASURED = model_card.Measured(
 WRITTEN = Written(
     None,
     ("step",),
-    notes=("A note of the format.",),
+    note="A note of the format.",
     memory_shape=[1, 1, 12, 16],
     mismatches={"valid": (3, 4000)},
 )

@@ -31,4 +31,4 @@ def test_random_towers_stand_on_a_random_base_and_learn_nothing():
         assert "--max_lr=0" in steps[name]
     assert "--base={random-base-0}" in steps["random-masked-0"]
     assert "--nofreeze_base" in steps["random-top-trained-further-1"]
-    assert "--base={random-all-2}" in steps["random-top-trained-further-1"]
+    assert "--base={random-all-1}" in steps["random-top-trained-further-1"]

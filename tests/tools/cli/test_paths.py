@@ -17,7 +17,7 @@ from project import TOOLS
 # flags whose help speaks of no path
 TEXTS = {
     *("mirror", "runner_options", "prompt", "text", "symbols", "corpus", "normalization"),
-    *("fields", "name", "unfreeze", "mask_words", "context_architecture"),
+    *("fields", "name", "unfreeze", "mask_words", "context_architecture", "head_groups"),
     "labels_sha256",
     "teacher_shape",
 }
